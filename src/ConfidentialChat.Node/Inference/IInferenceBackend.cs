@@ -1,0 +1,106 @@
+namespace ConfidentialChat.Node.Inference;
+
+/// <summary>An inference engine as the node sees it: an opened OpenAI request goes in, OpenAI JSON comes out.</summary>
+/// <remarks>Implementations are safe for concurrent calls. No prompt, answer or hash of either may reach a log or an error text.</remarks>
+public interface IInferenceBackend : IAsyncDisposable
+{
+    /// <summary>The models that this engine serves, by the names that callers use.</summary>
+    IReadOnlyList<string> Models { get; }
+
+    /// <summary>Reads the request, counts its prompt and begins to serve it.</summary>
+    /// <param name="request">An opened request whose <c>model</c> and <c>stream</c> the node has checked already.</param>
+    /// <param name="cancellation">Cancelled when the caller is gone; the engine then stops at once.</param>
+    /// <returns>A refusal, with nothing computed and nothing to charge, or the answer as it is being made.</returns>
+    /// <exception cref="InferenceException">The engine itself failed.</exception>
+    Task<InferenceStart> StartAsync(InferenceRequest request, CancellationToken cancellation);
+}
+
+/// <summary>What the confidential endpoints ask of an engine.</summary>
+public enum InferenceEndpoint
+{
+    /// <summary><c>/v1/chat/completions</c>.</summary>
+    ChatCompletions,
+}
+
+/// <summary>One opened request.</summary>
+public sealed record InferenceRequest
+{
+    public required InferenceEndpoint Endpoint { get; init; }
+
+    /// <summary>The model, equal to the <c>model</c> member of <see cref="Body"/>.</summary>
+    public required string Model { get; init; }
+
+    /// <summary>Whether the answer is a stream of chunk objects or one whole object.</summary>
+    public required bool Stream { get; init; }
+
+    /// <summary>UTF-8 JSON object of the OpenAI request, exactly as the caller sealed it; valid JSON.</summary>
+    public required ReadOnlyMemory<byte> Body { get; init; }
+
+    /// <summary>The reservation, in compute units (tokens, prompt and completion together). The prompt must fit; the completion is capped.</summary>
+    public required long MaxUnits { get; init; }
+}
+
+/// <summary>How a request began: refused, or being answered.</summary>
+public abstract record InferenceStart
+{
+    private InferenceStart()
+    {
+    }
+
+    /// <summary>The caller's mistake; nothing was computed.</summary>
+    /// <param name="Reason">Why.</param>
+    /// <param name="Field">The member at fault, a name from the OpenAI API such as <c>temperature</c>; never a value.</param>
+    public sealed record Refused(InferenceRefusal Reason, string? Field = null) : InferenceStart;
+
+    /// <summary>The engine is at work. The caller owns <paramref name="Answer"/> and disposes of it.</summary>
+    public sealed record Started(InferenceAnswer Answer) : InferenceStart;
+}
+
+/// <summary>Why an engine refuses a request.</summary>
+public enum InferenceRefusal
+{
+    /// <summary>A member has the wrong type or range, or asks for what this engine does not do.</summary>
+    InvalidField,
+
+    /// <summary>The prompt does not fit the model's context or the reservation.</summary>
+    ContextTooLarge,
+
+    /// <summary>No room for another request now.</summary>
+    Busy,
+}
+
+/// <summary>An answer in the making. Disposal stops the engine at once; it is safe at any point and more than once.</summary>
+public abstract class InferenceAnswer : IAsyncDisposable
+{
+    /// <summary>What was computed so far; exact once the parts have ended or the answer has been disposed of.</summary>
+    public abstract Usage Usage { get; }
+
+    /// <summary>
+    /// The parts, each one whole UTF-8 JSON object without line breaks: for a whole answer exactly one <c>chat.completion</c>,
+    /// for a stream one <c>chat.completion.chunk</c> each, the last of them with a <c>finish_reason</c> (followed by a usage chunk
+    /// where <c>stream_options.include_usage</c> asked for it). Read once.
+    /// </summary>
+    /// <exception cref="InferenceException">The engine failed; no further part follows.</exception>
+    public abstract IAsyncEnumerable<ReadOnlyMemory<byte>> ReadPartsAsync(CancellationToken cancellation);
+
+    public abstract ValueTask DisposeAsync();
+}
+
+/// <summary>Tokens of one request.</summary>
+public readonly record struct Usage(long PromptTokens, long CompletionTokens)
+{
+    public long TotalTokens => PromptTokens + CompletionTokens;
+}
+
+/// <summary>The engine failed. The message is for the operator's log and holds nothing of prompt or answer.</summary>
+public sealed class InferenceException(InferenceFailure failure, string message, Exception? inner = null) : Exception(message, inner)
+{
+    public InferenceFailure Failure { get; } = failure;
+}
+
+/// <summary>How an engine fails.</summary>
+public enum InferenceFailure
+{
+    Failed,
+    TimedOut,
+}
