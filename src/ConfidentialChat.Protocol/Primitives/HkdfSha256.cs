@@ -1,0 +1,18 @@
+// RFC 5869 with SHA-256.
+using NSec.Cryptography;
+
+namespace ConfidentialChat.Protocol.Primitives;
+
+public static class HkdfSha256
+{
+    /// <summary>The longest output; RFC 5869 section 2.3: 255 blocks of 32 bytes.</summary>
+    public const int MaxOutputSize = 255 * 32;
+
+    /// <summary>Extract and expand into <paramref name="output"/>.</summary>
+    public static void Derive(ReadOnlySpan<byte> ikm, ReadOnlySpan<byte> salt, ReadOnlySpan<byte> info, Span<byte> output)
+    {
+        if (output.Length > MaxOutputSize)
+            throw new ArgumentException($"HKDF-SHA256 gives {MaxOutputSize} bytes at the most.", nameof(output));
+        KeyDerivationAlgorithm.HkdfSha256.DeriveBytes(ikm, salt, info, output);
+    }
+}

@@ -1,0 +1,84 @@
+// RFC 7748 section 5; used by spec/envelope-v1.md section 3.
+using System.Diagnostics.CodeAnalysis;
+using System.Security.Cryptography;
+using NSec.Cryptography;
+
+namespace ConfidentialChat.Protocol.Primitives;
+
+/// <summary>An X25519 public key: 32 bytes, little endian, as they came. Equality is of the bytes, not of the point.</summary>
+public sealed class X25519PublicKey : IEquatable<X25519PublicKey>
+{
+    /// <summary>Bytes of a key; RFC 7748 section 5.</summary>
+    public const int Size = 32;
+
+    private readonly byte[] bytes;
+
+    /// <exception cref="ArgumentException"><paramref name="bytes"/> are not 32 bytes.</exception>
+    public X25519PublicKey(ReadOnlySpan<byte> bytes)
+    {
+        if (bytes.Length != Size)
+            throw new ArgumentException($"An X25519 public key has {Size} bytes, not {bytes.Length}.", nameof(bytes));
+        this.bytes = bytes.ToArray();
+    }
+
+    public ReadOnlySpan<byte> Span => bytes;
+
+    /// <summary>Reads standard base64 with padding.</summary>
+    public static bool TryParse(string? base64, [NotNullWhen(true)] out X25519PublicKey? key)
+    {
+        key = StrictBase64.TryDecode(base64, out var decoded) && decoded.Length == Size ? new X25519PublicKey(decoded) : null;
+        return key is not null;
+    }
+
+    public bool Equals(X25519PublicKey? other) => other is not null && Span.SequenceEqual(other.Span);
+
+    public override bool Equals(object? obj) => Equals(obj as X25519PublicKey);
+
+    public override int GetHashCode() => BitConverter.ToInt32(Span);
+
+    /// <summary>Standard base64 with padding, 44 characters.</summary>
+    public override string ToString() => Convert.ToBase64String(bytes);
+}
+
+/// <summary>An X25519 private key in libsodium's guarded memory, erased on disposal.</summary>
+public sealed class X25519PrivateKey : IDisposable
+{
+    /// <summary>Bytes of a shared secret; RFC 7748 section 6.1.</summary>
+    public const int SharedSecretSize = 32;
+
+    private readonly Key key;
+
+    private X25519PrivateKey(Key key)
+    {
+        this.key = key;
+        PublicKey = new X25519PublicKey(key.PublicKey.Export(KeyBlobFormat.RawPublicKey));
+    }
+
+    public X25519PublicKey PublicKey { get; }
+
+    public static X25519PrivateKey Generate() => new(new Key(KeyAgreementAlgorithm.X25519));
+
+    /// <summary>Takes 32 secret bytes; the caller clears its own copy.</summary>
+    public static X25519PrivateKey Import(ReadOnlySpan<byte> secret) =>
+        new(Key.Import(KeyAgreementAlgorithm.X25519, secret, KeyBlobFormat.RawPrivateKey));
+
+    /// <summary>Agrees on a secret of 32 bytes, which the caller clears.</summary>
+    /// <returns>False for a low-order peer key: the secret would be all zeros, known to everyone (RFC 7748 section 6.1).</returns>
+    public bool TryAgree(X25519PublicKey peer, Span<byte> sharedSecret)
+    {
+        if (sharedSecret.Length != SharedSecretSize)
+            throw new ArgumentException($"A shared secret has {SharedSecretSize} bytes.", nameof(sharedSecret));
+        if (!NSec.Cryptography.PublicKey.TryImport(KeyAgreementAlgorithm.X25519, peer.Span, KeyBlobFormat.RawPublicKey, out var imported))
+            return false;
+        var parameters = new SharedSecretCreationParameters { ExportPolicy = KeyExportPolicies.AllowPlaintextArchiving };
+        using var secret = KeyAgreementAlgorithm.X25519.Agree(key, imported!, in parameters);
+        if (secret is null)
+            return false;
+        var raw = secret.Export(SharedSecretBlobFormat.RawSharedSecret);
+        raw.CopyTo(sharedSecret);
+        CryptographicOperations.ZeroMemory(raw);
+        return true;
+    }
+
+    public void Dispose() => key.Dispose();
+}

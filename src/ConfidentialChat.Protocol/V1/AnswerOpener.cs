@@ -1,0 +1,86 @@
+// spec/envelope-v1.md sections 7 and 8, the client's side.
+using System.Diagnostics.CodeAnalysis;
+using System.Text.Json;
+using ConfidentialChat.Protocol.Primitives;
+
+namespace ConfidentialChat.Protocol.V1;
+
+/// <summary>Opens the sealed objects of one answer, in the order they come. Not safe for concurrent use.</summary>
+public sealed class AnswerOpener : IDisposable
+{
+    private readonly ContentKey key;
+    private readonly SpentNonces nonces = new();
+
+    internal AnswerOpener(ContentKey key, ReadOnlySpan<byte> requestNonce)
+    {
+        this.key = key;
+        nonces.TrySpend(requestNonce);
+    }
+
+    /// <summary>Opens one sealed object: a whole answer, or one event of a stream.</summary>
+    /// <param name="sealedJson">UTF-8 JSON <c>{"ciphertext","nonce",…}</c>.</param>
+    /// <param name="plaintext">JSON with padding blanks at its end.</param>
+    /// <returns>
+    /// False where it is malformed, does not authenticate, contradicts its hash, or repeats a nonce: under one key
+    /// a repeated nonce gives away both plaintexts, and a repeated event is a replay.
+    /// </returns>
+    public bool TryOpen(ReadOnlyMemory<byte> sealedJson, [NotNullWhen(true)] out byte[]? plaintext)
+    {
+        plaintext = null;
+        if (!SealedAnswer.TryParse(sealedJson, out var answer) || !nonces.TrySpend(answer.Nonce.Span))
+            return false;
+        var opened = new byte[answer.Ciphertext.Length - Aes256Gcm.TagSize];
+        if (!key.Aead.TryOpen(answer.Nonce.Span, [], answer.Ciphertext.Span, opened)
+            || (answer.ResponseHash is { } hash && !Blake2b256.Matches(opened, hash.Span)))
+            return false;
+        plaintext = opened;
+        return true;
+    }
+
+    public void Dispose() => key.Dispose();
+}
+
+/// <summary>One sealed object as it travels from node to client.</summary>
+public sealed record SealedAnswer
+{
+    public required ReadOnlyMemory<byte> Ciphertext { get; init; }
+
+    /// <summary>12 bytes, fresh for every object.</summary>
+    public required ReadOnlyMemory<byte> Nonce { get; init; }
+
+    /// <summary>Null from every node of ours: an unkeyed hash of an answer gives the answer away. 32 bytes from origin nodes.</summary>
+    public ReadOnlyMemory<byte>? ResponseHash { get; init; }
+
+    /// <summary>Reads one from arbitrary bytes; members that it does not know are passed over.</summary>
+    public static bool TryParse(ReadOnlyMemory<byte> json, [NotNullWhen(true)] out SealedAnswer? answer)
+    {
+        answer = null;
+        try
+        {
+            using var document = JsonDocument.Parse(json, new JsonDocumentOptions { MaxDepth = 16 });
+            var root = document.RootElement;
+            if (root.ValueKind != JsonValueKind.Object
+                || !TryBytes(root, "ciphertext"u8, out var ciphertext) || ciphertext is null || ciphertext.Length < Aes256Gcm.TagSize
+                || !TryBytes(root, "nonce"u8, out var nonce) || nonce is not { Length: Aes256Gcm.NonceSize }
+                || !TryBytes(root, "response_hash"u8, out var hash) || hash is not (null or { Length: Blake2b256.Size }))
+                return false;
+            answer = new SealedAnswer { Ciphertext = ciphertext, Nonce = nonce, ResponseHash = hash is null ? null : hash.AsMemory() };
+            return true;
+        }
+        catch (Exception e) when (e is JsonException or InvalidOperationException)
+        {
+            return false;
+        }
+    }
+
+    private static bool TryBytes(JsonElement root, ReadOnlySpan<byte> name, out byte[]? bytes)
+    {
+        bytes = null;
+        if (!root.TryGetProperty(name, out var value) || value.ValueKind == JsonValueKind.Null)
+            return true;
+        if (value.ValueKind != JsonValueKind.String || !StrictBase64.TryDecode(value.GetString(), out var decoded))
+            return false;
+        bytes = decoded;
+        return true;
+    }
+}

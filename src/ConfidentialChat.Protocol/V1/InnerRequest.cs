@@ -1,0 +1,87 @@
+// spec/envelope-v1.md section 5.
+using System.Diagnostics.CodeAnalysis;
+using System.Text.Json;
+using System.Text.Unicode;
+
+namespace ConfidentialChat.Protocol.V1;
+
+/// <summary>What the envelope's rules read of an opened request. The rest is the engine's business.</summary>
+/// <param name="Model">The encrypted model, equal to the one named outside.</param>
+/// <param name="Stream">Whether the answer streams.</param>
+public sealed record InnerRequest(string Model, bool Stream)
+{
+    /// <summary>Checks an opened plaintext against its envelope.</summary>
+    /// <param name="plaintext">The bytes as opened.</param>
+    /// <param name="envelope">The envelope they came in.</param>
+    /// <param name="streamRequired">True for chat: a missing <c>stream</c> is refused there, and counts as false elsewhere.</param>
+    /// <param name="request">The checked request.</param>
+    /// <param name="rejection">The first fault.</param>
+    public static bool TryCheck(
+        ReadOnlySpan<byte> plaintext,
+        EnvelopeRequest envelope,
+        bool streamRequired,
+        [NotNullWhen(true)] out InnerRequest? request,
+        [NotNullWhen(false)] out Rejection? rejection)
+    {
+        request = null;
+        rejection = Read(plaintext, out var model, out var stream);
+        if (rejection is not null)
+            return false;
+        if (model is null)
+            rejection = new Rejection(V1Error.InvalidField, "model");
+        else if (stream is null && streamRequired)
+            rejection = new Rejection(V1Error.InvalidField, "stream");
+        else if (!string.Equals(model, envelope.ModelName, StringComparison.Ordinal))
+            rejection = new Rejection(V1Error.ModelMismatch);
+        else if (envelope.Stream is { } outer && outer != (stream ?? false))
+            rejection = new Rejection(V1Error.StreamMismatch);
+        if (rejection is not null)
+            return false;
+        request = new InnerRequest(model!, stream ?? false);
+        return true;
+    }
+
+    private static Rejection? Read(ReadOnlySpan<byte> plaintext, out string? model, out bool? stream)
+    {
+        model = null;
+        stream = null;
+        var streamSeen = false;
+        if (!Utf8.IsValid(plaintext))
+            return new Rejection(V1Error.InvalidJson);
+        try
+        {
+            var json = new Utf8JsonReader(plaintext);
+            if (!json.Read() || json.TokenType != JsonTokenType.StartObject)
+                return new Rejection(V1Error.InvalidJson);
+            while (json.Read() && json.TokenType == JsonTokenType.PropertyName)
+            {
+                if (json.ValueTextEquals("model"u8))
+                {
+                    json.Read();
+                    if (model is not null || json.TokenType != JsonTokenType.String)
+                        return new Rejection(V1Error.InvalidField, "model");
+                    model = json.GetString();
+                }
+                else if (json.ValueTextEquals("stream"u8))
+                {
+                    json.Read();
+                    if (streamSeen || json.TokenType is not (JsonTokenType.True or JsonTokenType.False or JsonTokenType.Null))
+                        return new Rejection(V1Error.InvalidField, "stream");
+                    streamSeen = true;
+                    stream = json.TokenType == JsonTokenType.Null ? null : json.GetBoolean();
+                }
+                else
+                {
+                    json.Read();
+                    json.Skip();
+                }
+            }
+
+            return json.TokenType != JsonTokenType.EndObject || json.Read() ? new Rejection(V1Error.InvalidJson) : null;
+        }
+        catch (Exception e) when (e is JsonException or InvalidOperationException)
+        {
+            return new Rejection(V1Error.InvalidJson); // InvalidOperationException: a lone surrogate
+        }
+    }
+}

@@ -1,0 +1,62 @@
+// spec/envelope-v1.md section 9.
+using System.Buffers;
+using System.Diagnostics.CodeAnalysis;
+using System.Text.Json;
+
+namespace ConfidentialChat.Protocol.V1;
+
+/// <summary>Why a request was turned away, in the shape <c>{"error":{"code","message"[,"param"]}}</c>.</summary>
+/// <param name="Error">The row of the table.</param>
+/// <param name="Field">The name of the member at fault, for <see cref="V1Error.InvalidField"/>; never a value.</param>
+public sealed record Rejection(V1Error Error, string? Field = null)
+{
+    /// <summary>Longest field name that passes from a node to a caller.</summary>
+    public const int MaxFieldLength = 64;
+
+    private static readonly SearchValues<char> FieldCharacters = SearchValues.Create("abcdefghijklmnopqrstuvwxyz0123456789_.");
+
+    public string Message => Field is null ? Error.Row().Message : $"{Field}: {Error.Row().Message}";
+
+    /// <summary>Whether a name is fit to be shown: lower case letters, digits, underscores and dots.</summary>
+    public static bool IsFieldName([NotNullWhen(true)] string? name) =>
+        name is { Length: > 0 and <= MaxFieldLength } && !name.AsSpan().ContainsAnyExcept(FieldCharacters);
+
+    /// <summary>The error body, UTF-8 JSON.</summary>
+    public byte[] ToJson()
+    {
+        var buffer = new ArrayBufferWriter<byte>(256);
+        using var json = new Utf8JsonWriter(buffer);
+        json.WriteStartObject();
+        json.WriteStartObject("error");
+        json.WriteString("code", Error.Row().Code);
+        json.WriteString("message", Message);
+        if (Field is not null)
+            json.WriteString("param", Field);
+        json.WriteEndObject();
+        json.WriteEndObject();
+        json.Flush();
+        return buffer.WrittenSpan.ToArray();
+    }
+
+    /// <summary>Reads a peer's error body: only codes of the table and fit field names come through, never the peer's text.</summary>
+    public static bool TryParse(ReadOnlyMemory<byte> body, [NotNullWhen(true)] out Rejection? rejection)
+    {
+        rejection = null;
+        try
+        {
+            using var document = JsonDocument.Parse(body, new JsonDocumentOptions { MaxDepth = 8 });
+            if (document.RootElement.ValueKind != JsonValueKind.Object
+                || !document.RootElement.TryGetProperty("error"u8, out var error) || error.ValueKind != JsonValueKind.Object
+                || !error.TryGetProperty("code"u8, out var code) || code.ValueKind != JsonValueKind.String
+                || V1Errors.FromCode(code.GetString()) is not { } row)
+                return false;
+            var field = error.TryGetProperty("param"u8, out var param) && param.ValueKind == JsonValueKind.String ? param.GetString() : null;
+            rejection = new Rejection(row.Error, IsFieldName(field) ? field : null);
+            return true;
+        }
+        catch (Exception e) when (e is JsonException or InvalidOperationException)
+        {
+            return false;
+        }
+    }
+}
