@@ -12,17 +12,23 @@ public sealed class Aes256Gcm : IDisposable
     public const int NonceSize = 12;
     public const int TagSize = 16;
 
-    private static readonly bool LibsodiumHasAes = Aes256GcmAlgorithm.IsSupported;
+    internal static readonly bool LibsodiumHasAes = Aes256GcmAlgorithm.IsSupported;
 
     private readonly Key? key;
     private readonly Bcl.AesGcm? platform;
 
     /// <summary>Copies the 32 bytes of <paramref name="secret"/>; the caller clears its own.</summary>
     public Aes256Gcm(ReadOnlySpan<byte> secret)
+        : this(secret, LibsodiumHasAes)
+    {
+    }
+
+    /// <summary>Chooses the library, so that tests run both on one processor.</summary>
+    internal Aes256Gcm(ReadOnlySpan<byte> secret, bool libsodium)
     {
         if (secret.Length != KeySize)
             throw new ArgumentException($"An AES-256 key has {KeySize} bytes, not {secret.Length}.", nameof(secret));
-        if (LibsodiumHasAes)
+        if (libsodium)
             key = Key.Import(AeadAlgorithm.Aes256Gcm, secret, KeyBlobFormat.RawSymmetricKey);
         else
             platform = new Bcl.AesGcm(secret, TagSize);
@@ -47,7 +53,13 @@ public sealed class Aes256Gcm : IDisposable
         if (plaintext.Length != ciphertext.Length - TagSize)
             throw new ArgumentException("The plaintext is as long as the ciphertext without its tag.", nameof(plaintext));
         if (key is not null)
-            return AeadAlgorithm.Aes256Gcm.Decrypt(key, nonce, associatedData, ciphertext, plaintext);
+        {
+            var authentic = AeadAlgorithm.Aes256Gcm.Decrypt(key, nonce, associatedData, ciphertext, plaintext);
+            if (!authentic)
+                plaintext.Clear(); // libsodium leaves what it decrypted
+            return authentic;
+        }
+
         try
         {
             platform!.Decrypt(nonce, ciphertext[..^TagSize], ciphertext[^TagSize..], plaintext, associatedData);

@@ -1,4 +1,5 @@
 // spec/gateway.md sections 2, 3 and 5: what a node tells its gateway, and what it hears back.
+using System.Text.Json;
 using System.Text.Json.Serialization;
 
 namespace ConfidentialChat.Protocol.Relay;
@@ -56,14 +57,24 @@ public sealed record NodeStatus
     public required int Queued { get; init; }
 }
 
-[JsonConverter(typeof(JsonStringEnumConverter<NodeState>))]
+[JsonConverter(typeof(NodeStateConverter))]
 public enum NodeState
 {
-    [JsonStringEnumMemberName("ready")]
     Ready,
-
-    [JsonStringEnumMemberName("draining")]
     Draining,
+}
+
+/// <summary>Exactly <c>"ready"</c> or <c>"draining"</c>: the library's own converter takes numbers and any case as well.</summary>
+internal sealed class NodeStateConverter : JsonConverter<NodeState>
+{
+    public override NodeState Read(ref Utf8JsonReader reader, Type typeToConvert, JsonSerializerOptions options) =>
+        reader.TokenType != JsonTokenType.String ? throw new JsonException()
+        : reader.ValueTextEquals("ready"u8) ? NodeState.Ready
+        : reader.ValueTextEquals("draining"u8) ? NodeState.Draining
+        : throw new JsonException();
+
+    public override void Write(Utf8JsonWriter writer, NodeState value, JsonSerializerOptions options) =>
+        writer.WriteStringValue(value == NodeState.Ready ? "ready"u8 : "draining"u8);
 }
 
 /// <summary>A public key that a node opens, until when.</summary>

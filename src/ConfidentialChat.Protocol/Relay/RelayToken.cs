@@ -51,7 +51,7 @@ public sealed record RelayToken
         }
 
         var signature = gatewayKey.Sign([.. Domain, .. payload.WrittenSpan]);
-        return Base64Url.EncodeToString(payload.WrittenSpan) + "." + Base64Url.EncodeToString(signature);
+        return Spell(payload.WrittenSpan, signature);
     }
 
     /// <summary>Reads a token that <paramref name="gatewayKey"/> signed. Node, expiry and single use are the caller's to check.</summary>
@@ -64,7 +64,9 @@ public sealed record RelayToken
         {
             var payload = Base64Url.DecodeFromChars(text.AsSpan(0, dot));
             var signature = Base64Url.DecodeFromChars(text.AsSpan(dot + 1));
-            return gatewayKey.Verify([.. Domain, .. payload], signature) && TryRead(payload, out token);
+            return text == Spell(payload, signature) // the decoder also takes padding, blanks and stray bits
+                && gatewayKey.Verify([.. Domain, .. payload], signature)
+                && TryRead(payload, out token);
         }
         catch (FormatException)
         {
@@ -72,21 +74,25 @@ public sealed record RelayToken
         }
     }
 
+    private static string Spell(ReadOnlySpan<byte> payload, ReadOnlySpan<byte> signature) =>
+        Base64Url.EncodeToString(payload) + "." + Base64Url.EncodeToString(signature);
+
     private static bool TryRead(byte[] payload, [NotNullWhen(true)] out RelayToken? token)
     {
         token = null;
         try
         {
-            using var document = JsonDocument.Parse(payload);
+            using var document = JsonDocument.Parse(payload, new JsonDocumentOptions { AllowDuplicateProperties = false });
             var root = document.RootElement;
-            if (!RequestId.TryParse(root.GetProperty("request"u8).GetString(), out var request))
+            if (!RequestId.TryParse(root.GetProperty("request"u8).GetString(), out var request)
+                || root.GetProperty("model"u8).GetString() is not { } model)
                 return false;
             token = new RelayToken
             {
                 Request = request,
                 Node = new NodeId(root.GetProperty("node"u8).GetInt64()),
                 Stack = new StackId(root.GetProperty("stack"u8).GetInt64()),
-                Model = root.GetProperty("model"u8).GetString() ?? "",
+                Model = model,
                 Units = new ComputeUnits(root.GetProperty("units"u8).GetInt64()),
                 Expires = DateTimeOffset.FromUnixTimeSeconds(root.GetProperty("expires"u8).GetInt64()),
             };

@@ -51,20 +51,20 @@ public sealed record SealedAnswer
     /// <summary>Null from every node of ours: an unkeyed hash of an answer gives the answer away. 32 bytes from origin nodes.</summary>
     public ReadOnlyMemory<byte>? ResponseHash { get; init; }
 
-    /// <summary>Reads one from arbitrary bytes; members that it does not know are passed over.</summary>
+    /// <summary>Reads one from arbitrary bytes; members that it does not know are passed over, and none may stand twice.</summary>
     public static bool TryParse(ReadOnlyMemory<byte> json, [NotNullWhen(true)] out SealedAnswer? answer)
     {
         answer = null;
         try
         {
-            using var document = JsonDocument.Parse(json, new JsonDocumentOptions { MaxDepth = 16 });
+            using var document = JsonDocument.Parse(json, new JsonDocumentOptions { MaxDepth = 16, AllowDuplicateProperties = false });
             var root = document.RootElement;
             if (root.ValueKind != JsonValueKind.Object
                 || !TryBytes(root, "ciphertext"u8, out var ciphertext) || ciphertext is null || ciphertext.Length < Aes256Gcm.TagSize
                 || !TryBytes(root, "nonce"u8, out var nonce) || nonce is not { Length: Aes256Gcm.NonceSize }
                 || !TryBytes(root, "response_hash"u8, out var hash) || hash is not (null or { Length: Blake2b256.Size }))
                 return false;
-            answer = new SealedAnswer { Ciphertext = ciphertext, Nonce = nonce, ResponseHash = hash is null ? null : hash.AsMemory() };
+            answer = new SealedAnswer { Ciphertext = ciphertext, Nonce = nonce, ResponseHash = hash is null ? (ReadOnlyMemory<byte>?)null : hash };
             return true;
         }
         catch (Exception e) when (e is JsonException or InvalidOperationException)

@@ -47,21 +47,16 @@ public sealed record EnvelopeRequest
         ReadOnlySpan<byte> body, [NotNullWhen(true)] out EnvelopeRequest? request, [NotNullWhen(false)] out Rejection? rejection)
     {
         request = null;
-        rejection = new Rejection(V1Error.InvalidJson);
-        if (!Utf8.IsValid(body))
-            return false;
         try
         {
-            var fault = Read(body, out request);
-            if (fault is not null)
-                rejection = fault;
+            rejection = Utf8.IsValid(body) ? Read(body, out request) : new Rejection(V1Error.InvalidJson);
         }
         catch (Exception e) when (e is JsonException or InvalidOperationException)
         {
-            return false; // InvalidOperationException: a lone surrogate in a member's name
+            rejection = new Rejection(V1Error.InvalidJson); // InvalidOperationException: a lone surrogate in a member's name
         }
 
-        return request is not null;
+        return rejection is null && request is not null;
     }
 
     private static Rejection? Read(ReadOnlySpan<byte> body, out EnvelopeRequest? request)

@@ -44,7 +44,7 @@ public sealed record Rejection(V1Error Error, string? Field = null)
         rejection = null;
         try
         {
-            using var document = JsonDocument.Parse(body, new JsonDocumentOptions { MaxDepth = 8 });
+            using var document = JsonDocument.Parse(body, new JsonDocumentOptions { MaxDepth = 8, AllowDuplicateProperties = false });
             if (document.RootElement.ValueKind != JsonValueKind.Object
                 || !document.RootElement.TryGetProperty("error"u8, out var error) || error.ValueKind != JsonValueKind.Object
                 || !error.TryGetProperty("code"u8, out var code) || code.ValueKind != JsonValueKind.String

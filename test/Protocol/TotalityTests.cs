@@ -1,0 +1,143 @@
+using System.Text;
+using ConfidentialChat.Protocol;
+using ConfidentialChat.Protocol.Primitives;
+using ConfidentialChat.Protocol.Relay;
+using ConfidentialChat.Protocol.V1;
+using CsCheck;
+
+namespace ConfidentialChat.Tests;
+
+/// <summary>Whatever bytes a stranger sends, every parser answers yes or no, and none throws.</summary>
+public sealed class TotalityTests : IDisposable
+{
+    private const int Rounds = 20_000;
+
+    private static readonly string[] Signs =
+    [
+        "{", "}", "[", "]", ":", ",", "\"", "\\u", "d800", "\"model\"", "\"stream\"", "\"nonce\"", "\"error\"", "\"code\"",
+        "null", "true", "1e9", " ", "A", "=",
+    ];
+
+    private static readonly Ed25519PrivateKey GatewayKey = Ed25519PrivateKey.Generate(out _);
+
+    private readonly Fixture ours = new();
+
+    [Fact]
+    public void Arbitrary_bytes_break_no_parser() => Gen.Byte.Array[0, 200].Sample(Survives, iter: Rounds);
+
+    [Fact]
+    public void Arbitrary_text_of_JSON_signs_breaks_no_parser() =>
+        Gen.Int[0, Signs.Length - 1].Array[0, 40].Select(picks => Encoding.UTF8.GetBytes(string.Concat(picks.Select(pick => Signs[pick]))))
+            .Sample(Survives, iter: Rounds);
+
+    [Fact]
+    public void A_mutated_envelope_breaks_no_parser()
+    {
+        using var request = ours.Seal(Fixture.Request);
+        Mutants(Fixture.Write(request.Envelope)).Sample(Survives, iter: Rounds);
+    }
+
+    [Fact]
+    public void A_mutated_inner_request_breaks_no_parser() => Mutants(Fixture.Request).Sample(Survives, iter: Rounds);
+
+    [Fact]
+    public void A_mutated_answer_breaks_no_parser()
+    {
+        using var request = ours.Seal(Fixture.Request);
+        using var opened = ours.Open(request.Envelope);
+        Mutants(Fixture.Event(opened, "{}"u8, new ClearUsage(1, 2))).Sample(
+            bytes =>
+            {
+                Survives(bytes);
+                request.Answer.TryOpen(bytes, out _);
+            },
+            iter: Rounds,
+            threads: 1);
+    }
+
+    [Fact]
+    public void A_mutated_error_body_breaks_no_parser() =>
+        Mutants(new Rejection(V1Error.InvalidField, "messages").ToJson()).Sample(Survives, iter: Rounds);
+
+    [Fact]
+    public void A_mutated_relay_token_breaks_no_parser_and_never_verifies()
+    {
+        var token = Relay.RelayTokenTests.Token().Sign(GatewayKey);
+        Mutants(Encoding.UTF8.GetBytes(token)).Sample(
+            bytes =>
+            {
+                var text = Encoding.Latin1.GetString(bytes);
+                return text == token || !RelayToken.TryVerify(text, GatewayKey.PublicKey, out _);
+            },
+            iter: Rounds);
+    }
+
+    [Fact]
+    public void Whatever_a_gateway_signs_is_read_or_refused()
+    {
+        var payload = """{"request":"7f2c1e6a-0000-4000-8000-000000000000","node":1,"stack":2,"model":"tiny","units":3,"expires":4}"""u8.ToArray();
+        Mutants(payload).Sample(
+            bytes => { RelayToken.TryVerify(Relay.RelayTokenTests.Sign(GatewayKey, bytes), GatewayKey.PublicKey, out _); },
+            iter: Rounds);
+    }
+
+    public void Dispose() => ours.Dispose();
+
+    private static void Survives(byte[] bytes)
+    {
+        var text = Encoding.Latin1.GetString(bytes);
+        if (EnvelopeRequest.TryParse(bytes, out var envelope, out var rejection) != (rejection is null) || (envelope is null) == (rejection is null))
+            throw new InvalidOperationException("an envelope is either parsed or rejected");
+        envelope ??= Any;
+        if (InnerRequest.TryCheck(bytes, envelope, true, out _, out rejection) != (rejection is null))
+            throw new InvalidOperationException("a request is either checked or rejected");
+        InnerRequest.TryCheck(bytes, envelope, false, out _, out _);
+        _ = Rejection.TryParse(bytes, out _);
+        _ = SealedAnswer.TryParse(bytes, out _);
+        RelayToken.TryVerify(text, GatewayKey.PublicKey, out _);
+        NodeSignature.Verify(GatewayKey.PublicKey, text, bytes, text);
+        _ = X25519PublicKey.TryParse(text, out _);
+        _ = Ed25519PublicKey.TryParse(text, out _);
+        _ = RequestId.TryParse(text, out _);
+        // Either spelling of the decoder answers alike, and what it takes has one spelling.
+        if (StrictBase64.TryDecode(bytes, out var decoded) && Convert.ToBase64String(decoded) != text)
+            throw new InvalidOperationException("two spellings of one value");
+    }
+
+    private static EnvelopeRequest Any { get; } = new()
+    {
+        Ciphertext = new byte[16],
+        Nonce = new byte[12],
+        Salt = new byte[16],
+        ClientKey = new(new byte[32]),
+        NodeKey = new(new byte[32]),
+        PlaintextBodyHash = new byte[32],
+        ModelName = "tiny",
+        Stack = new(7),
+    };
+
+    // One to four edits: a byte is changed, removed, doubled or put in; a stretch is repeated or cut out.
+    private static Gen<byte[]> Mutants(byte[] valid) =>
+        Gen.Select(Gen.Int[0, 5], Gen.Int[0, int.MaxValue], Gen.Int[0, int.MaxValue], Gen.Byte).Array[1, 4].Select(edits =>
+        {
+            var bytes = valid.ToList();
+            foreach (var (kind, first, second, value) in edits)
+            {
+                if (bytes.Count == 0)
+                    break;
+                var at = first % bytes.Count;
+                var length = 1 + (second % (bytes.Count - at));
+                switch (kind)
+                {
+                    case 0: bytes[at] = value; break;
+                    case 1: bytes.RemoveAt(at); break;
+                    case 2: bytes.Insert(at, bytes[at]); break;
+                    case 3: bytes.Insert(at, "\"\\{}[],:0"u8[second % 9]); break;
+                    case 4: bytes.InsertRange(at, bytes.GetRange(at, length)); break;
+                    default: bytes.RemoveRange(at, length); break;
+                }
+            }
+
+            return bytes.ToArray();
+        });
+}

@@ -1,0 +1,49 @@
+using System.Text.Json;
+
+namespace ConfidentialChat.Tests;
+
+/// <summary>
+/// The shared test vectors: language-free files beside the repository, in <c>../shared/vectors</c>, or wherever
+/// <see cref="Variable"/> says. Where nothing says anything and nothing lies there, the tests that need them are skipped;
+/// where the variable promises them, an absent file is a failure.
+/// </summary>
+internal static class Vectors
+{
+    public const string Variable = "CONFIDENTIALCHAT_VECTORS";
+
+    /// <summary>One file as JSON.</summary>
+    public static JsonElement Json(string path) => JsonElement.Parse(File.ReadAllText(Locate(path)));
+
+    /// <summary>One file as text.</summary>
+    public static string Text(string path) => File.ReadAllText(Locate(path));
+
+    /// <summary>The files of a folder in the order of their names.</summary>
+    public static IReadOnlyList<string> Files(string folder, string pattern)
+    {
+        var files = Directory.GetFiles(Locate(folder), pattern);
+        Array.Sort(files, StringComparer.Ordinal);
+        files.ShouldNotBeEmpty($"no {pattern} in {folder}");
+        return files;
+    }
+
+    public static byte[] Hex(this JsonElement vector, string member) => Convert.FromHexString(vector.GetProperty(member).GetString()!);
+
+    public static string String(this JsonElement vector, string member) => vector.GetProperty(member).GetString()!;
+
+    private static string Locate(string path)
+    {
+        var promised = Environment.GetEnvironmentVariable(Variable);
+        var root = string.IsNullOrEmpty(promised) ? BesideRepository() : promised;
+        if (root is null || (string.IsNullOrEmpty(promised) && !Directory.Exists(root)))
+            Assert.Skip($"vectors absent: no folder ../shared/vectors beside the repository, and {Variable} is not set");
+        return Path.Combine(root!, path);
+    }
+
+    private static string? BesideRepository()
+    {
+        var folder = new DirectoryInfo(AppContext.BaseDirectory);
+        while (folder is not null && !File.Exists(Path.Combine(folder.FullName, "ConfidentialChat.slnx")))
+            folder = folder.Parent;
+        return folder is null ? null : Path.Combine(folder.FullName, "..", "shared", "vectors");
+    }
+}
