@@ -1,0 +1,30 @@
+using ConfidentialChat.Node.Inference.Llama;
+
+namespace ConfidentialChat.Node.Inference;
+
+/// <summary>What the embedded engine needs.</summary>
+public sealed record EmbeddedEngineOptions
+{
+    /// <summary>A GGUF file with a chat template.</summary>
+    public required string ModelPath { get; init; }
+
+    /// <summary>The folder of llama.cpp's native library; null fetches and caches it.</summary>
+    public string? EngineDirectory { get; init; }
+
+    /// <summary>Requests that are computed at once.</summary>
+    public int Sequences { get; init; } = 8;
+}
+
+/// <summary>llama.cpp in the node's own process.</summary>
+public static class EmbeddedEngine
+{
+    /// <summary>Finds or fetches the native library and loads the model. The caller disposes of the engine.</summary>
+    /// <exception cref="LlamaLibraryException">The native library is nowhere to be had.</exception>
+    /// <exception cref="ModelLoadException">The model cannot be served.</exception>
+    public static async Task<IInferenceBackend> OpenAsync(
+        EmbeddedEngineOptions options, IProgress<LibraryProgress>? progress, CancellationToken cancellation)
+    {
+        var library = await LlamaLibrary.LocateAsync(new LlamaLibrarySource { EngineDirectory = options.EngineDirectory }, progress, cancellation);
+        return LlamaBackend.Load(library, new LlamaBackendOptions { ModelPath = options.ModelPath, Sequences = options.Sequences });
+    }
+}
