@@ -1,1 +1,19 @@
-return 0;
+// The bare node, as it is deployed: configuration from the environment (CONFIDENTIALCHAT_NODE_*) and the command line.
+using ConfidentialChat.Node;
+using ConfidentialChat.Node.Inference;
+
+var configuration = new ConfigurationBuilder().AddEnvironmentVariables("CONFIDENTIALCHAT_NODE_").AddCommandLine(args).Build();
+try
+{
+    var settings = NodeSettings.Read(configuration);
+    await using var engine = await EmbeddedEngine.OpenAsync(settings.Engine, null, CancellationToken.None);
+    await using var app = NodeHost.Create(settings.Node, engine, builder => builder.Logging.AddSimpleConsole(console => console.SingleLine = true));
+    await app.RunAsync();
+    return Environment.ExitCode;
+}
+catch (Exception e) when (NodeSettings.Explain(e) is { } fault)
+{
+    await Console.Error.WriteLineAsync($"error: {fault.Message}");
+    await Console.Error.WriteLineAsync($"hint: {fault.Hint}");
+    return NodeExitCode.Usage;
+}

@@ -1,0 +1,254 @@
+// spec/gateway.md sections 2 and 3.
+using System.Net;
+using System.Net.Http.Headers;
+using System.Text.Json;
+using System.Text.Json.Serialization.Metadata;
+using ConfidentialChat.Node.Inference;
+using ConfidentialChat.Node.Keys;
+using ConfidentialChat.Node.Serving;
+using ConfidentialChat.Protocol;
+using ConfidentialChat.Protocol.Primitives;
+using ConfidentialChat.Protocol.Relay;
+
+namespace ConfidentialChat.Node.Enrolment;
+
+/// <summary>Enrols the node and keeps telling the gateway how it is.</summary>
+internal sealed partial class GatewayLink(
+    NodeOptions options,
+    NodeIdentity identity,
+    GatewayEnrolment enrolment,
+    KeyRing ring,
+    Admission admission,
+    IInferenceBackend engine,
+    GatewayClient gateway,
+    NodeAddress address,
+    IHostApplicationLifetime lifetime,
+    ILogger<GatewayLink> logger) : BackgroundService
+{
+    private static readonly TimeSpan RetryDelay = TimeSpan.FromSeconds(1);
+
+    private readonly SemaphoreSlim news = new(0);
+    private TimeSpan interval = TimeSpan.FromSeconds(5);
+    private readonly TaskCompletionSource ready = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private bool beaten;
+
+    /// <summary>Completes with the first enrolment or heartbeat that the gateway answered.</summary>
+    public Task Ready => ready.Task;
+
+    /// <summary>Enrolled, and the gateway has answered the last heartbeat.</summary>
+    public bool IsReady => enrolment.Current is not null && Volatile.Read(ref beaten) && !admission.IsClosed;
+
+    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+    {
+        ring.Changed += Tell;
+        using var stopping = lifetime.ApplicationStopping.Register(() =>
+        {
+            admission.Close();
+            Tell();
+        });
+        try
+        {
+            await address.Known.WaitAsync(stoppingToken);
+            while (true)
+            {
+                var outcome = enrolment.Current is null ? await EnrolAsync(stoppingToken) : await BeatAsync(stoppingToken);
+                if (outcome == Outcome.Refused && !Recover())
+                    return;
+                Volatile.Write(ref beaten, outcome == Outcome.Done);
+                if (outcome == Outcome.Done)
+                    ready.TrySetResult();
+                await news.WaitAsync(outcome == Outcome.Done ? interval : RetryDelay, stoppingToken);
+            }
+        }
+        catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested)
+        {
+        }
+        finally
+        {
+            ring.Changed -= Tell;
+        }
+    }
+
+    public override void Dispose()
+    {
+        news.Dispose();
+        base.Dispose();
+    }
+
+    private void Tell()
+    {
+        if (news.CurrentCount == 0)
+            news.Release();
+    }
+
+    private async Task<Outcome> EnrolAsync(CancellationToken cancellation)
+    {
+        if (options.EnrolmentToken is not { } token)
+            return Outcome.Refused;
+        var request = new EnrolmentRequest
+        {
+            IdentityKey = identity.Key.PublicKey.ToString(),
+            Address = await address.Known.WaitAsync(cancellation),
+            TlsPin = identity.TlsPin,
+            Status = Status(),
+        };
+        using var answer = await gateway.PostAsync(NodePaths.Enrolment, request, NodeMessageJson.Default.EnrolmentRequest, null, token, cancellation);
+        if (answer is not { StatusCode: HttpStatusCode.OK })
+            return Failed(answer, NodePaths.Enrolment);
+
+        var body = await GatewayClient.ReadAsync(answer, NodeMessageJson.Default.EnrolmentAnswer, cancellation);
+        if (body is not { HeartbeatSeconds: > 0 and <= 3600 } || !Ed25519PublicKey.TryParse(body.GatewayKey, out var key))
+            return Failed(answer, NodePaths.Enrolment);
+        interval = TimeSpan.FromSeconds(body.HeartbeatSeconds);
+        enrolment.Set(new EnrolledGateway(options.GatewayUrl, new NodeId(body.NodeId), key));
+        LogEnrolled(logger, body.NodeId, options.GatewayUrl);
+        return Outcome.Done;
+    }
+
+    private async Task<Outcome> BeatAsync(CancellationToken cancellation)
+    {
+        var node = enrolment.Current!.Node;
+        using var answer = await gateway.PostAsync(NodePaths.Heartbeat, Status(), NodeMessageJson.Default.NodeStatus, node, null, cancellation);
+        return answer is { IsSuccessStatusCode: true } ? Outcome.Done : Failed(answer, NodePaths.Heartbeat);
+    }
+
+    private Outcome Failed(HttpResponseMessage? answer, string path)
+    {
+        if (answer is null)
+            return Outcome.NotReached;
+        LogUnexpected(logger, path, (int)answer.StatusCode);
+        return answer.StatusCode is HttpStatusCode.Unauthorized or HttpStatusCode.BadRequest ? Outcome.Refused : Outcome.NotReached;
+    }
+
+    // A gateway that does not know this node any more: enrol anew where there is a token that it has not refused yet, else give up.
+    private bool Recover()
+    {
+        if (enrolment.Current is not null && options.EnrolmentToken is not null)
+        {
+            enrolment.Forget();
+            return true;
+        }
+
+        LogNotEnrolled(logger, options.GatewayUrl);
+        Environment.ExitCode = NodeExitCode.NotEnrolled;
+        lifetime.StopApplication();
+        return false;
+    }
+
+    private NodeStatus Status() => new()
+    {
+        TimeMs = gateway.NextTimeMs(),
+        State = admission.IsClosed ? NodeState.Draining : NodeState.Ready,
+        Models = engine.Models,
+        Keys = ring.PublicKeys,
+        Running = admission.Running,
+        Queued = admission.Queued,
+    };
+
+    private enum Outcome
+    {
+        Done,
+        NotReached,
+        Refused,
+    }
+
+    [LoggerMessage(Level = LogLevel.Information, Message = "Enrolled as node {Node} of {Gateway}.")]
+    private static partial void LogEnrolled(ILogger logger, long node, Uri gateway);
+
+    [LoggerMessage(Level = LogLevel.Warning, Message = "The gateway answered {Path} with {Status}.")]
+    private static partial void LogUnexpected(ILogger logger, string path, int status);
+
+    [LoggerMessage(Level = LogLevel.Critical, Message = "{Gateway} does not know this node, and there is no enrolment token that it takes. The node stops. hint: make a token at the gateway and start the node with it.")]
+    private static partial void LogNotEnrolled(ILogger logger, Uri gateway);
+}
+
+/// <summary>Where the gateway reaches this node; known once the node listens.</summary>
+internal sealed class NodeAddress
+{
+    private readonly TaskCompletionSource<Uri> known = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+    public Task<Uri> Known => known.Task;
+
+    public void Set(Uri address) => known.TrySetResult(address);
+}
+
+/// <summary>Posts signed messages to the gateway.</summary>
+internal sealed partial class GatewayClient : IDisposable
+{
+    private static readonly TimeSpan Timeout = TimeSpan.FromSeconds(10);
+    private const int MaxAnswerBytes = 1024 * 1024;
+
+    private readonly HttpClient http;
+    private readonly NodeIdentity identity;
+    private readonly TimeProvider time;
+    private readonly ILogger<GatewayClient> logger;
+    private long lastTimeMs;
+
+    public GatewayClient(NodeOptions options, NodeIdentity identity, TimeProvider time, ILogger<GatewayClient> logger)
+    {
+        this.identity = identity;
+        this.time = time;
+        this.logger = logger;
+        http = new HttpClient(new SocketsHttpHandler { AllowAutoRedirect = false, UseCookies = false, ConnectTimeout = TimeSpan.FromSeconds(5) })
+        {
+            BaseAddress = options.GatewayUrl,
+            Timeout = Timeout,
+            MaxResponseContentBufferSize = MaxAnswerBytes,
+        };
+    }
+
+    /// <summary>The clock in milliseconds, never the same twice.</summary>
+    public long NextTimeMs()
+    {
+        long last, next;
+        do
+        {
+            last = Interlocked.Read(ref lastTimeMs);
+            next = Math.Max(last + 1, time.GetUtcNow().ToUnixTimeMilliseconds());
+        }
+        while (Interlocked.CompareExchange(ref lastTimeMs, next, last) != last);
+        return next;
+    }
+
+    /// <summary>Null where the gateway was not reached.</summary>
+    public async Task<HttpResponseMessage?> PostAsync<T>(
+        string path, T message, JsonTypeInfo<T> type, NodeId? node, string? bearer, CancellationToken cancellation)
+    {
+        var body = JsonSerializer.SerializeToUtf8Bytes(message, type);
+        using var request = new HttpRequestMessage(HttpMethod.Post, path) { Content = new ByteArrayContent(body) };
+        request.Content.Headers.ContentType = new MediaTypeHeaderValue("application/json");
+        request.Headers.Add(NodeSignature.HeaderName, NodeSignature.Sign(identity.Key, path, body));
+        if (node is { } number)
+            request.Headers.Add(NodeSignature.NodeHeaderName, number.ToString());
+        if (bearer is not null)
+            request.Headers.Authorization = new AuthenticationHeaderValue("Bearer", bearer);
+        try
+        {
+            return await http.SendAsync(request, cancellation);
+        }
+        catch (Exception e) when (e is HttpRequestException || (e is TaskCanceledException && !cancellation.IsCancellationRequested))
+        {
+            LogNotReached(logger, http.BaseAddress!, path);
+            return null;
+        }
+    }
+
+    /// <summary>The body, or null where it is not what was expected.</summary>
+    public static async Task<T?> ReadAsync<T>(HttpResponseMessage answer, JsonTypeInfo<T> type, CancellationToken cancellation)
+        where T : class
+    {
+        try
+        {
+            return JsonSerializer.Deserialize(await answer.Content.ReadAsByteArrayAsync(cancellation), type);
+        }
+        catch (JsonException)
+        {
+            return null;
+        }
+    }
+
+    public void Dispose() => http.Dispose();
+
+    [LoggerMessage(Level = LogLevel.Warning, Message = "The gateway at {Gateway} was not reached for {Path}.")]
+    private static partial void LogNotReached(ILogger logger, Uri gateway, string path);
+}

@@ -1,0 +1,114 @@
+// spec/gateway.md section 5, rule 6.
+using System.Collections.Concurrent;
+using System.Net;
+using ConfidentialChat.Node.Enrolment;
+using ConfidentialChat.Node.Inference;
+using ConfidentialChat.Protocol.Relay;
+
+namespace ConfidentialChat.Node.Metering;
+
+/// <summary>Tells the gateway what each request used, again and again until it is acknowledged.</summary>
+internal sealed partial class UsageReporter(GatewayClient gateway, GatewayEnrolment enrolment, ILogger<UsageReporter> logger) : BackgroundService
+{
+    private const int MaxBatch = 500;
+
+    /// <summary>Reports kept for a gateway that does not answer; the oldest give way.</summary>
+    private const int MaxPending = 100_000;
+
+    private static readonly TimeSpan MinRetry = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan MaxRetry = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan LastTry = TimeSpan.FromSeconds(5);
+
+    private readonly ConcurrentDictionary<Guid, UsageReport> pending = new();
+    private readonly ConcurrentQueue<Guid> order = new();
+    private readonly SemaphoreSlim news = new(0);
+
+    public void Report(RelayToken token, Usage usage)
+    {
+        var id = token.Request.Value;
+        pending[id] = new UsageReport(id, token.Stack.Value, token.Model, usage.TotalTokens);
+        order.Enqueue(id);
+        while (pending.Count > MaxPending && order.TryDequeue(out var oldest))
+        {
+            if (pending.TryRemove(oldest, out _))
+                LogGivenUp(logger, oldest);
+        }
+
+        if (news.CurrentCount == 0)
+            news.Release();
+    }
+
+    public override async Task StopAsync(CancellationToken cancellationToken)
+    {
+        await base.StopAsync(cancellationToken);
+        using var last = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        last.CancelAfter(LastTry);
+        try
+        {
+            while (!pending.IsEmpty && await DeliverAsync(last.Token))
+            {
+            }
+        }
+        catch (OperationCanceledException)
+        {
+        }
+
+        if (!pending.IsEmpty)
+            LogLost(logger, pending.Count);
+    }
+
+    public override void Dispose()
+    {
+        news.Dispose();
+        base.Dispose();
+    }
+
+    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+    {
+        var retry = MinRetry;
+        try
+        {
+            while (true)
+            {
+                if (pending.IsEmpty)
+                    await news.WaitAsync(stoppingToken);
+                if (await DeliverAsync(stoppingToken))
+                {
+                    retry = MinRetry;
+                }
+                else
+                {
+                    await Task.Delay(retry, stoppingToken);
+                    retry = retry * 2 < MaxRetry ? retry * 2 : MaxRetry;
+                }
+            }
+        }
+        catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested)
+        {
+        }
+    }
+
+    private async Task<bool> DeliverAsync(CancellationToken cancellation)
+    {
+        if (pending.IsEmpty)
+            return true;
+        if (enrolment.Current is not { } enrolled)
+            return false;
+        var batch = new UsageReports { TimeMs = gateway.NextTimeMs(), Reports = [.. pending.Values.Take(MaxBatch)] };
+        using var answer = await gateway.PostAsync(NodePaths.UsageReports, batch, NodeMessageJson.Default.UsageReports, enrolled.Node, null, cancellation);
+        if (answer is not { StatusCode: HttpStatusCode.OK })
+            return false;
+        var body = await GatewayClient.ReadAsync(answer, NodeMessageJson.Default.UsageAcknowledgement, cancellation);
+        if (body is null)
+            return false;
+        foreach (var id in body.Acknowledged)
+            pending.TryRemove(id, out _);
+        return true;
+    }
+
+    [LoggerMessage(Level = LogLevel.Error, Message = "The usage report of request {Request} was given up: too many wait for the gateway.")]
+    private static partial void LogGivenUp(ILogger logger, Guid request);
+
+    [LoggerMessage(Level = LogLevel.Error, Message = "{Reports} usage reports were not delivered before the node stopped.")]
+    private static partial void LogLost(ILogger logger, int reports);
+}

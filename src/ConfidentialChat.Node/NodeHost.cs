@@ -1,0 +1,113 @@
+using System.Net;
+using ConfidentialChat.Node.Control;
+using ConfidentialChat.Node.Enrolment;
+using ConfidentialChat.Node.Errors;
+using ConfidentialChat.Node.Inference;
+using ConfidentialChat.Node.Keys;
+using ConfidentialChat.Node.Metering;
+using ConfidentialChat.Node.Relay;
+using ConfidentialChat.Node.Serving;
+using Microsoft.AspNetCore.Diagnostics;
+using Microsoft.AspNetCore.Hosting.Server;
+using Microsoft.AspNetCore.Hosting.Server.Features;
+using Microsoft.AspNetCore.Server.Kestrel.Core;
+
+namespace ConfidentialChat.Node;
+
+/// <summary>Builds a node around an engine.</summary>
+public static class NodeHost
+{
+    /// <summary>A node that is ready to start. The engine stays the caller's, who disposes of it after the host.</summary>
+    /// <exception cref="NodeOptionsException">The options or the data directory are no good.</exception>
+    public static WebApplication Create(NodeOptions options, IInferenceBackend engine, Action<WebApplicationBuilder>? configure = null)
+    {
+        options.Validate();
+        var identity = OpenIdentity(options);
+        var builder = WebApplication.CreateSlimBuilder();
+        builder.Logging.ClearProviders();
+        builder.Logging.SetMinimumLevel(LogLevel.Information).AddFilter("Microsoft", LogLevel.Warning).AddFilter("System", LogLevel.Warning);
+        builder.WebHost.UseKestrelHttpsConfiguration();
+        builder.WebHost.ConfigureKestrel(kestrel => Listen(kestrel, options, identity));
+        builder.Services
+            .AddSingleton(options)
+            .AddSingleton(identity)
+            .AddSingleton(engine)
+            .AddSingleton(TimeProvider.System)
+            .AddSingleton<KeyRing>()
+            .AddSingleton<Admission>()
+            .AddSingleton<GatewayEnrolment>()
+            .AddSingleton<GatewayClient>()
+            .AddSingleton<NodeAddress>()
+            .AddSingleton<RelayTokenCheck>()
+            .AddSingleton<UsageReporter>()
+            .AddSingleton<GatewayLink>()
+            .AddSingleton<ConfidentialHandler>()
+            .AddHostedService<KeyRotation>()
+            .AddHostedService(services => services.GetRequiredService<UsageReporter>())
+            .AddHostedService(services => services.GetRequiredService<GatewayLink>())
+            .Configure<HostOptions>(host => host.ShutdownTimeout = options.DrainTimeout);
+        configure?.Invoke(builder);
+
+        var app = builder.Build();
+        app.UseExceptionHandler(new ExceptionHandlerOptions { ExceptionHandler = OnExceptionAsync, AllowStatusCode404Response = true });
+        app.UseStatusCodePages(context => RejectionResponse.WriteStatusAsync(context.HttpContext.Response));
+        app.MapHealth();
+        app.MapControl();
+        foreach (var endpoint in ConfidentialEndpoints.Table)
+            app.MapPost(endpoint.Path, (HttpContext http, ConfidentialHandler handler) => handler.ServeAsync(http, endpoint));
+        app.Lifetime.ApplicationStarted.Register(() => app.Services.GetRequiredService<NodeAddress>().Set(options.PublicAddress ?? Address(app)));
+        return app;
+    }
+
+    /// <summary>The address that a started node listens on.</summary>
+    public static Uri Address(WebApplication app) => new(
+        app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!
+            .Addresses.First(address => !address.Contains("unix:", StringComparison.Ordinal)));
+
+    /// <summary>Completes when a started node is enrolled and its gateway has heard of it.</summary>
+    public static Task WhenReadyAsync(WebApplication app, CancellationToken cancellation) =>
+        app.Services.GetRequiredService<GatewayLink>().Ready.WaitAsync(cancellation);
+
+    private static NodeIdentity OpenIdentity(NodeOptions options)
+    {
+        try
+        {
+            PrivateFile.CreateDirectory(options.DataDirectory);
+            return NodeIdentity.Open(options.DataDirectory, options.UsesTls);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new NodeOptionsException($"The data directory {options.DataDirectory} cannot be used: {e.Message}", "give a directory that this user may write with --data", e);
+        }
+    }
+
+    private static void Listen(KestrelServerOptions kestrel, NodeOptions options, NodeIdentity identity)
+    {
+        kestrel.AddServerHeader = false;
+        kestrel.Limits.MaxRequestBodySize = null; // the handler bounds it, and answers in its own shape
+        kestrel.Listen(new IPEndPoint(options.ListenAddress, options.Port), listen =>
+        {
+            if (identity.Certificate is not null)
+                listen.UseHttps(identity.Certificate);
+        });
+        if (!OperatingSystem.IsWindows())
+            kestrel.ListenUnixSocket(ControlSocket.Prepare(options.DataDirectory));
+    }
+
+    private static void MapHealth(this WebApplication app)
+    {
+        app.MapGet("/health", () => Results.Json(new Dictionary<string, string> { ["status"] = "ok" }));
+        app.MapGet("/health/live", () => Results.Json(new Dictionary<string, string> { ["status"] = "ok" }));
+        app.MapGet("/health/ready", (GatewayLink link) => link.IsReady
+            ? Results.Json(new Dictionary<string, string> { ["status"] = "ok" })
+            : Results.StatusCode(StatusCodes.Status503ServiceUnavailable));
+    }
+
+    // The exception itself is logged by the framework; its text never reaches a caller.
+    private static Task OnExceptionAsync(HttpContext http)
+    {
+        if (http.Features.Get<IExceptionHandlerFeature>()?.Error is Microsoft.AspNetCore.Http.BadHttpRequestException bad)
+            http.Response.StatusCode = bad.StatusCode;
+        return RejectionResponse.WriteStatusAsync(http.Response);
+    }
+}

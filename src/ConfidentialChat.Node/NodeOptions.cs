@@ -1,0 +1,97 @@
+using System.Net;
+
+namespace ConfidentialChat.Node;
+
+/// <summary>How a node listens, whom it serves and how long it keeps its keys. The engine has options of its own.</summary>
+public sealed record NodeOptions
+{
+    /// <summary>Holds the identity key, the enrolment and the TLS key; made where it is missing, readable by its owner only.</summary>
+    public required string DataDirectory { get; init; }
+
+    /// <summary>The gateway that the node enrols with, scheme, host and port.</summary>
+    public required Uri GatewayUrl { get; init; }
+
+    /// <summary>The operator's enrolment token; needed once, and again when the gateway has forgotten this node.</summary>
+    public string? EnrolmentToken { get; init; }
+
+    public IPAddress ListenAddress { get; init; } = IPAddress.Loopback;
+
+    /// <summary>0 takes a free one.</summary>
+    public int Port { get; init; } = 8081;
+
+    /// <summary>Serve HTTPS under a certificate of the node's own, which the gateway pins. On unless the node listens on loopback.</summary>
+    public bool? Tls { get; init; }
+
+    /// <summary>Where the gateway reaches the node; where it is null, the address that the node listens on.</summary>
+    public Uri? PublicAddress { get; init; }
+
+    /// <summary>Plain HTTP beyond loopback: whoever is on the way sees ciphertext, sizes and relay tokens, and can drop requests.</summary>
+    public bool DangerousPlainHttp { get; init; }
+
+    /// <summary>How long a node key is the current one.</summary>
+    public TimeSpan KeyLifetime { get; init; } = TimeSpan.FromHours(1);
+
+    /// <summary>How long a key still opens requests after its rotation.</summary>
+    public TimeSpan KeyGrace { get; init; } = TimeSpan.FromMinutes(10);
+
+    /// <summary>Accepted requests remembered for each key; at the limit new ones are refused until the next rotation.</summary>
+    public int ReplayCapacity { get; init; } = 1_000_000;
+
+    /// <summary>Requests served at once.</summary>
+    public int MaxConcurrent { get; init; } = 8;
+
+    /// <summary>Requests that wait for their turn; beyond it 429.</summary>
+    public int MaxQueued { get; init; } = 64;
+
+    /// <summary>Largest envelope, in bytes.</summary>
+    public long MaxBodyBytes { get; init; } = 32 * 1024 * 1024;
+
+    /// <summary>Silence in a stream after which a comment is sent.</summary>
+    public TimeSpan KeepAlive { get; init; } = TimeSpan.FromSeconds(15);
+
+    /// <summary>How long requests in flight may still run after SIGTERM.</summary>
+    public TimeSpan DrainTimeout { get; init; } = TimeSpan.FromSeconds(60);
+
+    internal bool UsesTls => Tls ?? !IPAddress.IsLoopback(ListenAddress);
+
+    /// <summary>Refuses what would start a node that cannot serve, or that serves more openly than was said.</summary>
+    /// <exception cref="NodeOptionsException">An option is out of range or unsafe.</exception>
+    public void Validate()
+    {
+        Require(Port is >= 0 and <= 65535, "The port is out of range.", "give a port from 0 to 65535; 0 takes a free one");
+        Require(KeyLifetime > TimeSpan.Zero && KeyGrace > TimeSpan.Zero, "Key lifetime and grace are to be longer than nothing.", "leave them out for the defaults");
+        Require(ReplayCapacity > 0 && MaxConcurrent > 0 && MaxQueued >= 0, "A limit is out of range.", "limits are whole numbers above zero");
+        Require(
+            UsesTls || IPAddress.IsLoopback(ListenAddress) || DangerousPlainHttp,
+            $"Plain HTTP on {ListenAddress} would be open to the network.",
+            "leave TLS on, listen on 127.0.0.1, or say --dangerous-plain-http");
+        RequireTransport(GatewayUrl, "The gateway's URL");
+        if (PublicAddress is not null)
+            RequireTransport(PublicAddress, "The node's address");
+    }
+
+    private void RequireTransport(Uri url, string what)
+    {
+        Require(
+            url.IsAbsoluteUri && (url.Scheme == Uri.UriSchemeHttps || url.Scheme == Uri.UriSchemeHttp),
+            $"{what} is not an http or https URL.",
+            "write it like https://gateway.example:8080");
+        Require(
+            url.Scheme == Uri.UriSchemeHttps || url.IsLoopback || DangerousPlainHttp,
+            $"{what} is plain HTTP to another machine.",
+            "use https, or say --dangerous-plain-http");
+    }
+
+    private static void Require(bool condition, string message, string hint)
+    {
+        if (!condition)
+            throw new NodeOptionsException(message, hint);
+    }
+}
+
+/// <summary>The node cannot start as it is configured.</summary>
+public sealed class NodeOptionsException(string message, string hint, Exception? inner = null) : Exception(message, inner)
+{
+    /// <summary>What to do about it.</summary>
+    public string Hint { get; } = hint;
+}

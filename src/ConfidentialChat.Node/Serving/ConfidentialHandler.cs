@@ -1,0 +1,240 @@
+// spec/envelope-v1.md sections 4 to 8; spec/gateway.md section 4. Steps 10 to 12 of docs/architecture.md.
+using System.Buffers;
+using System.Diagnostics;
+using ConfidentialChat.Node.Errors;
+using ConfidentialChat.Node.Inference;
+using ConfidentialChat.Node.Keys;
+using ConfidentialChat.Node.Metering;
+using ConfidentialChat.Node.Relay;
+using ConfidentialChat.Protocol.Relay;
+using ConfidentialChat.Protocol.V1;
+
+namespace ConfidentialChat.Node.Serving;
+
+/// <summary>One confidential request, from the gateway's token to the last sealed byte.</summary>
+internal sealed partial class ConfidentialHandler(
+    RelayTokenCheck tokens,
+    Admission admission,
+    KeyRing ring,
+    IInferenceBackend engine,
+    UsageReporter usage,
+    NodeOptions options,
+    TimeProvider time,
+    ILogger<ConfidentialHandler> logger)
+{
+    public async Task ServeAsync(HttpContext http, ConfidentialEndpoint endpoint)
+    {
+        // Who sends this: the enrolled gateway, with a fresh token, or nobody.
+        if (!tokens.TryAccept(http.Request.Headers[RelayToken.HeaderName], out var token))
+        {
+            await http.Response.WriteAsync(new Rejection(V1Error.AuthError));
+            return;
+        }
+
+        var started = time.GetTimestamp();
+        var outcome = new Outcome();
+        try
+        {
+            await AdmitAsync(http, endpoint, token, outcome);
+        }
+        catch (OperationCanceledException) when (http.RequestAborted.IsCancellationRequested)
+        {
+            outcome.Code = "CLIENT_GONE";
+        }
+        finally
+        {
+            // 12 forget. What was computed is reported, also for a caller who is gone; a refusal is the gateway's to release.
+            if (outcome.Accepted || http.RequestAborted.IsCancellationRequested)
+                usage.Report(token, outcome.Usage);
+            LogServed(
+                logger, token.Request.Value, outcome.Code, outcome.Usage.PromptTokens, outcome.Usage.CompletionTokens,
+                (long)time.GetElapsedTime(started).TotalMilliseconds);
+        }
+    }
+
+    private async Task AdmitAsync(HttpContext http, ConfidentialEndpoint endpoint, RelayToken token, Outcome outcome)
+    {
+        // Room, before anything is read or opened.
+        using var place = await admission.EnterAsync(http.RequestAborted);
+        if (place is null)
+        {
+            await RejectAsync(http, new Rejection(admission.IsClosed ? V1Error.ServiceUnavailable : V1Error.TooManyRequests), outcome);
+            return;
+        }
+
+        // 10 read the envelope and pick the key from the ring.
+        var body = await EnvelopeBody.ReadAsync(http.Request, options.MaxBodyBytes);
+        if (body is null)
+        {
+            await RejectAsync(http, new Rejection(V1Error.BodyTooLarge), outcome);
+            return;
+        }
+
+        if (!EnvelopeRequest.TryParse(body.Value.Span, out var envelope, out var rejection))
+        {
+            await RejectAsync(http, rejection, outcome);
+            return;
+        }
+
+        if (!string.Equals(envelope.ModelName, token.Model, StringComparison.Ordinal) || envelope.Stack != token.Stack)
+        {
+            await RejectAsync(http, new Rejection(V1Error.AuthError), outcome);
+            return;
+        }
+
+        if (!ring.TryFind(envelope.NodeKey, out var pair) || !pair.TryOpen(envelope, out var opened, out rejection))
+        {
+            await RejectAsync(http, rejection ?? new Rejection(V1Error.UnknownNodeKey), outcome);
+            return;
+        }
+
+        using (opened)
+            await AnswerAsync(http, endpoint, token, envelope, opened!, pair, outcome);
+    }
+
+    // 11 opened: refuse a replay, check, ask the engine, seal what it says.
+    private async Task AnswerAsync(
+        HttpContext http, ConfidentialEndpoint endpoint, RelayToken token, EnvelopeRequest envelope, OpenedRequest opened, NodeKeyPair pair, Outcome outcome)
+    {
+        var mark = pair.Replay.Mark(opened.ReplayTag);
+        if (mark != ReplayMark.Marked)
+        {
+            await RejectAsync(http, new Rejection(mark == ReplayMark.Full ? V1Error.TooManyRequests : V1Error.Replay), outcome);
+            return;
+        }
+
+        try
+        {
+            if (!InnerRequest.TryCheck(opened.Plaintext.Span, envelope, endpoint.StreamRequired, out var inner, out var rejection))
+            {
+                await RejectAsync(http, rejection, outcome);
+                return;
+            }
+
+            if (!engine.Models.Contains(inner.Model, StringComparer.Ordinal))
+            {
+                await RejectAsync(http, new Rejection(V1Error.ModelNotFound), outcome);
+                return;
+            }
+
+            var start = await engine.StartAsync(
+                new InferenceRequest
+                {
+                    Endpoint = endpoint.Inference,
+                    Model = inner.Model,
+                    Stream = inner.Stream,
+                    Body = opened.Plaintext,
+                    MaxUnits = token.Units.Value,
+                },
+                http.RequestAborted);
+            switch (start)
+            {
+                case InferenceStart.Refused refused:
+                    await RejectAsync(http, Rejected(refused), outcome);
+                    break;
+                case InferenceStart.Started(var answer):
+                    await SealAsync(http, opened, answer, inner.Stream, outcome);
+                    break;
+                default:
+                    throw new UnreachableException();
+            }
+        }
+        catch (InferenceException e) when (!http.Response.HasStarted)
+        {
+            LogEngineFailed(logger, token.Request.Value, e.Failure, e);
+            await RejectAsync(http, new Rejection(e.Failure == InferenceFailure.TimedOut ? V1Error.InferenceTimeout : V1Error.InferenceError), outcome);
+        }
+        catch (InferenceException e)
+        {
+            LogEngineFailed(logger, token.Request.Value, e.Failure, e);
+            outcome.Code = "CUT_OFF";
+            http.Abort();
+        }
+        finally
+        {
+            // Nothing sealed left the node: a byte-identical retry may be served.
+            if (!outcome.Accepted)
+                pair.Replay.Unmark(opened.ReplayTag);
+        }
+    }
+
+    private async Task SealAsync(HttpContext http, OpenedRequest opened, InferenceAnswer answer, bool stream, Outcome outcome)
+    {
+        await using (answer)
+        {
+            try
+            {
+                var sealer = new SealedResponse(http.Response, opened, options.KeepAlive, time);
+                await using var parts = answer.ReadPartsAsync(http.RequestAborted).GetAsyncEnumerator(http.RequestAborted);
+                if (!await parts.MoveNextAsync())
+                    throw new InferenceException(InferenceFailure.Failed, "The engine gave an empty answer.");
+
+                // Accepted: the first answer byte is at hand. From here on nothing is refused any more.
+                outcome.Accepted = true;
+                outcome.Code = "OK";
+                if (stream)
+                    await sealer.WriteStreamAsync(parts, http.RequestAborted);
+                else
+                    await sealer.WriteWholeAsync(parts.Current, answer.Usage, http.RequestAborted);
+            }
+            finally
+            {
+                await answer.DisposeAsync(); // the count is exact once the engine has stopped
+                outcome.Usage = answer.Usage;
+            }
+        }
+    }
+
+    private static Rejection Rejected(InferenceStart.Refused refused) => refused.Reason switch
+    {
+        InferenceRefusal.InvalidField => new Rejection(V1Error.InvalidField, Rejection.IsFieldName(refused.Field) ? refused.Field : "body"),
+        InferenceRefusal.ContextTooLarge => new Rejection(V1Error.ContextTooLarge),
+        InferenceRefusal.Busy => new Rejection(V1Error.TooManyRequests),
+        _ => throw new UnreachableException(),
+    };
+
+    private static Task RejectAsync(HttpContext http, Rejection rejection, Outcome outcome)
+    {
+        outcome.Code = rejection.Error.Row().Code;
+        return http.Response.WriteAsync(rejection);
+    }
+
+    /// <summary>How a request ended, for the report and the log.</summary>
+    private sealed class Outcome
+    {
+        public bool Accepted { get; set; }
+
+        public string Code { get; set; } = V1Error.InternalError.Row().Code;
+
+        public Usage Usage { get; set; }
+    }
+
+    [LoggerMessage(Level = LogLevel.Information, Message = "Request {Request}: {Code}, {PromptTokens} + {CompletionTokens} tokens, {Milliseconds} ms.")]
+    private static partial void LogServed(ILogger logger, Guid request, string code, long promptTokens, long completionTokens, long milliseconds);
+
+    [LoggerMessage(Level = LogLevel.Error, Message = "Request {Request}: the engine failed ({Failure}).")]
+    private static partial void LogEngineFailed(ILogger logger, Guid request, InferenceFailure failure, Exception exception);
+}
+
+/// <summary>Reads a bounded body.</summary>
+internal static class EnvelopeBody
+{
+    private const int FirstBufferSize = 16 * 1024;
+
+    /// <summary>Null where the body is larger than the limit.</summary>
+    public static async Task<ReadOnlyMemory<byte>?> ReadAsync(HttpRequest request, long limit)
+    {
+        if (request.ContentLength > limit)
+            return null;
+        var body = new ArrayBufferWriter<byte>((int)(request.ContentLength ?? FirstBufferSize) + 1);
+        while (true)
+        {
+            var read = await request.Body.ReadAsync(body.GetMemory(FirstBufferSize), request.HttpContext.RequestAborted);
+            if (read == 0)
+                return body.WrittenMemory;
+            body.Advance(read);
+            if (body.WrittenCount > limit)
+                return null;
+        }
+    }
+}

@@ -1,0 +1,55 @@
+using System.Net;
+using ConfidentialChat.Node.Enrolment;
+
+namespace ConfidentialChat.Node.Tests.Enrolment;
+
+public sealed class IdentityTests : IDisposable
+{
+    private readonly DirectoryInfo directory = Directory.CreateTempSubdirectory("cchat-node-");
+
+    public void Dispose() => directory.Delete(recursive: true);
+
+    [Fact]
+    public void A_node_keeps_its_identity_and_its_pin_across_restarts()
+    {
+        using var first = NodeIdentity.Open(directory.FullName, tls: true);
+        using var second = NodeIdentity.Open(directory.FullName, tls: true);
+
+        second.Key.PublicKey.ShouldBe(first.Key.PublicKey);
+        second.TlsPin.ShouldBe(first.TlsPin);
+        second.Certificate!.HasPrivateKey.ShouldBeTrue();
+    }
+
+    [Fact]
+    public void Nobody_but_the_owner_reads_its_keys()
+    {
+        using var identity = NodeIdentity.Open(directory.FullName, tls: true);
+
+        foreach (var file in directory.GetFiles())
+            File.GetUnixFileMode(file.FullName).ShouldBe(UnixFileMode.UserRead | UnixFileMode.UserWrite, file.Name);
+    }
+
+    [Fact]
+    public void A_damaged_identity_is_refused_and_not_replaced()
+    {
+        var path = Path.Combine(directory.FullName, "identity.key");
+        File.WriteAllBytes(path, new byte[31]);
+
+        Should.Throw<NodeOptionsException>(() => NodeIdentity.Open(directory.FullName, tls: false)).Hint.ShouldNotBeEmpty();
+        File.ReadAllBytes(path).Length.ShouldBe(31);
+    }
+
+    [Fact]
+    public void Plain_http_beyond_loopback_has_to_be_asked_for_by_its_name()
+    {
+        var options = new NodeOptions { DataDirectory = directory.FullName, GatewayUrl = new Uri("https://gateway.example") };
+
+        Should.NotThrow(options.Validate);
+        Should.NotThrow((options with { ListenAddress = IPAddress.Any }).Validate);
+        (options with { ListenAddress = IPAddress.Any }).UsesTls.ShouldBeTrue();
+        Should.Throw<NodeOptionsException>((options with { ListenAddress = IPAddress.Any, Tls = false }).Validate);
+        Should.NotThrow((options with { ListenAddress = IPAddress.Any, Tls = false, DangerousPlainHttp = true }).Validate);
+        Should.Throw<NodeOptionsException>((options with { GatewayUrl = new Uri("http://gateway.example") }).Validate);
+        Should.Throw<NodeOptionsException>((options with { PublicAddress = new Uri("http://10.0.0.1") }).Validate);
+    }
+}

@@ -1,0 +1,108 @@
+using ConfidentialChat.Node.Enrolment;
+using ConfidentialChat.Node.Relay;
+using ConfidentialChat.Protocol;
+using ConfidentialChat.Protocol.Primitives;
+using ConfidentialChat.Protocol.Relay;
+using Microsoft.Extensions.Time.Testing;
+
+namespace ConfidentialChat.Node.Tests.Enrolment;
+
+/// <summary>Only the enrolled gateway's fresh token lets a request in, and only once.</summary>
+public sealed class RelayTokenTests : IDisposable
+{
+    private readonly Ed25519PrivateKey gatewayKey = Ed25519PrivateKey.Generate(out _);
+    private readonly FakeTimeProvider time = new(DateTimeOffset.UtcNow);
+    private readonly DirectoryInfo directory = Directory.CreateTempSubdirectory("cchat-node-");
+    private readonly GatewayEnrolment enrolment;
+    private readonly RelayTokenCheck check;
+
+    public RelayTokenTests()
+    {
+        enrolment = new GatewayEnrolment(new NodeOptions { DataDirectory = directory.FullName, GatewayUrl = new Uri("http://127.0.0.1:1") });
+        enrolment.Set(new EnrolledGateway(new Uri("http://127.0.0.1:1"), new NodeId(7), gatewayKey.PublicKey));
+        check = new RelayTokenCheck(enrolment, time);
+    }
+
+    public void Dispose()
+    {
+        gatewayKey.Dispose();
+        directory.Delete(recursive: true);
+    }
+
+    [Fact]
+    public void A_fresh_token_lets_its_request_in_once()
+    {
+        var text = Token().Sign(gatewayKey);
+        check.TryAccept(text, out var token).ShouldBeTrue();
+        token!.Units.ShouldBe(new ComputeUnits(100));
+        check.TryAccept(text, out _).ShouldBeFalse();
+    }
+
+    [Fact]
+    public void A_second_token_for_the_same_request_is_refused_until_none_could_hold_any_more()
+    {
+        var token = Token();
+        check.TryAccept(token.Sign(gatewayKey), out _).ShouldBeTrue();
+        check.TryAccept((token with { Units = new ComputeUnits(1_000_000) }).Sign(gatewayKey), out _).ShouldBeFalse();
+        time.Advance(TimeSpan.FromSeconds(60));
+        check.TryAccept((token with { Expires = time.GetUtcNow().AddSeconds(60) }).Sign(gatewayKey), out _).ShouldBeFalse();
+    }
+
+    [Fact]
+    public void No_token_and_junk_are_refused()
+    {
+        foreach (var text in (string?[])[null, "", ".", "a.b", "!!.??", new string('A', 100_000), Token().Sign(gatewayKey) + "A"])
+            check.TryAccept(text, out _).ShouldBeFalse(text);
+    }
+
+    [Fact]
+    public void Another_gateways_token_is_refused()
+    {
+        using var other = Ed25519PrivateKey.Generate(out _);
+        check.TryAccept(Token().Sign(other), out _).ShouldBeFalse();
+    }
+
+    [Fact]
+    public void Another_nodes_token_is_refused() =>
+        check.TryAccept((Token() with { Node = new NodeId(8) }).Sign(gatewayKey), out _).ShouldBeFalse();
+
+    [Theory]
+    [InlineData(0)]
+    [InlineData(-1)]
+    [InlineData(66)]
+    [InlineData(3600)]
+    public void A_token_that_is_past_or_too_far_ahead_is_refused(int seconds) =>
+        check.TryAccept((Token() with { Expires = time.GetUtcNow().AddSeconds(seconds) }).Sign(gatewayKey), out _).ShouldBeFalse();
+
+    [Fact]
+    public void A_node_that_is_not_enrolled_serves_nobody()
+    {
+        enrolment.Forget();
+        check.TryAccept(Token().Sign(gatewayKey), out _).ShouldBeFalse();
+    }
+
+    [Fact]
+    public void An_enrolment_is_kept_and_belongs_to_one_gateway()
+    {
+        var options = new NodeOptions { DataDirectory = directory.FullName, GatewayUrl = new Uri("http://127.0.0.1:1") };
+        new GatewayEnrolment(options).Current!.Node.ShouldBe(new NodeId(7));
+        new GatewayEnrolment(options with { GatewayUrl = new Uri("http://127.0.0.1:2") }).Current.ShouldBeNull();
+    }
+
+    [Fact]
+    public void A_damaged_enrolment_counts_as_none()
+    {
+        File.WriteAllText(Path.Combine(directory.FullName, "enrolment.json"), "{\"Gateway\":");
+        new GatewayEnrolment(new NodeOptions { DataDirectory = directory.FullName, GatewayUrl = new Uri("http://127.0.0.1:1") }).Current.ShouldBeNull();
+    }
+
+    private RelayToken Token() => new()
+    {
+        Request = RequestId.New(),
+        Node = new NodeId(7),
+        Stack = new StackId(3),
+        Model = "m",
+        Units = new ComputeUnits(100),
+        Expires = time.GetUtcNow().AddSeconds(60),
+    };
+}
