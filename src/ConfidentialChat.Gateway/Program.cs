@@ -1,1 +1,16 @@
-return 0;
+// The bare executable: options from GATEWAY_* in the environment, then from the command line (--DataDirectory=/srv/gateway).
+using ConfidentialChat.Gateway;
+
+var configuration = new ConfigurationBuilder().AddEnvironmentVariables("GATEWAY_").AddCommandLine(args).Build();
+try
+{
+    var options = configuration.Get<GatewayOptions>() ?? new GatewayOptions { DataDirectory = "" };
+    await using var gateway = await GatewayHost.CreateAsync(options, builder => builder.Configuration.AddConfiguration(configuration));
+    await gateway.RunAsync();
+    return 0;
+}
+catch (GatewayOptionsException e)
+{
+    Console.Error.WriteLine($"{e.Message}\nhint: {e.Hint}");
+    return 2;
+}

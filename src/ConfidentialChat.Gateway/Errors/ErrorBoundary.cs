@@ -1,0 +1,47 @@
+using ConfidentialChat.Protocol.V1;
+
+namespace ConfidentialChat.Gateway.Errors;
+
+/// <summary>Gives whatever goes wrong below it, in the framework too, the one shape of an error.</summary>
+internal sealed class ErrorBoundary(RequestDelegate next, ILogger<ErrorBoundary> log)
+{
+    public async Task InvokeAsync(HttpContext context)
+    {
+        try
+        {
+            await next(context);
+        }
+        catch (OperationCanceledException) when (context.RequestAborted.IsCancellationRequested)
+        {
+            return; // nobody is left to answer
+        }
+        catch (BadHttpRequestException e)
+        {
+            await AnswerAsync(context, ErrorAnswer.ForStatus(e.StatusCode));
+            return;
+        }
+        catch (Exception e)
+        {
+            log.Unhandled(e);
+            await AnswerAsync(context, new ErrorAnswer(V1Error.InternalError));
+            return;
+        }
+
+        var response = context.Response;
+        if (!response.HasStarted && response.StatusCode >= 400 && response.ContentType is null)
+            await ErrorAnswer.ForStatus(response.StatusCode).ExecuteAsync(context);
+    }
+
+    private static Task AnswerAsync(HttpContext context, ErrorAnswer answer)
+    {
+        // Half an answer is out: it must not look like a whole one.
+        if (context.Response.HasStarted)
+        {
+            context.Abort();
+            return Task.CompletedTask;
+        }
+
+        context.Response.Clear();
+        return answer.ExecuteAsync(context);
+    }
+}

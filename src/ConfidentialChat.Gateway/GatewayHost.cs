@@ -1,0 +1,127 @@
+using ConfidentialChat.Gateway.Auth;
+using ConfidentialChat.Gateway.Errors;
+using ConfidentialChat.Gateway.Health;
+using ConfidentialChat.Gateway.Locks;
+using ConfidentialChat.Gateway.Metering;
+using ConfidentialChat.Gateway.Nodes;
+using ConfidentialChat.Gateway.Relay;
+using ConfidentialChat.Gateway.State;
+using ConfidentialChat.Protocol.Primitives;
+using ConfidentialChat.Protocol.Relay;
+using Microsoft.AspNetCore.Server.Kestrel.Core;
+using Microsoft.Extensions.DependencyInjection.Extensions;
+
+namespace ConfidentialChat.Gateway;
+
+/// <summary>The gateway, put together: the one composition for the bare executable, the CLI and the tests.</summary>
+public sealed class GatewayHost
+{
+    private const int MaxHeaderBytes = 16 * 1024;
+
+    private GatewayHost()
+    {
+    }
+
+    /// <summary>Makes or opens the data directory, applies migrations and builds the application, which does not listen yet.</summary>
+    /// <param name="options">Checked before anything is touched.</param>
+    /// <param name="configure">May replace what is registered, add configuration (section <c>Logging</c> counts) or log elsewhere.</param>
+    /// <param name="cancel">Gives up.</param>
+    /// <returns>The caller's to start and to dispose of.</returns>
+    /// <exception cref="GatewayOptionsException">The options cannot be used.</exception>
+    public static async Task<WebApplication> CreateAsync(
+        GatewayOptions options, Action<WebApplicationBuilder>? configure = null, CancellationToken cancel = default)
+    {
+        var listen = ListenPoint.From(options);
+        var directory = DataDirectory.Open(options.DataDirectory);
+        var key = directory.LoadOrCreateKey();
+        var database = await Database.OpenAsync(directory, cancel);
+
+        // Empty: nothing of the surroundings can open another port or print a header.
+        var builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions());
+        Log(builder);
+        Listen(builder, listen, options);
+        AddServices(builder.Services, options, key, database);
+        configure?.Invoke(builder);
+
+        var app = builder.Build();
+        app.UseMiddleware<ErrorBoundary>();
+        app.UseMiddleware<Draining>();
+        app.UseRouting();
+        Map(app);
+        var log = app.Services.GetRequiredService<ILogger<GatewayHost>>();
+        app.Lifetime.ApplicationStarted.Register(() => log.Listening(string.Join(' ', app.Urls)));
+        return app;
+    }
+
+    private static void Map(WebApplication app)
+    {
+        app.MapGet(Endpoints.Health, HealthChecks.Ok);
+        app.MapGet(Endpoints.Live, HealthChecks.Ok);
+        app.MapGet(Endpoints.Ready, HealthChecks.ReadyAsync);
+
+        app.MapPost(NodePaths.Enrolment, Enrolment.HandleAsync);
+        app.MapPost(NodePaths.Heartbeat, Heartbeat.HandleAsync);
+        app.MapPost(NodePaths.UsageReports, UsageReportEndpoint.HandleAsync);
+
+        var users = app.MapGroup("").AddEndpointFilter<CallerFilter>();
+        users.MapGet(Endpoints.Models, Models.HandleAsync);
+        users.MapPost(Endpoints.Lock, LockEndpoint.HandleAsync);
+        foreach (var endpoint in Endpoints.Confidential)
+        {
+            users.MapPost(
+                endpoint.Path,
+                (HttpContext context, Admission admission, NodeRelay relay, GatewayOptions options) =>
+                    ConfidentialRequest.HandleAsync(context, endpoint, admission, relay, options));
+        }
+    }
+
+    private static void AddServices(IServiceCollection services, GatewayOptions options, Ed25519PrivateKey key, Database database)
+    {
+        services.AddRouting();
+        services.AddHttpForwarder();
+        services.TryAddSingleton(TimeProvider.System);
+        services.AddSingleton(options);
+        services.AddSingleton(database);
+        services.AddScoped(_ => database.CreateContext());
+        services.AddSingleton(_ => key); // by a factory, so that the container erases it
+        services.AddSingleton<HotStatements>();
+        services.AddSingleton<NodeConnections>();
+        services.AddSingleton<NodeRelay>();
+        services.AddScoped<Admission>();
+        services.AddSingleton<Sweeper>();
+        services.AddHostedService(provider => provider.GetRequiredService<Sweeper>());
+        services.Configure<HostOptions>(host => host.ShutdownTimeout = options.ShutdownTimeout);
+    }
+
+    private static void Listen(WebApplicationBuilder builder, ListenPoint listen, GatewayOptions options) =>
+        builder.WebHost.UseKestrelCore().UseKestrelHttpsConfiguration().ConfigureKestrel(kestrel =>
+        {
+            kestrel.AddServerHeader = false;
+            kestrel.Limits.MaxRequestBodySize = options.MaxBodyBytes;
+            kestrel.Limits.MaxRequestHeadersTotalSize = MaxHeaderBytes;
+            kestrel.Listen(listen.Address, listen.Port, point =>
+            {
+                if (listen.Certificate is not { } certificate)
+                {
+                    point.Protocols = HttpProtocols.Http1;
+                    return;
+                }
+
+                point.Protocols = HttpProtocols.Http1AndHttp2;
+                point.UseHttps(https =>
+                {
+                    https.ServerCertificate = certificate.Leaf;
+                    https.ServerCertificateChain = certificate.Chain;
+                });
+            });
+        });
+
+    private static void Log(WebApplicationBuilder builder)
+    {
+        builder.Logging.AddSimpleConsole(console => console.SingleLine = true);
+        builder.Logging.SetMinimumLevel(LogLevel.Information);
+        builder.Logging.AddFilter("Microsoft", LogLevel.Warning);
+        builder.Logging.AddFilter("Yarp", LogLevel.Warning);
+        builder.Logging.AddConfiguration(builder.Configuration.GetSection("Logging"));
+    }
+}

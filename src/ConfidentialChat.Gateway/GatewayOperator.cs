@@ -1,0 +1,122 @@
+using ConfidentialChat.Gateway.Auth;
+using ConfidentialChat.Gateway.State;
+using Microsoft.EntityFrameworkCore;
+
+namespace ConfidentialChat.Gateway;
+
+/// <summary>
+/// What an operator does with a gateway's data directory. Needs no HTTP, and the gateway may run meanwhile; what is done here
+/// holds for its next request. Safe from any thread.
+/// </summary>
+public sealed class GatewayOperator
+{
+    public const int MaxNameLength = 200;
+
+    private readonly Database database;
+    private readonly TimeProvider clock;
+
+    private GatewayOperator(Database database, TimeProvider clock)
+    {
+        this.database = database;
+        this.clock = clock;
+    }
+
+    /// <summary>Makes the directory and the database where they are absent.</summary>
+    /// <param name="dataDirectory">As in <see cref="GatewayOptions.DataDirectory"/>.</param>
+    /// <param name="clock">Null is the system's.</param>
+    /// <param name="cancel">Gives up.</param>
+    /// <exception cref="GatewayOptionsException">The directory cannot be used.</exception>
+    public static async Task<GatewayOperator> OpenAsync(string dataDirectory, TimeProvider? clock = null, CancellationToken cancel = default) =>
+        new(await Database.OpenAsync(DataDirectory.Open(dataDirectory), cancel), clock ?? TimeProvider.System);
+
+    /// <summary>Makes a user with an API key.</summary>
+    /// <returns>The key, to be shown once: only its hash is kept. Null where the name is taken.</returns>
+    /// <exception cref="ArgumentException">The name is empty, longer than <see cref="MaxNameLength"/> or holds control characters.</exception>
+    public async Task<NewSecret?> CreateUserAsync(string name, CancellationToken cancel = default)
+    {
+        if (string.IsNullOrWhiteSpace(name) || name.Length > MaxNameLength || name.Any(char.IsControl))
+            throw new ArgumentException($"A user's name has 1 to {MaxNameLength} characters, and no control characters.", nameof(name));
+        await using var state = database.CreateContext();
+        await using var transaction = await state.Database.BeginTransactionAsync(cancel);
+        if (await state.Users.AnyAsync(row => row.Name == name, cancel))
+            return null;
+        var now = clock.GetUtcNow();
+        var secret = BearerSecret.Create(SecretKind.ApiKey, out var text);
+        state.ApiKeys.Add(new ApiKeyRow
+        {
+            User = new UserRow { Name = name, CreatedAt = now },
+            Prefix = secret.Prefix,
+            Hash = secret.Hash,
+            CreatedAt = now,
+        });
+        await state.SaveChangesAsync(cancel);
+        await transaction.CommitAsync(cancel);
+        return new NewSecret(text, secret.Prefix, null);
+    }
+
+    /// <summary>Makes a further API key for a user, who is made where missing.</summary>
+    /// <returns>The key, to be shown once: only its hash is kept.</returns>
+    /// <exception cref="ArgumentException">As with <see cref="CreateUserAsync"/>.</exception>
+    public async Task<NewSecret> CreateApiKeyAsync(string user, CancellationToken cancel = default)
+    {
+        if (await CreateUserAsync(user, cancel) is { } first)
+            return first;
+        await using var state = database.CreateContext();
+        var id = await state.Users.Where(row => row.Name == user).Select(row => row.Id).SingleAsync(cancel);
+        var secret = BearerSecret.Create(SecretKind.ApiKey, out var text);
+        state.ApiKeys.Add(new ApiKeyRow { UserId = id, Prefix = secret.Prefix, Hash = secret.Hash, CreatedAt = clock.GetUtcNow() });
+        await state.SaveChangesAsync(cancel);
+        return new NewSecret(text, secret.Prefix, null);
+    }
+
+    /// <summary>Whether the gateway would let this API key in.</summary>
+    public async Task<bool> KnowsApiKeyAsync(string apiKey, CancellationToken cancel = default)
+    {
+        if (BearerSecret.FromText(SecretKind.ApiKey, apiKey) is not { } secret)
+            return false;
+        await using var state = database.CreateContext();
+        var row = await state.ApiKeys.AsNoTracking().SingleOrDefaultAsync(key => key.Prefix == secret.Prefix, cancel);
+        return secret.Matches(row?.Hash) && row is { RevokedAt: null };
+    }
+
+    /// <summary>Revokes an API key by its public prefix, from the next request on.</summary>
+    /// <returns>False where there is no such key, or it was revoked before.</returns>
+    public async Task<bool> RevokeApiKeyAsync(string prefix, CancellationToken cancel = default)
+    {
+        await using var state = database.CreateContext();
+        var now = clock.GetUtcNow();
+        return await state.ApiKeys.Where(row => row.Prefix == prefix && row.RevokedAt == null)
+            .ExecuteUpdateAsync(row => row.SetProperty(key => key.RevokedAt, now), cancel) == 1;
+    }
+
+    /// <summary>Makes a token with which one node may enrol once.</summary>
+    /// <param name="lifetime">As in <see cref="GatewayOptions.EnrolmentTokenLifetime"/>.</param>
+    /// <param name="cancel">Gives up.</param>
+    /// <returns>The token, to be shown once: only its hash is kept.</returns>
+    public async Task<NewSecret> CreateEnrolmentTokenAsync(TimeSpan lifetime, CancellationToken cancel = default)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThanOrEqual(lifetime, TimeSpan.Zero);
+        await using var state = database.CreateContext();
+        var now = clock.GetUtcNow();
+        var secret = BearerSecret.Create(SecretKind.EnrolmentToken, out var text);
+        state.EnrolmentTokens.Add(new EnrolmentTokenRow
+        {
+            Prefix = secret.Prefix,
+            Hash = secret.Hash,
+            CreatedAt = now,
+            ExpiresAt = now + lifetime,
+        });
+        await state.SaveChangesAsync(cancel);
+        return new NewSecret(text, secret.Prefix, now + lifetime);
+    }
+}
+
+/// <summary>A secret that was just made.</summary>
+/// <param name="Text">What its holder shows; kept nowhere.</param>
+/// <param name="Prefix">Its public part: names it in lists, and for revoking.</param>
+/// <param name="ExpiresAt">Null where it does not expire.</param>
+public sealed record NewSecret(string Text, string Prefix, DateTimeOffset? ExpiresAt)
+{
+    // A record prints its members; this one must not.
+    public override string ToString() => Prefix;
+}

@@ -1,0 +1,52 @@
+namespace ConfidentialChat.Gateway;
+
+/// <summary>Everything that an operator decides about one gateway. Defaults are safe; what is lax says <c>Dangerous</c>.</summary>
+public sealed record GatewayOptions
+{
+    /// <summary>Holds the database and the gateway's key; made with mode 0700 where it is absent.</summary>
+    public required string DataDirectory { get; init; }
+
+    /// <summary>An IP address. Other than loopback it needs TLS.</summary>
+    public string ListenAddress { get; init; } = "127.0.0.1";
+
+    /// <summary>0 takes a free port; <c>WebApplication.Urls</c> says which.</summary>
+    public int Port { get; init; } = 8080;
+
+    /// <summary>PEM file with the certificate and, after it, its chain.</summary>
+    public string? TlsCertificate { get; init; }
+
+    /// <summary>PEM file with the certificate's private key.</summary>
+    public string? TlsKey { get; init; }
+
+    /// <summary>Allows plain HTTP on any listen address and to any node: whoever is on the path reads API keys and takes them.</summary>
+    public bool DangerousPlainHttp { get; init; }
+
+    /// <summary>How long a lock lives where its client names no time; spec/envelope-v1.md section 2.</summary>
+    public int LockSeconds { get; init; } = 5;
+
+    /// <summary>Compute units of a new stack. A stack that is there keeps its own.</summary>
+    public long StackUnits { get; init; } = 1_000_000_000;
+
+    public int MaxBodyBytes { get; init; } = 32 * 1024 * 1024;
+
+    /// <summary>How often nodes are to beat; three missed beats make a node unhealthy.</summary>
+    public int HeartbeatSeconds { get; init; } = 5;
+
+    /// <summary>How long a reservation waits for its usage report; spec/gateway.md section 5 rule 7.</summary>
+    public TimeSpan ReportDeadline { get; init; } = TimeSpan.FromMinutes(10);
+
+    /// <summary>How long an enrolment token is good.</summary>
+    public TimeSpan EnrolmentTokenLifetime { get; init; } = TimeSpan.FromHours(1);
+
+    /// <summary>How long answers in flight may take to end once the gateway is told to stop.</summary>
+    public TimeSpan ShutdownTimeout { get; init; } = TimeSpan.FromSeconds(30);
+}
+
+/// <summary>The options cannot be used. Thrown before anything listens.</summary>
+/// <param name="message">What happened, and what was expected.</param>
+/// <param name="hint">What the operator can do.</param>
+/// <param name="inner">What the system said.</param>
+public sealed class GatewayOptionsException(string message, string hint, Exception? inner = null) : Exception(message, inner)
+{
+    public string Hint { get; } = hint;
+}

@@ -1,0 +1,38 @@
+using ConfidentialChat.Gateway.Errors;
+using ConfidentialChat.Gateway.State;
+using ConfidentialChat.Protocol.V1;
+using Microsoft.EntityFrameworkCore;
+
+namespace ConfidentialChat.Gateway.Health;
+
+/// <summary>Whether the gateway lives, and whether it should be sent requests.</summary>
+internal static class HealthChecks
+{
+    public static IResult Ok() => TypedResults.Json(new HealthAnswer("ok"), GatewayJson.Default.HealthAnswer);
+
+    /// <summary>Ready while the database answers; a gateway that stops is turned away before this (see <see cref="Draining"/>).</summary>
+    public static async Task<IResult> ReadyAsync(GatewayDbContext state, ILogger<GatewayHost> log, CancellationToken cancel)
+    {
+        try
+        {
+            await state.Nodes.AnyAsync(cancel);
+            return Ok();
+        }
+        catch (System.Data.Common.DbException e)
+        {
+            log.Unhandled(e);
+            return new ErrorAnswer(V1Error.ServiceUnavailable);
+        }
+    }
+}
+
+internal sealed record HealthAnswer(string Message);
+
+/// <summary>Turns new requests away once the gateway is told to stop; those in flight go on.</summary>
+internal sealed class Draining(RequestDelegate next, IHostApplicationLifetime lifetime)
+{
+    public Task InvokeAsync(HttpContext context) =>
+        lifetime.ApplicationStopping.IsCancellationRequested && context.Request.Path != Endpoints.Live
+            ? new ErrorAnswer(V1Error.ServiceUnavailable).ExecuteAsync(context)
+            : next(context);
+}

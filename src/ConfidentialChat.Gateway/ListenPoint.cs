@@ -1,0 +1,70 @@
+// spec/gateway.md section 1: HTTPS, or plain HTTP on loopback.
+using System.Net;
+using System.Security.Cryptography;
+using System.Security.Cryptography.X509Certificates;
+
+namespace ConfidentialChat.Gateway;
+
+/// <summary>Where the gateway listens, and with which certificate. Whoever holds one knows that the options were checked.</summary>
+internal sealed record ListenPoint
+{
+    public required IPAddress Address { get; init; }
+
+    public required int Port { get; init; }
+
+    /// <summary>Null on loopback, and where the operator asked for danger.</summary>
+    public required ServerCertificate? Certificate { get; init; }
+
+    /// <exception cref="GatewayOptionsException">The options cannot be used.</exception>
+    public static ListenPoint From(GatewayOptions options)
+    {
+        Require(!string.IsNullOrWhiteSpace(options.DataDirectory), "No data directory is named.", "name one: DataDirectory=/var/lib/confidentialchat");
+        Require(options.Port is >= 0 and <= IPEndPoint.MaxPort, $"Port {options.Port} is none.", "ports go from 0 (any free one) to 65535");
+        Require(options.LockSeconds is >= 1 and <= 60, $"LockSeconds is {options.LockSeconds}.", "a lock lives 1 to 60 seconds");
+        Require(options.StackUnits >= 1, $"StackUnits is {options.StackUnits}.", "a stack holds at least one unit");
+        Require(options.MaxBodyBytes >= 1024, $"MaxBodyBytes is {options.MaxBodyBytes}.", "an envelope needs at least 1024 bytes");
+        Require(options.HeartbeatSeconds is >= 1 and <= 300, $"HeartbeatSeconds is {options.HeartbeatSeconds}.", "nodes beat every 1 to 300 seconds");
+        Require(options.ReportDeadline > TimeSpan.Zero, "ReportDeadline is not positive.", "give nodes minutes: 00:10:00");
+        Require(options.EnrolmentTokenLifetime > TimeSpan.Zero, "EnrolmentTokenLifetime is not positive.", "give operators an hour: 01:00:00");
+        Require(options.ShutdownTimeout >= TimeSpan.Zero, "ShutdownTimeout is negative.", "give answers in flight some time: 00:00:30");
+        if (!IPAddress.TryParse(options.ListenAddress, out var address))
+            throw new GatewayOptionsException($"'{options.ListenAddress}' is no IP address.", "listen on 127.0.0.1, ::1, 0.0.0.0, :: or an address of this machine");
+
+        var certificate = ServerCertificate.From(options);
+        Require(
+            certificate is not null || options.DangerousPlainHttp || IPAddress.IsLoopback(address),
+            $"Plain HTTP on {address} would show every API key to whoever is on the path.",
+            "give TlsCertificate and TlsKey, listen on 127.0.0.1, or set DangerousPlainHttp");
+        return new ListenPoint { Address = address, Port = options.Port, Certificate = certificate };
+    }
+
+    private static void Require(bool condition, string message, string hint)
+    {
+        if (!condition)
+            throw new GatewayOptionsException(message, hint);
+    }
+}
+
+/// <summary>A certificate with its private key, and what leads from it to a root.</summary>
+internal sealed record ServerCertificate(X509Certificate2 Leaf, X509Certificate2Collection Chain)
+{
+    private const string Hint = "both are PEM files that this process can read, and the key belongs to the certificate";
+
+    public static ServerCertificate? From(GatewayOptions options)
+    {
+        if (options.TlsCertificate is null && options.TlsKey is null)
+            return null;
+        if (options.TlsCertificate is null || options.TlsKey is null)
+            throw new GatewayOptionsException("TlsCertificate and TlsKey belong together, and one is missing.", Hint);
+        try
+        {
+            var chain = new X509Certificate2Collection();
+            chain.ImportFromPemFile(options.TlsCertificate);
+            return new ServerCertificate(X509Certificate2.CreateFromPemFile(options.TlsCertificate, options.TlsKey), chain);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or CryptographicException or ArgumentException)
+        {
+            throw new GatewayOptionsException($"The certificate {options.TlsCertificate} with the key {options.TlsKey} cannot be used.", Hint, e);
+        }
+    }
+}

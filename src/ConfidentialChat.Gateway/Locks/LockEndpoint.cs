@@ -1,0 +1,63 @@
+// spec/envelope-v1.md section 2; spec/gateway.md section 5 rule 1.
+using ConfidentialChat.Gateway.Auth;
+using ConfidentialChat.Gateway.Errors;
+using ConfidentialChat.Gateway.Nodes;
+using ConfidentialChat.Gateway.State;
+using ConfidentialChat.Protocol;
+using ConfidentialChat.Protocol.Primitives;
+using ConfidentialChat.Protocol.V1;
+using Microsoft.EntityFrameworkCore;
+
+namespace ConfidentialChat.Gateway.Locks;
+
+/// <summary>Promises a node, its key and some units of a stack to one user for a few seconds.</summary>
+internal static class LockEndpoint
+{
+    public static async Task<IResult> HandleAsync(
+        HttpContext context, GatewayDbContext state, HotStatements hot, GatewayOptions options, TimeProvider clock)
+    {
+        var cancel = context.RequestAborted;
+        var (body, fault) = await RequestBody.ReadAsync(context, options.MaxBodyBytes);
+        if (fault is not null)
+            return fault;
+        if (!LockRequest.TryParse(body, out var request, out var rejection))
+            return new ErrorAnswer(rejection);
+
+        // The least loaded first. Price comes before load once there are prices.
+        var nodes = await state.Nodes.AsNoTracking()
+            .Healthy(clock.GetUtcNow(), options.HeartbeatSeconds)
+            .Where(node => state.NodeModels.Any(model => model.NodeId == node.Id && model.Model == request.Model))
+            .OrderBy(node => (long)node.Running + node.Queued).ThenBy(node => node.Id)
+            .Select(node => new { node.Id, node.NodeKey })
+            .ToListAsync(cancel);
+        if (nodes.Count == 0)
+        {
+            var known = await state.NodeModels.AnyAsync(model => model.Model == request.Model, cancel);
+            return new ErrorAnswer(known ? V1Error.ServiceUnavailable : V1Error.ModelNotFound);
+        }
+
+        foreach (var node in nodes)
+        {
+            var terms = new LockTerms
+            {
+                User = Caller.Of(context).User,
+                Node = new NodeId(node.Id),
+                Model = request.Model,
+                NodeKey = new X25519PublicKey(Convert.FromBase64String(node.NodeKey!)),
+                Units = request.Units,
+                Lifetime = request.Lifetime ?? TimeSpan.FromSeconds(options.LockSeconds),
+                StackTotal = new ComputeUnits(options.StackUnits),
+            };
+            if (await hot.HoldAsync(terms, cancel) is { } stack)
+                return TypedResults.Json(new LockAnswer(node.NodeKey!, node.Id, stack.Value, null), GatewayJson.Default.LockAnswer);
+        }
+
+        return new ErrorAnswer(V1Error.BalanceError);
+    }
+}
+
+/// <param name="PublicKey">The node key to seal to, standard base64.</param>
+/// <param name="NodeSmallId">The node.</param>
+/// <param name="StackSmallId">The stack.</param>
+/// <param name="StackEntryDigest">Always null; published clients read it.</param>
+internal sealed record LockAnswer(string PublicKey, long NodeSmallId, long StackSmallId, string? StackEntryDigest);

@@ -1,0 +1,39 @@
+using ConfidentialChat.Gateway.State;
+using ConfidentialChat.Protocol;
+
+namespace ConfidentialChat.Gateway;
+
+/// <summary>Everything that the gateway logs: ids, sizes, durations, codes. Never keys, tokens, bodies or hashes of them.</summary>
+internal static partial class Log
+{
+    [LoggerMessage(1, LogLevel.Information, "Gateway listens on {Address}.")]
+    public static partial void Listening(this ILogger log, string address);
+
+    [LoggerMessage(2, LogLevel.Error, "A request failed inside the gateway.")]
+    public static partial void Unhandled(this ILogger log, Exception exception);
+
+    [LoggerMessage(3, LogLevel.Information, "Request {Request}: user {User}, node {Node}, stack {Stack}, {Held} units held, {BodyBytes} bytes, {Outcome} after {Milliseconds} ms.")]
+    public static partial void Relayed(
+        this ILogger log, RequestId request, UserId user, NodeId node, StackId stack, ComputeUnits held, int bodyBytes, string outcome, long milliseconds);
+
+    [LoggerMessage(4, LogLevel.Error, "Node {Node} refuses the gateway's relay tokens: enrol it anew, or set the clocks.")]
+    public static partial void TokenRefused(this ILogger log, NodeId node);
+
+    [LoggerMessage(5, LogLevel.Warning, "Node {Node} answered with status {Status} and nothing that the protocol knows.")]
+    public static partial void JunkAnswer(this ILogger log, NodeId node, int status);
+
+    [LoggerMessage(6, LogLevel.Warning, "Node {Node} is not reached ({Error}); it gets no locks until it is heard again.")]
+    public static partial void NotReached(this ILogger log, NodeId node, string error);
+
+    [LoggerMessage(7, LogLevel.Information, "Node {Node} is enrolled.")]
+    public static partial void Enrolled(this ILogger log, NodeId node);
+
+    [LoggerMessage(8, LogLevel.Warning, "Usage report of node {Node} for request {Request}: {Outcome}.")]
+    public static partial void OddReport(this ILogger log, NodeId node, Guid request, Settlement outcome);
+
+    [LoggerMessage(9, LogLevel.Warning, "Node {Node} did not report {Requests} requests in time; they are released unpaid.")]
+    public static partial void Unreported(this ILogger log, NodeId node, int requests);
+
+    [LoggerMessage(10, LogLevel.Error, "The sweep of locks and reservations failed; it is tried again.")]
+    public static partial void SweepFailed(this ILogger log, Exception exception);
+}

@@ -1,0 +1,29 @@
+// spec/gateway.md sections 1 and 3.
+using System.Diagnostics.CodeAnalysis;
+using System.Security.Cryptography;
+using ConfidentialChat.Gateway.State;
+using ConfidentialChat.Protocol;
+
+namespace ConfidentialChat.Gateway.Nodes;
+
+/// <summary>Where a node is, and by which TLS key it is known there.</summary>
+/// <param name="Node">The node.</param>
+/// <param name="Base">Scheme, host and port.</param>
+/// <param name="TlsPin">Base64 of the SHA-256 of the SubjectPublicKeyInfo; null for plain HTTP.</param>
+internal sealed record NodeAddress(NodeId Node, Uri Base, string? TlsPin)
+{
+    public static NodeAddress Of(NodeRow row) => new(new NodeId(row.Id), new Uri(row.Address), row.TlsPin);
+
+    /// <summary>Names the member of an enrolment that is not valid, or null.</summary>
+    public static string? FaultIn([NotNull] Uri address, string? tlsPin, bool dangerousPlainHttp)
+    {
+        if (!address.IsAbsoluteUri || address.AbsolutePath != "/" || address.Query.Length > 0 || address.Fragment.Length > 0
+            || address.UserInfo.Length > 0 || address.Host.Length == 0)
+            return "address";
+        if (address.Scheme == Uri.UriSchemeHttp)
+            return !address.IsLoopback && !dangerousPlainHttp ? "address" : tlsPin is not null ? "tls_pin" : null;
+        if (address.Scheme != Uri.UriSchemeHttps)
+            return "address";
+        return StrictBase64.TryDecode(tlsPin, out var pin) && pin.Length == SHA256.HashSizeInBytes ? null : "tls_pin";
+    }
+}

@@ -1,0 +1,35 @@
+// The path of one request, top to bottom; spec/envelope-v1.md section 9 orders its refusals.
+using ConfidentialChat.Gateway.Auth;
+using ConfidentialChat.Gateway.Errors;
+using ConfidentialChat.Gateway.Locks;
+using ConfidentialChat.Protocol.V1;
+
+namespace ConfidentialChat.Gateway.Relay;
+
+/// <summary>Serves every row of <see cref="Endpoints.Confidential"/>.</summary>
+internal static class ConfidentialRequest
+{
+    public static async Task<IResult> HandleAsync(
+        HttpContext context, ConfidentialEndpoint endpoint, Admission admission, NodeRelay relay, GatewayOptions options)
+    {
+        // 1 who calls: the filter of the route has asked
+        var caller = Caller.Of(context);
+
+        // 2 the body as it came: its bytes go to the node unchanged
+        var (body, fault) = await RequestBody.ReadAsync(context, options.MaxBodyBytes);
+        if (fault is not null)
+            return fault;
+
+        // 3 the outer fields; the ciphertext stays closed
+        if (!EnvelopeRequest.TryParse(body, out var envelope, out var rejection))
+            return new ErrorAnswer(rejection);
+
+        // 4 stack, model, node key, lock, units
+        var (admitted, refusal) = await admission.AdmitAsync(caller, endpoint, envelope, context.RequestAborted);
+        if (admitted is null)
+            return new ErrorAnswer(refusal);
+
+        // 5 the node, and its answer as it comes
+        return await relay.SendAsync(context, admitted, body);
+    }
+}

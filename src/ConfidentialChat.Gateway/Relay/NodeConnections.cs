@@ -1,0 +1,57 @@
+// spec/gateway.md section 1: one TLS key for each node, whoever signed it.
+using System.Collections.Concurrent;
+using System.Diagnostics;
+using System.Net;
+using System.Security.Cryptography;
+using System.Security.Cryptography.X509Certificates;
+using ConfidentialChat.Gateway.Nodes;
+using ConfidentialChat.Protocol;
+
+namespace ConfidentialChat.Gateway.Relay;
+
+/// <summary>The connections to each node.</summary>
+internal sealed class NodeConnections : IDisposable
+{
+    private static readonly TimeSpan ConnectTimeout = TimeSpan.FromSeconds(5);
+
+    // Below the 130 s after which Kestrel closes an idle connection: a request must not meet that close.
+    private static readonly TimeSpan IdleTimeout = TimeSpan.FromSeconds(60);
+    private static readonly TimeSpan ConnectionLifetime = TimeSpan.FromMinutes(15);
+
+    private readonly ConcurrentDictionary<NodeId, (NodeAddress Address, HttpMessageInvoker Invoker)> open = new();
+
+    /// <summary>A node that enrolled under another address or pin gets new connections; answers in flight keep the old ones to their end.</summary>
+    public HttpMessageInvoker To(NodeAddress address) => open.AddOrUpdate(
+        address.Node,
+        _ => (address, Open(address)),
+        (_, known) => known.Address == address ? known : (address, Open(address))).Invoker;
+
+    public void Dispose()
+    {
+        foreach (var (_, invoker) in open.Values)
+            invoker.Dispose();
+    }
+
+    private static HttpMessageInvoker Open(NodeAddress address)
+    {
+        var handler = new SocketsHttpHandler
+        {
+            AllowAutoRedirect = false,
+            UseCookies = false,
+            UseProxy = false,
+            AutomaticDecompression = DecompressionMethods.None,
+            ActivityHeadersPropagator = DistributedContextPropagator.CreateNoOutputPropagator(),
+            ConnectTimeout = ConnectTimeout,
+            PooledConnectionIdleTimeout = IdleTimeout,
+            PooledConnectionLifetime = ConnectionLifetime,
+
+            // Without these a client that hangs up leaves the node computing for up to 2 s.
+            ResponseDrainTimeout = TimeSpan.Zero,
+            MaxResponseDrainSize = 0,
+        };
+        var pin = address.TlsPin is null ? [] : Convert.FromBase64String(address.TlsPin);
+        handler.SslOptions.RemoteCertificateValidationCallback = (_, certificate, _, _) => certificate is X509Certificate2 leaf
+            && CryptographicOperations.FixedTimeEquals(SHA256.HashData(leaf.PublicKey.ExportSubjectPublicKeyInfo()), pin);
+        return new HttpMessageInvoker(handler);
+    }
+}

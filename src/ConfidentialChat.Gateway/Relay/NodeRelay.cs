@@ -1,0 +1,130 @@
+// spec/gateway.md sections 4 and 5.
+using ConfidentialChat.Gateway.Errors;
+using ConfidentialChat.Gateway.Locks;
+using ConfidentialChat.Gateway.Nodes;
+using ConfidentialChat.Gateway.State;
+using ConfidentialChat.Protocol.Primitives;
+using ConfidentialChat.Protocol.Relay;
+using ConfidentialChat.Protocol.V1;
+using Yarp.ReverseProxy.Forwarder;
+
+namespace ConfidentialChat.Gateway.Relay;
+
+/// <summary>Sends an admitted request to its node and copies the answer as it comes.</summary>
+internal sealed class NodeRelay(
+    IHttpForwarder forwarder,
+    NodeConnections connections,
+    HotStatements hot,
+    Database database,
+    Ed25519PrivateKey gatewayKey,
+    TimeProvider clock,
+    ILogger<NodeRelay> log)
+{
+    private static readonly ForwarderRequestConfig Forwarding = new()
+    {
+        // A slow model may think this long about a long prompt before its first token.
+        ActivityTimeout = TimeSpan.FromMinutes(10),
+        AllowResponseBuffering = false,
+        Version = System.Net.HttpVersion.Version11,
+        VersionPolicy = HttpVersionPolicy.RequestVersionExact,
+    };
+
+    public async Task<IResult> SendAsync(HttpContext context, AdmittedRequest admitted, ArraySegment<byte> body)
+    {
+        var started = clock.GetTimestamp();
+        var reservation = admitted.Reservation;
+        var token = new RelayToken
+        {
+            Request = reservation.Request,
+            Node = admitted.Node.Node,
+            Stack = reservation.Stack,
+            Model = admitted.Model,
+            Units = reservation.Held,
+            Expires = clock.GetUtcNow() + RelayToken.MaxLifetime,
+        };
+        var transformer = new RelayTransformer(admitted.Endpoint, reservation, token.Sign(gatewayKey), hot);
+
+        // YARP reads what it sends from here.
+        using var sent = new WatchedBody(body);
+        context.Request.Body = sent;
+        context.Request.ContentLength = body.Count;
+
+        var error = await forwarder.SendAsync(
+            context, admitted.Node.Base.AbsoluteUri, connections.To(admitted.Node), Forwarding, transformer, context.RequestAborted);
+        var (outcome, answer) = await EndAsync(context, admitted.Node, reservation, transformer.Answer, error, sent.WasRead);
+        log.Relayed(
+            reservation.Request, admitted.User, admitted.Node.Node, reservation.Stack, reservation.Held, body.Count, outcome,
+            (long)clock.GetElapsedTime(started).TotalMilliseconds);
+        return answer;
+    }
+
+    // Rules 3 to 5 of section 5. What the client is told is written after what became of its lock.
+    private async Task<(string Outcome, IResult Answer)> EndAsync(
+        HttpContext context, NodeAddress node, Reservation reservation, NodeAnswer? answer, ForwarderError error, bool wasSent)
+    {
+        switch (answer?.Kind)
+        {
+            case NodeAnswerKind.Accepted when error is ForwarderError.None:
+                return ("answered", TypedResults.Empty);
+
+            // Bytes are out: YARP has broken the connection off. None are: the error can still be told.
+            case NodeAnswerKind.Accepted:
+                return (error.ToString(), Tell(context, V1Error.InternalError));
+
+            case NodeAnswerKind.JunkAnswer:
+                log.JunkAnswer(node.Node, answer.Status);
+                return ("junk", Tell(context, V1Error.InternalError));
+
+            case NodeAnswerKind.Refused:
+                await hot.ReturnAsync(reservation, release: true);
+                return (answer.Rejection!.Error.Row().Code, Tell(context, new ErrorAnswer(answer.Rejection, answer.RetryAfterSeconds)));
+
+            case NodeAnswerKind.TokenRefused:
+                log.TokenRefused(node.Node);
+                await hot.ReturnAsync(reservation, release: true);
+                return ("token refused", Tell(context, V1Error.InternalError));
+
+            case NodeAnswerKind.JunkRefusal:
+                log.JunkAnswer(node.Node, answer.Status);
+                await hot.ReturnAsync(reservation, release: true);
+                return ("junk", Tell(context, V1Error.InternalError));
+        }
+
+        // Cut off before the head of an answer. A body that nobody read from was never sent, so nothing can have been computed.
+        await hot.ReturnAsync(reservation, release: !wasSent);
+        if (context.RequestAborted.IsCancellationRequested)
+            return ("client gone", TypedResults.Empty);
+        if (error is ForwarderError.RequestTimedOut)
+            return (error.ToString(), Tell(context, V1Error.InferenceTimeout));
+        if (wasSent)
+            return (error.ToString(), Tell(context, V1Error.InternalError));
+        log.NotReached(node.Node, Reason(context));
+        await database.MarkUnreachableAsync(node.Node);
+        return ("not reached", Tell(context, V1Error.ServiceUnavailable));
+    }
+
+    private static string Reason(HttpContext context) =>
+        context.GetForwarderErrorFeature()?.Exception is HttpRequestException { HttpRequestError: var reason } ? reason.ToString() : "no connection";
+
+    private static IResult Tell(HttpContext context, V1Error error) => Tell(context, new ErrorAnswer(error));
+
+    private static IResult Tell(HttpContext context, ErrorAnswer answer)
+    {
+        if (context.Response.HasStarted || context.RequestAborted.IsCancellationRequested)
+            return TypedResults.Empty;
+        context.Response.Clear();
+        return answer;
+    }
+
+    /// <summary>The body for the node, which remembers whether any of it was taken.</summary>
+    private sealed class WatchedBody(ArraySegment<byte> body) : MemoryStream(body.Array!, body.Offset, body.Count, writable: false)
+    {
+        public bool WasRead { get; private set; }
+
+        public override ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
+        {
+            WasRead = true;
+            return base.ReadAsync(buffer, cancellationToken);
+        }
+    }
+}

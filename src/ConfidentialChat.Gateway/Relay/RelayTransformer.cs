@@ -1,0 +1,51 @@
+// spec/gateway.md section 4: lists of what passes; everything else stays where it is.
+using ConfidentialChat.Gateway.State;
+using ConfidentialChat.Protocol.Relay;
+using Microsoft.AspNetCore.Http.Features;
+using Yarp.ReverseProxy.Forwarder;
+
+namespace ConfidentialChat.Gateway.Relay;
+
+/// <summary>What passes between one client and one node, and the moment in which the node accepts.</summary>
+internal sealed class RelayTransformer(ConfidentialEndpoint endpoint, Reservation reservation, string relayToken, HotStatements hot) : HttpTransformer
+{
+    /// <summary>Null until the head of the node's answer is here.</summary>
+    public NodeAnswer? Answer { get; private set; }
+
+    public override ValueTask TransformRequestAsync(
+        HttpContext httpContext, HttpRequestMessage proxyRequest, string destinationPrefix, CancellationToken cancellationToken)
+    {
+        var from = httpContext.Request;
+        proxyRequest.RequestUri = new Uri(new Uri(destinationPrefix), endpoint.Path);
+        proxyRequest.Headers.TryAddWithoutValidation(RelayToken.HeaderName, relayToken);
+        if (from.Headers.Accept is [{ } accept])
+            proxyRequest.Headers.TryAddWithoutValidation("Accept", accept);
+        proxyRequest.Content!.Headers.TryAddWithoutValidation("Content-Type", from.ContentType);
+        proxyRequest.Content.Headers.ContentLength = from.ContentLength;
+        return default;
+    }
+
+    public override async ValueTask<bool> TransformResponseAsync(
+        HttpContext httpContext, HttpResponseMessage? proxyResponse, CancellationToken cancellationToken)
+    {
+        if (proxyResponse is null)
+            return false;
+        httpContext.Features.GetRequiredFeature<IHttpResponseFeature>().ReasonPhrase = null; // the node's own words
+
+        var answer = await NodeAnswer.JudgeAsync(proxyResponse, endpoint, cancellationToken);
+        if (answer.Kind is NodeAnswerKind.Accepted or NodeAnswerKind.JunkAnswer)
+            await hot.SpendAsync(reservation); // before the first byte reaches the client
+        Answer = answer;
+        if (answer.Kind is not NodeAnswerKind.Accepted)
+            return false;
+
+        var to = httpContext.Response;
+        to.ContentType = proxyResponse.Content.Headers.ContentType!.MediaType;
+        to.Headers.CacheControl = "no-store";
+        to.Headers["X-Accel-Buffering"] = "no"; // proxies in front would hold events back
+        return true;
+    }
+
+    public override ValueTask TransformResponseTrailersAsync(
+        HttpContext httpContext, HttpResponseMessage proxyResponse, CancellationToken cancellationToken) => default;
+}

@@ -1,0 +1,96 @@
+using System.Security.Cryptography;
+using ConfidentialChat.Protocol.Primitives;
+
+namespace ConfidentialChat.Gateway.State;
+
+/// <summary>The gateway's directory: its database and its key, readable by its own user only.</summary>
+internal sealed class DataDirectory
+{
+    private const UnixFileMode OwnerOnly = UnixFileMode.UserRead | UnixFileMode.UserWrite;
+
+    private readonly string path;
+
+    private DataDirectory(string path) => this.path = path;
+
+    public string DatabasePath => Path.Combine(path, "gateway.db");
+
+    public string KeyPath => Path.Combine(path, "gateway.key");
+
+    /// <exception cref="GatewayOptionsException">The directory cannot be made or written.</exception>
+    public static DataDirectory Open(string path)
+    {
+        try
+        {
+            var full = Path.GetFullPath(path);
+            if (OperatingSystem.IsWindows())
+                Directory.CreateDirectory(full);
+            else
+                Directory.CreateDirectory(full, OwnerOnly | UnixFileMode.UserExecute);
+            var directory = new DataDirectory(full);
+
+            // SQLite gives its companions (-wal, -shm) the mode of this file, so it is made here and not by SQLite.
+            if (!File.Exists(directory.DatabasePath))
+                TryCreate(directory.DatabasePath, []);
+            return directory;
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or ArgumentException or NotSupportedException)
+        {
+            throw new GatewayOptionsException($"The data directory '{path}' cannot be used.", "name a directory that this process may make or write", e);
+        }
+    }
+
+    /// <summary>The key that signs relay tokens; made at the first start.</summary>
+    /// <exception cref="GatewayOptionsException">The key file is not one.</exception>
+    public Ed25519PrivateKey LoadOrCreateKey()
+    {
+        try
+        {
+            var seed = File.Exists(KeyPath) ? File.ReadAllBytes(KeyPath) : CreateKey();
+            if (seed.Length != Ed25519PrivateKey.SeedSize)
+                throw new GatewayOptionsException(
+                    $"{KeyPath} has {seed.Length} bytes, not {Ed25519PrivateKey.SeedSize}.",
+                    "restore it from a copy; a new key means that every node has to enrol again");
+            var key = Ed25519PrivateKey.Import(seed);
+            CryptographicOperations.ZeroMemory(seed);
+            return key;
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new GatewayOptionsException($"{KeyPath} cannot be read or made.", "it belongs to the user that runs the gateway, with mode 0600", e);
+        }
+    }
+
+    private byte[] CreateKey()
+    {
+        using var key = Ed25519PrivateKey.Generate(out var seed);
+        if (TryCreate(KeyPath, seed))
+            return seed;
+        CryptographicOperations.ZeroMemory(seed);
+        return File.ReadAllBytes(KeyPath); // another process was first, and its key is the gateway's
+    }
+
+    // Written beside and linked into place, so that nobody ever reads half a file or replaces a whole one.
+    private static bool TryCreate(string path, ReadOnlySpan<byte> content)
+    {
+        var beside = $"{path}.{Guid.NewGuid():N}";
+        var options = new FileStreamOptions { Mode = FileMode.CreateNew, Access = FileAccess.Write };
+        if (!OperatingSystem.IsWindows())
+            options.UnixCreateMode = OwnerOnly;
+        using (var file = new FileStream(beside, options))
+        {
+            file.Write(content);
+            file.Flush(flushToDisk: true);
+        }
+
+        try
+        {
+            File.Move(beside, path, overwrite: false);
+            return true;
+        }
+        catch (IOException) when (File.Exists(path))
+        {
+            File.Delete(beside);
+            return false;
+        }
+    }
+}

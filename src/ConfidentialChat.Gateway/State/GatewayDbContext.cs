@@ -1,0 +1,129 @@
+using System.Text;
+using Microsoft.EntityFrameworkCore;
+using Microsoft.EntityFrameworkCore.Design;
+using Microsoft.EntityFrameworkCore.Storage.ValueConversion;
+
+namespace ConfidentialChat.Gateway.State;
+
+/// <summary>The gateway's tables. A database engine is a derived context with migrations of its own; the schema is this one.</summary>
+internal abstract class GatewayDbContext(DbContextOptions options) : DbContext(options)
+{
+    public DbSet<UserRow> Users => Set<UserRow>();
+
+    public DbSet<ApiKeyRow> ApiKeys => Set<ApiKeyRow>();
+
+    public DbSet<EnrolmentTokenRow> EnrolmentTokens => Set<EnrolmentTokenRow>();
+
+    public DbSet<NodeRow> Nodes => Set<NodeRow>();
+
+    public DbSet<NodeModelRow> NodeModels => Set<NodeModelRow>();
+
+    public DbSet<NodeKeyRow> NodeKeys => Set<NodeKeyRow>();
+
+    public DbSet<StackRow> Stacks => Set<StackRow>();
+
+    public DbSet<LockRow> Locks => Set<LockRow>();
+
+    public DbSet<ReservationRow> Reservations => Set<ReservationRow>();
+
+    public DbSet<SettlementRow> Settlements => Set<SettlementRow>();
+
+    // Integers compare and sort alike on every engine; texts of times do not.
+    protected override void ConfigureConventions(ModelConfigurationBuilder configurationBuilder) =>
+        configurationBuilder.Properties<DateTimeOffset>().HaveConversion<UnixMilliseconds>();
+
+    protected override void OnModelCreating(ModelBuilder modelBuilder)
+    {
+        modelBuilder.Entity<UserRow>(user => user.HasIndex(row => row.Name).IsUnique());
+        modelBuilder.Entity<ApiKeyRow>(key =>
+        {
+            key.HasIndex(row => row.Prefix).IsUnique();
+            key.HasOne(row => row.User).WithMany().HasForeignKey(row => row.UserId).OnDelete(DeleteBehavior.Restrict);
+        });
+        modelBuilder.Entity<EnrolmentTokenRow>(token => token.HasIndex(row => row.Prefix).IsUnique());
+        modelBuilder.Entity<NodeRow>(node => node.HasIndex(row => row.IdentityKey).IsUnique());
+        modelBuilder.Entity<NodeModelRow>(model =>
+        {
+            model.HasKey(row => new { row.Model, row.NodeId });
+            BelongsTo<NodeModelRow, NodeRow>(model, nameof(NodeModelRow.NodeId));
+        });
+        modelBuilder.Entity<NodeKeyRow>(key =>
+        {
+            key.HasKey(row => new { row.NodeId, row.PublicKey });
+            BelongsTo<NodeKeyRow, NodeRow>(key, nameof(NodeKeyRow.NodeId));
+        });
+        modelBuilder.Entity<StackRow>(stack =>
+        {
+            stack.HasIndex(row => new { row.UserId, row.NodeId, row.Model }).IsUnique();
+            BelongsTo<StackRow, UserRow>(stack, nameof(StackRow.UserId));
+            BelongsTo<StackRow, NodeRow>(stack, nameof(StackRow.NodeId));
+
+            // spec/gateway.md section 5: the last line behind the conditional updates.
+            stack.ToTable(table => table.HasCheckConstraint("stack_bounds", "used >= 0 AND reserved >= 0 AND used + reserved <= total"));
+        });
+        modelBuilder.Entity<LockRow>(held =>
+        {
+            held.HasIndex(row => new { row.StackId, row.NodeKey, row.State });
+            held.HasIndex(row => new { row.State, row.ExpiresAt });
+            BelongsTo<LockRow, StackRow>(held, nameof(LockRow.StackId));
+            held.ToTable(table => table.HasCheckConstraint("lock_state", "state IN ('open', 'claimed', 'spent', 'returned', 'expired')"));
+        });
+        modelBuilder.Entity<ReservationRow>(reservation =>
+        {
+            reservation.HasKey(row => row.RequestId);
+            reservation.HasIndex(row => new { row.State, row.DeadlineAt });
+            BelongsTo<ReservationRow, LockRow>(reservation, nameof(ReservationRow.LockId));
+            BelongsTo<ReservationRow, UserRow>(reservation, nameof(ReservationRow.UserId));
+            BelongsTo<ReservationRow, NodeRow>(reservation, nameof(ReservationRow.NodeId));
+            BelongsTo<ReservationRow, StackRow>(reservation, nameof(ReservationRow.StackId));
+            reservation.ToTable(table => table.HasCheckConstraint("reservation_state", "state IN ('held', 'settled', 'released', 'unreported')"));
+        });
+        modelBuilder.Entity<SettlementRow>(settlement =>
+        {
+            settlement.HasKey(row => row.RequestId);
+            BelongsTo<SettlementRow, ReservationRow>(settlement, nameof(SettlementRow.RequestId));
+            settlement.ToTable(table => table.HasCheckConstraint("settlement_kind", "kind IN ('reported', 'capped', 'late')"));
+        });
+
+        // One spelling for both engines and for the statements by hand: snake_case.
+        foreach (var entity in modelBuilder.Model.GetEntityTypes())
+        {
+            entity.SetTableName(SnakeCase(entity.ClrType.Name[..^"Row".Length]) + "s");
+            foreach (var property in entity.GetProperties())
+                property.SetColumnName(SnakeCase(property.Name));
+        }
+    }
+
+    private static void BelongsTo<TRow, TOwner>(Microsoft.EntityFrameworkCore.Metadata.Builders.EntityTypeBuilder<TRow> row, string column)
+        where TRow : class
+        where TOwner : class =>
+        row.HasOne<TOwner>().WithMany().HasForeignKey(column).OnDelete(DeleteBehavior.Restrict);
+
+    private static string SnakeCase(string name)
+    {
+        var text = new StringBuilder(name.Length + 4);
+        foreach (var character in name)
+        {
+            if (char.IsUpper(character) && text.Length > 0)
+                text.Append('_');
+            text.Append(char.ToLowerInvariant(character));
+        }
+
+        return text.ToString();
+    }
+
+    private sealed class UnixMilliseconds() : ValueConverter<DateTimeOffset, long>(
+        time => time.ToUnixTimeMilliseconds(),
+        milliseconds => DateTimeOffset.FromUnixTimeMilliseconds(milliseconds));
+}
+
+/// <summary>The tables in SQLite: one machine, one file, no server.</summary>
+internal sealed class SqliteGatewayDbContext(DbContextOptions<SqliteGatewayDbContext> options) : GatewayDbContext(options)
+{
+    /// <summary>For <c>dotnet ef migrations add</c> only.</summary>
+    internal sealed class Design : IDesignTimeDbContextFactory<SqliteGatewayDbContext>
+    {
+        public SqliteGatewayDbContext CreateDbContext(string[] args) =>
+            new(new DbContextOptionsBuilder<SqliteGatewayDbContext>().UseSqlite("Data Source=:memory:").Options);
+    }
+}

@@ -1,0 +1,80 @@
+using System.Net;
+
+namespace ConfidentialChat.Gateway.Tests;
+
+public sealed class AuthenticationTests
+{
+    [Theory]
+    [InlineData(null)]
+    [InlineData("")]
+    [InlineData("Bearer")]
+    [InlineData("Bearer ")]
+    [InlineData("Bearer cc_")]
+    [InlineData("Bearer cc_aaaaaaaa_")]
+    [InlineData("Bearer cc_aaaaaaaa_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA")]
+    [InlineData("Bearer cc_AAAAAAAA_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA")]
+    [InlineData("Bearer cc_aaaaaaaa_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=== ")]
+    [InlineData("Basic YWxpY2U6c2VjcmV0")]
+    [InlineData("Bearer sk-0123456789012345678901234567890123456789")]
+    public async Task Without_a_good_key_nothing_else_is_looked_at(string? header)
+    {
+        await using var gateway = await GatewayUnderTest.StartAsync();
+        using var client = gateway.Client();
+        if (header is not null)
+            client.DefaultRequestHeaders.TryAddWithoutValidation("Authorization", header);
+
+        await (await client.GetAsync("/v1/models")).ShouldBeErrorAsync(401, "AUTH_ERROR");
+        await (await client.PostAsync("/v1/nodes/lock", new StringContent("not json"))).ShouldBeErrorAsync(401, "AUTH_ERROR");
+        await (await client.PostAsync(GatewayUnderTest.ChatPath, new StringContent("not json"))).ShouldBeErrorAsync(401, "AUTH_ERROR");
+    }
+
+    [Fact]
+    public async Task A_key_with_one_character_changed_is_refused()
+    {
+        await using var gateway = await GatewayUnderTest.StartAsync();
+        var key = (await gateway.Operator.CreateUserAsync("alice"))!.Text;
+        using var good = gateway.Client(key);
+        (await good.GetAsync("/v1/models")).StatusCode.ShouldBe(HttpStatusCode.OK);
+
+        for (var i = 0; i < key.Length; i += 5)
+        {
+            using var bad = gateway.Client(string.Concat(key.AsSpan(0, i), key[i] == 'a' ? "b" : "a", key.AsSpan(i + 1)));
+            await (await bad.GetAsync("/v1/models")).ShouldBeErrorAsync(401, "AUTH_ERROR");
+        }
+    }
+
+    [Fact]
+    public async Task A_revoked_key_is_refused_at_once()
+    {
+        await using var gateway = await GatewayUnderTest.StartAsync();
+        var key = (await gateway.Operator.CreateUserAsync("alice"))!;
+        using var client = gateway.Client(key.Text);
+        (await client.GetAsync("/v1/models")).StatusCode.ShouldBe(HttpStatusCode.OK);
+
+        (await gateway.Operator.RevokeApiKeyAsync(key.Prefix)).ShouldBeTrue();
+        (await gateway.Operator.RevokeApiKeyAsync(key.Prefix)).ShouldBeFalse();
+
+        await (await client.GetAsync("/v1/models")).ShouldBeErrorAsync(401, "AUTH_ERROR");
+    }
+
+    [Fact]
+    public async Task An_enrolment_token_is_no_api_key_and_an_api_key_enrols_nobody()
+    {
+        await using var gateway = await GatewayUnderTest.StartAsync();
+        var token = await gateway.Operator.CreateEnrolmentTokenAsync(TimeSpan.FromHours(1));
+        var key = await gateway.Operator.CreateUserAsync("alice");
+        using var client = gateway.Client(token.Text);
+        await (await client.GetAsync("/v1/models")).ShouldBeErrorAsync(401, "AUTH_ERROR");
+        await using var node = await ScriptedNode.StartAsync(gateway, enrol: false);
+        await (await node.EnrolAsync(key!.Text)).ShouldBeErrorAsync(401, "AUTH_ERROR");
+    }
+
+    [Fact]
+    public async Task A_name_is_given_once()
+    {
+        await using var gateway = await GatewayUnderTest.StartAsync();
+        (await gateway.Operator.CreateUserAsync("alice")).ShouldNotBeNull();
+        (await gateway.Operator.CreateUserAsync("alice")).ShouldBeNull();
+        await Should.ThrowAsync<ArgumentException>(() => gateway.Operator.CreateUserAsync("a\nb"));
+    }
+}

@@ -1,0 +1,173 @@
+using System.Net;
+using System.Security.Cryptography;
+using System.Security.Cryptography.X509Certificates;
+using System.Text.Json;
+using ConfidentialChat.Protocol.Relay;
+using Microsoft.EntityFrameworkCore;
+
+namespace ConfidentialChat.Gateway.Tests;
+
+public sealed class EnrolmentTests
+{
+    [Fact]
+    public async Task A_token_enrols_one_node_once_however_many_try_at_the_same_time()
+    {
+        await using var gateway = await GatewayUnderTest.StartAsync();
+        var token = (await gateway.Operator.CreateEnrolmentTokenAsync(TimeSpan.FromHours(1))).Text;
+        var nodes = await Task.WhenAll(Enumerable.Range(0, 5).Select(_ => ScriptedNode.StartAsync(gateway, enrol: false)));
+        var answers = await Task.WhenAll(nodes.Select(node => node.EnrolAsync(token)));
+        answers.Count(answer => answer.StatusCode is HttpStatusCode.OK).ShouldBe(1);
+        answers.Count(answer => answer.StatusCode is HttpStatusCode.Unauthorized).ShouldBe(4);
+        (await gateway.ReadAsync(state => state.Nodes.CountAsync())).ShouldBe(1);
+        foreach (var node in nodes)
+            await node.DisposeAsync();
+    }
+
+    [Fact]
+    public async Task An_expired_token_enrols_nobody()
+    {
+        await using var gateway = await GatewayUnderTest.StartAsync();
+        var token = (await gateway.Operator.CreateEnrolmentTokenAsync(TimeSpan.FromHours(1))).Text;
+        await using var node = await ScriptedNode.StartAsync(gateway, enrol: false);
+        gateway.Clock.Advance(TimeSpan.FromHours(1));
+        await (await node.EnrolAsync(token)).ShouldBeErrorAsync(401, "AUTH_ERROR");
+    }
+
+    [Fact]
+    public async Task A_node_that_enrols_again_keeps_its_number()
+    {
+        await using var gateway = await GatewayUnderTest.StartAsync();
+        await using var other = await ScriptedNode.StartAsync(gateway);
+        await using var node = await ScriptedNode.StartAsync(gateway);
+        var number = node.Id;
+        var token = (await gateway.Operator.CreateEnrolmentTokenAsync(TimeSpan.FromHours(1))).Text;
+        (await node.EnrolAsync(token)).StatusCode.ShouldBe(HttpStatusCode.OK);
+        node.Id.ShouldBe(number);
+    }
+
+    [Theory]
+    [InlineData("http://192.0.2.1:8080", null, "address")]
+    [InlineData("https://node.example", null, "tls_pin")]
+    [InlineData("https://node.example", "AAAA", "tls_pin")]
+    [InlineData("https://node.example/path", "pin", "address")]
+    [InlineData("https://node.example/?query", "pin", "address")]
+    [InlineData("https://user@node.example", "pin", "address")]
+    [InlineData("ftp://127.0.0.1", null, "address")]
+    [InlineData("file:///etc/passwd", null, "address")]
+    public async Task A_doubtful_address_is_named_and_the_token_stays_good(string address, string? pin, string param)
+    {
+        await using var gateway = await GatewayUnderTest.StartAsync();
+        await using var node = await ScriptedNode.StartAsync(gateway, enrol: false);
+        var token = (await gateway.Operator.CreateEnrolmentTokenAsync(TimeSpan.FromHours(1))).Text;
+        var good = node.Address;
+        (node.Address, node.TlsPin) = (address, pin == "pin" ? Convert.ToBase64String(new byte[32]) : pin);
+        await (await node.EnrolAsync(token)).ShouldBeErrorAsync(400, "INVALID_FIELD", param);
+        (node.Address, node.TlsPin) = (good, null);
+        (await node.EnrolAsync(token)).StatusCode.ShouldBe(HttpStatusCode.OK);
+    }
+
+    [Fact]
+    public async Task A_message_that_the_node_did_not_sign_is_refused()
+    {
+        await using var gateway = await GatewayUnderTest.StartAsync();
+        await using var node = await ScriptedNode.StartAsync(gateway);
+        await using var other = await ScriptedNode.StartAsync(gateway);
+        var json = JsonSerializer.Serialize(node.Status(), NodeMessageJson.Default.NodeStatus);
+        await (await node.PostAsync(NodePaths.Heartbeat, json, signedBody: json + " ")).ShouldBeErrorAsync(401, "AUTH_ERROR");
+        await (await node.PostAsync(NodePaths.Heartbeat, json, asNode: other.Id)).ShouldBeErrorAsync(401, "AUTH_ERROR");
+        await (await node.PostAsync(NodePaths.Heartbeat, json, asNode: 999)).ShouldBeErrorAsync(401, "AUTH_ERROR");
+        await (await node.PostAsync(NodePaths.Heartbeat, json, asNode: -1)).ShouldBeErrorAsync(401, "AUTH_ERROR");
+        (await node.PostAsync(NodePaths.Heartbeat, json)).StatusCode.ShouldBe(HttpStatusCode.NoContent);
+    }
+
+    [Fact]
+    public async Task A_recorded_heartbeat_brings_no_old_key_back()
+    {
+        await using var gateway = await GatewayUnderTest.StartAsync();
+        await using var node = await ScriptedNode.StartAsync(gateway);
+        var recorded = node.Status();
+        (await node.BeatAsync(recorded)).StatusCode.ShouldBe(HttpStatusCode.NoContent);
+        var newKey = new NodeKey(ScriptedNode.NewKey(), gateway.Clock.GetUtcNow().AddHours(1).ToUnixTimeSeconds());
+        node.Keys = [newKey];
+        await node.BeatAsync();
+
+        await (await node.BeatAsync(recorded)).ShouldBeErrorAsync(401, "AUTH_ERROR");
+
+        using var user = await gateway.UserAsync();
+        (await LockedNode.LockAsync(user)).PublicKey.ShouldBe(newKey.X25519);
+    }
+
+    [Fact]
+    public async Task A_key_in_grace_is_served_and_one_that_is_announced_no_more_is_not()
+    {
+        await using var gateway = await GatewayUnderTest.StartAsync();
+        await using var node = await ScriptedNode.StartAsync(gateway);
+        using var user = await gateway.UserAsync();
+        var first = await LockedNode.LockAsync(user);
+        var second = await LockedNode.LockAsync(user);
+        var newKey = new NodeKey(ScriptedNode.NewKey(), gateway.Clock.GetUtcNow().AddHours(1).ToUnixTimeSeconds());
+        node.Keys = [newKey, node.Keys[0]];
+        await node.BeatAsync();
+        (await user.PostAsync(GatewayUnderTest.ChatPath, Http.Json(first.Envelope()))).StatusCode.ShouldBe(HttpStatusCode.OK);
+
+        node.Keys = [newKey];
+        await node.BeatAsync();
+        await (await user.PostAsync(GatewayUnderTest.ChatPath, Http.Json(second.Envelope()))).ShouldBeErrorAsync(400, "UNKNOWN_NODE_KEY");
+    }
+
+    [Theory]
+    [InlineData(-301)]
+    [InlineData(301)]
+    public async Task A_clock_that_is_far_away_is_refused(int seconds)
+    {
+        await using var gateway = await GatewayUnderTest.StartAsync();
+        await using var node = await ScriptedNode.StartAsync(gateway);
+        var time = gateway.Clock.GetUtcNow().AddSeconds(seconds).ToUnixTimeMilliseconds();
+        await (await node.BeatAsync(node.Status() with { TimeMs = time })).ShouldBeErrorAsync(401, "AUTH_ERROR");
+        await (await node.BeatAsync(node.Status() with { TimeMs = long.MaxValue })).ShouldBeErrorAsync(401, "AUTH_ERROR");
+    }
+
+    [Fact]
+    public async Task A_faulty_status_is_named()
+    {
+        await using var gateway = await GatewayUnderTest.StartAsync();
+        await using var node = await ScriptedNode.StartAsync(gateway);
+        var key = node.Keys[0];
+        await (await node.BeatAsync(node.Status() with { Keys = [key, key, key, key, key] })).ShouldBeErrorAsync(400, "INVALID_FIELD", "keys");
+        await (await node.BeatAsync(node.Status() with { Keys = [key with { X25519 = "AAAA" }] })).ShouldBeErrorAsync(400, "INVALID_FIELD", "keys");
+        await (await node.BeatAsync(node.Status() with { Keys = [key with { Expires = long.MaxValue }] })).ShouldBeErrorAsync(400, "INVALID_FIELD", "keys");
+        await (await node.BeatAsync(node.Status() with { Models = [""] })).ShouldBeErrorAsync(400, "INVALID_FIELD", "models");
+        await (await node.BeatAsync(node.Status() with { Models = [.. Enumerable.Range(0, 65).Select(i => $"m{i}")] })).ShouldBeErrorAsync(400, "INVALID_FIELD", "models");
+        await (await node.BeatAsync(node.Status() with { Running = -1 })).ShouldBeErrorAsync(400, "INVALID_FIELD", "running");
+        await (await node.PostAsync(NodePaths.Heartbeat, """{"unknown":1}""")).ShouldBeErrorAsync(400, "INVALID_JSON");
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task The_nodes_tls_key_is_pinned_whoever_signed_it(bool rightPin)
+    {
+        using var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
+        using var certificate = new CertificateRequest("CN=node", key, HashAlgorithmName.SHA256)
+            .CreateSelfSigned(DateTimeOffset.UtcNow.AddDays(-1), DateTimeOffset.UtcNow.AddDays(1));
+        await using var gateway = await GatewayUnderTest.StartAsync();
+        await using var node = await ScriptedNode.StartAsync(gateway, certificate, enrol: false);
+        var pin = SHA256.HashData(certificate.PublicKey.ExportSubjectPublicKeyInfo());
+        pin[0] ^= rightPin ? (byte)0 : (byte)1;
+        node.TlsPin = Convert.ToBase64String(pin);
+        var token = (await gateway.Operator.CreateEnrolmentTokenAsync(TimeSpan.FromHours(1))).Text;
+        (await node.EnrolAsync(token)).StatusCode.ShouldBe(HttpStatusCode.OK);
+        using var user = await gateway.UserAsync();
+
+        var response = await user.PostAsync(GatewayUnderTest.ChatPath, Http.Json((await LockedNode.LockAsync(user)).Envelope()));
+
+        if (rightPin)
+        {
+            response.StatusCode.ShouldBe(HttpStatusCode.OK);
+            return;
+        }
+
+        await response.ShouldBeErrorAsync(503, "SERVICE_UNAVAILABLE");
+        node.RequestsSeen.ShouldBe(0);
+    }
+}

@@ -1,0 +1,157 @@
+using System.Net;
+using System.Net.Http.Headers;
+using System.Text;
+using System.Text.Json;
+using ConfidentialChat.Gateway.State;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.EntityFrameworkCore;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Time.Testing;
+
+namespace ConfidentialChat.Gateway.Tests;
+
+/// <summary>A real gateway on a free port, with a directory of its own and a clock that the test moves.</summary>
+internal sealed class GatewayUnderTest : IAsyncDisposable
+{
+    public const string ChatPath = "/v1/confidential/chat/completions";
+    public const string Model = "test-model";
+
+    private readonly string directory;
+
+    private GatewayUnderTest(WebApplication app, GatewayOperator gatewayOperator, FakeTimeProvider clock, string directory, CapturedLog log)
+    {
+        App = app;
+        Operator = gatewayOperator;
+        Clock = clock;
+        Log = log;
+        this.directory = directory;
+        Url = new Uri(app.Urls.Single());
+    }
+
+    public WebApplication App { get; }
+
+    public GatewayOperator Operator { get; }
+
+    public FakeTimeProvider Clock { get; }
+
+    public CapturedLog Log { get; }
+
+    public Uri Url { get; }
+
+    public string DataDirectory => Path.Combine(directory, "data");
+
+    public static async Task<GatewayUnderTest> StartAsync(Func<GatewayOptions, GatewayOptions>? change = null)
+    {
+        var directory = Directory.CreateTempSubdirectory("gateway-test-").FullName;
+        var clock = new FakeTimeProvider(DateTimeOffset.UtcNow);
+        var log = new CapturedLog();
+        var options = new GatewayOptions { DataDirectory = Path.Combine(directory, "data"), Port = 0, ShutdownTimeout = TimeSpan.FromSeconds(5) };
+        var app = await GatewayHost.CreateAsync(change?.Invoke(options) ?? options, builder =>
+        {
+            builder.Services.AddSingleton<TimeProvider>(clock);
+            builder.Logging.ClearProviders().AddProvider(log);
+        });
+        await app.StartAsync();
+        return new GatewayUnderTest(app, await GatewayOperator.OpenAsync(options.DataDirectory, clock), clock, directory, log);
+    }
+
+    /// <summary>A client that shows a good key.</summary>
+    public async Task<HttpClient> UserAsync(string name = "alice") => Client((await Operator.CreateUserAsync(name))!.Text);
+
+    /// <summary>A client; one that hangs up at once does not read on for what it no longer wants, as .NET's would by default.</summary>
+    public HttpClient Client(string? key = null, bool hangsUpAtOnce = false)
+    {
+        var handler = new SocketsHttpHandler();
+        if (hangsUpAtOnce)
+            (handler.ResponseDrainTimeout, handler.MaxResponseDrainSize) = (TimeSpan.Zero, 0);
+        var client = new HttpClient(handler) { BaseAddress = Url };
+        if (key is not null)
+            client.DefaultRequestHeaders.Authorization = new AuthenticationHeaderValue("Bearer", key);
+        return client;
+    }
+
+    public async Task<T> ReadAsync<T>(Func<GatewayDbContext, Task<T>> query)
+    {
+        await using var scope = App.Services.CreateAsyncScope();
+        return await query(scope.ServiceProvider.GetRequiredService<GatewayDbContext>());
+    }
+
+    public Task<StackRow> StackAsync() => ReadAsync(state => state.Stacks.AsNoTracking().SingleAsync());
+
+    public Task<LockRow> LastLockAsync() => ReadAsync(state => state.Locks.AsNoTracking().OrderBy(row => row.Id).LastAsync());
+
+    public Task<List<ReservationRow>> ReservationsAsync() => ReadAsync(state => state.Reservations.AsNoTracking().ToListAsync());
+
+    public Task SweepAsync() => App.Services.GetRequiredService<Metering.Sweeper>().SweepAsync(default);
+
+    public async ValueTask DisposeAsync()
+    {
+        await App.StopAsync();
+        await App.DisposeAsync();
+        Directory.Delete(directory, recursive: true);
+    }
+}
+
+/// <summary>Every line that the gateway logged.</summary>
+internal sealed class CapturedLog : ILoggerProvider, ILogger
+{
+    private readonly List<string> lines = [];
+
+    public string Text
+    {
+        get
+        {
+            lock (lines)
+                return string.Join('\n', lines);
+        }
+    }
+
+    public ILogger CreateLogger(string categoryName) => this;
+
+    public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
+    {
+        lock (lines)
+            lines.Add($"{logLevel} {formatter(state, exception)} {exception}");
+    }
+
+    public bool IsEnabled(LogLevel logLevel) => true;
+
+    public IDisposable? BeginScope<TState>(TState state)
+        where TState : notnull => null;
+
+    public void Dispose()
+    {
+    }
+}
+
+internal static class Http
+{
+    public static StringContent Json(string json) => new(json, new UTF8Encoding(false), "application/json");
+
+    public static ByteArrayContent Json(byte[] json) => new(json) { Headers = { ContentType = new MediaTypeHeaderValue("application/json") } };
+
+    /// <summary>Asks for an error in its one shape.</summary>
+    public static async Task ShouldBeErrorAsync(this HttpResponseMessage response, int status, string code, string? param = null)
+    {
+        var body = await response.Content.ReadAsStringAsync();
+        ((int)response.StatusCode, body.Contains($"\"{code}\"", StringComparison.Ordinal)).ShouldBe((status, true), $"{(int)response.StatusCode} {body}");
+        response.Content.Headers.ContentType!.ToString().ShouldBe("application/json");
+        using var document = JsonDocument.Parse(body);
+        var error = document.RootElement.GetProperty("error");
+        error.GetProperty("code").GetString().ShouldBe(code);
+        error.GetProperty("message").GetString().ShouldNotBeNullOrEmpty();
+        (error.TryGetProperty("param", out var named) ? named.GetString() : null).ShouldBe(param);
+        response.Headers.Contains("Server").ShouldBeFalse();
+        if (status == 401)
+            response.Headers.WwwAuthenticate.ToString().ShouldBe("Bearer");
+        if (status is 429 or 503)
+            response.Headers.RetryAfter!.Delta.ShouldNotBeNull();
+    }
+
+    public static async Task<JsonElement> JsonAsync(this HttpResponseMessage response)
+    {
+        response.StatusCode.ShouldBe(HttpStatusCode.OK, await response.Content.ReadAsStringAsync());
+        return JsonDocument.Parse(await response.Content.ReadAsStringAsync()).RootElement;
+    }
+}

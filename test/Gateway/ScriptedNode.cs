@@ -1,0 +1,215 @@
+using System.Diagnostics.CodeAnalysis;
+using System.Net;
+using System.Security.Cryptography;
+using System.Security.Cryptography.X509Certificates;
+using System.Text.Json;
+using System.Threading.Channels;
+using ConfidentialChat.Protocol.Primitives;
+using ConfidentialChat.Protocol.Relay;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Hosting;
+using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Server.Kestrel.Https;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging;
+
+namespace ConfidentialChat.Gateway.Tests;
+
+/// <summary>One request as it reached a node.</summary>
+internal sealed record SeenRequest(IHeaderDictionary Headers, byte[] Body, string Path)
+{
+    public Guid Request => Token().Request.Value;
+
+    public RelayToken Token() => RelayToken.TryVerify(Headers[RelayToken.HeaderName], GatewayKey!, out var token) ? token : throw new InvalidOperationException("no token");
+
+    public Ed25519PublicKey? GatewayKey { get; init; }
+}
+
+/// <summary>A node that signs as a real one does and answers by script: for faults. What it seals is no ciphertext.</summary>
+internal sealed class ScriptedNode : IAsyncDisposable
+{
+    public const string SealedAnswer = """{"ciphertext":"AAAA","nonce":"AAAA","response_hash":null,"signature":null}""";
+
+    private readonly WebApplication app;
+    private readonly GatewayUnderTest gateway;
+    private readonly Ed25519PrivateKey identity = Ed25519PrivateKey.Generate(out _);
+    private readonly Channel<SeenRequest> seen = Channel.CreateUnbounded<SeenRequest>();
+    private long lastTime;
+
+    private ScriptedNode(GatewayUnderTest gateway, WebApplication app)
+    {
+        this.gateway = gateway;
+        this.app = app;
+        Keys = [new NodeKey(NewKey(), gateway.Clock.GetUtcNow().AddHours(1).ToUnixTimeSeconds())];
+    }
+
+    public long Id { get; private set; }
+
+    public string Address { get; set; } = "";
+
+    public string? TlsPin { get; set; }
+
+    public Ed25519PublicKey? GatewayKey { get; private set; }
+
+    public IReadOnlyList<NodeKey> Keys { get; set; }
+
+    public IReadOnlyList<string> Models { get; set; } = [GatewayUnderTest.Model];
+
+    public NodeState State { get; set; } = NodeState.Ready;
+
+    public int Running { get; set; }
+
+    public int RequestsSeen { get; private set; }
+
+    /// <summary>How the node answers.</summary>
+    public Func<HttpContext, Task> Script { get; set; } = context => AnswerAsync(context, 200, SealedAnswer);
+
+    public static async Task<ScriptedNode> StartAsync(GatewayUnderTest gateway, X509Certificate2? certificate = null, bool enrol = true)
+    {
+        var builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions());
+        builder.WebHost.UseKestrelCore().UseKestrelHttpsConfiguration().ConfigureKestrel(kestrel => kestrel.Listen(IPAddress.Loopback, 0, point =>
+        {
+            if (certificate is not null)
+                point.UseHttps(certificate);
+        }));
+        var app = builder.Build();
+        var node = new ScriptedNode(gateway, app);
+        app.Run(node.ServeAsync);
+        await app.StartAsync();
+        node.Address = app.Urls.Single();
+        if (enrol)
+            (await node.EnrolAsync((await gateway.Operator.CreateEnrolmentTokenAsync(TimeSpan.FromHours(1))).Text)).StatusCode.ShouldBe(HttpStatusCode.OK);
+        return node;
+    }
+
+    public static string NewKey()
+    {
+        using var key = X25519PrivateKey.Generate();
+        return key.PublicKey.ToString();
+    }
+
+    public static Task AnswerAsync(HttpContext context, int status, string body, string contentType = "application/json")
+    {
+        context.Response.StatusCode = status;
+        context.Response.ContentType = contentType;
+        return context.Response.WriteAsync(body);
+    }
+
+    public static Task RefuseAsync(HttpContext context, int status, string code) =>
+        AnswerAsync(context, status, $$$"""{"error":{"code":"{{{code}}}","message":"the engine's own words"}}""");
+
+    public NodeStatus Status() => new()
+    {
+        TimeMs = NextTime(),
+        State = State,
+        Models = Models,
+        Keys = Keys,
+        Running = Running,
+        Queued = 0,
+    };
+
+    public async Task<HttpResponseMessage> EnrolAsync(string token, NodeStatus? status = null, Func<string, string>? change = null)
+    {
+        var json = JsonSerializer.Serialize(
+            new EnrolmentRequest { IdentityKey = identity.PublicKey.ToString(), Address = new Uri(Address), TlsPin = TlsPin, Status = status ?? Status() },
+            NodeMessageJson.Default.EnrolmentRequest);
+        var response = await PostAsync(NodePaths.Enrolment, change?.Invoke(json) ?? json, token);
+        if (response.StatusCode is not HttpStatusCode.OK)
+            return response;
+        var answer = JsonSerializer.Deserialize(await response.Content.ReadAsStringAsync(), NodeMessageJson.Default.EnrolmentAnswer)!;
+        Id = answer.NodeId;
+        Ed25519PublicKey.TryParse(answer.GatewayKey, out var key).ShouldBeTrue();
+        GatewayKey = key;
+        return response;
+    }
+
+    public Task<HttpResponseMessage> BeatAsync(NodeStatus? status = null) =>
+        PostAsync(NodePaths.Heartbeat, JsonSerializer.Serialize(status ?? Status(), NodeMessageJson.Default.NodeStatus));
+
+    public async Task ReportAsync(params UsageReport[] reports)
+    {
+        var response = await PostReportsAsync(reports);
+        var answer = JsonSerializer.Deserialize(await response.Content.ReadAsStringAsync(), NodeMessageJson.Default.UsageAcknowledgement)!;
+        answer.Acknowledged.ShouldBe(reports.Select(report => report.Request).Distinct());
+    }
+
+    public Task<HttpResponseMessage> PostReportsAsync(params UsageReport[] reports) => PostAsync(
+        NodePaths.UsageReports,
+        JsonSerializer.Serialize(new UsageReports { TimeMs = NextTime(), Reports = reports }, NodeMessageJson.Default.UsageReports));
+
+    /// <summary>Posts a body that the node signs, or that <paramref name="signedBody"/> was signed instead of.</summary>
+    public async Task<HttpResponseMessage> PostAsync(string path, string json, string? token = null, string? signedBody = null, long? asNode = null)
+    {
+        var signature = NodeSignature.Sign(identity, path, System.Text.Encoding.UTF8.GetBytes(signedBody ?? json));
+        using var client = gateway.Client(token);
+        var request = new HttpRequestMessage(HttpMethod.Post, path) { Content = Http.Json(json) };
+        request.Headers.Add(NodeSignature.HeaderName, signature);
+        if (token is null)
+            request.Headers.Add(NodeSignature.NodeHeaderName, (asNode ?? Id).ToString());
+        return await client.SendAsync(request);
+    }
+
+    /// <summary>The next request that reaches the node.</summary>
+    public async Task<SeenRequest> SeenAsync() => await seen.Reader.ReadAsync(TestContext.Current.CancellationToken);
+
+    public bool TrySeen([NotNullWhen(true)] out SeenRequest? request) => seen.Reader.TryRead(out request);
+
+    public Task StopAsync() => app.StopAsync();
+
+    public async ValueTask DisposeAsync()
+    {
+        using var now = new CancellationTokenSource();
+        await now.CancelAsync();
+        await app.StopAsync(now.Token);
+        await app.DisposeAsync();
+        identity.Dispose();
+    }
+
+    private async Task ServeAsync(HttpContext context)
+    {
+        var body = new MemoryStream();
+        await context.Request.Body.CopyToAsync(body);
+        lock (seen)
+            RequestsSeen++;
+        var headers = new HeaderDictionary(context.Request.Headers.ToDictionary(StringComparer.OrdinalIgnoreCase));
+        await seen.Writer.WriteAsync(new SeenRequest(headers, body.ToArray(), context.Request.Path) { GatewayKey = GatewayKey });
+        await Script(context);
+    }
+
+    private long NextTime() => lastTime = Math.Max(lastTime + 1, gateway.Clock.GetUtcNow().ToUnixTimeMilliseconds());
+}
+
+/// <summary>A lock and envelopes that fit it.</summary>
+internal sealed record LockedNode(string PublicKey, long Node, long Stack)
+{
+    public static async Task<LockedNode> LockAsync(HttpClient user, string body = $$"""{"model":"{{GatewayUnderTest.Model}}"}""")
+    {
+        var answer = await (await user.PostAsync("/v1/nodes/lock", Http.Json(body))).JsonAsync();
+        return new LockedNode(
+            answer.GetProperty("public_key").GetString()!,
+            answer.GetProperty("node_small_id").GetInt64(),
+            answer.GetProperty("stack_small_id").GetInt64());
+    }
+
+    /// <summary>An envelope as any client writes it, its members changed by the test; null takes one away.</summary>
+    public byte[] Envelope(int ciphertextBytes = 64, params (string Member, object? Value)[] changes)
+    {
+        var members = new Dictionary<string, object?>(StringComparer.Ordinal)
+        {
+            ["ciphertext"] = RandomNumberGenerator.GetBytes(ciphertextBytes),
+            ["nonce"] = RandomNumberGenerator.GetBytes(12),
+            ["salt"] = RandomNumberGenerator.GetBytes(16),
+            ["client_dh_public_key"] = ScriptedNode.NewKey(),
+            ["node_dh_public_key"] = PublicKey,
+            ["plaintext_body_hash"] = RandomNumberGenerator.GetBytes(32),
+            ["model_name"] = GatewayUnderTest.Model,
+            ["stack_small_id"] = Stack,
+            ["stream"] = false,
+        };
+        foreach (var (member, value) in changes)
+            members[member] = value;
+        return JsonSerializer.SerializeToUtf8Bytes(members.Where(member => member.Value is not Missing).ToDictionary());
+    }
+
+    public sealed record Missing;
+}
