@@ -1,0 +1,82 @@
+namespace ConfidentialChat.Client;
+
+/// <summary>How a <see cref="ConfidentialChatClient"/> reaches its gateway. Its text never shows the key.</summary>
+public sealed record ConfidentialChatOptions
+{
+    /// <summary>Where <see cref="BearerKey"/> comes from when it is null.</summary>
+    public const string BearerKeyVariable = "CONFIDENTIALCHAT_API_KEY";
+
+    /// <summary>Where <see cref="ServerUrl"/> comes from when it is null.</summary>
+    public const string ServerUrlVariable = "CONFIDENTIALCHAT_SERVER_URL";
+
+    /// <summary>The API key at the gateway. Null takes the environment's <see cref="BearerKeyVariable"/>.</summary>
+    public string? BearerKey { get; init; }
+
+    /// <summary>
+    /// The gateway: scheme, host, and a path where it lies below one; a slash or <c>/v1</c> at its end changes nothing.
+    /// Null takes the environment's <see cref="ServerUrlVariable"/>. There is no default: who the gateway is, is the caller's choice.
+    /// </summary>
+    public Uri? ServerUrl { get; init; }
+
+    /// <summary>
+    /// From the call to the answer's first byte, the lock included. <see cref="System.Threading.Timeout.InfiniteTimeSpan"/> waits for
+    /// ever.
+    /// </summary>
+    public TimeSpan Timeout { get; init; } = TimeSpan.FromMinutes(10);
+
+    /// <summary>
+    /// The longest wait for the next event of a stream, and for the next bytes of a whole answer that has begun.
+    /// Keep-alive comments are no events. The time that the caller takes between two events does not count.
+    /// </summary>
+    public TimeSpan EventTimeout { get; init; } = TimeSpan.FromMinutes(2);
+
+    /// <summary>
+    /// Sends the requests; the caller keeps it and disposes of it. Its own timeout, redirects, proxies and cookies then apply:
+    /// turn redirects and cookies off. Null makes one that has neither, and that goes with the client.
+    /// </summary>
+    public HttpClient? HttpClient { get; init; }
+
+    /// <summary>Allows plain HTTP to other hosts than loopback: anyone on the way then sees the key and every size and time.</summary>
+    public bool DangerousAllowPlainHttp { get; init; }
+
+    public override string ToString() => $"{nameof(ConfidentialChatOptions)} {{ {nameof(ServerUrl)} = {ServerUrl} }}";
+
+    // The key as it goes into a header: visible ASCII, or the header could be split.
+    internal string RequireBearerKey()
+    {
+        var key = BearerKey ?? Environment.GetEnvironmentVariable(BearerKeyVariable);
+        if (string.IsNullOrWhiteSpace(key))
+            throw Missing("API key", nameof(BearerKey), BearerKeyVariable);
+        if (key.AsSpan().ContainsAnyExceptInRange('!', '~'))
+            throw new ConfigurationException("The API key holds a sign that no key has.\nhint: look for a line break at its end.");
+        return key;
+    }
+
+    // Ends with a slash, so that paths append to it.
+    internal Uri RequireServerUrl()
+    {
+        var url = ServerUrl;
+        if (url is null && Environment.GetEnvironmentVariable(ServerUrlVariable) is { Length: > 0 } text
+            && !Uri.TryCreate(text, UriKind.Absolute, out url))
+            throw new ConfigurationException($"{ServerUrlVariable} is not an absolute URL.");
+        if (url is null)
+            throw Missing("gateway", nameof(ServerUrl), ServerUrlVariable);
+        if (!url.IsAbsoluteUri || (url.Scheme != Uri.UriSchemeHttps && url.Scheme != Uri.UriSchemeHttp)
+            || url.Query.Length > 0 || url.Fragment.Length > 0 || url.UserInfo.Length > 0)
+            throw new ConfigurationException($"{nameof(ServerUrl)} is to be http or https, absolute, without user, query or fragment.");
+        if (url.Scheme == Uri.UriSchemeHttp && !url.IsLoopback && !DangerousAllowPlainHttp)
+        {
+            throw new ConfigurationException(
+                $"{nameof(ServerUrl)} is plain HTTP to another host, where anyone on the way sees the API key."
+                + $"\nhint: use https; {nameof(DangerousAllowPlainHttp)} allows it all the same.");
+        }
+
+        var path = url.AbsolutePath.TrimEnd('/');
+        if (path.EndsWith("/v1", StringComparison.Ordinal))
+            path = path[..^3];
+        return new UriBuilder(url) { Path = path + "/" }.Uri;
+    }
+
+    private static ConfigurationException Missing(string what, string option, string variable) =>
+        new($"There is no {what}.\nhint: set {option}, or {variable} in the environment.");
+}

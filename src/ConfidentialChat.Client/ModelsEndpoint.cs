@@ -1,0 +1,26 @@
+using ConfidentialChat.Client.Chat;
+using ConfidentialChat.Client.Transport;
+
+namespace ConfidentialChat.Client;
+
+/// <summary>The models of a gateway. Safe for concurrent use.</summary>
+public sealed class ModelsEndpoint
+{
+    private readonly GatewayConnection connection;
+    private readonly ConfidentialChatOptions options;
+
+    internal ModelsEndpoint(GatewayConnection connection, ConfidentialChatOptions options)
+    {
+        this.connection = connection;
+        this.options = options;
+    }
+
+    /// <summary>Lists them.</summary>
+    /// <exception cref="ConfidentialChatException">The gateway was not reached, refused, or answered something else.</exception>
+    public async Task<ModelList> ListAsync(CancellationToken cancellation = default)
+    {
+        using var clock = new CallClock(options.Timeout, cancellation);
+        var json = await connection.ReadJsonAsync(HttpMethod.Get, "v1/models", null, clock).ConfigureAwait(false);
+        return ChatJson.TryRead<ModelList>(json.Span) ?? throw new InvalidAnswerException("The gateway's list of models is malformed.");
+    }
+}

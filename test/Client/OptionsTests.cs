@@ -1,0 +1,172 @@
+using System.Net;
+using ConfidentialChat.Client;
+
+namespace ConfidentialChat.Tests;
+
+/// <summary>Where the key and the gateway come from, and what is refused.</summary>
+public sealed class OptionsTests
+{
+    private static readonly Uri Gateway = new("https://gateway.example/");
+
+    [Fact]
+    public void Without_a_key_the_user_is_told_where_to_put_one()
+    {
+        using var environment = new Variables(key: null, url: null);
+        Fault(new ConfidentialChatOptions { ServerUrl = Gateway }).ShouldContain($"hint: set BearerKey, or {ConfidentialChatOptions.BearerKeyVariable}");
+        Fault(new ConfidentialChatOptions { ServerUrl = Gateway, BearerKey = " " }).ShouldContain("hint:");
+    }
+
+    [Fact]
+    public void Without_a_gateway_the_user_is_told_where_to_put_one()
+    {
+        using var environment = new Variables(key: null, url: null);
+        Fault(new ConfidentialChatOptions { BearerKey = "k" }).ShouldContain($"hint: set ServerUrl, or {ConfidentialChatOptions.ServerUrlVariable}");
+    }
+
+    [Fact]
+    public void Key_and_gateway_come_from_the_environment_where_the_options_name_none()
+    {
+        using var environment = new Variables(key: "k", url: "https://other.example/v1");
+        using var client = new ConfidentialChatClient();
+        client.ToString().ShouldBe("ConfidentialChatClient { https://other.example/ }");
+        using var chosen = new ConfidentialChatClient(new ConfidentialChatOptions { ServerUrl = Gateway });
+        chosen.ToString().ShouldBe("ConfidentialChatClient { https://gateway.example/ }");
+    }
+
+    [Theory]
+    [InlineData("k\r\nX-Header: 1")]
+    [InlineData("k\n")]
+    [InlineData("ké")]
+    [InlineData("two words")]
+    public void A_key_that_would_split_the_header_is_refused_and_not_shown(string key) =>
+        Fault(new ConfidentialChatOptions { ServerUrl = Gateway, BearerKey = key }).ShouldNotContain(key);
+
+    [Theory]
+    [InlineData("https://gateway.example")]
+    [InlineData("https://gateway.example/")]
+    [InlineData("https://gateway.example/v1")]
+    [InlineData("https://gateway.example/v1/")]
+    public void A_slash_or_v1_at_the_end_changes_nothing(string url)
+    {
+        using var client = new ConfidentialChatClient(new ConfidentialChatOptions { BearerKey = "k", ServerUrl = new Uri(url) });
+        client.ToString().ShouldBe("ConfidentialChatClient { https://gateway.example/ }");
+    }
+
+    [Fact]
+    public void A_gateway_below_a_path_keeps_it()
+    {
+        using var client = new ConfidentialChatClient(new ConfidentialChatOptions { BearerKey = "k", ServerUrl = new Uri("https://x.example/chat/v1/") });
+        client.ToString().ShouldBe("ConfidentialChatClient { https://x.example/chat/ }");
+    }
+
+    [Theory]
+    [InlineData("http://gateway.example/")]
+    [InlineData("http://10.0.0.1/")]
+    [InlineData("http://127.0.0.1.example/")]
+    [InlineData("ftp://gateway.example/")]
+    [InlineData("https://user:secret@gateway.example/")]
+    [InlineData("https://gateway.example/?a=b")]
+    [InlineData("https://gateway.example/#a")]
+    [InlineData("gateway.example")]
+    public void An_address_that_is_unsafe_or_no_gateways_is_refused(string url) =>
+        Fault(new ConfidentialChatOptions { BearerKey = "k", ServerUrl = new Uri(url, UriKind.RelativeOrAbsolute) }).ShouldNotContain("secret");
+
+    [Theory]
+    [InlineData("http://127.0.0.1:5000/")]
+    [InlineData("http://localhost:5000/")]
+    [InlineData("http://[::1]:5000/")]
+    public void Plain_HTTP_is_for_loopback(string url)
+    {
+        using var client = new ConfidentialChatClient(new ConfidentialChatOptions { BearerKey = "k", ServerUrl = new Uri(url) });
+        client.ToString().ShouldContain(url);
+    }
+
+    [Fact]
+    public void Plain_HTTP_to_others_needs_the_dangerous_word()
+    {
+        using var client = new ConfidentialChatClient(
+            new ConfidentialChatOptions { BearerKey = "k", ServerUrl = new Uri("http://gateway.example/"), DangerousAllowPlainHttp = true });
+        client.ToString().ShouldContain("http://gateway.example/");
+    }
+
+    [Fact]
+    public void No_text_of_options_or_client_shows_the_key()
+    {
+        var options = new ConfidentialChatOptions { BearerKey = TestGateway.Key, ServerUrl = Gateway };
+        options.ToString().ShouldBe("ConfidentialChatOptions { ServerUrl = https://gateway.example/ }");
+        using var client = new ConfidentialChatClient(options);
+        client.ToString().ShouldNotContain(TestGateway.Key);
+    }
+
+    [Fact]
+    public async Task A_given_HttpClient_is_used_and_outlives_the_client()
+    {
+        await using var gateway = await TestGateway.ThatAnswersAsync(Chats.Answer);
+        using var http = new HttpClient();
+        for (var i = 0; i < 2; i++)
+        {
+            using var client = gateway.Client(options => options with { HttpClient = http });
+            await client.ConfidentialChat.CreateAsync(Chats.Request);
+        }
+
+        http.DefaultRequestHeaders.Authorization.ShouldBeNull();
+        (await http.GetAsync(gateway.Url)).StatusCode.ShouldBe(HttpStatusCode.Unauthorized);
+    }
+
+    [Fact]
+    public async Task The_timeout_of_a_given_HttpClient_is_told_as_a_timeout()
+    {
+        await using var gateway = await TestGateway.StartAsync(call => call.HangAsync());
+        using var http = new HttpClient { Timeout = TimeSpan.FromMilliseconds(300) };
+        using var client = gateway.Client(options => options with { HttpClient = http });
+        await Should.ThrowAsync<CallTimeoutException>(() => client.ConfidentialChat.CreateAsync(Chats.Request));
+    }
+
+    [Fact]
+    public async Task A_client_that_was_disposed_of_sends_nothing()
+    {
+        await using var gateway = await TestGateway.ThatAnswersAsync(Chats.Answer);
+        using var http = new HttpClient();
+        foreach (var options in new[] { gateway.Options, gateway.Options with { HttpClient = http } })
+        {
+            var client = new ConfidentialChatClient(options);
+            client.Dispose();
+            await Should.ThrowAsync<ObjectDisposedException>(() => client.ConfidentialChat.CreateAsync(Chats.Request));
+        }
+
+        gateway.Paths.ShouldBeEmpty();
+    }
+
+    [Fact]
+    public async Task A_client_that_is_disposed_of_while_it_waits_says_so()
+    {
+        var asked = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        await using var gateway = await TestGateway.StartAsync(call =>
+        {
+            asked.SetResult();
+            return call.HangAsync();
+        });
+        using var client = gateway.Client();
+        var running = client.ConfidentialChat.CreateAsync(Chats.Request);
+        await asked.Task;
+        client.Dispose();
+        await Should.ThrowAsync<ObjectDisposedException>(() => running);
+    }
+
+    private static string Fault(ConfidentialChatOptions options) =>
+        Should.Throw<ConfigurationException>(() => new ConfidentialChatClient(options)).ToString();
+
+    // The environment is the process's: the tests of this class run one after the other, and no other reads these variables.
+    private sealed class Variables : IDisposable
+    {
+        public Variables(string? key, string? url) => Set(key, url);
+
+        public void Dispose() => Set(null, null);
+
+        private static void Set(string? key, string? url)
+        {
+            Environment.SetEnvironmentVariable(ConfidentialChatOptions.BearerKeyVariable, key);
+            Environment.SetEnvironmentVariable(ConfidentialChatOptions.ServerUrlVariable, url);
+        }
+    }
+}

@@ -1,0 +1,195 @@
+using System.Buffers;
+using System.Collections.Concurrent;
+using System.Net;
+using System.Text;
+using System.Text.Json.Nodes;
+using ConfidentialChat.Client;
+using ConfidentialChat.Protocol.Primitives;
+using ConfidentialChat.Protocol.V1;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Hosting;
+using Microsoft.AspNetCore.Http;
+using Microsoft.Extensions.Logging;
+
+namespace ConfidentialChat.Tests;
+
+/// <summary>
+/// Gateway and node in one: a real Kestrel on loopback that locks, opens and checks with the protocol's own types.
+/// What it answers is the test's to say.
+/// </summary>
+internal sealed class TestGateway : IAsyncDisposable
+{
+    public const string Key = "cc-test-secret-key";
+
+    private readonly WebApplication app;
+
+    private TestGateway(WebApplication app) => this.app = app;
+
+    public X25519PrivateKey NodeKey { get; } = X25519PrivateKey.Generate();
+
+    public Blake2bTagger Tagger { get; } = new();
+
+    /// <summary>What the node does with an opened request.</summary>
+    public required Func<NodeCall, Task> Serve { get; init; }
+
+    /// <summary>What stands in place of the lock, where it is not the right one.</summary>
+    public Func<HttpContext, Task>? Lock { get; init; }
+
+    public Func<HttpContext, Task>? Models { get; init; }
+
+    /// <summary>Bodies of the lock requests, in order.</summary>
+    public ConcurrentQueue<JsonNode> Locks { get; } = [];
+
+    public ConcurrentQueue<NodeCall> Calls { get; } = [];
+
+    /// <summary>Every path that was asked for.</summary>
+    public ConcurrentQueue<string> Paths { get; } = [];
+
+    public Uri Url => new(app.Urls.First());
+
+    public static async Task<TestGateway> StartAsync(
+        Func<NodeCall, Task> serve, Func<HttpContext, Task>? theLock = null, Func<HttpContext, Task>? models = null)
+    {
+        var builder = WebApplication.CreateSlimBuilder();
+        builder.Logging.ClearProviders();
+        builder.WebHost.ConfigureKestrel(kestrel => kestrel.Listen(IPAddress.Loopback, 0));
+        var gateway = new TestGateway(builder.Build()) { Serve = serve, Lock = theLock, Models = models };
+        gateway.app.Run(gateway.AnswerAsync);
+        await gateway.app.StartAsync();
+        return gateway;
+    }
+
+    public static Task<TestGateway> ThatAnswersAsync(string json) => StartAsync(call => call.WholeAsync(json));
+
+    public ConfidentialChatOptions Options => new() { BearerKey = Key, ServerUrl = Url };
+
+    public ConfidentialChatClient Client(Func<ConfidentialChatOptions, ConfidentialChatOptions>? change = null) =>
+        new(change is null ? Options : change(Options));
+
+    public async ValueTask DisposeAsync()
+    {
+        using var now = new CancellationTokenSource();
+        await now.CancelAsync();
+        await app.StopAsync(now.Token);
+        await app.DisposeAsync();
+        NodeKey.Dispose();
+        Tagger.Dispose();
+    }
+
+    private async Task AnswerAsync(HttpContext context)
+    {
+        Paths.Enqueue(context.Request.Path.Value!);
+        if (context.Request.Headers.Authorization != $"Bearer {Key}")
+        {
+            await context.RefuseAsync(new Rejection(V1Error.AuthError));
+            return;
+        }
+
+        switch (context.Request.Method, context.Request.Path.Value)
+        {
+            case ("POST", "/v1/nodes/lock"):
+                Locks.Enqueue((await JsonNode.ParseAsync(context.Request.Body))!);
+                await (Lock ?? LockAsync)(context);
+                break;
+            case ("POST", "/v1/confidential/chat/completions"):
+                await ChatAsync(context);
+                break;
+            case ("GET", "/v1/models") when Models is not null:
+                await Models(context);
+                break;
+            default:
+                await context.RefuseAsync(new Rejection(V1Error.NotFound));
+                break;
+        }
+    }
+
+    private Task LockAsync(HttpContext context) =>
+        context.JsonAsync($$"""{"public_key":"{{NodeKey.PublicKey}}","node_small_id":3,"stack_small_id":7,"stack_entry_digest":null}""");
+
+    private async Task ChatAsync(HttpContext context)
+    {
+        using var body = new MemoryStream();
+        await context.Request.Body.CopyToAsync(body);
+        context.Request.ContentType.ShouldBe("application/json");
+        if (!EnvelopeRequest.TryParse(body.ToArray(), out var envelope, out var rejection)
+            || !OpenedRequest.TryOpen(envelope, NodeKey, Tagger, out var opened, out rejection))
+        {
+            await context.RefuseAsync(rejection);
+            return;
+        }
+
+        using (opened)
+        {
+            if (!InnerRequest.TryCheck(opened.Plaintext.Span, envelope, streamRequired: true, out var inner, out rejection))
+            {
+                await context.RefuseAsync(rejection);
+                return;
+            }
+
+            var call = new NodeCall(context, envelope, opened, inner, JsonNode.Parse(opened.Plaintext.Span)!);
+            Calls.Enqueue(call);
+            await Serve(call);
+        }
+    }
+}
+
+/// <summary>One opened request, and the ways to answer it.</summary>
+internal sealed record NodeCall(HttpContext Context, EnvelopeRequest Envelope, OpenedRequest Opened, InnerRequest Inner, JsonNode Json)
+{
+    /// <summary>The names of the request's headers.</summary>
+    public IReadOnlyList<string> Headers { get; } = [.. Context.Request.Headers.Keys];
+
+    public CancellationToken Gone => Context.RequestAborted;
+
+    public string Whole(string json) => Sealed(output => Opened.SealWhole(Encoding.UTF8.GetBytes(json), new ClearUsage(1, 2), output));
+
+    public string Event(string json) => Sealed(output => Opened.SealEvent(Encoding.UTF8.GetBytes(json), null, output));
+
+    public Task WholeAsync(string json) => Context.JsonAsync(Whole(json));
+
+    /// <summary>A stream of sealed events with a clean end.</summary>
+    public async Task StreamAsync(params IEnumerable<string> chunks)
+    {
+        BeginStream();
+        foreach (var chunk in chunks)
+            await SendAsync($"data: {Event(chunk)}\n\n");
+    }
+
+    public void BeginStream() => Context.Response.ContentType = "text/event-stream";
+
+    public async Task SendAsync(string text)
+    {
+        await Context.Response.WriteAsync(text, Gone);
+        await Context.Response.Body.FlushAsync(Gone);
+    }
+
+    /// <summary>Never answers; ends when the client is gone.</summary>
+    public async Task HangAsync()
+    {
+        var gone = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        await using var registration = Gone.Register(gone.SetResult);
+        await gone.Task;
+    }
+
+    private static string Sealed(Action<ArrayBufferWriter<byte>> seal)
+    {
+        var output = new ArrayBufferWriter<byte>();
+        seal(output);
+        return Encoding.UTF8.GetString(output.WrittenSpan);
+    }
+}
+
+internal static class Answers
+{
+    public static Task JsonAsync(this HttpContext context, string json, int status = 200) => context.TextAsync(json, "application/json", status);
+
+    public static async Task TextAsync(this HttpContext context, string text, string type, int status = 200)
+    {
+        context.Response.StatusCode = status;
+        context.Response.ContentType = type;
+        await context.Response.WriteAsync(text);
+    }
+
+    public static Task RefuseAsync(this HttpContext context, Rejection rejection) =>
+        context.JsonAsync(Encoding.UTF8.GetString(rejection.ToJson()), rejection.Error.Row().Status);
+}
