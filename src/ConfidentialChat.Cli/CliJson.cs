@@ -1,0 +1,21 @@
+using System.Text.Encodings.Web;
+using System.Text.Json;
+using System.Text.Json.Serialization;
+
+namespace ConfidentialChat.Cli;
+
+/// <summary>The JSON that commands print.</summary>
+[JsonSerializable(typeof(IReadOnlyDictionary<string, string>))]
+[JsonSerializable(typeof(UpReady))]
+internal sealed partial class CliJson : JsonSerializerContext
+{
+    /// <summary>Without escapes of what needs none: keys and URLs stay readable.</summary>
+    public static CliJson Readable { get; } = new(new JsonSerializerOptions { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping });
+}
+
+/// <summary>The one line of <c>cchat up --json</c>.</summary>
+internal sealed record UpReady(
+    [property: JsonPropertyName("gateway")] string Gateway,
+    [property: JsonPropertyName("node")] string Node,
+    [property: JsonPropertyName("api_key")] string ApiKey,
+    [property: JsonPropertyName("model")] string Model);

@@ -1,0 +1,84 @@
+using System.CommandLine;
+using System.Net;
+
+namespace ConfidentialChat.Cli.Commands;
+
+/// <summary>Options that more than one command takes, each with its own rule of what is valid.</summary>
+internal static class CommonOptions
+{
+    public static Option<int> Port(string name, int standard, string description) => Checked(
+        new Option<int>(name) { Description = description, DefaultValueFactory = _ => standard, HelpName = "N" },
+        port => port is >= 0 and <= 65535 ? null : "is not a port from 0 to 65535");
+
+    public static Option<int> Positive(string name, int standard, string description) => Checked(
+        new Option<int>(name) { Description = description, DefaultValueFactory = _ => standard, HelpName = "N" },
+        number => number > 0 ? null : "is not a whole number above zero");
+
+    public static Option<Uri?> Url(string name, string description) => new(name)
+    {
+        Description = description,
+        HelpName = "URL",
+        CustomParser = argument =>
+        {
+            var text = argument.Tokens[0].Value;
+            if (Uri.TryCreate(text, UriKind.Absolute, out var url) && (url.Scheme == Uri.UriSchemeHttp || url.Scheme == Uri.UriSchemeHttps))
+                return url;
+            argument.AddError($"{name}: '{text}' is not an http or https URL.");
+            return null;
+        },
+    };
+
+    public static Option<IPAddress> Listen() => new("--listen")
+    {
+        Description = "Address to listen on. Other than loopback it needs TLS.",
+        HelpName = "IP",
+        DefaultValueFactory = _ => IPAddress.Loopback,
+        CustomParser = argument =>
+        {
+            var text = argument.Tokens[0].Value;
+            if (IPAddress.TryParse(text, out var address))
+                return address;
+            argument.AddError($"--listen: '{text}' is not an IP address.");
+            return IPAddress.Loopback;
+        },
+    };
+
+    public static Option<DirectoryInfo> Data(string subject) => new("--data")
+    {
+        Description = $"Directory for {subject}; made where it is missing.",
+        HelpName = "DIR",
+        DefaultValueFactory = _ => new DirectoryInfo(DefaultDataDirectory()),
+    };
+
+    public static Option<FileInfo?> Model() => new("--model")
+    {
+        Description = "Model to serve, a GGUF file with a chat template.",
+        HelpName = "FILE.gguf",
+    };
+
+    public static Option<DirectoryInfo?> EngineDirectory() => new("--engine-dir")
+    {
+        Description = "Directory with llama.cpp's native library, for machines without a network.",
+        HelpName = "DIR",
+    };
+
+    public static Option<bool> DangerousPlainHttp() => new("--dangerous-plain-http")
+    {
+        Description = "Allow plain HTTP beyond loopback: whoever is on the way sees keys and ciphertext.",
+    };
+
+    /// <summary>$XDG_DATA_HOME/confidentialchat, or its place under the home directory.</summary>
+    private static string DefaultDataDirectory() => Path.Combine(
+        Environment.GetFolderPath(Environment.SpecialFolder.LocalApplicationData, Environment.SpecialFolderOption.DoNotVerify), "confidentialchat");
+
+    // A token that is no number is the parser's to complain about.
+    private static Option<int> Checked(Option<int> option, Func<int, string?> fault)
+    {
+        option.Validators.Add(result =>
+        {
+            if (result.Tokens is [{ Value: var text }] && int.TryParse(text, out var number) && fault(number) is { } what)
+                result.AddError($"{option.Name}: '{text}' {what}.");
+        });
+        return option;
+    }
+}

@@ -1,0 +1,114 @@
+using System.CommandLine;
+using System.Text;
+using ConfidentialChat.Cli.Stack;
+using ConfidentialChat.Client;
+using ConfidentialChat.Client.Chat;
+
+namespace ConfidentialChat.Cli.Commands;
+
+/// <summary><c>cchat demo</c>: two questions through real processes, then what each party saw.</summary>
+internal static class DemoCommand
+{
+    private const string Streamed = "What happens to my words on their way to the model?";
+    private const string Whole = "Who could read this question, and who could not?";
+
+    private static readonly Option<FileInfo?> Model = CommonOptions.Model();
+    private static readonly Option<DirectoryInfo?> EngineDirectory = CommonOptions.EngineDirectory();
+
+    public static Command Create()
+    {
+        var command = new Command("demo", "Start everything on this machine, ask two questions, show what each party saw, and stop. Nothing is kept.")
+        {
+            Model, EngineDirectory,
+        };
+        command.SetAction(RunAsync);
+        return command;
+    }
+
+    private static async Task<int> RunAsync(ParseResult parsed, CancellationToken cancellation)
+    {
+        var directory = Directory.CreateTempSubdirectory("cchat-demo-");
+        await using var clientLeg = new WireTap();
+        await using var nodeLeg = new WireTap();
+        try
+        {
+            Say("ConfidentialChat: gateway, node and llama.cpp on this machine, each leg recorded.");
+            Say(Warnings.NoAttestation);
+            Say();
+            await using var stack = await LocalStack.StartAsync(
+                new LocalStackOptions
+                {
+                    DataDirectory = directory.FullName,
+                    ModelPath = parsed.GetValue(Model)?.FullName,
+                    EngineDirectory = parsed.GetValue(EngineDirectory)?.FullName,
+                    NodeAddress = nodeLeg.Address,
+                },
+                Say,
+                cancellation);
+            clientLeg.SetTarget(new Uri(stack.Ready.Gateway));
+            nodeLeg.SetTarget(new Uri(stack.Ready.Node));
+            using var client = new ConfidentialChatClient(new ConfidentialChatOptions { ServerUrl = clientLeg.Address, BearerKey = stack.Ready.ApiKey });
+
+            await AskAsync(client, stack.Ready.Model, Streamed, whole: false, cancellation);
+            await AskAsync(client, stack.Ready.Model, Whole, whole: true, cancellation);
+            return Show(clientLeg, nodeLeg);
+        }
+        finally
+        {
+            directory.Delete(recursive: true);
+        }
+    }
+
+    private static async Task AskAsync(ConfidentialChatClient client, string model, string prompt, bool whole, CancellationToken cancellation)
+    {
+        Say();
+        Say($"You ask ({(whole ? "whole" : "streamed")}): {prompt}");
+        Say();
+        var request = new ChatCompletionRequest { Model = model, Messages = [ChatMessage.User(prompt)], Temperature = 0, MaxTokens = 400 };
+        await AskCommand.AnswerAsync(client, request, whole, cancellation);
+    }
+
+    /// <summary>The evidence of one's own eyes: the bytes that passed, and whether the prompt is in them.</summary>
+    private static int Show(WireTap clientLeg, WireTap nodeLeg)
+    {
+        var atGateway = clientLeg.Recorded;
+        var request = atGateway.Where(recording => recording.FromClient).Select(recording => Encoding.Latin1.GetString(recording.Bytes))
+            .Select(text => text[Math.Max(0, text.IndexOf("POST /v1/confidential/", StringComparison.Ordinal))..])
+            .First(text => text.StartsWith("POST", StringComparison.Ordinal));
+        var answer = atGateway.Where(recording => !recording.FromClient).Select(recording => Encoding.Latin1.GetString(recording.Bytes))
+            .Select(text => text[Math.Max(0, text.IndexOf("data: ", StringComparison.Ordinal))..])
+            .First(text => text.StartsWith("data: ", StringComparison.Ordinal));
+
+        Say();
+        Say("What each party saw");
+        Say();
+        Say($"  client    {Streamed}");
+        Say($"  gateway   {Line(Body(request))}");
+        Say($"  node      {Streamed}");
+        Say($"            (opened in the memory of its process; the gateway relays these bytes as they are)");
+        Say($"  gateway   {Line(answer)}");
+        Say("  client    the answer, as printed above");
+        Say();
+
+        var everything = atGateway.Concat(nodeLeg.Recorded).Select(recording => recording.Bytes).ToList();
+        var leaked = new[] { Streamed, Whole }.Where(prompt => everything.Any(bytes => Needle.IsIn(bytes, prompt))).ToList();
+        Say($"Recorded on both legs: {everything.Sum(bytes => (long)bytes.Length):N0} bytes. A prompt in them, in plain or in base64: {(leaked.Count == 0 ? "none" : "FOUND")}.");
+        Say(Warnings.NoAttestation);
+        if (leaked.Count > 0)
+            throw new CommandException("a prompt was found on the wire.", "this must not happen: please report it (SECURITY.md)");
+        return ExitCode.Success;
+    }
+
+    private static string Body(string request) => request[(request.IndexOf("\r\n\r\n", StringComparison.Ordinal) + 4)..];
+
+    private static string Line(string text)
+    {
+        var end = text.AsSpan().IndexOfAny('\r', '\n');
+        var line = end < 0 ? text : text[..end];
+        return line.Length <= 100 ? line : line[..100] + $"… ({line.Length:N0} characters)";
+    }
+
+    private static void Say() => Console.Out.WriteLine();
+
+    private static void Say(string text) => Console.Out.WriteLine(text);
+}

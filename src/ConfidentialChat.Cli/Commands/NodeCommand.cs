@@ -1,0 +1,103 @@
+using System.CommandLine;
+using System.Net;
+using System.Net.Sockets;
+using ConfidentialChat.Node;
+using ConfidentialChat.Node.Control;
+using ConfidentialChat.Node.Inference;
+
+namespace ConfidentialChat.Cli.Commands;
+
+/// <summary><c>cchat node</c>: runs a node, and rotates its key.</summary>
+internal static class NodeCommand
+{
+    /// <summary>Holds the enrolment token; an argument would show it to every user of the machine.</summary>
+    public const string EnrolmentTokenVariable = "CONFIDENTIALCHAT_ENROLMENT_TOKEN";
+
+    private static readonly Option<DirectoryInfo> Data = CommonOptions.Data("the node's identity and enrolment");
+    private static readonly Option<Uri?> Gateway = CommonOptions.Url("--gateway", "Gateway to serve.");
+    private static readonly Option<IPAddress> Listen = CommonOptions.Listen();
+    private static readonly Option<int> Port = CommonOptions.Port("--port", 8081, "Port to listen on; 0 takes a free one.");
+    private static readonly Option<Uri?> Address = CommonOptions.Url("--address", "Where the gateway reaches the node, where that is not where it listens.");
+    private static readonly Option<FileInfo?> Model = CommonOptions.Model();
+    private static readonly Option<DirectoryInfo?> EngineDirectory = CommonOptions.EngineDirectory();
+    private static readonly Option<int> Parallel = CommonOptions.Positive("--parallel", 8, "Requests that are computed at once.");
+    private static readonly Option<int> Queue = CommonOptions.Positive("--queue", 64, "Requests that may wait; beyond it 429.");
+    private static readonly Option<int> RotationMinutes = CommonOptions.Positive("--rotation-minutes", 60, "How long a node key is the current one.");
+    private static readonly Option<bool> DangerousPlainHttp = CommonOptions.DangerousPlainHttp();
+
+    public static Command Create()
+    {
+        var command = new Command("node", $"Run a node: it opens requests, runs the model and seals answers. The enrolment token comes from {EnrolmentTokenVariable}.")
+        {
+            Data, Gateway, Listen, Port, Address, Model, EngineDirectory, Parallel, Queue, RotationMinutes, DangerousPlainHttp,
+            ServerRun.Json, ServerRun.ExitWithStdin,
+        };
+        command.SetAction(RunAsync);
+        command.Subcommands.Add(RotateCommand());
+        return command;
+    }
+
+    private static Command RotateCommand()
+    {
+        var command = new Command("rotate", "Make a new node key now. Requests under the key before it are served for its grace period.") { Data };
+        command.SetAction(async (parsed, cancellation) =>
+        {
+            var directory = parsed.GetRequiredValue(Data).FullName;
+            // "up" keeps the node's data one level down.
+            if (!File.Exists(ControlSocket.PathFor(directory)) && File.Exists(ControlSocket.PathFor(Path.Combine(directory, "node"))))
+                directory = Path.Combine(directory, "node");
+            try
+            {
+                await ControlSocket.RotateAsync(directory, cancellation);
+            }
+            catch (Exception e) when (e is HttpRequestException or SocketException)
+            {
+                throw new CommandException($"no node runs with the data directory {directory}.", "name the node's directory with --data", ExitCode.NotReached);
+            }
+
+            await Console.Error.WriteLineAsync("rotated: the node has a new key.");
+            return ExitCode.Success;
+        });
+        return command;
+    }
+
+    private static async Task<int> RunAsync(ParseResult parsed, CancellationToken cancellation)
+    {
+        var parallel = parsed.GetValue(Parallel);
+        var options = new NodeOptions
+        {
+            DataDirectory = parsed.GetRequiredValue(Data).FullName,
+            GatewayUrl = parsed.GetValue(Gateway) ?? throw new CommandException("--gateway is missing.", "name the gateway to serve: --gateway URL", ExitCode.Usage),
+            EnrolmentToken = Environment.GetEnvironmentVariable(EnrolmentTokenVariable),
+            ListenAddress = parsed.GetRequiredValue(Listen),
+            Port = parsed.GetValue(Port),
+            PublicAddress = parsed.GetValue(Address),
+            DangerousPlainHttp = parsed.GetValue(DangerousPlainHttp),
+            KeyLifetime = TimeSpan.FromMinutes(parsed.GetValue(RotationMinutes)),
+            MaxConcurrent = parallel,
+            MaxQueued = parsed.GetValue(Queue),
+        };
+        options.Validate();
+        var engineOptions = new EmbeddedEngineOptions
+        {
+            ModelPath = parsed.GetValue(Model)?.FullName ?? throw new CommandException("--model is missing.", "name a GGUF file: --model FILE.gguf", ExitCode.Usage),
+            EngineDirectory = parsed.GetValue(EngineDirectory)?.FullName,
+            Sequences = parallel,
+        };
+        await using var engine = await EngineFetch.OpenAsync(engineOptions, cancellation);
+        await using var app = NodeHost.Create(options, engine, ServerRun.LogToStandardError);
+        return await ServerRun.RunAsync(
+            app,
+            async cancel =>
+            {
+                await NodeHost.WhenReadyAsync(app, cancel);
+                return new Dictionary<string, string>(StringComparer.Ordinal)
+                {
+                    ["node"] = NodeHost.Address(app).ToString().TrimEnd('/'),
+                    ["model"] = engine.Models[0],
+                };
+            },
+            parsed,
+            cancellation);
+    }
+}

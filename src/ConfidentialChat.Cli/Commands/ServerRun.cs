@@ -1,0 +1,83 @@
+using System.CommandLine;
+using System.Text.Json;
+
+namespace ConfidentialChat.Cli.Commands;
+
+/// <summary>What <c>cchat gateway</c> and <c>cchat node</c> share: logs to standard error, one line when ready, an orderly end.</summary>
+internal static class ServerRun
+{
+    public static readonly Option<bool> Json = new("--json")
+    {
+        Description = "Print one JSON line on standard output once ready, and nothing else.",
+    };
+
+    public static readonly Option<bool> ExitWithStdin = new(Stack.ChildProcess.FollowParentOption)
+    {
+        Description = "Stop when standard input ends: for a supervisor that may die.",
+    };
+
+    /// <summary>Logs of a server go to standard error, one line each.</summary>
+    public static void LogToStandardError(WebApplicationBuilder builder)
+    {
+        builder.Logging.ClearProviders();
+        builder.Logging.AddSimpleConsole(console =>
+        {
+            console.SingleLine = true;
+            console.UseUtcTimestamp = true;
+            console.TimestampFormat = "yyyy-MM-ddTHH:mm:ss.fffZ ";
+        });
+        builder.Logging.Services.Configure<Microsoft.Extensions.Logging.Console.ConsoleLoggerOptions>(
+            console => console.LogToStandardErrorThreshold = LogLevel.Trace);
+        builder.Logging.SetMinimumLevel(LogLevel.Information);
+        builder.Logging.AddFilter("Microsoft", LogLevel.Warning).AddFilter("System", LogLevel.Warning).AddFilter("Yarp", LogLevel.Warning);
+    }
+
+    /// <summary>Starts, waits until ready, says so, and runs until told to stop.</summary>
+    /// <param name="app">Built and not started.</param>
+    /// <param name="ready">Completes when the server does its work; gives what to print.</param>
+    /// <param name="parsed">Holds <see cref="Json"/> and <see cref="ExitWithStdin"/>.</param>
+    /// <param name="cancellation">Cancelled on SIGTERM and SIGINT.</param>
+    public static async Task<int> RunAsync(
+        WebApplication app, Func<CancellationToken, Task<IReadOnlyDictionary<string, string>>> ready, ParseResult parsed, CancellationToken cancellation)
+    {
+        try
+        {
+            await app.StartAsync(cancellation);
+        }
+        catch (IOException e)
+        {
+            throw new CommandException(e.Message, "choose another port, or 0 for a free one", ExitCode.Usage);
+        }
+
+        using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellation, app.Lifetime.ApplicationStopping);
+        if (parsed.GetValue(ExitWithStdin))
+            _ = StopAtEndOfInputAsync(app.Lifetime);
+        try
+        {
+            var facts = await ready(stop.Token);
+            if (parsed.GetValue(Json))
+                Console.Out.WriteLine(JsonSerializer.Serialize(facts, CliJson.Default.IReadOnlyDictionaryStringString));
+            else
+                foreach (var (name, value) in facts)
+                    Console.Out.WriteLine($"{name,-8} {value}");
+            await Task.Delay(Timeout.Infinite, stop.Token);
+        }
+        catch (OperationCanceledException) when (stop.IsCancellationRequested)
+        {
+        }
+
+        await app.StopAsync(CancellationToken.None);
+        return Environment.ExitCode;
+    }
+
+    private static async Task StopAtEndOfInputAsync(IHostApplicationLifetime lifetime)
+    {
+        await using var input = Console.OpenStandardInput();
+        var buffer = new byte[256];
+        while (await input.ReadAsync(buffer) > 0)
+        {
+        }
+
+        lifetime.StopApplication();
+    }
+}

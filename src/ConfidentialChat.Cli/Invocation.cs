@@ -1,0 +1,90 @@
+using System.CommandLine;
+using System.Runtime.InteropServices;
+using ConfidentialChat.Client;
+using ConfidentialChat.Gateway;
+using ConfidentialChat.Node;
+
+namespace ConfidentialChat.Cli;
+
+/// <summary>Exit codes of every command; docs/operating.md explains them to people.</summary>
+internal static class ExitCode
+{
+    public const int Success = 0;
+    public const int Failure = 1;
+    public const int Usage = 2;
+    public const int NotEnrolled = NodeExitCode.NotEnrolled;
+    public const int Refused = 4;
+    public const int NotReached = 5;
+    public const int Untrustworthy = 6;
+    public const int Interrupted = 130;
+}
+
+/// <summary>A command cannot go on. Shown as <c>error:</c> and <c>hint:</c>, without a stack trace.</summary>
+internal sealed class CommandException(string message, string hint, int exitCode = ExitCode.Failure) : Exception(message)
+{
+    public string Hint { get; } = hint;
+
+    public int ExitCode { get; } = exitCode;
+}
+
+/// <summary>Runs a command line: one place that turns faults into messages and exit codes.</summary>
+internal static class Invocation
+{
+    public static async Task<int> RunAsync(RootCommand root, string[] args)
+    {
+        var parsed = root.Parse(args);
+        if (parsed.Errors.Count > 0)
+        {
+            foreach (var error in parsed.Errors)
+                await Console.Error.WriteLineAsync($"error: {error.Message}");
+            var command = string.Join(' ', parsed.CommandResult.Command.Parents.OfType<Command>().Reverse().Append(parsed.CommandResult.Command).Skip(1).Select(c => c.Name));
+            await Console.Error.WriteLineAsync($"hint: ./cchat {command}{(command.Length > 0 ? " " : "")}--help");
+            return ExitCode.Usage;
+        }
+
+        using var interruption = new CancellationTokenSource();
+        using var interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, Stop);
+        using var terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, Stop);
+        try
+        {
+            // Signals are ours: a server drains for as long as its own options say.
+            return await parsed.InvokeAsync(
+                new InvocationConfiguration { EnableDefaultExceptionHandler = false, ProcessTerminationTimeout = null }, interruption.Token);
+        }
+        catch (Exception e) when (Explain(e) is { } fault)
+        {
+            await Console.Error.WriteLineAsync($"error: {fault.Message}");
+            await Console.Error.WriteLineAsync($"hint: {fault.Hint}");
+            return fault.ExitCode;
+        }
+        catch (OperationCanceledException) when (interruption.IsCancellationRequested)
+        {
+            return ExitCode.Interrupted;
+        }
+
+        void Stop(PosixSignalContext context)
+        {
+            context.Cancel = true;
+            interruption.Cancel();
+        }
+    }
+
+    // The SDK's messages may end with a hint of their own.
+    private static CommandException Split(Exception exception, string hint, int exitCode)
+    {
+        var parts = exception.Message.Split("\nhint: ", 2);
+        return new CommandException(parts[0], parts.Length == 2 ? parts[1] : hint, exitCode);
+    }
+
+    private static CommandException? Explain(Exception exception) => exception switch
+    {
+        CommandException e => e,
+        NodeOptionsException e => new CommandException(e.Message, e.Hint, ExitCode.Usage),
+        GatewayOptionsException e => new CommandException(e.Message, e.Hint, ExitCode.Usage),
+        ConfigurationException e => Split(e, "see --help", ExitCode.Usage),
+        ApiException e => Split(e, e.IsRetryable ? "try again" : "see docs/operating.md for what the gateway expects", ExitCode.Refused),
+        GatewayConnectionException or CallTimeoutException => Split(exception, "is the gateway running there? --gateway names another", ExitCode.NotReached),
+        ConfidentialChatException e => Split(e, "do not trust what was printed before; try again", ExitCode.Untrustworthy),
+        _ => null,
+    };
+}

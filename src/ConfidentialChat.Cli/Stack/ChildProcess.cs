@@ -1,0 +1,107 @@
+using System.Diagnostics;
+using System.Text.Json;
+
+namespace ConfidentialChat.Cli.Stack;
+
+/// <summary>
+/// A gateway or node in a process of its own. It says on standard output, as one JSON line, when it is ready; its standard error
+/// goes to a log file; and it stops in good order when its standard input ends, so that it never outlives this process.
+/// </summary>
+internal sealed class ChildProcess : IAsyncDisposable
+{
+    /// <summary>Tells a child to stop when its standard input ends.</summary>
+    public const string FollowParentOption = "--exit-with-stdin";
+
+    private readonly Process process;
+    private readonly Task logging;
+    private readonly string name;
+    private readonly string logPath;
+
+    private ChildProcess(string name, Process process, string logPath)
+    {
+        this.name = name;
+        this.process = process;
+        this.logPath = logPath;
+        logging = LogAsync();
+    }
+
+    /// <summary>Ends when the process does.</summary>
+    public Task Exited => process.WaitForExitAsync();
+
+    /// <summary>Starts <c>cchat</c> with these arguments.</summary>
+    /// <param name="name">What it is called in messages and in its log's name.</param>
+    /// <param name="arguments">Without secrets: other users can read them.</param>
+    /// <param name="environment">May hold secrets.</param>
+    /// <param name="logDirectory">Where the log goes.</param>
+    public static ChildProcess Start(
+        string name, IEnumerable<string> arguments, IReadOnlyDictionary<string, string> environment, string logDirectory)
+    {
+        var start = new ProcessStartInfo { UseShellExecute = false, RedirectStandardInput = true, RedirectStandardOutput = true, RedirectStandardError = true };
+        var self = Environment.ProcessPath!;
+        start.FileName = self;
+        if (string.Equals(Path.GetFileNameWithoutExtension(self), "dotnet", StringComparison.Ordinal))
+            start.ArgumentList.Add(typeof(ChildProcess).Assembly.Location);
+        foreach (var argument in arguments.Append("--json").Append(FollowParentOption))
+            start.ArgumentList.Add(argument);
+        foreach (var (variable, value) in environment)
+            start.Environment[variable] = value;
+        Directory.CreateDirectory(logDirectory);
+        return new ChildProcess(name, Process.Start(start)!, Path.Combine(logDirectory, name + ".log"));
+    }
+
+    /// <summary>Waits for the line that says it is ready.</summary>
+    /// <exception cref="CommandException">It ended instead; the message holds what it said.</exception>
+    public async Task<JsonElement> ReadyAsync(CancellationToken cancellation)
+    {
+        var line = await process.StandardOutput.ReadLineAsync(cancellation);
+        if (line is not null)
+            return JsonDocument.Parse(line).RootElement;
+        await process.WaitForExitAsync(cancellation);
+        await logging;
+        throw await EndedAsync("did not start");
+    }
+
+    /// <summary>What to say of a process that ended by itself.</summary>
+    public async Task<CommandException> EndedAsync(string what)
+    {
+        await logging;
+        var lines = await File.ReadAllLinesAsync(logPath);
+        var said = string.Join(Environment.NewLine, lines.TakeLast(5));
+        var hint = lines.LastOrDefault(line => line.StartsWith("hint: ", StringComparison.Ordinal))?["hint: ".Length..] ?? $"its log is {logPath}";
+        var error = lines.LastOrDefault(line => line.StartsWith("error: ", StringComparison.Ordinal))?["error: ".Length..] ?? said;
+        return new CommandException($"the {name} {what} (exit code {process.ExitCode}): {error}", hint, process.ExitCode == ExitCode.Usage ? ExitCode.Usage : ExitCode.Failure);
+    }
+
+    /// <summary>Asks it to stop, and ends it if it does not within the time it was given.</summary>
+    public async Task StopAsync(TimeSpan patience)
+    {
+        if (!process.HasExited)
+        {
+            process.StandardInput.Close();
+            using var impatience = new CancellationTokenSource(patience);
+            try
+            {
+                await process.WaitForExitAsync(impatience.Token);
+            }
+            catch (OperationCanceledException)
+            {
+                process.Kill();
+            }
+        }
+
+        await logging;
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await StopAsync(TimeSpan.FromSeconds(5));
+        process.Dispose();
+    }
+
+    private async Task LogAsync()
+    {
+        await using var log = new StreamWriter(logPath, append: true) { AutoFlush = true };
+        while (await process.StandardError.ReadLineAsync() is { } line)
+            await log.WriteLineAsync(line);
+    }
+}

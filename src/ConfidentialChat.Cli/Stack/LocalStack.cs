@@ -1,0 +1,145 @@
+using System.Text.Json;
+using ConfidentialChat.Cli.Commands;
+using ConfidentialChat.Fixtures;
+using ConfidentialChat.Gateway;
+
+namespace ConfidentialChat.Cli.Stack;
+
+/// <summary>What <c>up</c> and <c>demo</c> run.</summary>
+internal sealed record LocalStackOptions
+{
+    public required string DataDirectory { get; init; }
+
+    public int GatewayPort { get; init; }
+
+    public int NodePort { get; init; }
+
+    /// <summary>Where the gateway reaches the node; null: where it listens.</summary>
+    public Uri? NodeAddress { get; init; }
+
+    /// <summary>Null serves the fixture.</summary>
+    public string? ModelPath { get; init; }
+
+    public string? EngineDirectory { get; init; }
+
+    public int? LockSeconds { get; init; }
+}
+
+/// <summary>A gateway and a node with the embedded engine on this machine, each a process of its own.</summary>
+internal sealed class LocalStack : IAsyncDisposable
+{
+    private static readonly TimeSpan NodePatience = TimeSpan.FromSeconds(70);
+    private static readonly TimeSpan GatewayPatience = TimeSpan.FromSeconds(40);
+    private static readonly TimeSpan EnrolmentTokenLifetime = TimeSpan.FromMinutes(10);
+    private const string LocalUser = "local";
+
+    private readonly ChildProcess gateway;
+    private readonly ChildProcess node;
+
+    private LocalStack(ChildProcess gateway, ChildProcess node, UpReady ready)
+    {
+        this.gateway = gateway;
+        this.node = node;
+        Ready = ready;
+    }
+
+    public UpReady Ready { get; }
+
+    /// <summary>Starts everything and waits until a question could be asked.</summary>
+    public static async Task<LocalStack> StartAsync(LocalStackOptions options, Action<string> progress, CancellationToken cancellation)
+    {
+        var gatewayData = Path.Combine(options.DataDirectory, "gateway");
+        var logs = Path.Combine(options.DataDirectory, "logs");
+        var model = options.ModelPath ?? WriteFixture(options.DataDirectory);
+        await EngineFetch.EnsureAsync(options.EngineDirectory, cancellation);
+
+        progress("gateway: starting");
+        var (apiKey, enrolmentToken) = await CredentialsAsync(options.DataDirectory, gatewayData, cancellation);
+        string[] lockSeconds = options.LockSeconds is { } seconds ? ["--lock-seconds", $"{seconds}"] : [];
+        var gateway = ChildProcess.Start(
+            "gateway",
+            ["gateway", "--data", gatewayData, "--port", $"{options.GatewayPort}", .. lockSeconds],
+            new Dictionary<string, string>(StringComparer.Ordinal),
+            logs);
+        ChildProcess? node = null;
+        try
+        {
+            var gatewayUrl = Text(await gateway.ReadyAsync(cancellation), "gateway");
+            progress($"gateway: {gatewayUrl}");
+            progress("node: starting, loading the model");
+            string[] address = options.NodeAddress is { } url ? ["--address", url.ToString()] : [];
+            string[] engine = options.EngineDirectory is { } directory ? ["--engine-dir", directory] : [];
+            node = ChildProcess.Start(
+                "node",
+                [
+                    "node", "--data", Path.Combine(options.DataDirectory, "node"), "--port", $"{options.NodePort}",
+                    "--gateway", gatewayUrl, "--model", model, .. address, .. engine,
+                ],
+                new Dictionary<string, string>(StringComparer.Ordinal) { [NodeCommand.EnrolmentTokenVariable] = enrolmentToken },
+                logs);
+            var nodeReady = await node.ReadyAsync(cancellation);
+            progress($"node: {Text(nodeReady, "node")}, model {Text(nodeReady, "model")}");
+            return new LocalStack(gateway, node, new UpReady(gatewayUrl, Text(nodeReady, "node"), apiKey, Text(nodeReady, "model")));
+        }
+        catch
+        {
+            if (node is not null)
+                await node.DisposeAsync();
+            await gateway.DisposeAsync();
+            throw;
+        }
+    }
+
+    /// <summary>Runs until cancelled; an end of gateway or node before that is an error.</summary>
+    public async Task RunAsync(CancellationToken cancellation)
+    {
+        var first = await Task.WhenAny(gateway.Exited, node.Exited, Task.Delay(Timeout.Infinite, cancellation));
+        if (cancellation.IsCancellationRequested)
+            return;
+        throw await (first == gateway.Exited ? gateway : node).EndedAsync("stopped by itself");
+    }
+
+    /// <summary>The node first: it finishes its answers and delivers its last reports while the gateway still listens.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        await node.StopAsync(NodePatience);
+        await gateway.StopAsync(GatewayPatience);
+        await node.DisposeAsync();
+        await gateway.DisposeAsync();
+    }
+
+    private static string Text(JsonElement ready, string name) => ready.GetProperty(name).GetString()!;
+
+    private static string WriteFixture(string directory)
+    {
+        Directory.CreateDirectory(directory);
+        var path = Path.Combine(directory, "fixture.gguf");
+        FixtureModel.Write(path);
+        return path;
+    }
+
+    // The key of the local user is kept beside the data that it opens, for later starts.
+    private static async Task<(string ApiKey, string EnrolmentToken)> CredentialsAsync(string directory, string gatewayData, CancellationToken cancellation)
+    {
+        var gateway = await GatewayOperator.OpenAsync(gatewayData, cancel: cancellation);
+        var keyFile = Path.Combine(directory, "api-key");
+        var apiKey = File.Exists(keyFile) ? (await File.ReadAllTextAsync(keyFile, cancellation)).Trim() : null;
+        if (apiKey is null || !await gateway.KnowsApiKeyAsync(apiKey, cancellation))
+        {
+            apiKey = (await gateway.CreateApiKeyAsync(LocalUser, cancellation)).Text;
+            await using var file = new FileStream(keyFile, OwnerOnly(FileMode.Create));
+            await file.WriteAsync(System.Text.Encoding.UTF8.GetBytes(apiKey + "\n"), cancellation);
+        }
+
+        var token = await gateway.CreateEnrolmentTokenAsync(EnrolmentTokenLifetime, cancellation);
+        return (apiKey, token.Text);
+    }
+
+    private static FileStreamOptions OwnerOnly(FileMode mode)
+    {
+        var options = new FileStreamOptions { Mode = mode, Access = FileAccess.Write };
+        if (!OperatingSystem.IsWindows())
+            options.UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite;
+        return options;
+    }
+}
