@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+# Installs what the tests need where it is missing, runs them all, and ends with "N passed, N failed".
+#   ./test.sh          the fast run
+#   ./test.sh --slow   the slow one: long properties and everything that takes minutes
+set -euo pipefail
+cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")"
+
+export DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_NOLOGO=1
+case "${1:-}" in
+  "") ;;
+  --slow) export CONFIDENTIALCHAT_SLOW=1 ;;
+  -h|--help) sed -n '2,4p' "$0" | sed 's/^# \{0,1\}//'; exit 0 ;;
+  *) echo "error: unknown option: $1" >&2; echo "hint: ./test.sh --help" >&2; exit 2 ;;
+esac
+
+# --- What the tests need: Node.js with npm and a C++ tool chain, for the published Atoma SDK and its native hash.
+missing=()
+command -v dotnet >/dev/null || { echo "error: the .NET SDK is not installed" >&2; echo "hint: install .NET 10 from https://dotnet.microsoft.com/download" >&2; exit 2; }
+command -v node >/dev/null || missing+=(nodejs)
+command -v npm >/dev/null || missing+=(npm)
+command -v python3 >/dev/null || missing+=(python3)
+command -v make >/dev/null || missing+=(make)
+command -v g++ >/dev/null || missing+=(g++)
+if [[ ! -f /usr/include/node/node.h && ! -f "$(dirname "$(dirname "$(readlink -f "$(command -v node || echo /usr/bin/node)")")")/include/node/node.h" ]]; then
+  missing+=(libnode-dev)
+fi
+if ((${#missing[@]})); then
+  if [[ $EUID -eq 0 ]] && command -v apt-get >/dev/null; then
+    echo "test.sh: installing ${missing[*]}" >&2
+    apt-get update -qq >&2 && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >&2
+  else
+    echo "error: the tests need: ${missing[*]}" >&2
+    echo "hint: sudo apt-get update && sudo apt-get install -y --no-install-recommends ${missing[*]}" >&2
+    exit 2
+  fi
+fi
+test/Interop/install.sh
+
+# --- Formatting, build, tests.
+echo "test.sh: building" >&2
+dotnet build ConfidentialChat.slnx --configuration Release --verbosity quiet
+echo "test.sh: checking the format" >&2
+dotnet format ConfidentialChat.slnx --verify-no-changes --no-restore --verbosity quiet
+
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+echo "test.sh: testing" >&2
+status=0
+dotnet test --solution ConfidentialChat.slnx --configuration Release --no-build --max-parallel-test-modules 1 2>&1 | tee "$log" || status=$?
+
+count() { awk -v word="$1:" '$1 == word { n = $2 } END { print n + 0 }' "$log"; }
+passed=$(count succeeded) failed=$(count failed) skipped=$(count skipped)
+if [[ $status -ne 0 && $failed -eq 0 ]]; then failed=1; fi # a test host that crashed, say
+vectors=${CONFIDENTIALCHAT_VECTORS:-../shared/vectors}
+if [[ -d $vectors ]]; then echo "vectors: found"; else echo "vectors: absent, $skipped skipped"; fi
+echo "$passed passed, $failed failed"
+[[ $failed -eq 0 ]]

@@ -1,0 +1,110 @@
+using ConfidentialChat.EndToEnd.Running;
+using ConfidentialChat.Fixtures;
+
+namespace ConfidentialChat.EndToEnd;
+
+/// <summary>The command line, as transcripts.</summary>
+public sealed class CommandTests(RunningStack stack)
+{
+    [Theory]
+    [InlineData("", "Commands:")]
+    [InlineData("up", "--gateway-port")]
+    [InlineData("demo", "--model")]
+    [InlineData("ask", "--gateway")]
+    [InlineData("gateway", "enrolment-token")]
+    [InlineData("node", "rotate")]
+    public async Task Help_helps(string command, string mentions)
+    {
+        var (exitCode, output, _) = await RunningStack.RunAsync([.. command.Split(' ', StringSplitOptions.RemoveEmptyEntries), "--help"]);
+
+        exitCode.ShouldBe(0);
+        output.ShouldContain(mentions);
+    }
+
+    [Theory]
+    [InlineData(2, "nonsense")]
+    [InlineData(2, "up --gateway-port 70000")]
+    [InlineData(2, "up --gateway-port x")]
+    [InlineData(2, "up --node-address ftp://x")]
+    [InlineData(2, "up --lock-seconds 0")]
+    [InlineData(2, "up --gateway-port 0 --node-port 0 --data /tmp/cchat-no-model --model /does/not/exist.gguf")]
+    [InlineData(2, "node --gateway http://127.0.0.1:1")]
+    [InlineData(2, "node --model x.gguf")]
+    [InlineData(2, "gateway --listen 0.0.0.0 --data /tmp/cchat-open --port 0")]
+    [InlineData(2, "ask hello")]
+    [InlineData(5, "node rotate --data /does/not/exist")]
+    public async Task A_mistake_gets_an_error_a_hint_and_an_exit_code(int expected, string arguments)
+    {
+        var (exitCode, output, errors) = await RunningStack.RunAsync(arguments.Split(' '));
+
+        errors.ShouldContain("error: ");
+        errors.ShouldContain("hint: ");
+        errors.ShouldNotContain("   at ConfidentialChat");
+        output.ShouldBeEmpty();
+        exitCode.ShouldBe(expected, errors);
+    }
+
+    [Fact]
+    public async Task Ask_streams_the_answer_to_standard_output()
+    {
+        var (exitCode, output, errors) = await AskAsync(stack.ApiKey, "Hello?", "--temperature", "0");
+
+        exitCode.ShouldBe(0, errors);
+        output.ShouldBe(FixtureModel.Answer + "\n");
+        errors.ShouldContain("no attestation yet");
+    }
+
+    [Fact]
+    public async Task Ask_takes_the_whole_answer_when_told_to()
+    {
+        var (_, output, _) = await AskAsync(stack.ApiKey, "Hello?", "--temperature", "0", "--whole", "--system", "Be brief.", "--model", "fixture");
+
+        output.ShouldBe(FixtureModel.Answer + "\n");
+    }
+
+    [Fact]
+    public async Task Ask_says_that_the_gateway_refused()
+    {
+        var (exitCode, _, errors) = await AskAsync("cc_wrong", "Hello?");
+
+        exitCode.ShouldBe(4);
+        errors.ShouldContain("AUTH_ERROR");
+        errors.ShouldNotContain("cc_wrong");
+    }
+
+    [Fact]
+    public async Task Ask_says_that_nobody_is_there()
+    {
+        var (exitCode, _, errors) = await RunningStack.RunAsync(
+            ["ask", "Hello?", "--gateway", "http://127.0.0.1:1"], new Dictionary<string, string> { ["CONFIDENTIALCHAT_API_KEY"] = stack.ApiKey });
+
+        exitCode.ShouldBe(5);
+        errors.ShouldContain("hint: ");
+    }
+
+    [Fact]
+    public async Task A_key_made_by_the_operator_opens_the_gateway_at_once()
+    {
+        var (exitCode, output, _) = await RunningStack.RunAsync(["gateway", "key", "--data", Path.Combine(stack.DataDirectory, "gateway"), "--user", "alice"]);
+        exitCode.ShouldBe(0);
+
+        (await AskAsync(output.Trim(), "Hello?", "--temperature", "0")).Output.ShouldBe(FixtureModel.Answer + "\n");
+    }
+
+    [Fact]
+    public async Task The_demo_shows_the_bytes_beside_the_prompt_and_says_what_is_not_protected()
+    {
+        var (exitCode, output, errors) = await RunningStack.RunAsync(["demo"]);
+
+        exitCode.ShouldBe(0, errors);
+        output.Split(FixtureModel.Answer).Length.ShouldBe(3);
+        output.ShouldContain("{\"ciphertext\":\"");
+        output.ShouldContain("in plain or in base64: none");
+        output.ShouldContain("no attestation yet");
+    }
+
+    private Task<(int ExitCode, string Output, string Errors)> AskAsync(string key, string prompt, params string[] more) =>
+        RunningStack.RunAsync(
+            ["ask", prompt, "--gateway", stack.Gateway.ToString(), .. more],
+            new Dictionary<string, string> { ["CONFIDENTIALCHAT_API_KEY"] = key });
+}

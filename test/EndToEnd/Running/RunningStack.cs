@@ -1,0 +1,131 @@
+using System.Diagnostics;
+using System.Text.Json;
+using ConfidentialChat.Cli.Stack;
+
+namespace ConfidentialChat.EndToEnd.Running;
+
+/// <summary>
+/// <c>cchat up</c> as people start it: gateway, node and engine in processes of their own, on free ports, with a data directory of
+/// its own. A tap stands on both legs: between client and gateway, and between gateway and node.
+/// </summary>
+public sealed class RunningStack : IAsyncLifetime
+{
+    private readonly WireTap clientTap = new();
+    private readonly WireTap nodeTap = new();
+    private readonly List<string> arguments;
+    private Process? process;
+    private Task<string>? errors;
+
+    public RunningStack()
+        : this([])
+    {
+    }
+
+    internal RunningStack(IEnumerable<string> arguments, string? dataDirectory = null)
+    {
+        this.arguments = [.. arguments];
+        DataDirectory = dataDirectory ?? Directory.CreateTempSubdirectory("cchat-test-").FullName;
+    }
+
+    public static string RepositoryRoot { get; } = FindRoot();
+
+    public string DataDirectory { get; }
+
+    /// <summary>The gateway through the tap on the client's leg.</summary>
+    public Uri Gateway => clientTap.Address;
+
+    /// <summary>The node without any tap.</summary>
+    public Uri Node { get; private set; } = null!;
+
+    public string ApiKey { get; private set; } = "";
+
+    public string Model { get; private set; } = "";
+
+    /// <summary>The one line of standard output.</summary>
+    public string ReadyLine { get; private set; } = "";
+
+    /// <summary>Everything that passed on either leg, in both directions.</summary>
+    internal IEnumerable<byte[]> RecordedBytes => clientTap.Recorded.Concat(nodeTap.Recorded).Select(recording => recording.Bytes);
+
+    public async ValueTask InitializeAsync()
+    {
+        process = Start(["up", "--json", "--gateway-port", "0", "--node-port", "0", "--node-address", nodeTap.Address.ToString(), "--data", DataDirectory, .. arguments]);
+        errors = process.StandardError.ReadToEndAsync();
+        ReadyLine = await process.StandardOutput.ReadLineAsync() ?? throw new InvalidOperationException("cchat up ended: " + await errors);
+        var ready = JsonDocument.Parse(ReadyLine).RootElement;
+        Node = new Uri(ready.GetProperty("node").GetString()!);
+        ApiKey = ready.GetProperty("api_key").GetString()!;
+        Model = ready.GetProperty("model").GetString()!;
+        clientTap.SetTarget(new Uri(ready.GetProperty("gateway").GetString()!));
+        nodeTap.SetTarget(Node);
+    }
+
+    /// <summary>A user with no locks and no stacks.</summary>
+    /// <returns>The API key.</returns>
+    public async Task<string> NewUserAsync()
+    {
+        var (_, output, _) = await RunAsync(["gateway", "key", "--data", Path.Combine(DataDirectory, "gateway"), "--user", Guid.NewGuid().ToString()]);
+        return output.Trim();
+    }
+
+    /// <summary>Sends SIGTERM and waits for the end.</summary>
+    /// <returns>The exit code, what else stood on standard output, and standard error.</returns>
+    public async Task<(int ExitCode, string Output, string Errors)> TerminateAsync()
+    {
+        await SignalAsync("TERM");
+        await process!.WaitForExitAsync();
+        return (process.ExitCode, await process.StandardOutput.ReadToEndAsync(), await errors!);
+    }
+
+    public async Task SignalAsync(string signal)
+    {
+        using var kill = Process.Start("kill", [$"-{signal}", $"{process!.Id}"]);
+        await kill.WaitForExitAsync();
+    }
+
+    /// <summary>Runs <c>cchat</c> to its end.</summary>
+    public static async Task<(int ExitCode, string Output, string Errors)> RunAsync(
+        IEnumerable<string> arguments, IReadOnlyDictionary<string, string>? environment = null, string? input = null)
+    {
+        using var run = Start(arguments, environment);
+        var output = run.StandardOutput.ReadToEndAsync();
+        var errors = run.StandardError.ReadToEndAsync();
+        if (input is not null)
+            await run.StandardInput.WriteAsync(input);
+        run.StandardInput.Close();
+        await run.WaitForExitAsync();
+        return (run.ExitCode, await output, await errors);
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        if (process is { HasExited: false })
+            await TerminateAsync();
+        process?.Dispose();
+        await clientTap.DisposeAsync();
+        await nodeTap.DisposeAsync();
+        Directory.Delete(DataDirectory, recursive: true);
+    }
+
+    private static Process Start(IEnumerable<string> arguments, IReadOnlyDictionary<string, string>? environment = null)
+    {
+        var start = new ProcessStartInfo(Path.Combine(AppContext.BaseDirectory, "cchat"), arguments)
+        {
+            RedirectStandardInput = true,
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+        };
+        start.Environment.Remove("CONFIDENTIALCHAT_API_KEY");
+        foreach (var (name, value) in environment ?? new Dictionary<string, string>())
+            start.Environment[name] = value;
+        return Process.Start(start)!;
+    }
+
+    private static string FindRoot()
+    {
+        var directory = new DirectoryInfo(AppContext.BaseDirectory);
+        while (directory is not null && !File.Exists(Path.Combine(directory.FullName, "ConfidentialChat.slnx")))
+            directory = directory.Parent;
+        return directory?.FullName ?? throw new InvalidOperationException("The tests run inside the repository.");
+    }
+}

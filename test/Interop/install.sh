@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# Installs the foreign clients of the interoperability tests, where they are missing or older than their lock file.
+set -euo pipefail
+cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/atoma"
+
+wanted=$(sha256sum package-lock.json | cut -d' ' -f1)
+stamp=node_modules/.installed
+[[ -f $stamp && $(cat "$stamp") == "$wanted" ]] && exit 0
+
+echo "interop: installing the Atoma SDK" >&2
+npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2
+
+# The SDK's hash is a native module. Its headers come from this machine, never from a download.
+prefix=/usr
+[[ -f $prefix/include/node/node.h ]] || prefix=$(dirname "$(dirname "$(readlink -f "$(command -v node)")")")
+gyp="$(npm root --global)/npm/node_modules/node-gyp/bin/node-gyp.js"
+[[ -f $gyp ]] || gyp=/usr/share/nodejs/node-gyp/bin/node-gyp.js
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+if ! (cd node_modules/blake2 && node "$gyp" rebuild --nodedir="$prefix" >"$log" 2>&1); then
+  cat "$log" >&2
+  echo "error: the native hash of the Atoma SDK did not build" >&2
+  echo "hint: apt-get install -y g++ make python3 libnode-dev" >&2
+  exit 2
+fi
+printf '%s' "$wanted" >"$stamp"
