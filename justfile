@@ -1,0 +1,27 @@
+# The common tasks; `just` lists them.
+default:
+    @just --list
+
+# Build everything.
+build:
+    dotnet build ConfidentialChat.slnx --configuration Release
+
+# The gate: what CI runs.
+test:
+    ./test.sh
+
+# One test project, for example: just only Protocol
+only project *arguments:
+    dotnet run --project test/{{project}} --configuration Release -- {{arguments}}
+
+# Ask the demo's questions.
+demo:
+    ./cchat demo
+
+# Put the format right.
+format:
+    dotnet format ConfidentialChat.slnx
+
+# Accept the public API as it is now.
+accept-api:
+    CONFIDENTIALCHAT_ACCEPT_API=1 dotnet run --project test/Architecture --configuration Release
