@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Runtime.InteropServices;
+using ConfidentialChat.Cli.Stack;
 using ConfidentialChat.Client;
 using ConfidentialChat.Gateway;
 using ConfidentialChat.Node;
@@ -43,7 +44,7 @@ internal static class Invocation
         }
 
         using var interruption = new CancellationTokenSource();
-        using var interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, Stop);
+        using var interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, args.Contains(ChildProcess.FollowParentOption) ? Ignore : Stop);
         using var terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, Stop);
         try
         {
@@ -67,6 +68,9 @@ internal static class Invocation
             context.Cancel = true;
             interruption.Cancel();
         }
+
+        // Ctrl-C reaches every process of the terminal; the parent then stops its children in the right order.
+        static void Ignore(PosixSignalContext context) => context.Cancel = true;
     }
 
     // The SDK's messages may end with a hint of their own.

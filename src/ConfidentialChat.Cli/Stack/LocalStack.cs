@@ -77,7 +77,10 @@ internal sealed class LocalStack : IAsyncDisposable
                 ],
                 new Dictionary<string, string>(StringComparer.Ordinal) { [NodeCommand.EnrolmentTokenVariable] = enrolmentToken },
                 logs);
-            var nodeReady = await node.ReadyAsync(cancellation);
+            var starting = node.ReadyAsync(cancellation);
+            if (await Task.WhenAny(starting, gateway.Exited) == gateway.Exited)
+                throw await gateway.EndedAsync("stopped by itself");
+            var nodeReady = await starting;
             progress($"node: {Text(nodeReady, "node")}, model {Text(nodeReady, "model")}");
             return new LocalStack(gateway, node, new UpReady(gatewayUrl, Text(nodeReady, "node"), apiKey, Text(nodeReady, "model")));
         }

@@ -1,3 +1,5 @@
+using ConfidentialChat.Protocol;
+
 namespace ConfidentialChat.Node.Inference;
 
 /// <summary>An inference engine as the node sees it: an opened OpenAI request goes in, OpenAI JSON comes out.</summary>
@@ -36,8 +38,8 @@ public sealed record InferenceRequest
     /// <summary>UTF-8 JSON object of the OpenAI request, exactly as the caller sealed it; valid JSON.</summary>
     public required ReadOnlyMemory<byte> Body { get; init; }
 
-    /// <summary>The reservation, in compute units (tokens, prompt and completion together). The prompt must fit; the completion is capped.</summary>
-    public required long MaxUnits { get; init; }
+    /// <summary>The reservation, prompt and completion together. The prompt must fit; the completion is capped.</summary>
+    public required ComputeUnits MaxUnits { get; init; }
 }
 
 /// <summary>How a request began: refused, or being answered.</summary>

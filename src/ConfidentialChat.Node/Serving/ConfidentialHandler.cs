@@ -124,7 +124,7 @@ internal sealed partial class ConfidentialHandler(
                     Model = inner.Model,
                     Stream = inner.Stream,
                     Body = opened.Plaintext,
-                    MaxUnits = token.Units.Value,
+                    MaxUnits = token.Units,
                 },
                 http.RequestAborted);
             switch (start)

@@ -3,6 +3,7 @@ using System.Text.Json.Nodes;
 using ConfidentialChat.Fixtures;
 using ConfidentialChat.Node.Inference;
 using ConfidentialChat.Node.Inference.Llama;
+using ConfidentialChat.Protocol;
 
 namespace ConfidentialChat.Node.Tests.Llama;
 
@@ -99,7 +100,7 @@ internal static class Asking
         Model = FixtureModel.Name,
         Stream = stream,
         Body = System.Text.Encoding.UTF8.GetBytes(body),
-        MaxUnits = maxUnits,
+        MaxUnits = new ComputeUnits(maxUnits),
     };
 
     public static async Task<InferenceAnswer> BeginAsync(

@@ -106,7 +106,7 @@ public sealed class LlamaBackend : IInferenceBackend
             return new InferenceStart.Refused(InferenceRefusal.Busy);
 
         // 3. Does the prompt fit, with a token of answer at the least?
-        var room = Math.Min(request.MaxUnits, contextTokens);
+        var room = Math.Min(request.MaxUnits.Value, contextTokens);
         var refusal = InferenceRefusal.ContextTooLarge;
         if (room < 2 || ChatPrompt.Tokenize(model, chat.Messages, (int)room - 1, out refusal) is not { } prompt)
             return new InferenceStart.Refused(refusal, "messages");
