@@ -65,6 +65,10 @@ public sealed record NodeOptions
             UsesTls || IPAddress.IsLoopback(ListenAddress) || DangerousPlainHttp,
             $"Plain HTTP on {ListenAddress} would be open to the network.",
             "leave TLS on, listen on 127.0.0.1, or say --dangerous-plain-http");
+        Require(
+            PublicAddress is not null || !(ListenAddress.Equals(IPAddress.Any) || ListenAddress.Equals(IPAddress.IPv6Any)),
+            $"A node that listens on every address ({ListenAddress}) does not know under which the gateway reaches it.",
+            "name it with --address https://HOST:PORT");
         RequireTransport(GatewayUrl, "The gateway's URL");
         if (PublicAddress is not null)
             RequireTransport(PublicAddress, "The node's address");

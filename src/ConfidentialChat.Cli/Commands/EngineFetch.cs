@@ -37,15 +37,21 @@ internal static class EngineFetch
 
     private sealed class Progress : IProgress<LibraryProgress>
     {
-        private int shown = -1;
+        private string shown = "";
 
         public void Report(LibraryProgress value)
         {
-            var percent = value.TotalBytes > 0 ? (int)(value.Bytes * 100 / value.TotalBytes) / 25 * 25 : 0;
-            if (percent == shown)
+            var quarter = value.TotalBytes > 0 ? value.Bytes * 4 / value.TotalBytes * 25 : 0;
+            var text = value.Step switch
+            {
+                LibraryStep.Downloading => $"engine: fetching llama.cpp's native library, {quarter} % of {value.TotalBytes / 1e6:0.0} MB",
+                LibraryStep.Extracting => "engine: checked; unpacking",
+                _ => "engine: ready",
+            };
+            if (text == shown)
                 return;
-            shown = percent;
-            Console.Error.WriteLine($"engine: fetching llama.cpp's native library, {percent} % of {value.TotalBytes / 1e6:0.0} MB");
+            shown = text;
+            Console.Error.WriteLine(text);
         }
     }
 }

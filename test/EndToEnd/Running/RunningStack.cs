@@ -107,7 +107,7 @@ public sealed class RunningStack : IAsyncLifetime
         Directory.Delete(DataDirectory, recursive: true);
     }
 
-    private static Process Start(IEnumerable<string> arguments, IReadOnlyDictionary<string, string>? environment = null)
+    internal static Process Start(IEnumerable<string> arguments, IReadOnlyDictionary<string, string>? environment = null)
     {
         var start = new ProcessStartInfo(Path.Combine(AppContext.BaseDirectory, "cchat"), arguments)
         {

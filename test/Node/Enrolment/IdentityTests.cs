@@ -45,10 +45,12 @@ public sealed class IdentityTests : IDisposable
         var options = new NodeOptions { DataDirectory = directory.FullName, GatewayUrl = new Uri("https://gateway.example") };
 
         Should.NotThrow(options.Validate);
-        Should.NotThrow((options with { ListenAddress = IPAddress.Any }).Validate);
-        (options with { ListenAddress = IPAddress.Any }).UsesTls.ShouldBeTrue();
-        Should.Throw<NodeOptionsException>((options with { ListenAddress = IPAddress.Any, Tls = false }).Validate);
-        Should.NotThrow((options with { ListenAddress = IPAddress.Any, Tls = false, DangerousPlainHttp = true }).Validate);
+        var open = options with { ListenAddress = IPAddress.Any, PublicAddress = new Uri("https://node.example") };
+        Should.NotThrow(open.Validate);
+        open.UsesTls.ShouldBeTrue();
+        Should.Throw<NodeOptionsException>((open with { PublicAddress = null }).Validate);
+        Should.Throw<NodeOptionsException>((open with { Tls = false }).Validate);
+        Should.NotThrow((open with { Tls = false, DangerousPlainHttp = true }).Validate);
         Should.Throw<NodeOptionsException>((options with { GatewayUrl = new Uri("http://gateway.example") }).Validate);
         Should.Throw<NodeOptionsException>((options with { PublicAddress = new Uri("http://10.0.0.1") }).Validate);
     }

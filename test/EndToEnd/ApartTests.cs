@@ -1,0 +1,105 @@
+using System.Diagnostics;
+using System.Net;
+using System.Net.Sockets;
+using System.Text.Json;
+using ConfidentialChat.EndToEnd.Running;
+using ConfidentialChat.Fixtures;
+
+namespace ConfidentialChat.EndToEnd;
+
+/// <summary>Gateway and node started by hand, as on two machines; the node serves TLS under a key that the gateway pins.</summary>
+public sealed class ApartTests : IAsyncLifetime
+{
+    private readonly DirectoryInfo directory = Directory.CreateTempSubdirectory("cchat-apart-");
+    private readonly List<Process> servers = [];
+
+    public ValueTask InitializeAsync() => ValueTask.CompletedTask;
+
+    public async ValueTask DisposeAsync()
+    {
+        foreach (var server in servers)
+        {
+            server.StandardInput.Close();
+            await server.WaitForExitAsync();
+            server.Dispose();
+        }
+
+        directory.Delete(recursive: true);
+    }
+
+    [Fact]
+    public async Task A_node_apart_enrols_once_serves_over_pinned_tls_and_comes_back_without_a_token()
+    {
+        var gatewayData = Path.Combine(directory.FullName, "gateway");
+        var gateway = (await StartAsync("gateway", "--data", gatewayData, "--port", "0")).GetProperty("gateway").GetString()!;
+        var key = (await RunningStack.RunAsync(["gateway", "key", "--data", gatewayData])).Output.Trim();
+        var token = (await RunningStack.RunAsync(["gateway", "enrolment-token", "--data", gatewayData])).Output.Trim();
+        var model = Path.Combine(directory.FullName, "model.gguf");
+        FixtureModel.Write(model);
+        var port = FreePort();
+        string[] node =
+        [
+            "node", "--data", Path.Combine(directory.FullName, "node"), "--gateway", gateway, "--model", model,
+            "--listen", "0.0.0.0", "--port", $"{port}", "--address", $"https://127.0.0.1:{port}",
+        ];
+
+        await StartAsync(new() { ["CONFIDENTIALCHAT_ENROLMENT_TOKEN"] = token }, node);
+        (await AskAsync(gateway, key)).ShouldBe((0, FixtureModel.Answer + "\n"));
+
+        // Down: the model is known, and no node has it.
+        await StopLastAsync();
+        (await AskAsync(gateway, key)).ExitCode.ShouldBe(4);
+
+        // Back, without a token: it is the same node, under the same pin.
+        await StartAsync([], node);
+        (await AskAsync(gateway, key)).ShouldBe((0, FixtureModel.Answer + "\n"));
+        await StopLastAsync();
+
+        // A stranger without a token, or with one that is spent, is turned away.
+        node[2] = Path.Combine(directory.FullName, "stranger");
+        foreach (var environment in (Dictionary<string, string>[])[[], new() { ["CONFIDENTIALCHAT_ENROLMENT_TOKEN"] = token }])
+        {
+            var (exitCode, output, errors) = await RunningStack.RunAsync([.. node, "--json"], environment);
+            exitCode.ShouldBe(3, errors);
+            output.ShouldBeEmpty();
+            errors.ShouldContain("hint: ");
+            errors.ShouldNotContain(token);
+        }
+    }
+
+    private Task<JsonElement> StartAsync(params string[] arguments) => StartAsync([], arguments);
+
+    private async Task<JsonElement> StartAsync(Dictionary<string, string> environment, string[] arguments)
+    {
+        var server = RunningStack.Start([.. arguments, "--json", "--exit-with-stdin"], environment);
+        servers.Add(server);
+        var errors = server.StandardError.ReadToEndAsync();
+        var line = await server.StandardOutput.ReadLineAsync(TestContext.Current.CancellationToken);
+        return JsonDocument.Parse(line ?? throw new InvalidOperationException(await errors)).RootElement;
+    }
+
+    private async Task StopLastAsync()
+    {
+        var server = servers[^1];
+        servers.RemoveAt(servers.Count - 1);
+        server.StandardInput.Close();
+        await server.WaitForExitAsync(TestContext.Current.CancellationToken);
+        server.ExitCode.ShouldBe(0);
+        server.Dispose();
+    }
+
+    private static async Task<(int ExitCode, string Output)> AskAsync(string gateway, string key)
+    {
+        var (exitCode, output, _) = await RunningStack.RunAsync(
+            ["ask", "Hello?", "--gateway", gateway, "--model", "fixture", "--temperature", "0"],
+            new Dictionary<string, string> { ["CONFIDENTIALCHAT_API_KEY"] = key });
+        return (exitCode, output);
+    }
+
+    private static int FreePort()
+    {
+        using var listener = new TcpListener(IPAddress.Loopback, 0);
+        listener.Start();
+        return ((IPEndPoint)listener.LocalEndpoint).Port;
+    }
+}
