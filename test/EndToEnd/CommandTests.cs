@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using ConfidentialChat.EndToEnd.Running;
 using ConfidentialChat.Fixtures;
 
@@ -101,6 +102,25 @@ public sealed class CommandTests(RunningStack stack)
         output.ShouldContain("{\"ciphertext\":\"");
         output.ShouldContain("in plain or in base64: none");
         output.ShouldContain("no attestation yet");
+    }
+
+    [Fact]
+    public async Task The_sample_of_the_readme_runs_as_it_is()
+    {
+        var start = new ProcessStartInfo("dotnet", ["run", Path.Combine(RunningStack.RepositoryRoot, "samples", "chat.cs")])
+        {
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+        };
+        start.Environment["CONFIDENTIALCHAT_SERVER_URL"] = stack.Gateway.ToString();
+        start.Environment["CONFIDENTIALCHAT_API_KEY"] = stack.ApiKey;
+        using var run = Process.Start(start)!;
+        var errors = run.StandardError.ReadToEndAsync(TestContext.Current.CancellationToken);
+        var output = await run.StandardOutput.ReadToEndAsync(TestContext.Current.CancellationToken);
+        await run.WaitForExitAsync(TestContext.Current.CancellationToken);
+
+        run.ExitCode.ShouldBe(0, output + await errors);
+        output.ShouldContain(FixtureModel.Canary);
     }
 
     private Task<(int ExitCode, string Output, string Errors)> AskAsync(string key, string prompt, params string[] more) =>
