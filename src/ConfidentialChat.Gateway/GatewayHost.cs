@@ -18,6 +18,10 @@ public sealed class GatewayHost
 {
     private const int MaxHeaderBytes = 16 * 1024;
 
+    // Four sealed tokens a second: whoever reads more slowly occupies a node for nothing.
+    private const double SlowestReaderBytesPerSecond = 2048;
+    private static readonly TimeSpan SlowestReaderGrace = TimeSpan.FromSeconds(10);
+
     private GatewayHost()
     {
     }
@@ -70,8 +74,8 @@ public sealed class GatewayHost
         {
             users.MapPost(
                 endpoint.Path,
-                (HttpContext context, Admission admission, NodeRelay relay, GatewayOptions options) =>
-                    ConfidentialRequest.HandleAsync(context, endpoint, admission, relay, options));
+                (HttpContext context, InFlight inFlight, Admission admission, NodeRelay relay, GatewayOptions options) =>
+                    ConfidentialRequest.HandleAsync(context, endpoint, inFlight, admission, relay, options));
         }
     }
 
@@ -87,6 +91,7 @@ public sealed class GatewayHost
         services.AddSingleton<HotStatements>();
         services.AddSingleton<NodeConnections>();
         services.AddSingleton<NodeRelay>();
+        services.AddSingleton<InFlight>();
         services.AddScoped<Admission>();
         services.AddSingleton<Sweeper>();
         services.AddHostedService(provider => provider.GetRequiredService<Sweeper>());
@@ -99,6 +104,8 @@ public sealed class GatewayHost
             kestrel.AddServerHeader = false;
             kestrel.Limits.MaxRequestBodySize = options.MaxBodyBytes;
             kestrel.Limits.MaxRequestHeadersTotalSize = MaxHeaderBytes;
+            kestrel.Limits.MaxConcurrentConnections = options.MaxConnections;
+            kestrel.Limits.MinResponseDataRate = new MinDataRate(SlowestReaderBytesPerSecond, SlowestReaderGrace);
             kestrel.Listen(listen.Address, listen.Port, point =>
             {
                 if (listen.Certificate is not { } certificate)

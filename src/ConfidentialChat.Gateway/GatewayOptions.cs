@@ -29,6 +29,18 @@ public sealed record GatewayOptions
 
     public int MaxBodyBytes { get; init; } = 32 * 1024 * 1024;
 
+    /// <summary>Bodies held in memory at once, all users together; beyond it 429.</summary>
+    public long MaxBufferedBytes { get; init; } = 1024 * 1024 * 1024;
+
+    /// <summary>Requests of one user that are relayed at once; beyond it 429.</summary>
+    public int MaxRelaysPerUser { get; init; } = 64;
+
+    /// <summary>Open locks of one stack; beyond it 429.</summary>
+    public int MaxOpenLocks { get; init; } = 1000;
+
+    /// <summary>Connections at once; further ones are closed.</summary>
+    public int MaxConnections { get; init; } = 4096;
+
     /// <summary>How often nodes are to beat; three missed beats make a node unhealthy.</summary>
     public int HeartbeatSeconds { get; init; } = 5;
 

@@ -39,7 +39,7 @@ public sealed class RelayTests
         var seen = await node.SeenAsync();
         seen.Body.ShouldBe(body);
         seen.Path.ShouldBe(Chat);
-        seen.Headers.Keys.ShouldBe(["Host", "Accept", "Content-Type", "Content-Length", "Confidential-Relay-Token"], ignoreOrder: true);
+        seen.Headers.Keys.ShouldBe(["Host", "Content-Type", "Content-Length", "Confidential-Relay-Token"], ignoreOrder: true);
         var token = seen.Token();
         (token.Node.Value, token.Stack.Value, token.Model, token.Units.Value).ShouldBe((node.Id, locked.Stack, "test-model", 8192 + 100));
         (token.Expires - gateway.Clock.GetUtcNow()).ShouldBeInRange(TimeSpan.FromSeconds(58), TimeSpan.FromSeconds(60));

@@ -13,11 +13,14 @@ namespace ConfidentialChat.Gateway.Locks;
 /// <summary>Promises a node, its key and some units of a stack to one user for a few seconds.</summary>
 internal static class LockEndpoint
 {
+    /// <summary>A model's name and two numbers, with room for what other makes of clients add.</summary>
+    private const int MaxBytes = 16 * 1024;
+
     public static async Task<IResult> HandleAsync(
         HttpContext context, GatewayDbContext state, HotStatements hot, GatewayOptions options, TimeProvider clock)
     {
         var cancel = context.RequestAborted;
-        var (body, fault) = await RequestBody.ReadAsync(context, options.MaxBodyBytes);
+        var (body, fault) = await RequestBody.ReadAsync(context, MaxBytes);
         if (fault is not null)
             return fault;
         if (!LockRequest.TryParse(body, out var request, out var rejection))
@@ -47,8 +50,12 @@ internal static class LockEndpoint
                 Units = request.Units,
                 Lifetime = request.Lifetime ?? TimeSpan.FromSeconds(options.LockSeconds),
                 StackTotal = new ComputeUnits(options.StackUnits),
+                MaxOpen = options.MaxOpenLocks,
             };
-            if (await hot.HoldAsync(terms, cancel) is { } stack)
+            var hold = await hot.HoldAsync(terms, cancel);
+            if (hold.TooManyOpen)
+                return new ErrorAnswer(V1Error.TooManyRequests);
+            if (hold.Stack is { } stack)
                 return TypedResults.Json(new LockAnswer(node.NodeKey!, node.Id, stack.Value, null), GatewayJson.Default.LockAnswer);
         }
 

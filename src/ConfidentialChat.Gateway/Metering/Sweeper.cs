@@ -1,16 +1,18 @@
 // spec/gateway.md section 5 rules 7 and 8.
+using System.Data.Common;
+using ConfidentialChat.Gateway.Relay;
 using ConfidentialChat.Gateway.State;
 
 namespace ConfidentialChat.Gateway.Metering;
 
 /// <summary>Ends locks and reservations whose time has come.</summary>
-internal sealed class Sweeper(HotStatements hot, TimeProvider clock, ILogger<Sweeper> log) : BackgroundService
+internal sealed class Sweeper(HotStatements hot, InFlight inFlight, GatewayOptions options, TimeProvider clock, ILogger<Sweeper> log) : BackgroundService
 {
     private static readonly TimeSpan Interval = TimeSpan.FromSeconds(1);
 
     public async Task SweepAsync(CancellationToken cancel)
     {
-        var swept = await hot.SweepAsync(cancel);
+        var swept = await hot.SweepAsync(inFlight.Relays, options.ReportDeadline, cancel);
         foreach (var node in swept.Overdue.CountBy(node => node))
             log.Unreported(node.Key, node.Value);
     }
@@ -24,7 +26,7 @@ internal sealed class Sweeper(HotStatements hot, TimeProvider clock, ILogger<Swe
             {
                 await SweepAsync(stoppingToken);
             }
-            catch (System.Data.Common.DbException e)
+            catch (Exception e) when (e is DbException or InvalidOperationException)
             {
                 log.SweepFailed(e); // the database is busy or gone; requests say so for themselves
             }

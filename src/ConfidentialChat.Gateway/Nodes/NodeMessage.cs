@@ -30,12 +30,15 @@ internal static class NodeMessage
         HttpContext context, GatewayDbContext state, JsonTypeInfo<T> type)
         where T : class
     {
+        // A body is read for nodes that exist, so that strangers cannot fill memory.
+        if (!long.TryParse(context.Request.Headers[NodeSignature.NodeHeaderName], NumberStyles.None, CultureInfo.InvariantCulture, out var number)
+            || !StrictBase64.TryDecode(context.Request.Headers[NodeSignature.HeaderName], out var signature) || signature.Length != Ed25519PublicKey.SignatureSize
+            || await state.Nodes.Where(row => row.Id == number).Select(row => row.IdentityKey).SingleOrDefaultAsync(context.RequestAborted) is not { } key)
+            return (null, new ErrorAnswer(V1Error.AuthError));
         var (body, fault) = await RequestBody.ReadAsync(context, MaxBytes);
         if (fault is not null)
             return (null, fault);
-        if (!long.TryParse(context.Request.Headers[NodeSignature.NodeHeaderName], NumberStyles.None, CultureInfo.InvariantCulture, out var number)
-            || await state.Nodes.Where(row => row.Id == number).Select(row => row.IdentityKey).SingleOrDefaultAsync(context.RequestAborted) is not { } key
-            || !IsSigned(context, key, body))
+        if (!IsSigned(context, key, body))
             return (null, new ErrorAnswer(V1Error.AuthError));
         return Parse(body, type) is { } content
             ? (new NodeMessage<T>(new NodeId(number), content), null)

@@ -10,12 +10,15 @@ namespace ConfidentialChat.Gateway.Relay;
 internal static class ConfidentialRequest
 {
     public static async Task<IResult> HandleAsync(
-        HttpContext context, ConfidentialEndpoint endpoint, Admission admission, NodeRelay relay, GatewayOptions options)
+        HttpContext context, ConfidentialEndpoint endpoint, InFlight inFlight, Admission admission, NodeRelay relay, GatewayOptions options)
     {
         // 1 who calls: the filter of the route has asked
         var caller = Caller.Of(context);
 
-        // 2 the body as it came: its bytes go to the node unchanged
+        // 2 a place, then the body as it came: its bytes go to the node unchanged
+        using var place = inFlight.TryEnter(caller.User, Math.Min(context.Request.ContentLength ?? options.MaxBodyBytes, options.MaxBodyBytes));
+        if (place is null)
+            return new ErrorAnswer(V1Error.TooManyRequests);
         var (body, fault) = await RequestBody.ReadAsync(context, options.MaxBodyBytes);
         if (fault is not null)
             return fault;
@@ -30,6 +33,7 @@ internal static class ConfidentialRequest
             return new ErrorAnswer(refusal);
 
         // 5 the node, and its answer as it comes
+        place.Begin(admitted.Reservation.Request);
         return await relay.SendAsync(context, admitted, body);
     }
 }

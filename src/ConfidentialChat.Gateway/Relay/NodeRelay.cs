@@ -98,13 +98,15 @@ internal sealed class NodeRelay(
             return (error.ToString(), Tell(context, V1Error.InferenceTimeout));
         if (wasSent)
             return (error.ToString(), Tell(context, V1Error.InternalError));
-        log.NotReached(node.Node, Reason(context));
-        await database.MarkUnreachableAsync(node.Node);
+        var reason = Reason(context);
+        log.NotReached(node.Node, reason?.ToString() ?? "no connection");
+        if (reason is HttpRequestError.ConnectionError or HttpRequestError.NameResolutionError or HttpRequestError.SecureConnectionError)
+            await database.MarkUnreachableAsync(node.Node);
         return ("not reached", Tell(context, V1Error.ServiceUnavailable));
     }
 
-    private static string Reason(HttpContext context) =>
-        context.GetForwarderErrorFeature()?.Exception is HttpRequestException { HttpRequestError: var reason } ? reason.ToString() : "no connection";
+    private static HttpRequestError? Reason(HttpContext context) =>
+        context.GetForwarderErrorFeature()?.Exception is HttpRequestException { HttpRequestError: var reason } ? reason : null;
 
     private static IResult Tell(HttpContext context, V1Error error) => Tell(context, new ErrorAnswer(error));
 

@@ -1,4 +1,5 @@
 // spec/gateway.md section 4: lists of what passes; everything else stays where it is.
+using System.Net.Http.Headers;
 using ConfidentialChat.Gateway.State;
 using ConfidentialChat.Protocol.Relay;
 using Microsoft.AspNetCore.Http.Features;
@@ -18,9 +19,9 @@ internal sealed class RelayTransformer(ConfidentialEndpoint endpoint, Reservatio
         var from = httpContext.Request;
         proxyRequest.RequestUri = new Uri(new Uri(destinationPrefix), endpoint.Path);
         proxyRequest.Headers.TryAddWithoutValidation(RelayToken.HeaderName, relayToken);
-        if (from.Headers.Accept is [{ } accept])
-            proxyRequest.Headers.TryAddWithoutValidation("Accept", accept);
-        proxyRequest.Content!.Headers.TryAddWithoutValidation("Content-Type", from.ContentType);
+
+        // Constants: what a client writes into a header could make the request unsendable, and look like a node that is down.
+        proxyRequest.Content!.Headers.ContentType = new MediaTypeHeaderValue("application/json");
         proxyRequest.Content.Headers.ContentLength = from.ContentLength;
         return default;
     }

@@ -13,6 +13,9 @@ internal sealed class HotStatements : IDisposable
     /// <summary>Long enough for a client's byte-identical retry to find the lock; spec/envelope-v1.md section 12.</summary>
     public static readonly TimeSpan ReturnedLockLifetime = TimeSpan.FromSeconds(30);
 
+    /// <summary>Expired locks that no reservation names are of use to an operator who looks for a fault, and to nobody after that.</summary>
+    private static readonly TimeSpan ExpiredLockRetention = TimeSpan.FromHours(1);
+
     private readonly DbConnection connection;
     private readonly TimeProvider clock;
 
@@ -23,7 +26,7 @@ internal sealed class HotStatements : IDisposable
     private readonly Statement claimLock, enlargeHold, insertReservation;
     private readonly Statement spendLock, holdAgain, returnLock, expireLock;
     private readonly Statement findReservation, endReservation, freeUnits, chargeUnits, findRoom, chargeLate, insertSettlement;
-    private readonly Statement expireLocks, releaseOverdue, blameNode;
+    private readonly Statement expireLocks, forgetLocks, postponeDeadline, releaseOverdue, blameNode, countOpen;
     private readonly Statement begin, commit, rollback, syncEveryCommit, syncCheckpoints;
 
     public HotStatements(Database database, TimeProvider clock)
@@ -90,6 +93,14 @@ internal sealed class HotStatements : IDisposable
         expireLocks = new(connection, """
             UPDATE locks SET state = 'expired' WHERE state IN ('open', 'returned') AND expires_at <= @now RETURNING stack_id, units
             """, "now");
+        forgetLocks = new(connection, """
+            DELETE FROM locks
+            WHERE state = 'expired' AND expires_at <= @past AND NOT EXISTS (SELECT 1 FROM reservations WHERE lock_id = locks.id)
+            """, "past");
+        countOpen = new(connection, "SELECT COUNT(*) FROM locks WHERE stack_id = @stack AND state IN ('open', 'returned')", "stack");
+        postponeDeadline = new(connection, """
+            UPDATE reservations SET deadline_at = @deadline WHERE request_id = @request AND state = 'held' AND deadline_at < @deadline
+            """, "request", "deadline");
         releaseOverdue = new(connection, """
             UPDATE reservations SET state = 'unreported' WHERE state = 'held' AND deadline_at <= @now RETURNING stack_id, held, node_id
             """, "now");
@@ -102,16 +113,23 @@ internal sealed class HotStatements : IDisposable
         syncCheckpoints = new(connection, "PRAGMA synchronous = NORMAL");
     }
 
-    /// <summary>Rule 1: finds or makes the stack, holds units of it and writes the lock. Null where the stack has no room.</summary>
-    public Task<StackId?> HoldAsync(LockTerms terms, CancellationToken cancel) => WriteAsync<StackId?>(now =>
+    /// <summary>Rule 1: finds or makes the stack, holds units of it and writes the lock.</summary>
+    public Task<Hold> HoldAsync(LockTerms terms, CancellationToken cancel) => WriteAsync(now =>
     {
         makeStack.Run(terms.User.Value, terms.Node.Value, terms.Model, terms.StackTotal.Value);
         var held = HoldUnits(terms);
-        if (held is null && Sweep(now).Any) // the sweeper comes every second; a full stack does not wait for it
+        if (held is null && ExpireLocks(now) > 0) // the sweeper comes every second; a full stack does not wait for it
             held = HoldUnits(terms);
-        if (held is { } stack)
-            insertLock.Run(stack.Value, terms.NodeKey.ToString(), terms.Units.Value, Milliseconds(now + terms.Lifetime));
-        return held;
+        if (held is not { } stack)
+            return default;
+        if ((long)countOpen.Query(stack.Value)[0][0] >= terms.MaxOpen)
+        {
+            freeUnits.Run(stack.Value, terms.Units.Value);
+            return new Hold(null, TooManyOpen: true);
+        }
+
+        insertLock.Run(stack.Value, terms.NodeKey.ToString(), terms.Units.Value, Milliseconds(now + terms.Lifetime));
+        return new Hold(stack, TooManyOpen: false);
     }, cancel);
 
     /// <summary>Rule 2: claims the oldest lock and enlarges its hold to <paramref name="need"/>. Null where there is no lock, or no room.</summary>
@@ -148,7 +166,11 @@ internal sealed class HotStatements : IDisposable
         WriteAsync<IReadOnlyList<Settlement>>(now => [.. reports.Select(report => Settle(node, report, now))], cancel, durable: true);
 
     /// <summary>Rules 7 and 8: expires locks and releases reservations whose time has come.</summary>
-    public Task<Swept> SweepAsync(CancellationToken cancel) => WriteAsync(Sweep, cancel);
+    /// <param name="relays">Requests still under way: their deadline begins when they end.</param>
+    /// <param name="deadline">How long a reservation waits for its report.</param>
+    /// <param name="cancel">Gives up.</param>
+    public Task<Swept> SweepAsync(IReadOnlyList<RequestId> relays, TimeSpan deadline, CancellationToken cancel) =>
+        WriteAsync(now => Sweep(relays, deadline, now), cancel);
 
     public void Dispose()
     {
@@ -201,11 +223,20 @@ internal sealed class HotStatements : IDisposable
         }
     }
 
-    private Swept Sweep(DateTimeOffset now)
+    private int ExpireLocks(DateTimeOffset now)
     {
         var expired = expireLocks.Query(Milliseconds(now));
         foreach (var row in expired)
             freeUnits.Run(row[0], row[1]);
+        return expired.Count;
+    }
+
+    private Swept Sweep(IReadOnlyList<RequestId> relays, TimeSpan deadline, DateTimeOffset now)
+    {
+        var expired = ExpireLocks(now);
+        forgetLocks.Run(Milliseconds(now - ExpiredLockRetention));
+        foreach (var relay in relays)
+            postponeDeadline.Run(relay.ToString(), Milliseconds(now + deadline));
         var overdue = releaseOverdue.Query(Milliseconds(now));
         foreach (var row in overdue)
         {
@@ -213,7 +244,7 @@ internal sealed class HotStatements : IDisposable
             blameNode.Run(row[2]);
         }
 
-        return new Swept(expired.Count, [.. overdue.Select(row => new NodeId((long)row[2]))]);
+        return new Swept(expired, [.. overdue.Select(row => new NodeId((long)row[2]))]);
     }
 
     // What throws inside is rolled back.
@@ -241,9 +272,15 @@ internal sealed class HotStatements : IDisposable
         }
         finally
         {
-            if (durable)
-                syncCheckpoints.Run();
-            writer.Release();
+            try
+            {
+                if (durable)
+                    syncCheckpoints.Run();
+            }
+            finally
+            {
+                writer.Release(); // whatever happened, or nobody would ever write again
+            }
         }
     }
 
@@ -318,7 +355,13 @@ internal sealed record LockTerms
 
     /// <summary>The size of the stack where it has to be made.</summary>
     public required ComputeUnits StackTotal { get; init; }
+
+    /// <summary>Open locks that the stack may have.</summary>
+    public required int MaxOpen { get; init; }
 }
+
+/// <summary>What became of a wish for a lock: a stack with the lock, or none because it is full or has too many open locks.</summary>
+internal readonly record struct Hold(StackId? Stack, bool TooManyOpen);
 
 /// <summary>What became of a usage report. All of them are acknowledged.</summary>
 internal enum Settlement
@@ -332,7 +375,4 @@ internal enum Settlement
 }
 
 /// <summary>What a sweep ended: how many locks, and a node for each reservation without a report.</summary>
-internal sealed record Swept(int Locks, IReadOnlyList<NodeId> Overdue)
-{
-    public bool Any => Locks > 0 || Overdue.Count > 0;
-}
+internal sealed record Swept(int Locks, IReadOnlyList<NodeId> Overdue);

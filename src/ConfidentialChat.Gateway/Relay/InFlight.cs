@@ -1,0 +1,67 @@
+using ConfidentialChat.Protocol;
+
+namespace ConfidentialChat.Gateway.Relay;
+
+/// <summary>The requests that are being relayed now: bounded in number for each user, and in bytes for all together.</summary>
+internal sealed class InFlight(GatewayOptions options)
+{
+    private readonly Dictionary<UserId, int> users = [];
+    private readonly HashSet<RequestId> relays = [];
+    private readonly Lock gate = new();
+    private long bytes;
+
+    /// <summary>Those that a node may be computing for: their reservations wait for a report, however long they take.</summary>
+    public IReadOnlyList<RequestId> Relays
+    {
+        get
+        {
+            lock (gate)
+                return [.. relays];
+        }
+    }
+
+    /// <summary>Takes a place before a body is read. Null where the user has too many, or all bodies together would be too large.</summary>
+    /// <param name="user">Who calls.</param>
+    /// <param name="bodyBytes">The body's length, or the longest that it may have.</param>
+    public Place? TryEnter(UserId user, long bodyBytes)
+    {
+        lock (gate)
+        {
+            var mine = users.GetValueOrDefault(user);
+            if (mine >= options.MaxRelaysPerUser || bytes + bodyBytes > options.MaxBufferedBytes)
+                return null;
+            users[user] = mine + 1;
+            bytes += bodyBytes;
+        }
+
+        return new Place(this, user, bodyBytes);
+    }
+
+    /// <summary>One request's place; disposal gives it back.</summary>
+    internal sealed class Place(InFlight all, UserId user, long bodyBytes) : IDisposable
+    {
+        private RequestId? relay;
+
+        /// <summary>From now on the reservation of this request waits.</summary>
+        public void Begin(RequestId request)
+        {
+            lock (all.gate)
+            {
+                relay = request;
+                all.relays.Add(request);
+            }
+        }
+
+        public void Dispose()
+        {
+            lock (all.gate)
+            {
+                if (relay is { } request)
+                    all.relays.Remove(request);
+                all.bytes -= bodyBytes;
+                if (--all.users[user] == 0)
+                    all.users.Remove(user);
+            }
+        }
+    }
+}
