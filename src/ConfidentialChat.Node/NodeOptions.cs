@@ -52,6 +52,9 @@ public sealed record NodeOptions
     /// <summary>How long requests in flight may still run after SIGTERM.</summary>
     public TimeSpan DrainTimeout { get; init; } = TimeSpan.FromSeconds(60);
 
+    // A record prints its members; this one holds a secret.
+    public override string ToString() => $"{nameof(NodeOptions)} {{ {GatewayUrl} }}";
+
     internal bool UsesTls => Tls ?? !IPAddress.IsLoopback(ListenAddress);
 
     /// <summary>Refuses what would start a node that cannot serve, or that serves more openly than was said.</summary>

@@ -15,7 +15,7 @@ internal sealed record NodeSettings(NodeOptions Node, EmbeddedEngineOptions Engi
             {
                 DataDirectory = Required("Data"),
                 GatewayUrl = Url("Gateway") ?? throw Missing("Gateway"),
-                EnrolmentToken = configuration["EnrolmentToken"],
+                EnrolmentToken = Environment.GetEnvironmentVariable("CONFIDENTIALCHAT_NODE_EnrolmentToken"), // never an argument: other users read those
                 ListenAddress = configuration["Listen"] is not { } listen ? IPAddress.Loopback
                     : IPAddress.TryParse(listen, out var address) ? address : throw Invalid("Listen", "an IP address"),
                 Port = configuration["Port"] is not { } port ? 8081

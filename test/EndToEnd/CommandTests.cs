@@ -33,6 +33,7 @@ public sealed class CommandTests(RunningStack stack)
     [InlineData(2, "node --model x.gguf")]
     [InlineData(2, "gateway --listen 0.0.0.0 --data /tmp/cchat-open --port 0")]
     [InlineData(2, "ask hello")]
+    [InlineData(2, "up --gateway-port 0 --node-port 0 --data /proc/cchat")]
     [InlineData(5, "node rotate --data /does/not/exist")]
     public async Task A_mistake_gets_an_error_a_hint_and_an_exit_code(int expected, string arguments)
     {
@@ -60,6 +61,20 @@ public sealed class CommandTests(RunningStack stack)
     {
         var (_, output, _) = await AskAsync(stack.ApiKey, "Hello?", "--temperature", "0", "--whole", "--system", "Be brief.", "--model", "fixture");
 
+        output.ShouldBe(FixtureModel.Answer + "\n");
+    }
+
+    [Theory]
+    [InlineData("-")]
+    [InlineData(null)]
+    public async Task Ask_reads_a_question_that_no_other_user_is_to_see_from_standard_input(string? dash)
+    {
+        var (exitCode, output, errors) = await RunningStack.RunAsync(
+            ["ask", .. dash is null ? Array.Empty<string>() : [dash], "--gateway", stack.Gateway.ToString(), "--temperature", "0"],
+            new Dictionary<string, string> { ["CONFIDENTIALCHAT_API_KEY"] = stack.ApiKey },
+            "Hello?\n");
+
+        exitCode.ShouldBe(0, errors);
         output.ShouldBe(FixtureModel.Answer + "\n");
     }
 

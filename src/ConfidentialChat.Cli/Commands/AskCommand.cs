@@ -7,7 +7,11 @@ namespace ConfidentialChat.Cli.Commands;
 /// <summary><c>cchat ask</c>: one question, the answer as it comes.</summary>
 internal static class AskCommand
 {
-    private static readonly Argument<string> Prompt = new("prompt") { Description = "What to ask." };
+    private static readonly Argument<string?> Prompt = new("prompt")
+    {
+        Description = "What to ask; without it, or with -, it is read from standard input. Other users of this machine can see arguments.",
+        Arity = ArgumentArity.ZeroOrOne,
+    };
     private static readonly Option<Uri?> Gateway = CommonOptions.Url("--gateway", $"Gateway to ask. Default: {ConfidentialChatOptions.ServerUrlVariable}, else http://127.0.0.1:8080.");
     private static readonly Option<string?> Model = new("--model") { Description = "Model to ask. Default: the first that the gateway offers.", HelpName = "NAME" };
     private static readonly Option<string?> System = new("--system") { Description = "System message.", HelpName = "TEXT" };
@@ -37,7 +41,7 @@ internal static class AskCommand
         var request = new ChatCompletionRequest
         {
             Model = parsed.GetValue(Model) ?? await FirstModelAsync(client, cancellation),
-            Messages = [.. parsed.GetValue(System) is { } system ? [ChatMessage.System(system)] : Array.Empty<ChatMessage>(), ChatMessage.User(parsed.GetRequiredValue(Prompt))],
+            Messages = [.. parsed.GetValue(System) is { } system ? [ChatMessage.System(system)] : Array.Empty<ChatMessage>(), ChatMessage.User(await PromptAsync(parsed, cancellation))],
             MaxTokens = parsed.GetValue(MaxTokens),
             Temperature = parsed.GetValue(Temperature),
         };
@@ -63,6 +67,15 @@ internal static class AskCommand
         }
 
         await Console.Out.WriteLineAsync();
+    }
+
+    private static async Task<string> PromptAsync(ParseResult parsed, CancellationToken cancellation)
+    {
+        if (parsed.GetValue(Prompt) is { } prompt && prompt != "-")
+            return prompt;
+        if (!Console.IsInputRedirected)
+            await Console.Error.WriteLineAsync("ask: type the question, then Ctrl-D");
+        return (await Console.In.ReadToEndAsync(cancellation)).TrimEnd('\n');
     }
 
     // Null leaves the variable to the SDK.

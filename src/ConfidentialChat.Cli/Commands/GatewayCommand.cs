@@ -11,6 +11,7 @@ internal static class GatewayCommand
     private static readonly Option<IPAddress> Listen = CommonOptions.Listen();
     private static readonly Option<int> Port = CommonOptions.Port("--port", 8080, "Port to listen on; 0 takes a free one.");
     private static readonly Option<int> LockSeconds = CommonOptions.Positive("--lock-seconds", 5, "How long a lock lives when its client does not say.");
+    private static readonly Option<long> StackUnits = new("--stack-units") { Description = "Compute units that each user gets on a node for a model.", DefaultValueFactory = _ => 1_000_000_000, HelpName = "N" };
     private static readonly Option<FileInfo?> Certificate = new("--tls-cert") { Description = "Certificate chain, PEM.", HelpName = "FILE" };
     private static readonly Option<FileInfo?> Key = new("--tls-key") { Description = "Private key of the certificate, PEM.", HelpName = "FILE" };
     private static readonly Option<bool> DangerousPlainHttp = CommonOptions.DangerousPlainHttp();
@@ -20,7 +21,7 @@ internal static class GatewayCommand
     {
         var command = new Command("gateway", "Run a gateway: it authenticates, routes and bounds requests that it cannot read.")
         {
-            Data, Listen, Port, LockSeconds, Certificate, Key, DangerousPlainHttp, ServerRun.Json, ServerRun.ExitWithStdin,
+            Data, Listen, Port, LockSeconds, StackUnits, Certificate, Key, DangerousPlainHttp, ServerRun.Json, ServerRun.ExitWithStdin,
         };
         command.SetAction(RunAsync);
         command.Subcommands.Add(KeyCommand());
@@ -71,6 +72,7 @@ internal static class GatewayCommand
         ListenAddress = (parsed.GetValue(Listen) ?? IPAddress.Loopback).ToString(),
         Port = parsed.GetValue(Port),
         LockSeconds = parsed.GetValue(LockSeconds),
+        StackUnits = parsed.GetValue(StackUnits),
         TlsCertificate = parsed.GetValue(Certificate)?.FullName,
         TlsKey = parsed.GetValue(Key)?.FullName,
         DangerousPlainHttp = parsed.GetValue(DangerousPlainHttp),

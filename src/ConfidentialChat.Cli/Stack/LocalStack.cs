@@ -50,6 +50,7 @@ internal sealed class LocalStack : IAsyncDisposable
     {
         var gatewayData = Path.Combine(options.DataDirectory, "gateway");
         var logs = Path.Combine(options.DataDirectory, "logs");
+        CreateDirectory(options.DataDirectory);
         var model = options.ModelPath ?? WriteFixture(options.DataDirectory);
         await EngineFetch.EnsureAsync(options.EngineDirectory, cancellation);
 
@@ -115,7 +116,6 @@ internal sealed class LocalStack : IAsyncDisposable
 
     private static string WriteFixture(string directory)
     {
-        Directory.CreateDirectory(directory);
         var path = Path.Combine(directory, "fixture.gguf");
         FixtureModel.Write(path);
         return path;
@@ -136,6 +136,22 @@ internal sealed class LocalStack : IAsyncDisposable
 
         var token = await gateway.CreateEnrolmentTokenAsync(EnrolmentTokenLifetime, cancellation);
         return (apiKey, token.Text);
+    }
+
+    // It holds the API key: only its owner enters.
+    private static void CreateDirectory(string path)
+    {
+        try
+        {
+            if (OperatingSystem.IsWindows())
+                Directory.CreateDirectory(path);
+            else
+                Directory.CreateDirectory(path, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new CommandException($"the data directory cannot be used: {e.Message}", "give a directory that this user may write with --data", ExitCode.Usage);
+        }
     }
 
     private static FileStreamOptions OwnerOnly(FileMode mode)

@@ -25,7 +25,7 @@ internal sealed class GatewayConnection : IDisposable
         authorization = new AuthenticationHeaderValue("Bearer", options.RequireBearerKey());
         root = options.RequireServerUrl();
         owned = options.HttpClient is null;
-        http = options.HttpClient ?? MakeClient();
+        http = options.HttpClient ?? MakeClient(Root);
     }
 
     public Uri Root => root;
@@ -108,13 +108,14 @@ internal sealed class GatewayConnection : IDisposable
             http.Dispose();
     }
 
-    private static HttpClient MakeClient()
+    private static HttpClient MakeClient(Uri root)
     {
         // A caller that stops reading is to stop the node at once: nothing is drained. No redirect carries the key elsewhere.
         var handler = new SocketsHttpHandler
         {
             AllowAutoRedirect = false,
             UseCookies = false,
+            UseProxy = root.Scheme == Uri.UriSchemeHttps, // plain HTTP is for loopback: no proxy of the environment sees it
             AutomaticDecompression = DecompressionMethods.None,
             ResponseDrainTimeout = TimeSpan.Zero,
             MaxResponseDrainSize = 0,

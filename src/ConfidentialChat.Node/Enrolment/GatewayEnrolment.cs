@@ -28,12 +28,6 @@ internal sealed class GatewayEnrolment
         current = gateway;
     }
 
-    public void Forget()
-    {
-        current = null;
-        File.Delete(path);
-    }
-
     // Another gateway's enrolment does not count: the operator has pointed the node elsewhere.
     private EnrolledGateway? Read(Uri gatewayUrl)
     {

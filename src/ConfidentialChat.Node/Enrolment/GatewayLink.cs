@@ -27,6 +27,9 @@ internal sealed partial class GatewayLink(
 {
     private static readonly TimeSpan RetryDelay = TimeSpan.FromSeconds(1);
 
+    /// <summary>An enrolled node that is refused tries this often again, with its token where it has one, before it gives up.</summary>
+    private const int MaxRefusals = 10;
+
     private readonly SemaphoreSlim news = new(0);
     private TimeSpan interval = TimeSpan.FromSeconds(5);
     private readonly TaskCompletionSource ready = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -36,7 +39,7 @@ internal sealed partial class GatewayLink(
     public Task Ready => ready.Task;
 
     /// <summary>Enrolled, and the gateway has answered the last heartbeat.</summary>
-    public bool IsReady => enrolment.Current is not null && Volatile.Read(ref beaten) && !admission.IsClosed;
+    public bool IsReady => enrolment.Current is not null && Volatile.Read(ref beaten) && !admission.IsClosed && engine.IsAlive;
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
@@ -49,14 +52,29 @@ internal sealed partial class GatewayLink(
         try
         {
             await address.Known.WaitAsync(stoppingToken);
+            var enrols = enrolment.Current is null;
+            var refusals = 0;
             while (true)
             {
-                var outcome = enrolment.Current is null ? await EnrolAsync(stoppingToken) : await BeatAsync(stoppingToken);
-                if (outcome == Outcome.Refused && !Recover())
-                    return;
+                var outcome = enrols ? await EnrolAsync(stoppingToken) : await BeatAsync(stoppingToken);
                 Volatile.Write(ref beaten, outcome == Outcome.Done);
                 if (outcome == Outcome.Done)
+                {
+                    (enrols, refusals) = (false, 0);
                     ready.TrySetResult();
+                }
+                else if (outcome == Outcome.Refused)
+                {
+                    // Once enrolled, the gateway may have forgotten this node or a clock may be wrong: both ways in turn, for a while.
+                    if (enrolment.Current is null || ++refusals > MaxRefusals)
+                    {
+                        GiveUp();
+                        return;
+                    }
+
+                    enrols = !enrols && options.EnrolmentToken is not null;
+                }
+
                 await news.WaitAsync(outcome == Outcome.Done ? interval : RetryDelay, stoppingToken);
             }
         }
@@ -117,28 +135,21 @@ internal sealed partial class GatewayLink(
         if (answer is null)
             return Outcome.NotReached;
         LogUnexpected(logger, path, (int)answer.StatusCode);
-        return answer.StatusCode is HttpStatusCode.Unauthorized or HttpStatusCode.BadRequest ? Outcome.Refused : Outcome.NotReached;
+        return answer.StatusCode == HttpStatusCode.Unauthorized ? Outcome.Refused : Outcome.NotReached;
     }
 
-    // A gateway that does not know this node any more: enrol anew where there is a token that it has not refused yet, else give up.
-    private bool Recover()
+    // The enrolment on disk stays: it may be a clock that is wrong, not the gateway's memory.
+    private void GiveUp()
     {
-        if (enrolment.Current is not null && options.EnrolmentToken is not null)
-        {
-            enrolment.Forget();
-            return true;
-        }
-
         LogNotEnrolled(logger, options.GatewayUrl);
         Environment.ExitCode = NodeExitCode.NotEnrolled;
         lifetime.StopApplication();
-        return false;
     }
 
     private NodeStatus Status() => new()
     {
         TimeMs = gateway.NextTimeMs(),
-        State = admission.IsClosed ? NodeState.Draining : NodeState.Ready,
+        State = admission.IsClosed || !engine.IsAlive ? NodeState.Draining : NodeState.Ready,
         Models = engine.Models,
         Keys = ring.PublicKeys,
         Running = admission.Running,
@@ -189,7 +200,13 @@ internal sealed partial class GatewayClient : IDisposable
         this.identity = identity;
         this.time = time;
         this.logger = logger;
-        http = new HttpClient(new SocketsHttpHandler { AllowAutoRedirect = false, UseCookies = false, ConnectTimeout = TimeSpan.FromSeconds(5) })
+        http = new HttpClient(new SocketsHttpHandler
+        {
+            AllowAutoRedirect = false,
+            UseCookies = false,
+            UseProxy = options.GatewayUrl.Scheme == Uri.UriSchemeHttps, // plain HTTP stays on this machine
+            ConnectTimeout = TimeSpan.FromSeconds(5),
+        })
         {
             BaseAddress = options.GatewayUrl,
             Timeout = Timeout,

@@ -66,7 +66,12 @@ internal sealed class NodeIdentity : IDisposable
     private static byte[] OpenOrCreate(string path, int? size, Func<byte[]> make)
     {
         if (!File.Exists(path))
-            PrivateFile.Write(path, make());
+        {
+            var made = make();
+            PrivateFile.Write(path, made);
+            CryptographicOperations.ZeroMemory(made);
+        }
+
         var bytes = File.ReadAllBytes(path);
         if (size is { } expected && bytes.Length != expected)
             throw new NodeOptionsException($"{path} is damaged: {bytes.Length} bytes instead of {expected}.", "restore it, or move it away and enrol the node anew");

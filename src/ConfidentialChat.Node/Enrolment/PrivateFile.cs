@@ -21,12 +21,13 @@ internal static class PrivateFile
         File.Move(unfinished, path, overwrite: true);
     }
 
-    /// <summary>Makes a directory that only its owner enters.</summary>
+    /// <summary>Makes a directory that only its owner enters, or makes an existing one so.</summary>
+    /// <exception cref="UnauthorizedAccessException">It is another user's.</exception>
     public static void CreateDirectory(string path)
     {
         if (OperatingSystem.IsWindows())
             Directory.CreateDirectory(path);
         else
-            Directory.CreateDirectory(path, OwnerOnly | UnixFileMode.UserExecute);
+            File.SetUnixFileMode(Directory.CreateDirectory(path).FullName, OwnerOnly | UnixFileMode.UserExecute);
     }
 }

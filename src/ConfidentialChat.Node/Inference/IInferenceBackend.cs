@@ -9,6 +9,9 @@ public interface IInferenceBackend : IAsyncDisposable
     /// <summary>The models that this engine serves, by the names that callers use.</summary>
     IReadOnlyList<string> Models { get; }
 
+    /// <summary>Whether requests can be served. A node whose engine is dead takes none.</summary>
+    bool IsAlive { get; }
+
     /// <summary>Reads the request, counts its prompt and begins to serve it.</summary>
     /// <param name="request">An opened request whose <c>model</c> and <c>stream</c> the node has checked already.</param>
     /// <param name="cancellation">Cancelled when the caller is gone; the engine then stops at once.</param>
@@ -80,7 +83,7 @@ public abstract class InferenceAnswer : IAsyncDisposable
     /// <summary>
     /// The parts, each one whole UTF-8 JSON object without line breaks: for a whole answer exactly one <c>chat.completion</c>,
     /// for a stream one <c>chat.completion.chunk</c> each, the last of them with a <c>finish_reason</c> (followed by a usage chunk
-    /// where <c>stream_options.include_usage</c> asked for it). Read once.
+    /// where <c>stream_options.include_usage</c> asked for it). Read once. Each part is an array of its own, the reader's to clear.
     /// </summary>
     /// <exception cref="InferenceException">The engine failed; no further part follows.</exception>
     public abstract IAsyncEnumerable<ReadOnlyMemory<byte>> ReadPartsAsync(CancellationToken cancellation);

@@ -41,8 +41,9 @@ internal sealed partial class UsageReporter(GatewayClient gateway, GatewayEnrolm
     public override async Task StopAsync(CancellationToken cancellationToken)
     {
         await base.StopAsync(cancellationToken);
-        using var last = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
-        last.CancelAfter(LastTry);
+
+        // A time of its own: where draining has used up the host's, the longest answers are still to be reported.
+        using var last = new CancellationTokenSource(LastTry);
         try
         {
             while (!pending.IsEmpty && await DeliverAsync(last.Token))
@@ -103,6 +104,8 @@ internal sealed partial class UsageReporter(GatewayClient gateway, GatewayEnrolm
             return false;
         foreach (var id in body.Acknowledged)
             pending.TryRemove(id, out _);
+        while (order.TryPeek(out var oldest) && !pending.ContainsKey(oldest))
+            order.TryDequeue(out _);
         return true;
     }
 

@@ -1,5 +1,7 @@
 // spec/envelope-v1.md sections 7 and 8.
 using System.Buffers;
+using System.Runtime.InteropServices;
+using System.Security.Cryptography;
 using ConfidentialChat.Node.Inference;
 using ConfidentialChat.Protocol.V1;
 
@@ -14,6 +16,7 @@ internal sealed class SealedResponse(HttpResponse response, OpenedRequest opened
     {
         var body = new ArrayBufferWriter<byte>(json.Length * 2);
         opened.SealWhole(json.Span, new ClearUsage(usage.PromptTokens, usage.CompletionTokens), body);
+        Clear(json);
         response.ContentType = "application/json";
         response.ContentLength = body.WrittenCount;
         await response.Body.WriteAsync(body.WrittenMemory, cancellation);
@@ -31,12 +34,15 @@ internal sealed class SealedResponse(HttpResponse response, OpenedRequest opened
             body.ResetWrittenCount();
             body.Write("data: "u8);
             opened.SealEvent(parts.Current.Span, null, body);
+            Clear(parts.Current);
             body.Write("\n\n"u8);
             await response.Body.WriteAsync(body.WrittenMemory, cancellation);
             await response.Body.FlushAsync(cancellation);
         }
         while (await NextAsync(parts, cancellation));
     }
+
+    private static void Clear(ReadOnlyMemory<byte> part) => CryptographicOperations.ZeroMemory(MemoryMarshal.AsMemory(part).Span);
 
     // An enumerator may not be asked twice at once, so a silent one is waited for in slices.
     private async Task<bool> NextAsync(IAsyncEnumerator<ReadOnlyMemory<byte>> parts, CancellationToken cancellation)

@@ -1,5 +1,6 @@
 // spec/envelope-v1.md sections 7 and 8, the client's side.
 using System.Diagnostics.CodeAnalysis;
+using System.Security.Cryptography;
 using System.Text.Json;
 using ConfidentialChat.Protocol.Primitives;
 
@@ -32,7 +33,11 @@ public sealed class AnswerOpener : IDisposable
         var opened = new byte[answer.Ciphertext.Length - Aes256Gcm.TagSize];
         if (!key.Aead.TryOpen(answer.Nonce.Span, [], answer.Ciphertext.Span, opened)
             || (answer.ResponseHash is { } hash && !Blake2b256.Matches(opened, hash.Span)))
+        {
+            CryptographicOperations.ZeroMemory(opened);
             return false;
+        }
+
         plaintext = opened;
         return true;
     }

@@ -77,8 +77,8 @@ public sealed class RelayTokenTests : IDisposable
     [Fact]
     public void A_node_that_is_not_enrolled_serves_nobody()
     {
-        enrolment.Forget();
-        check.TryAccept(Token().Sign(gatewayKey), out _).ShouldBeFalse();
+        var stranger = new GatewayEnrolment(new NodeOptions { DataDirectory = Path.Combine(directory.FullName, "other"), GatewayUrl = new Uri("http://127.0.0.1:1") });
+        new RelayTokenCheck(stranger, time).TryAccept(Token().Sign(gatewayKey), out _).ShouldBeFalse();
     }
 
     [Fact]

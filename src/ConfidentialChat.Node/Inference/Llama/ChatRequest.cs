@@ -52,9 +52,9 @@ internal sealed record ChatRequest
                 return null;
             return new Reader(tokenCount).Read(document.RootElement);
         }
-        catch (JsonException)
+        catch (Exception e) when (e is JsonException or InvalidOperationException)
         {
-            return null;
+            return null; // InvalidOperationException: half a surrogate in a member's name
         }
         catch (RefusedFieldException refused)
         {

@@ -48,6 +48,9 @@ internal sealed class DecodeLoop : IAsyncDisposable
         new Thread(Run) { IsBackground = true, Name = "llama decode" }.Start();
     }
 
+    /// <summary>False once the loop has stopped or failed; it does not come back.</summary>
+    public bool IsRunning => !stopped.Task.IsCompleted;
+
     /// <summary>Whether a request that came now would be taken; a later one may be or not.</summary>
     public bool HasRoom
     {

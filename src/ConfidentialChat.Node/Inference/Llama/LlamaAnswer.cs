@@ -39,9 +39,12 @@ internal sealed class LlamaAnswer : InferenceAnswer
             throw new InvalidOperationException("An answer is read once.");
         if (isStream)
         {
+            // The first object waits for the first text: until that is there nothing has been answered, and a failure can still be told.
+            await using var texts = ReadTextAsync(cancellation).GetAsyncEnumerator(cancellation);
+            var more = await texts.MoveNextAsync();
             yield return json.RoleChunk();
-            await foreach (var text in ReadTextAsync(cancellation))
-                yield return json.TextChunk(text);
+            for (; more; more = await texts.MoveNextAsync())
+                yield return json.TextChunk(texts.Current);
             yield return json.FinishChunk(FinishReason());
             if (includesUsage)
                 yield return json.UsageChunk(Usage);
@@ -60,6 +63,7 @@ internal sealed class LlamaAnswer : InferenceAnswer
         loop.Stop(generation);
         await generation.Ended;
         await callerGone.DisposeAsync();
+        json.Dispose();
     }
 
     private async IAsyncEnumerable<string> ReadTextAsync([EnumeratorCancellation] CancellationToken cancellation)

@@ -1,3 +1,5 @@
+using System.Runtime.InteropServices;
+using System.Security.Cryptography;
 using Microsoft.Extensions.Logging.Abstractions;
 
 namespace ConfidentialChat.Node.Inference.Llama;
@@ -28,6 +30,9 @@ public sealed class LlamaBackend : IInferenceBackend
 
     /// <inheritdoc/>
     public IReadOnlyList<string> Models { get; }
+
+    /// <inheritdoc/>
+    public bool IsAlive => loop.IsRunning;
 
     /// <summary>Tokens that a request may have, prompt and completion together.</summary>
     public int ContextTokens => contextTokens;
@@ -121,6 +126,7 @@ public sealed class LlamaBackend : IInferenceBackend
         }
         finally
         {
+            CryptographicOperations.ZeroMemory(MemoryMarshal.AsBytes(CollectionsMarshal.AsSpan(prompt)));
             if (!isTaken)
                 generation.Dispose();
         }
