@@ -160,28 +160,25 @@ internal sealed partial class ConfidentialHandler(
 
     private async Task SealAsync(HttpContext http, OpenedRequest opened, InferenceAnswer answer, bool stream, Outcome outcome)
     {
-        await using (answer)
+        var parts = new AnswerParts(answer, http.RequestAborted);
+        try
         {
-            try
-            {
-                var sealer = new SealedResponse(http.Response, opened, options.KeepAlive, time);
-                await using var parts = answer.ReadPartsAsync(http.RequestAborted).GetAsyncEnumerator(http.RequestAborted);
-                if (!await parts.MoveNextAsync())
-                    throw new InferenceException(InferenceFailure.Failed, "The engine gave an empty answer.");
+            var sealer = new SealedResponse(http.Response, opened, options.KeepAlive, time);
+            if (await parts.MoveNextAsync(Timeout.InfiniteTimeSpan, time, http.RequestAborted) is not true)
+                throw new InferenceException(InferenceFailure.Failed, "The engine gave an empty answer.");
 
-                // Accepted: the first answer byte is at hand. From here on nothing is refused any more.
-                outcome.Accepted = true;
-                outcome.Code = "OK";
-                if (stream)
-                    await sealer.WriteStreamAsync(parts, http.RequestAborted);
-                else
-                    await sealer.WriteWholeAsync(parts.Current, answer.Usage, http.RequestAborted);
-            }
-            finally
-            {
-                await answer.DisposeAsync(); // the count is exact once the engine has stopped
-                outcome.Usage = answer.Usage;
-            }
+            // Accepted: the first answer byte is at hand. From here on nothing is refused any more.
+            outcome.Accepted = true;
+            if (stream)
+                await sealer.WriteStreamAsync(parts, http.RequestAborted);
+            else
+                await sealer.WriteWholeAsync(parts.Current, answer.Usage, http.RequestAborted);
+            outcome.Code = "OK";
+        }
+        finally
+        {
+            await parts.DisposeAsync(); // the count is exact once the engine has stopped
+            outcome.Usage = answer.Usage;
         }
     }
 

@@ -24,7 +24,7 @@ internal sealed class SealedResponse(HttpResponse response, OpenedRequest opened
 
     /// <param name="parts">The parts, moved to the first already.</param>
     /// <param name="cancellation">Cancelled when the caller is gone.</param>
-    public async Task WriteStreamAsync(IAsyncEnumerator<ReadOnlyMemory<byte>> parts, CancellationToken cancellation)
+    public async Task WriteStreamAsync(AnswerParts parts, CancellationToken cancellation)
     {
         response.ContentType = "text/event-stream";
         response.Headers.CacheControl = "no-store";
@@ -44,24 +44,14 @@ internal sealed class SealedResponse(HttpResponse response, OpenedRequest opened
 
     private static void Clear(ReadOnlyMemory<byte> part) => CryptographicOperations.ZeroMemory(MemoryMarshal.AsMemory(part).Span);
 
-    // An enumerator may not be asked twice at once, so a silent one is waited for in slices.
-    private async Task<bool> NextAsync(IAsyncEnumerator<ReadOnlyMemory<byte>> parts, CancellationToken cancellation)
+    private async Task<bool> NextAsync(AnswerParts parts, CancellationToken cancellation)
     {
-        var next = parts.MoveNextAsync();
-        if (next.IsCompleted)
-            return await next;
-        var waiting = next.AsTask();
         while (true)
         {
-            try
-            {
-                return await waiting.WaitAsync(keepAlive, time, cancellation);
-            }
-            catch (TimeoutException) when (!waiting.IsCompleted)
-            {
-                await response.Body.WriteAsync(KeepAliveComment, cancellation);
-                await response.Body.FlushAsync(cancellation);
-            }
+            if (await parts.MoveNextAsync(keepAlive, time, cancellation) is { } moved)
+                return moved;
+            await response.Body.WriteAsync(KeepAliveComment, cancellation);
+            await response.Body.FlushAsync(cancellation);
         }
     }
 }
