@@ -17,7 +17,10 @@ internal sealed partial class UsageReporter(GatewayClient gateway, GatewayEnrolm
 
     private static readonly TimeSpan MinRetry = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan MaxRetry = TimeSpan.FromSeconds(30);
+
+    /// <summary>How long a stopping node still tries; its own time, because the drain may have used up the host's.</summary>
     private static readonly TimeSpan LastTry = TimeSpan.FromSeconds(5);
+    private static readonly TimeSpan LastRetry = TimeSpan.FromMilliseconds(250);
 
     private readonly ConcurrentDictionary<Guid, UsageReport> pending = new();
     private readonly ConcurrentQueue<Guid> order = new();
@@ -27,7 +30,7 @@ internal sealed partial class UsageReporter(GatewayClient gateway, GatewayEnrolm
     {
         var id = token.Request.Value;
         pending[id] = new UsageReport(id, token.Stack.Value, token.Model, usage.TotalTokens);
-        order.Enqueue(id);
+        order.Enqueue(id); // after its report: an id without one has been acknowledged
         while (pending.Count > MaxPending && order.TryDequeue(out var oldest))
         {
             if (pending.TryRemove(oldest, out _))
@@ -46,8 +49,10 @@ internal sealed partial class UsageReporter(GatewayClient gateway, GatewayEnrolm
         using var last = new CancellationTokenSource(LastTry);
         try
         {
-            while (!pending.IsEmpty && await DeliverAsync(last.Token))
+            while (!pending.IsEmpty)
             {
+                if (!await DeliverAsync(last.Token))
+                    await Task.Delay(LastRetry, last.Token);
             }
         }
         catch (OperationCanceledException)
@@ -102,11 +107,13 @@ internal sealed partial class UsageReporter(GatewayClient gateway, GatewayEnrolm
         var body = await GatewayClient.ReadAsync(answer, NodeMessageJson.Default.UsageAcknowledgement, cancellation);
         if (body is null)
             return false;
+        // An answer that acknowledges nothing is no progress: taken for it, the node would ask without pause.
+        var progress = false;
         foreach (var id in body.Acknowledged)
-            pending.TryRemove(id, out _);
+            progress |= pending.TryRemove(id, out _);
         while (order.TryPeek(out var oldest) && !pending.ContainsKey(oldest))
             order.TryDequeue(out _);
-        return true;
+        return progress;
     }
 
     [LoggerMessage(Level = LogLevel.Error, Message = "The usage report of request {Request} was given up: too many wait for the gateway.")]
