@@ -23,16 +23,20 @@ internal sealed partial class GatewayLink(
     GatewayClient gateway,
     NodeAddress address,
     IHostApplicationLifetime lifetime,
-    ILogger<GatewayLink> logger) : BackgroundService
+    ILogger<GatewayLink> logger) : BackgroundService, IHostedLifecycleService
 {
     private static readonly TimeSpan RetryDelay = TimeSpan.FromSeconds(1);
 
     /// <summary>An enrolled node that is refused tries this often again, with its token where it has one, before it gives up.</summary>
     private const int MaxRefusals = 10;
 
+    /// <summary>How long a node that is empty waits for its gateway to hear that it leaves.</summary>
+    private static readonly TimeSpan Farewell = TimeSpan.FromSeconds(2);
+
     private readonly SemaphoreSlim news = new(0);
     private TimeSpan interval = TimeSpan.FromSeconds(5);
     private readonly TaskCompletionSource ready = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly TaskCompletionSource left = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private bool beaten;
 
     /// <summary>Completes with the first enrolment or heartbeat that the gateway answered.</summary>
@@ -41,14 +45,27 @@ internal sealed partial class GatewayLink(
     /// <summary>Enrolled, and the gateway has answered the last heartbeat.</summary>
     public bool IsReady => enrolment.Current is not null && Volatile.Read(ref beaten) && !admission.IsClosed && engine.IsAlive;
 
+    /// <summary>
+    /// Drains before anything is stopped: the node still listens, so that newcomers are told 503, tells its gateway, and ends what it serves.
+    /// </summary>
+    public async Task StoppingAsync(CancellationToken cancellationToken)
+    {
+        admission.Close();
+        Tell();
+        await admission.Empty.WaitAsync(cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        if (enrolment.Current is not null)
+            await left.Task.WaitAsync(Farewell, cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+    }
+
+    public Task StartingAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+
+    public Task StartedAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+
+    public Task StoppedAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
         ring.Changed += Tell;
-        using var stopping = lifetime.ApplicationStopping.Register(() =>
-        {
-            admission.Close();
-            Tell();
-        });
         try
         {
             await address.Known.WaitAsync(stoppingToken);
@@ -84,6 +101,7 @@ internal sealed partial class GatewayLink(
         finally
         {
             ring.Changed -= Tell;
+            left.TrySetResult();
         }
     }
 
@@ -126,8 +144,13 @@ internal sealed partial class GatewayLink(
     private async Task<Outcome> BeatAsync(CancellationToken cancellation)
     {
         var node = enrolment.Current!.Node;
-        using var answer = await gateway.PostAsync(NodePaths.Heartbeat, Status(), NodeMessageJson.Default.NodeStatus, node, null, cancellation);
-        return answer is { IsSuccessStatusCode: true } ? Outcome.Done : Failed(answer, NodePaths.Heartbeat);
+        var status = Status();
+        using var answer = await gateway.PostAsync(NodePaths.Heartbeat, status, NodeMessageJson.Default.NodeStatus, node, null, cancellation);
+        if (answer is not { IsSuccessStatusCode: true })
+            return Failed(answer, NodePaths.Heartbeat);
+        if (status.State == NodeState.Draining)
+            left.TrySetResult();
+        return Outcome.Done;
     }
 
     private Outcome Failed(HttpResponseMessage? answer, string path)

@@ -6,6 +6,7 @@ internal sealed class Admission(NodeOptions options) : IDisposable
     private readonly SemaphoreSlim places = new(options.MaxConcurrent);
     private int present;
     private volatile bool closed;
+    private readonly TaskCompletionSource empty = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
     /// <summary>Requests being served.</summary>
     public int Running => options.MaxConcurrent - places.CurrentCount;
@@ -15,17 +16,23 @@ internal sealed class Admission(NodeOptions options) : IDisposable
 
     public bool IsClosed => closed;
 
+    /// <summary>Completes once it is closed and the last one has left.</summary>
+    public Task Empty => empty.Task;
+
     /// <summary>From now on nobody is let in; those inside and waiting go on.</summary>
-    public void Close() => closed = true;
+    public void Close()
+    {
+        closed = true;
+        Interlocked.Increment(ref present); // and left again: the last to leave completes Empty, also where nobody is inside
+        Leave();
+    }
 
     /// <summary>Waits for a place; null where neither a place nor a seat in the queue is left.</summary>
     public async Task<IDisposable?> EnterAsync(CancellationToken cancellation)
     {
-        if (closed)
-            return null;
-        if (Interlocked.Increment(ref present) > options.MaxConcurrent + options.MaxQueued)
+        if (Interlocked.Increment(ref present) > options.MaxConcurrent + options.MaxQueued || closed)
         {
-            Interlocked.Decrement(ref present);
+            Leave();
             return null;
         }
 
@@ -35,7 +42,7 @@ internal sealed class Admission(NodeOptions options) : IDisposable
         }
         catch
         {
-            Interlocked.Decrement(ref present);
+            Leave();
             throw;
         }
 
@@ -43,6 +50,12 @@ internal sealed class Admission(NodeOptions options) : IDisposable
     }
 
     public void Dispose() => places.Dispose();
+
+    private void Leave()
+    {
+        if (Interlocked.Decrement(ref present) == 0 && closed)
+            empty.TrySetResult();
+    }
 
     private sealed class Place(Admission admission) : IDisposable
     {
@@ -53,7 +66,7 @@ internal sealed class Admission(NodeOptions options) : IDisposable
             if (Interlocked.Exchange(ref left, 1) != 0)
                 return;
             admission.places.Release();
-            Interlocked.Decrement(ref admission.present);
+            admission.Leave();
         }
     }
 }
