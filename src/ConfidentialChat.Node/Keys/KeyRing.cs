@@ -120,21 +120,38 @@ public sealed class KeyRing : IDisposable
 /// <summary>Rotates and erases keys when their time has come.</summary>
 internal sealed partial class KeyRotation(KeyRing ring, TimeProvider time, ILogger<KeyRotation> logger) : BackgroundService
 {
+    private TaskCompletionSource changed = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
-        ring.Changed += () => LogRotated(logger, ring.PublicKeys.Count);
+        ring.Changed += OnChanged;
         try
         {
             while (true)
             {
                 // A millisecond more than asked: timers may be early, and an early one would spin.
-                await Task.Delay(ring.UntilNextChange + TimeSpan.FromMilliseconds(1), time, stoppingToken);
+                var told = Volatile.Read(ref changed).Task;
+                using var waiting = CancellationTokenSource.CreateLinkedTokenSource(stoppingToken);
+                await Task.WhenAny(told, Task.Delay(ring.UntilNextChange + TimeSpan.FromMilliseconds(1), time, waiting.Token));
+                await waiting.CancelAsync();
+                stoppingToken.ThrowIfCancellationRequested();
                 ring.Tend();
             }
         }
         catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested)
         {
         }
+        finally
+        {
+            ring.Changed -= OnChanged;
+        }
+    }
+
+    // A rotation by hand brings an erasure forward: the key that it retires ends with its grace, not with the next rotation.
+    private void OnChanged()
+    {
+        LogRotated(logger, ring.PublicKeys.Count);
+        Interlocked.Exchange(ref changed, new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).SetResult();
     }
 
     [LoggerMessage(Level = LogLevel.Information, Message = "Node keys changed: {Keys} held.")]
