@@ -56,16 +56,22 @@ public static class ControlSocket
     internal static string Prepare(string dataDirectory)
     {
         var path = PathFor(dataDirectory);
-        PrivateFile.CreateDirectory(Path.GetDirectoryName(path)!);
+        var directory = Path.GetDirectoryName(path)!;
+        PrivateFile.CreateDirectory(directory);
+        if (directory != Path.GetFullPath(dataDirectory))
+            PrivateFile.Close(directory); // anyone may make a directory of that name before us; who is not its owner fails here
         File.Delete(path);
         return path;
     }
 
+    // Any method, so that over the network none is told apart from a path that is not there.
     internal static void MapControl(this WebApplication app) =>
-        app.MapPost(RotatePath, (HttpContext http, KeyRing ring) =>
+        app.Map(RotatePath, (HttpContext http, KeyRing ring) =>
         {
             if (http.Features.Get<IConnectionSocketFeature>()?.Socket.LocalEndPoint is not UnixDomainSocketEndPoint)
                 return Results.NotFound();
+            if (!HttpMethods.IsPost(http.Request.Method))
+                return Results.StatusCode(StatusCodes.Status405MethodNotAllowed);
             ring.Rotate();
             return Results.NoContent();
         });
