@@ -1,0 +1,83 @@
+using ConfidentialChat.Node.Control;
+using ConfidentialChat.Protocol.V1;
+
+namespace ConfidentialChat.Node.Tests.Serving;
+
+/// <summary>The operator's socket: for who may enter the data directory, and for nobody on the network.</summary>
+public sealed class ControlTests
+{
+    private const UnixFileMode OwnerOnly = UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute;
+
+    [Fact]
+    public async Task The_operator_rotates_the_key_of_a_running_node()
+    {
+        await using var node = await NodeUnderTest.StartAsync(ScriptedEngine.ThatServes());
+        var before = node.Ring.Current;
+        await ControlSocket.RotateAsync(node.DataDirectory, TestContext.Current.CancellationToken);
+        node.Ring.Current.ShouldNotBe(before);
+    }
+
+    [Theory]
+    [InlineData("GET")]
+    [InlineData("POST")]
+    [InlineData("DELETE")]
+    public async Task Over_the_network_there_is_no_such_path(string method)
+    {
+        await using var node = await NodeUnderTest.StartAsync(ScriptedEngine.ThatServes());
+        var before = node.Ring.Current;
+        using var request = new HttpRequestMessage(new HttpMethod(method), new Uri(node.Url, ControlSocket.RotatePath));
+        await (await node.Client.SendAsync(request)).ShouldBeAsync(V1Error.NotFound);
+        node.Ring.Current.ShouldBe(before);
+    }
+
+    [Fact]
+    public async Task A_data_directory_with_a_long_name_has_its_socket_elsewhere_and_closed_to_others()
+    {
+        await using var node = await NodeUnderTest.StartAsync(
+            ScriptedEngine.ThatServes(), options => options with { DataDirectory = Path.Combine(options.DataDirectory, new string('d', 120)) });
+        var directory = Directory.GetDirectories(node.DataDirectory).Single();
+        var socket = ControlSocket.PathFor(directory);
+        System.Text.Encoding.UTF8.GetByteCount(socket).ShouldBeLessThanOrEqualTo(103);
+        socket.ShouldNotStartWith(directory);
+        if (!OperatingSystem.IsWindows())
+            File.GetUnixFileMode(Path.GetDirectoryName(socket)!).ShouldBe(OwnerOnly);
+
+        var before = node.Ring.Current;
+        await ControlSocket.RotateAsync(directory, TestContext.Current.CancellationToken);
+        node.Ring.Current.ShouldNotBe(before);
+        Directory.Delete(Path.GetDirectoryName(socket)!, recursive: true);
+    }
+
+    [Fact]
+    public async Task A_directory_for_the_socket_that_others_may_enter_is_closed_to_them()
+    {
+        if (OperatingSystem.IsWindows())
+            return;
+        var parent = Directory.CreateTempSubdirectory("cchat-node-").FullName;
+        var data = Path.Combine(parent, new string('d', 120));
+        var directory = Path.GetDirectoryName(ControlSocket.PathFor(data))!;
+        Directory.CreateDirectory(directory, OwnerOnly | UnixFileMode.OtherRead | UnixFileMode.OtherWrite | UnixFileMode.OtherExecute);
+        await using (await NodeUnderTest.StartAsync(ScriptedEngine.ThatServes(), options => options with { DataDirectory = data }))
+            File.GetUnixFileMode(directory).ShouldBe(OwnerOnly);
+        Directory.Delete(parent, recursive: true);
+        Directory.Delete(directory, recursive: true);
+    }
+
+    [Fact]
+    public async Task Other_users_of_the_machine_read_nothing_that_a_node_keeps()
+    {
+        if (OperatingSystem.IsWindows())
+            return;
+        await using var node = await NodeUnderTest.StartAsync(ScriptedEngine.ThatServes(), options => options with { Tls = true });
+        File.GetUnixFileMode(node.DataDirectory).ShouldBe(OwnerOnly);
+        var files = Directory.GetFiles(node.DataDirectory);
+        files.Select(Path.GetFileName).ShouldBe(["control.sock", "enrolment.json", "identity.key", "tls.p12"], ignoreOrder: true);
+        foreach (var file in files.Where(file => !file.EndsWith(".sock", StringComparison.Ordinal)))
+            File.GetUnixFileMode(file).ShouldBe(UnixFileMode.UserRead | UnixFileMode.UserWrite, file);
+    }
+
+    [Fact]
+    public async Task Where_no_node_runs_the_operator_is_told_so() =>
+        await Should.ThrowAsync<HttpRequestException>(
+            () => ControlSocket.RotateAsync(Path.Combine(Path.GetTempPath(), "cchat-absent"), TestContext.Current.CancellationToken));
+}

@@ -1,0 +1,149 @@
+using System.Net;
+using ConfidentialChat.Node.Inference;
+using ConfidentialChat.Protocol.V1;
+
+namespace ConfidentialChat.Node.Tests.Serving;
+
+/// <summary>spec/envelope-v1.md sections 6, 8 and 9: an engine that fails, at every point where it can.</summary>
+public sealed class EngineFaultTests
+{
+    private const string Secret = "the engine's own words";
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task An_engine_that_fails_before_the_first_part_is_500_and_the_same_bytes_are_served_later(bool atStart)
+    {
+        var engine = atStart
+            ? ScriptedEngine.ThatThrows(() => new InferenceException(InferenceFailure.Failed, Secret))
+            : ScriptedEngine.ThatAnswers(() => new ScriptedAnswer(_ => Failing(new InferenceException(InferenceFailure.Failed, Secret))));
+        await using var node = await NodeUnderTest.StartAsync(engine);
+        var call = node.Seal();
+        var token = node.Gateway.Token();
+        await (await node.PostAsync(call, token)).ShouldBeAsync(V1Error.InferenceError);
+
+        engine.Script = ScriptedEngine.ThatServes().Script;
+        var again = node.Gateway.Token();
+        (await call.OpenAsync(await node.PostAsync(call, again))).ShouldBe(ScriptedEngine.Whole);
+        await node.Gateway.ReportAsync(again.Request);
+        node.Gateway.Reports.ShouldNotContain(report => report.Request == token.Request.Value); // the gateway releases a refusal by itself
+    }
+
+    [Fact]
+    public async Task An_engine_that_takes_too_long_is_a_timeout_and_the_same_bytes_are_served_later()
+    {
+        var engine = ScriptedEngine.ThatThrows(() => new InferenceException(InferenceFailure.TimedOut, Secret));
+        await using var node = await NodeUnderTest.StartAsync(engine);
+        var call = node.Seal();
+        await (await node.PostAsync(call)).ShouldBeAsync(V1Error.InferenceTimeout);
+        engine.Script = ScriptedEngine.ThatServes().Script;
+        (await call.OpenAsync(await node.PostAsync(call))).ShouldBe(ScriptedEngine.Whole);
+    }
+
+    [Fact]
+    public async Task An_engine_with_an_empty_answer_has_failed()
+    {
+        var engine = ScriptedEngine.ThatAnswers(() => new ScriptedAnswer(_ => ScriptedEngine.Parts()));
+        await using var node = await NodeUnderTest.StartAsync(engine);
+        foreach (var stream in (bool[])[false, true])
+            await (await node.PostAsync(node.Seal(stream))).ShouldBeAsync(V1Error.InferenceError);
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task A_failure_in_the_middle_breaks_the_body_off_and_what_was_computed_is_reported(bool declared)
+    {
+        var gate = new Gate();
+        var answer = new ScriptedAnswer(_ => OneThenFailing(gate, declared ? new InferenceException(InferenceFailure.Failed, Secret) : new InvalidOperationException(Secret)))
+        {
+            Used = new Usage(10, 5),
+        };
+        await using var node = await NodeUnderTest.StartAsync(ScriptedEngine.ThatAnswers(() => answer));
+        var call = node.Seal(stream: true);
+        var token = node.Gateway.Token();
+        using var events = await EventStream.OpenAsync(call, await node.PostAsync(call, token));
+        (await events.NextAsync()).ShouldBe(ScriptedEngine.Chunk("a"));
+        gate.Open();
+        await events.ShouldBreakOffAsync();
+
+        await answer.Disposed.Soon();
+        (await node.Gateway.ReportAsync(token.Request)).Units.ShouldBe(15);
+        await (await node.PostAsync(call)).ShouldBeAsync(V1Error.Replay); // a part of it was served
+        if (declared)
+            node.Log.Text.ShouldContain($"{token.Request}: CUT_OFF");
+    }
+
+    [Fact]
+    public async Task A_bug_in_the_engine_is_500_in_the_one_shape_and_says_nothing_of_itself()
+    {
+        var engine = ScriptedEngine.ThatThrows(() => new InvalidOperationException(Secret));
+        await using var node = await NodeUnderTest.StartAsync(engine);
+        var call = node.Seal();
+        await (await node.PostAsync(call)).ShouldBeAsync(V1Error.InternalError);
+        engine.Script = ScriptedEngine.ThatServes().Script;
+        (await call.OpenAsync(await node.PostAsync(call))).ShouldBe(ScriptedEngine.Whole);
+    }
+
+    [Fact]
+    public async Task An_engines_refusal_names_a_member_and_never_shows_what_is_no_name()
+    {
+        var engine = ScriptedEngine.ThatRefuses(InferenceRefusal.InvalidField, "temperature");
+        await using var node = await NodeUnderTest.StartAsync(engine);
+        var call = node.Seal();
+        (await (await node.PostAsync(call)).Content.ReadAsStringAsync())
+            .ShouldBe("""{"error":{"code":"INVALID_FIELD","message":"temperature: is missing or not valid.","param":"temperature"}}""");
+
+        engine.Script = ScriptedEngine.ThatRefuses(InferenceRefusal.InvalidField, "My Prompt!").Script;
+        (await (await node.PostAsync(call)).Content.ReadAsStringAsync())
+            .ShouldBe("""{"error":{"code":"INVALID_FIELD","message":"body: is missing or not valid.","param":"body"}}""");
+
+        engine.Script = ScriptedEngine.ThatRefuses(InferenceRefusal.ContextTooLarge).Script;
+        var refused = await node.PostAsync(call);
+        refused.StatusCode.ShouldBe(HttpStatusCode.BadRequest);
+        (await refused.Content.ReadAsStringAsync()).ShouldContain("CONTEXT_TOO_LARGE");
+        engine.Script = ScriptedEngine.ThatServes().Script;
+        (await call.OpenAsync(await node.PostAsync(call))).ShouldBe(ScriptedEngine.Whole);
+    }
+
+    [Fact]
+    public async Task Of_two_copies_in_flight_one_is_served_and_the_other_is_a_replay()
+    {
+        var gate = new Gate();
+        await using var node = await NodeUnderTest.StartAsync(new ScriptedEngine
+        {
+            Script = async (_, cancellation) =>
+            {
+                await gate.PassAsync(cancellation);
+                return new InferenceStart.Started(new ScriptedAnswer(_ => ScriptedEngine.Parts(ScriptedEngine.Whole)));
+            },
+        });
+        var call = node.Seal();
+        Task<HttpResponseMessage>[] copies = [.. Enumerable.Range(0, 4).Select(_ => node.PostAsync(call))];
+        for (var i = 0; i < 3; i++)
+        {
+            var refused = await Task.WhenAny(copies).Soon();
+            await (await refused).ShouldBeAsync(V1Error.Replay);
+            copies = [.. copies.Where(copy => copy != refused)];
+        }
+
+        gate.Open();
+        (await call.OpenAsync(await copies.Single())).ShouldBe(ScriptedEngine.Whole);
+        await (await node.PostAsync(call)).ShouldBeAsync(V1Error.Replay);
+    }
+
+    private static async IAsyncEnumerable<string> Failing(Exception exception)
+    {
+        await Task.CompletedTask;
+        if (exception is not null)
+            throw exception;
+        yield break;
+    }
+
+    private static async IAsyncEnumerable<string> OneThenFailing(Gate gate, Exception exception)
+    {
+        yield return ScriptedEngine.Chunk("a");
+        await gate.PassAsync();
+        throw exception;
+    }
+}

@@ -1,0 +1,231 @@
+using System.Buffers;
+using System.Net;
+using System.Net.Http.Headers;
+using System.Text;
+using System.Text.Json;
+using ConfidentialChat.Node.Inference;
+using ConfidentialChat.Node.Keys;
+using ConfidentialChat.Protocol;
+using ConfidentialChat.Protocol.Relay;
+using ConfidentialChat.Protocol.V1;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.DependencyInjection.Extensions;
+using Microsoft.Extensions.Logging;
+
+namespace ConfidentialChat.Node.Tests.Serving;
+
+/// <summary>A real node on a free port around a scripted engine, enrolled with a scripted gateway.</summary>
+internal sealed class NodeUnderTest : IAsyncDisposable
+{
+    public const string ChatPath = "/v1/confidential/chat/completions";
+
+    private readonly string directory;
+
+    private NodeUnderTest(WebApplication app, ScriptedGateway gateway, string directory, CapturedLog log)
+    {
+        App = app;
+        Gateway = gateway;
+        Log = log;
+        this.directory = directory;
+        Client = NewClient();
+    }
+
+    public WebApplication App { get; }
+
+    public ScriptedGateway Gateway { get; }
+
+    public CapturedLog Log { get; }
+
+    /// <summary>What the gateway calls the node with.</summary>
+    public HttpClient Client { get; }
+
+    public KeyRing Ring => App.Services.GetRequiredService<KeyRing>();
+
+    public Uri Url => NodeHost.Address(App);
+
+    public string DataDirectory => Path.Combine(directory, "data");
+
+    /// <summary>A node that is enrolled and listens.</summary>
+    public static async Task<NodeUnderTest> StartAsync(
+        IInferenceBackend engine, Func<NodeOptions, NodeOptions>? change = null, TimeProvider? time = null)
+    {
+        var node = await CreateAsync(engine, change, time);
+        await node.App.StartAsync();
+        await NodeHost.WhenReadyAsync(node.App, TestContext.Current.CancellationToken).Soon();
+        return node;
+    }
+
+    /// <summary>A node that does not run yet.</summary>
+    public static async Task<NodeUnderTest> CreateAsync(
+        IInferenceBackend engine, Func<NodeOptions, NodeOptions>? change = null, TimeProvider? time = null)
+    {
+        var gateway = await ScriptedGateway.StartAsync();
+        var directory = Directory.CreateTempSubdirectory("cchat-node-").FullName;
+        var log = new CapturedLog();
+        var options = new NodeOptions
+        {
+            DataDirectory = Path.Combine(directory, "data"),
+            GatewayUrl = gateway.Url,
+            EnrolmentToken = ScriptedGateway.EnrolmentToken,
+            Port = 0,
+            DrainTimeout = TimeSpan.FromSeconds(10),
+        };
+        var app = NodeHost.Create(change?.Invoke(options) ?? options, engine, builder =>
+        {
+            builder.Logging.AddProvider(log);
+            if (time is not null)
+                builder.Services.Replace(ServiceDescriptor.Singleton(time));
+        });
+        return new NodeUnderTest(app, gateway, directory, log);
+    }
+
+    /// <summary>A client that hangs up at once, as .NET's by default would not: it reads on for a while.</summary>
+    public static HttpClient NewClient() => new(new SocketsHttpHandler { ResponseDrainTimeout = TimeSpan.Zero, MaxResponseDrainSize = 0 });
+
+    /// <summary>A request sealed to the node's current key.</summary>
+    public SealedCall Seal(bool stream = false, string model = ScriptedEngine.Model, long stack = 3)
+    {
+        var json = JsonSerializer.SerializeToUtf8Bytes(new { model, stream, messages = Array.Empty<string>() });
+        var outer = new OuterFields { NodeKey = Ring.Current, Model = model, Stack = new StackId(stack), Stream = stream };
+        SealedRequest.TrySeal(json, outer, out var request).ShouldBeTrue();
+        var body = new ArrayBufferWriter<byte>();
+        request!.Envelope.Write(body);
+        return new SealedCall(body.WrittenMemory.ToArray(), request);
+    }
+
+    /// <summary>Relays a body with a fresh token, or with the one given.</summary>
+    public Task<HttpResponseMessage> PostAsync(SealedCall call, RelayToken? token = null, CancellationToken cancellation = default) =>
+        PostAsync(call.Body, (token ?? Gateway.Token()).Sign(Gateway.Key), cancellation);
+
+    public Task<HttpResponseMessage> PostAsync(byte[] body, string? token, CancellationToken cancellation = default) =>
+        PostAsync(new ByteArrayContent(body) { Headers = { ContentType = new MediaTypeHeaderValue("application/json") } }, token, cancellation);
+
+    public async Task<HttpResponseMessage> PostAsync(HttpContent content, string? token, CancellationToken cancellation = default)
+    {
+        using var request = new HttpRequestMessage(HttpMethod.Post, new Uri(Url, ChatPath)) { Content = content };
+        if (token is not null)
+            request.Headers.Add(RelayToken.HeaderName, token);
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(cancellation, TestContext.Current.CancellationToken);
+        return await Client.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, either.Token).Soon();
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        Client.Dispose();
+        using var now = new CancellationTokenSource();
+        await now.CancelAsync();
+        await App.StopAsync(now.Token);
+        await App.DisposeAsync();
+        await Gateway.DisposeAsync();
+        Directory.Delete(directory, recursive: true);
+    }
+}
+
+/// <summary>The bytes of a sealed request, and what opens its answer.</summary>
+internal sealed record SealedCall(byte[] Body, SealedRequest Request)
+{
+    /// <summary>Opens a whole answer.</summary>
+    public async Task<string> OpenAsync(HttpResponseMessage response)
+    {
+        ((int)response.StatusCode).ShouldBe(200, await response.Content.ReadAsStringAsync());
+        return Open(await response.Content.ReadAsByteArrayAsync());
+    }
+
+    /// <summary>Opens one sealed object.</summary>
+    public string Open(ReadOnlyMemory<byte> sealedJson)
+    {
+        Request.Answer.TryOpen(sealedJson, out var plaintext).ShouldBeTrue();
+        return Encoding.UTF8.GetString(plaintext!).TrimEnd(' ');
+    }
+}
+
+/// <summary>The lines of a stream as they come.</summary>
+internal sealed class EventStream : IDisposable
+{
+    private readonly SealedCall call;
+    private readonly StreamReader lines;
+
+    private EventStream(SealedCall call, StreamReader lines)
+    {
+        this.call = call;
+        this.lines = lines;
+    }
+
+    public static async Task<EventStream> OpenAsync(SealedCall call, HttpResponseMessage response)
+    {
+        response.StatusCode.ShouldBe(HttpStatusCode.OK);
+        response.Content.Headers.ContentType!.MediaType.ShouldBe("text/event-stream");
+        return new EventStream(call, new StreamReader(await response.Content.ReadAsStreamAsync()));
+    }
+
+    /// <summary>The next event opened, a comment as it stands, or null at a clean end.</summary>
+    public async Task<string?> NextAsync()
+    {
+        var line = await lines.ReadLineAsync(TestContext.Current.CancellationToken).AsTask().Soon();
+        if (line is null)
+            return null;
+        (await lines.ReadLineAsync(TestContext.Current.CancellationToken).AsTask().Soon()).ShouldBe("");
+        return line.StartsWith("data: ", StringComparison.Ordinal) ? call.Open(Encoding.UTF8.GetBytes(line["data: ".Length..])) : line;
+    }
+
+    /// <summary>Everything up to the clean end.</summary>
+    public async Task<List<string>> RestAsync()
+    {
+        var rest = new List<string>();
+        while (await NextAsync() is { } next)
+            rest.Add(next);
+        return rest;
+    }
+
+    /// <summary>Reads on until the body breaks off; a clean end is a failure.</summary>
+    public Task ShouldBreakOffAsync() => Should.ThrowAsync<IOException>(RestAsync);
+
+    public void Dispose() => lines.Dispose();
+}
+
+internal static class Refusals
+{
+    /// <summary>Asks for the one shape of errors, with nothing beside it.</summary>
+    public static async Task ShouldBeAsync(this HttpResponseMessage response, V1Error error)
+    {
+        var body = await response.Content.ReadAsStringAsync(TestContext.Current.CancellationToken);
+        var row = error.Row();
+        body.ShouldBe($$$"""{"error":{"code":"{{{row.Code}}}","message":"{{{row.Message.Replace("'", "\\u0027", StringComparison.Ordinal)}}}"}}""");
+        ((int)response.StatusCode).ShouldBe(row.Status);
+        response.Content.Headers.ContentType!.ToString().ShouldBe("application/json");
+        response.Headers.Contains("Server").ShouldBeFalse();
+        response.Headers.Contains("Retry-After").ShouldBe(row.Status is 429 or 503);
+    }
+}
+
+internal sealed class CapturedLog : ILoggerProvider, ILogger
+{
+    private readonly List<string> lines = [];
+
+    public string Text
+    {
+        get
+        {
+            lock (lines)
+                return string.Join('\n', lines);
+        }
+    }
+
+    public ILogger CreateLogger(string categoryName) => this;
+
+    public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
+    {
+        lock (lines)
+            lines.Add($"{logLevel} {formatter(state, exception)} {exception}");
+    }
+
+    public bool IsEnabled(LogLevel logLevel) => true;
+
+    public IDisposable? BeginScope<TState>(TState state)
+        where TState : notnull => null;
+
+    public void Dispose()
+    {
+    }
+}

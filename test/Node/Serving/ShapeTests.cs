@@ -1,0 +1,94 @@
+using System.Net;
+using ConfidentialChat.Protocol.V1;
+
+namespace ConfidentialChat.Node.Tests.Serving;
+
+/// <summary>spec/envelope-v1.md section 9: whatever is asked of the node, its refusals have one shape.</summary>
+public sealed class ShapeTests
+{
+    [Theory]
+    [InlineData("GET", "/", V1Error.NotFound)]
+    [InlineData("POST", "/v1/chat/completions", V1Error.NotFound)]
+    [InlineData("GET", "/v1/confidential/chat/completions/", V1Error.MethodNotAllowed)]
+    [InlineData("GET", NodeUnderTest.ChatPath, V1Error.MethodNotAllowed)]
+    [InlineData("POST", "/health", V1Error.MethodNotAllowed)]
+    public async Task Paths_and_methods_that_are_not_there_are_refused(string method, string path, V1Error error)
+    {
+        await using var node = await NodeUnderTest.StartAsync(ScriptedEngine.ThatServes());
+        using var request = new HttpRequestMessage(new HttpMethod(method), new Uri(node.Url, path));
+        await (await node.Client.SendAsync(request)).ShouldBeAsync(error);
+    }
+
+    [Fact]
+    public async Task A_body_above_the_limit_is_refused_whether_or_not_it_says_its_length()
+    {
+        await using var node = await NodeUnderTest.StartAsync(ScriptedEngine.ThatServes(), options => options with { MaxBodyBytes = 10_000 });
+        await (await node.PostAsync(new byte[10_001], node.Gateway.Token().Sign(node.Gateway.Key))).ShouldBeAsync(V1Error.BodyTooLarge);
+        await (await node.PostAsync(new Chunked(10_001), node.Gateway.Token().Sign(node.Gateway.Key))).ShouldBeAsync(V1Error.BodyTooLarge);
+        await (await node.PostAsync(new Chunked(1_000_000), node.Gateway.Token().Sign(node.Gateway.Key))).ShouldBeAsync(V1Error.BodyTooLarge);
+        await (await node.PostAsync(new Chunked(10_000), node.Gateway.Token().Sign(node.Gateway.Key))).ShouldBeAsync(V1Error.InvalidJson);
+        var call = node.Seal();
+        (await call.OpenAsync(await node.PostAsync(call))).ShouldBe(ScriptedEngine.Whole);
+    }
+
+    [Fact]
+    public async Task A_request_sealed_to_a_key_that_the_node_does_not_hold_is_told_so()
+    {
+        await using var node = await NodeUnderTest.StartAsync(ScriptedEngine.ThatServes());
+        var call = node.Seal();
+        for (var i = 0; i < 4; i++)
+            node.Ring.Rotate();
+        await (await node.PostAsync(call)).ShouldBeAsync(V1Error.UnknownNodeKey);
+    }
+
+    [Fact]
+    public async Task Junk_and_tampered_envelopes_are_refused_and_leave_nothing_behind()
+    {
+        await using var node = await NodeUnderTest.StartAsync(ScriptedEngine.ThatServes());
+        await (await node.PostAsync([], node.Gateway.Token().Sign(node.Gateway.Key))).ShouldBeAsync(V1Error.InvalidJson);
+        await (await node.PostAsync("[]"u8.ToArray(), node.Gateway.Token().Sign(node.Gateway.Key))).ShouldBeAsync(V1Error.InvalidJson);
+
+        var call = node.Seal();
+        var tampered = call.Body.ToArray();
+        var at = tampered.AsSpan().IndexOf("ciphertext\":\""u8) + 13;
+        tampered[at] = tampered[at] == 'A' ? (byte)'B' : (byte)'A';
+        await (await node.PostAsync(tampered, node.Gateway.Token().Sign(node.Gateway.Key))).ShouldBeAsync(V1Error.DecryptionFailed);
+        (await call.OpenAsync(await node.PostAsync(call))).ShouldBe(ScriptedEngine.Whole);
+    }
+
+    [Fact]
+    public async Task Nothing_of_a_request_or_its_answer_is_in_the_log()
+    {
+        await using var node = await NodeUnderTest.StartAsync(ScriptedEngine.ThatServes());
+        var call = node.Seal();
+        var token = node.Gateway.Token();
+        var text = token.Sign(node.Gateway.Key);
+        await call.OpenAsync(await node.PostAsync(call.Body, text));
+        await node.Gateway.ReportAsync(token.Request);
+        node.Log.Text.ShouldContain($"{token.Request}: OK, 3 + 4 tokens");
+        string[] secrets =
+        [
+            "an answer", "messages", text, text[..40], ScriptedGateway.EnrolmentToken,
+            Convert.ToBase64String(call.Request.Envelope.Ciphertext.Span)[..20], Convert.ToBase64String(call.Request.Envelope.PlaintextBodyHash.Span),
+        ];
+        foreach (var secret in secrets)
+            node.Log.Text.Contains(secret, StringComparison.Ordinal).ShouldBeFalse();
+    }
+
+    /// <summary>A body that does not say its length.</summary>
+    private sealed class Chunked(int size) : HttpContent
+    {
+        protected override async Task SerializeToStreamAsync(Stream stream, TransportContext? context)
+        {
+            var block = new byte[10_000];
+            for (var left = size; left > 0; left -= block.Length)
+                await stream.WriteAsync(block.AsMemory(0, Math.Min(block.Length, left)));
+        }
+
+        protected override bool TryComputeLength(out long length)
+        {
+            length = 0;
+            return false;
+        }
+    }
+}

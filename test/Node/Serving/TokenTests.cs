@@ -1,0 +1,75 @@
+using ConfidentialChat.Protocol;
+using ConfidentialChat.Protocol.Primitives;
+using ConfidentialChat.Protocol.V1;
+
+namespace ConfidentialChat.Node.Tests.Serving;
+
+/// <summary>spec/gateway.md section 4: whoever reaches the node without its gateway's word is told nothing but 401.</summary>
+public sealed class TokenTests
+{
+    [Fact]
+    public async Task A_sealed_request_with_a_fresh_token_is_served()
+    {
+        await using var node = await NodeUnderTest.StartAsync(ScriptedEngine.ThatServes());
+        var call = node.Seal();
+        var token = node.Gateway.Token();
+        (await call.OpenAsync(await node.PostAsync(call, token))).ShouldBe(ScriptedEngine.Whole);
+
+        var report = await node.Gateway.ReportAsync(token.Request);
+        (report.Stack, report.Model, report.Units).ShouldBe((token.Stack.Value, token.Model, 7));
+    }
+
+    [Fact]
+    public async Task Without_a_good_token_nothing_is_served_and_nothing_is_marked()
+    {
+        await using var node = await NodeUnderTest.StartAsync(ScriptedEngine.ThatServes());
+        using var other = Ed25519PrivateKey.Generate(out _);
+        var call = node.Seal();
+        var good = node.Gateway.Token();
+        (string What, string? Token)[] bad =
+        [
+            ("none", null),
+            ("junk", "junk"),
+            ("another gateway's", good.Sign(other)),
+            ("another node's", (good with { Node = new NodeId(8) }).Sign(node.Gateway.Key)),
+            ("an expired one", (good with { Expires = DateTimeOffset.UtcNow.AddSeconds(-1) }).Sign(node.Gateway.Key)),
+            ("one that holds too long", (good with { Expires = DateTimeOffset.UtcNow.AddSeconds(120) }).Sign(node.Gateway.Key)),
+        ];
+        foreach (var (what, token) in bad)
+        {
+            using var response = await node.PostAsync(call.Body, token);
+            ((int)response.StatusCode).ShouldBe(401, what);
+            await response.ShouldBeAsync(V1Error.AuthError);
+        }
+
+        (await call.OpenAsync(await node.PostAsync(call, good))).ShouldBe(ScriptedEngine.Whole);
+    }
+
+    [Fact]
+    public async Task A_token_serves_once_whatever_it_is_sent_with()
+    {
+        await using var node = await NodeUnderTest.StartAsync(ScriptedEngine.ThatServes());
+        var token = node.Gateway.Token();
+        var first = node.Seal();
+        (await first.OpenAsync(await node.PostAsync(first, token))).ShouldBe(ScriptedEngine.Whole);
+        await (await node.PostAsync(node.Seal(), token)).ShouldBeAsync(V1Error.AuthError);
+        await (await node.PostAsync(node.Seal(), token with { Units = new ComputeUnits(1) })).ShouldBeAsync(V1Error.AuthError);
+    }
+
+    [Fact]
+    public async Task A_token_for_another_model_or_stack_than_the_envelopes_is_refused()
+    {
+        await using var node = await NodeUnderTest.StartAsync(ScriptedEngine.ThatServes());
+        var call = node.Seal();
+        await (await node.PostAsync(call, node.Gateway.Token() with { Model = "another" })).ShouldBeAsync(V1Error.AuthError);
+        await (await node.PostAsync(call, node.Gateway.Token() with { Stack = new StackId(4) })).ShouldBeAsync(V1Error.AuthError);
+        (await call.OpenAsync(await node.PostAsync(call))).ShouldBe(ScriptedEngine.Whole);
+    }
+
+    [Fact]
+    public async Task A_model_that_the_engine_does_not_serve_is_not_found()
+    {
+        await using var node = await NodeUnderTest.StartAsync(ScriptedEngine.ThatServes());
+        await (await node.PostAsync(node.Seal(model: "another"), node.Gateway.Token() with { Model = "another" })).ShouldBeAsync(V1Error.ModelNotFound);
+    }
+}
