@@ -28,7 +28,7 @@ internal sealed partial class GatewayLink(
     private static readonly TimeSpan RetryDelay = TimeSpan.FromSeconds(1);
 
     /// <summary>An enrolled node that is refused tries this often again, with its token where it has one, before it gives up.</summary>
-    private const int MaxRefusals = 10;
+    private const int MaxRefusals = 5;
 
     /// <summary>How long a node that is empty waits for its gateway to hear that it leaves.</summary>
     private static readonly TimeSpan Farewell = TimeSpan.FromSeconds(2);

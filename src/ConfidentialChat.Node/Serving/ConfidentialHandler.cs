@@ -44,11 +44,11 @@ internal sealed partial class ConfidentialHandler(
         finally
         {
             // 12 forget. What was computed is reported, also for a caller who is gone; a refusal is the gateway's to release.
-            if (outcome.Accepted || http.RequestAborted.IsCancellationRequested)
-                usage.Report(token, outcome.Usage);
             LogServed(
                 logger, token.Request.Value, outcome.Code, outcome.Usage.PromptTokens, outcome.Usage.CompletionTokens,
                 (long)time.GetElapsedTime(started).TotalMilliseconds);
+            if (outcome.Accepted || http.RequestAborted.IsCancellationRequested)
+                usage.Report(token, outcome.Usage);
         }
     }
 

@@ -15,6 +15,8 @@ internal sealed class ScriptedEngine : IInferenceBackend
 
     public IReadOnlyList<string> Models => [Model];
 
+    public bool IsAlive { get; set; } = true;
+
     public static ScriptedEngine ThatAnswers(Func<ScriptedAnswer> answer) =>
         new() { Script = (_, _) => Task.FromResult<InferenceStart>(new InferenceStart.Started(answer())) };
 
