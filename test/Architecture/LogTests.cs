@@ -1,0 +1,52 @@
+using System.Text.RegularExpressions;
+
+namespace ConfidentialChat.Architecture;
+
+/// <summary>CONTRIBUTING.md: logs hold ids, sizes, durations and codes.</summary>
+public sealed class LogTests
+{
+    /// <summary>Before there is a log; and the engine's loop, whose two lines hold a code and a count.</summary>
+    private static readonly string[] Exceptions =
+        ["src/ConfidentialChat.Gateway/Program.cs", "src/ConfidentialChat.Node/Program.cs", "src/ConfidentialChat.Node/Inference/Llama/DecodeLoop.cs"];
+
+    [Fact]
+    public void Gateway_and_node_log_by_declared_messages_only()
+    {
+        var findings =
+            from source in Servers()
+            from Match match in Regex.Matches(source.Code, @"\.(?:Log(?:Trace|Debug|Information|Warning|Error|Critical)|BeginScope)\s*\(|\blogger\s*\.\s*Log\s*\(|\bConsole\.(?:Out|Error|Write|WriteLine)\b")
+            where !Exceptions.Contains(source.Path)
+            select $"{source.Path}: {match.Value}";
+        findings.ShouldBeNone("A log line is a [LoggerMessage], so that this test can read what is in it.");
+    }
+
+    [Fact]
+    public void No_log_message_has_a_place_for_a_secret()
+    {
+        const string secret = "key|token|body|prompt|content|hash|ciphertext|plaintext|nonce|secret|salt|password|bearer";
+        var messages = Messages().ToList();
+        messages.Count.ShouldBeGreaterThan(8);
+        var findings =
+            from message in messages
+            from name in message.Names
+            where Regex.IsMatch(name, secret, RegexOptions.IgnoreCase) && !Regex.IsMatch(name, @"^[Kk]eys$|\w(?:Bytes|Tokens)$") // numbers of them, and sizes
+            select $"{message.Path}: {name}";
+        findings.ShouldBeNone("Logs hold ids, sizes, durations and codes.");
+    }
+
+    // The places in the templates, and the parameters of the methods under them.
+    private static IEnumerable<(string Path, string[] Names)> Messages() => Declared().Concat(
+        from source in Servers()
+        from Match match in Regex.Matches(source.Code, @"\.Log(?:Trace|Debug|Information|Warning|Error|Critical)\((?:\w+, )?""([^""]*)""")
+        select (source.Path, (string[])[.. Regex.Matches(match.Groups[1].Value, @"\{(\w+)[^}]*\}").Select(place => place.Groups[1].Value)]));
+
+    private static IEnumerable<(string Path, string[] Names)> Declared() =>
+        from source in Servers()
+        from Match match in Regex.Matches(source.Code, @"\[LoggerMessage\((?<attribute>[\s\S]*?)\)\]\s*[\w\s<>]*?void\s+\w+\s*\((?<parameters>[^)]*)\)")
+        let places = Regex.Matches(match.Groups["attribute"].Value, @"\{(\w+)[^}]*\}").Select(place => place.Groups[1].Value)
+        let parameters = Regex.Matches(match.Groups["parameters"].Value, @"(\w+)\s*(?:,|$)").Select(parameter => parameter.Groups[1].Value)
+        select (source.Path, (string[])[.. places, .. parameters]);
+
+    private static IEnumerable<SourceFile> Servers() =>
+        Repository.Sources.Where(source => source.IsIn("src/ConfidentialChat.Gateway") || source.IsIn("src/ConfidentialChat.Node"));
+}

@@ -1,0 +1,36 @@
+using System.Reflection;
+using System.Text.RegularExpressions;
+
+namespace ConfidentialChat.Architecture;
+
+/// <summary>The protocol is wire formats and cryptography: it reaches for nothing, asks no clock and tells no log.</summary>
+public sealed class PurityTests
+{
+    [Fact]
+    public void The_protocol_has_no_io_clock_or_log()
+    {
+        const string forbidden =
+            @"\bSystem\.IO\b|\bSystem\.Net\b|\bMicrosoft\.\w+|\b(?:File|Directory|FileStream|Socket|HttpClient|HttpMessageInvoker|Console|Environment|Process)\.|\bnew (?:FileStream|Socket|HttpClient)\b"
+            + @"|\bDateTime(?:Offset)?\.(?:Utc)?(?:Now|Today)\b|\bStopwatch\b|\bTimeProvider\b|\bThread\.Sleep\b|\bTask\.Delay\b|\bILogger\b";
+        var findings =
+            from source in Repository.Sources
+            where source.IsIn("src/ConfidentialChat.Protocol")
+            from Match match in Regex.Matches(source.Code, forbidden)
+            select $"{source.Path}: {match.Value}";
+        findings.ShouldBeNone("ConfidentialChat.Protocol has no I/O, clock or log.");
+    }
+
+    [Fact]
+    public void The_protocols_assembly_knows_neither_network_nor_files_nor_logging()
+    {
+        string[] allowed =
+        [
+            "NSec.Cryptography", "System.Collections", "System.Collections.Immutable", "System.Linq", "System.Memory", "System.Runtime",
+            "System.Runtime.InteropServices", "System.Security.Cryptography", "System.Text.Encoding.Extensions", "System.Text.Encodings.Web",
+            "System.Text.Json",
+        ];
+        Assembly.LoadFrom(Path.Combine(AppContext.BaseDirectory, "ConfidentialChat.Protocol.dll"))
+            .GetReferencedAssemblies().Select(name => name.Name!).Except(allowed)
+            .ShouldBeNone("ConfidentialChat.Protocol is to stand on these alone: " + string.Join(", ", allowed));
+    }
+}

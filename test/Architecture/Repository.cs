@@ -1,0 +1,92 @@
+using System.Text.RegularExpressions;
+using System.Xml.Linq;
+
+namespace ConfidentialChat.Architecture;
+
+/// <summary>The working tree that these tests were built from.</summary>
+internal static class Repository
+{
+    /// <summary>The folder of the solution, found from the tests' own folder upwards.</summary>
+    public static string Root { get; } = FindRoot(AppContext.BaseDirectory);
+
+    /// <summary>The projects under <c>src/</c>, by name.</summary>
+    public static IReadOnlyDictionary<string, Project> Projects { get; } = Directory
+        .GetFiles(Path.Combine(Root, "src"), "*.csproj", SearchOption.AllDirectories)
+        .Select(path => new Project(path))
+        .ToDictionary(project => project.Name, StringComparer.Ordinal);
+
+    /// <summary>Source files written by hand, under <c>src/</c> and <c>test/</c>.</summary>
+    public static IReadOnlyList<SourceFile> Sources { get; } = [.. Under("src", "*.cs").Concat(Under("test", "*.cs")).Select(path => new SourceFile(path))];
+
+    public static IEnumerable<string> MarkdownFiles =>
+        Directory.GetFiles(Root, "*.md").Concat(new[] { "docs", "spec", "src", "test" }.SelectMany(folder => Under(folder, "*.md")));
+
+    public static string Read(string relativePath) => File.ReadAllText(Path.Combine(Root, relativePath));
+
+    public static string Relative(string path) => Path.GetRelativePath(Root, path).Replace('\\', '/');
+
+    private static IEnumerable<string> Under(string folder, string pattern) =>
+        Directory.GetFiles(Path.Combine(Root, folder), pattern, SearchOption.AllDirectories)
+            .Where(path => !Regex.IsMatch(Relative(path), "(^|/)(bin|obj|artifacts|node_modules)/"));
+
+    private static string FindRoot(string from) =>
+        File.Exists(Path.Combine(from, "ConfidentialChat.slnx")) ? from
+        : FindRoot(Path.GetDirectoryName(from) ?? throw new InvalidOperationException("The tests do not run from within the repository."));
+}
+
+/// <summary>A project file, as it stands.</summary>
+internal sealed class Project
+{
+    public Project(string path)
+    {
+        Name = Path.GetFileNameWithoutExtension(path);
+        var xml = XDocument.Load(path);
+        ProjectReferences = [.. Includes(xml, "ProjectReference").Select(include => Path.GetFileNameWithoutExtension(include.Replace('\\', '/')))];
+        PackageReferences = [.. Includes(xml, "PackageReference")];
+    }
+
+    public string Name { get; }
+
+    public IReadOnlyList<string> ProjectReferences { get; }
+
+    public IReadOnlyList<string> PackageReferences { get; }
+
+    private static IEnumerable<string> Includes(XDocument xml, string element) =>
+        xml.Descendants(element).Select(item => item.Attribute("Include")!.Value).Order(StringComparer.Ordinal);
+}
+
+/// <summary>A source file with its comments, and without them.</summary>
+internal sealed class SourceFile
+{
+    public SourceFile(string path)
+    {
+        Path = Repository.Relative(path);
+        Text = File.ReadAllText(path);
+        Code = WithoutComments(Text);
+    }
+
+    /// <summary>From the root, with slashes.</summary>
+    public string Path { get; }
+
+    public string Text { get; }
+
+    /// <summary>The text with its comments taken out; strings stay.</summary>
+    public string Code { get; }
+
+    public bool IsIn(string folder) => Path.StartsWith(folder + "/", StringComparison.Ordinal);
+
+    public override string ToString() => Path;
+
+    // Strings come first in the alternation, so that "//" within one is no comment.
+    private static string WithoutComments(string text) => Regex.Replace(
+        text,
+        """("{3,})[\s\S]*?\1|@"(?:[^"]|"")*"|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])+'|(//[^\n]*|/\*[\s\S]*?\*/)""",
+        match => match.Groups[2].Success ? "" : match.Value);
+}
+
+internal static class Findings
+{
+    /// <summary>Fails with one line for each thing found, and the rule that it breaks.</summary>
+    public static void ShouldBeNone(this IEnumerable<string> findings, string rule) =>
+        string.Join('\n', findings.Distinct().Order(StringComparer.Ordinal)).ShouldBe("", rule);
+}
