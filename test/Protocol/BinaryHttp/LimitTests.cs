@@ -1,0 +1,137 @@
+using ConfidentialChat.Protocol.Oblivious.BinaryHttp;
+using static ConfidentialChat.Tests.BinaryHttp.Messages;
+
+namespace ConfidentialChat.Tests.BinaryHttp;
+
+/// <summary>spec/binary-http.md section 6: bombs, and giants that only announce themselves.</summary>
+public sealed class LimitTests(ITestOutputHelper output)
+{
+    [Fact]
+    public void A_giant_announced_at_any_place_takes_no_memory()
+    {
+        foreach (var giant in new[] { Integer(Varint.MaxValue), Integer(int.MaxValue), Integer(1L << 32), Integer((1L << 32) + 1) })
+        {
+            Takes(Bytes(0, giant, "GET"), BinaryHttpError.ControlDataTooLarge);
+            Takes(Bytes(0, Text("GET"), giant), BinaryHttpError.ControlDataTooLarge);
+            Takes(Bytes(0, Text("GET"), Text("https"), Text("a"), giant, "/"), BinaryHttpError.ControlDataTooLarge);
+            Takes(Bytes(Get(), giant), BinaryHttpError.FieldSectionTooLarge);
+            Takes(Bytes(Get(), 9, giant), BinaryHttpError.FieldSectionOverrun);
+            Takes(Bytes(Get(), Integer(11), Text("a"), giant), BinaryHttpError.FieldSectionOverrun);
+            Takes(Bytes(Get(), 0, giant), BinaryHttpError.ContentTooLarge);
+            Takes(Bytes(Get(), 0, 0, giant), BinaryHttpError.FieldSectionTooLarge);
+            Takes(Bytes(Get(Framing.IndeterminateLengthRequest), giant), BinaryHttpError.FieldSectionTooLarge);
+            Takes(Bytes(Get(Framing.IndeterminateLengthRequest), Text("a"), giant), BinaryHttpError.FieldSectionTooLarge);
+            Takes(Bytes(Get(Framing.IndeterminateLengthRequest), 0, giant), BinaryHttpError.ContentTooLarge);
+            Takes(Bytes(Get(Framing.IndeterminateLengthRequest), 0, 1, "a", giant), BinaryHttpError.ContentTooLarge);
+        }
+
+        static void Takes(byte[] message, BinaryHttpError error)
+        {
+            var before = GC.GetAllocatedBytesForCurrentThread();
+            _ = BinaryRequest.TryParse(message, Limits, out _, out var told);
+            (GC.GetAllocatedBytesForCurrentThread() - before).ShouldBeLessThan(8_192);
+            told.ShouldBe(error);
+        }
+    }
+
+    [Fact]
+    public void The_most_that_is_allowed_and_announced_takes_no_memory_before_it_comes()
+    {
+        var message = Bytes(Get(Framing.IndeterminateLengthRequest), Integer(Limits.MaxFieldSectionSize), "a");
+        RequestError(message); // warm
+        var before = GC.GetAllocatedBytesForCurrentThread();
+        _ = BinaryRequest.TryParse(message, Limits, out _, out var error);
+        (GC.GetAllocatedBytesForCurrentThread() - before).ShouldBeLessThan(2_048);
+        error.ShouldBe(BinaryHttpError.Truncated);
+    }
+
+    [Theory]
+    [InlineData(128, BinaryHttpError.None)]
+    [InlineData(129, BinaryHttpError.TooManyFields)]
+    [InlineData(100_000, BinaryHttpError.TooManyFields)]
+    public void A_bomb_of_many_fields(int count, BinaryHttpError error)
+    {
+        var lines = Bytes([.. Enumerable.Repeat<object>(new byte[] { 1, (byte)'a', 0 }, count)]);
+        RequestError(Bytes(Get(Framing.IndeterminateLengthRequest), lines, 0, 0, 0)).ShouldBe(error);
+        RequestError(Bytes(Get(Framing.IndeterminateLengthRequest), 0, 0, lines, 0)).ShouldBe(error);
+        RequestError(Bytes(Get(), Integer(lines.Length), lines), Limits with { MaxFieldSectionSize = 1 << 20 }).ShouldBe(error);
+    }
+
+    [Fact]
+    public void A_bomb_of_large_fields()
+    {
+        var line = Bytes(Text("a"), Text(new string('b', 8_191)));
+        RequestError(Bytes(Get(Framing.IndeterminateLengthRequest), line, line, 0)).ShouldBe(BinaryHttpError.None);
+        RequestError(Bytes(Get(Framing.IndeterminateLengthRequest), line, line, Text("c"))).ShouldBe(BinaryHttpError.FieldSectionTooLarge);
+        RequestError(GetWith(line, line)).ShouldBe(BinaryHttpError.FieldSectionTooLarge, "the lengths count where they are declared");
+    }
+
+    [Theory]
+    [InlineData(8, BinaryHttpError.None)]
+    [InlineData(9, BinaryHttpError.TooManyInformationalResponses)]
+    [InlineData(100_000, BinaryHttpError.TooManyInformationalResponses)]
+    public void An_answer_that_never_comes_to_the_point(int count, BinaryHttpError error)
+    {
+        var before = Bytes([.. Enumerable.Repeat<object>(new byte[] { 0x40, 0x66, 0 }, count)]);
+        ResponseError(Bytes(1, before, 0x40, 0xC8)).ShouldBe(error);
+        ResponseError(Bytes(3, before, 0x40, 0xC8)).ShouldBe(error);
+    }
+
+    [Fact]
+    public void Control_data_share_one_limit()
+    {
+        var half = "/" + new string('p', 4_090);
+        RequestError(Bytes(0, Text("GET"), Text("https"), Text(new string('a', 4_090)), Text(half))).ShouldBe(BinaryHttpError.None);
+        RequestError(Bytes(0, Text("GET"), Text("https"), Text(new string('a', 4_094)), Text(half))).ShouldBe(BinaryHttpError.ControlDataTooLarge);
+    }
+
+    [Fact]
+    public void Content_in_many_chunks_shares_one_limit()
+    {
+        var limits = Limits with { MaxContentSize = 3 };
+        RequestError(Bytes(Get(), 0, 3, "abc"), limits).ShouldBe(BinaryHttpError.None);
+        RequestError(Bytes(Get(), 0, 4, "abcd"), limits).ShouldBe(BinaryHttpError.ContentTooLarge);
+        RequestError(Bytes(Get(Framing.IndeterminateLengthRequest), 0, 2, "ab", 1, "c", 0), limits).ShouldBe(BinaryHttpError.None);
+        RequestError(Bytes(Get(Framing.IndeterminateLengthRequest), 0, 2, "ab", 2, "cd", 0), limits).ShouldBe(BinaryHttpError.ContentTooLarge);
+    }
+
+    [Theory]
+    [InlineData(16_384)]
+    [InlineData(1)]
+    public void An_answer_of_64_MiB_is_read_in_constant_memory(int chunkSize)
+    {
+        const long Size = 64L << 20;
+        var head = Write(to => new IndeterminateWriter(to).WriteHead(new ResponseHead(200, [new("content-type", "text/plain")])));
+        var chunk = Bytes(chunkSize == 1 ? Integer(1) : Integer(chunkSize, 4), new byte[chunkSize]);
+        var wire = Bytes([.. Enumerable.Repeat<object>(chunk, 49_157 / chunk.Length)]); // pieces whose ends fall anywhere
+        var reader = new ResponseReader(Limits);
+        var before = GC.GetAllocatedBytesForCurrentThread();
+        var (content, pieces) = (0L, 0);
+        Feed(head, isFinal: false);
+        var left = Size / chunkSize * chunk.Length;
+        for (var at = 0; left > 0;)
+        {
+            var size = (int)Math.Min(left, Math.Min(10_007, wire.Length - at));
+            Feed(wire.AsSpan(at, size), isFinal: false);
+            left -= size;
+            at = (at + size) % wire.Length;
+        }
+
+        Feed([0, 0, 0, 0], isFinal: true);
+        var allocated = GC.GetAllocatedBytesForCurrentThread() - before;
+        output.WriteLine($"{content:N0} bytes of content in chunks of {chunkSize:N0}, {pieces:N0} pieces: {allocated:N0} bytes allocated");
+        content.ShouldBe(Size);
+        allocated.ShouldBeLessThan(8_192);
+
+        void Feed(ReadOnlySpan<byte> input, bool isFinal)
+        {
+            while (reader.Read(ref input, isFinal, out var piece) is var part && part is not (MessagePart.NeedMore or MessagePart.End))
+            {
+                if (part == MessagePart.Invalid)
+                    throw new InvalidOperationException(reader.Error.ToString());
+                content += piece.Length;
+                pieces += piece.IsEmpty ? 0 : 1;
+            }
+        }
+    }
+}
