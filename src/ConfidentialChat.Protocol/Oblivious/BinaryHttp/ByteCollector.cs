@@ -7,7 +7,7 @@ internal struct ByteCollector
     private byte[] held;
     private int count;
 
-    /// <summary>Takes bytes from <paramref name="input"/> until there are <paramref name="length"/>; false when it is used up before.</summary>
+    /// <summary>Takes bytes until there are <paramref name="length"/>; false when the input is used up before.</summary>
     /// <param name="input">What has arrived.</param>
     /// <param name="length">Checked by the caller against its limit, and the same until the string is whole.</param>
     /// <param name="bytes">Valid until the next call.</param>

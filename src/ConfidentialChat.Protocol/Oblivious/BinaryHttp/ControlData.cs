@@ -48,7 +48,8 @@ internal static class ControlData
     {
         if (!fields.Contains("host"))
             return BinaryHttpError.None;
-        return fields.TryGetSingle("host", out var host) && (authority.Length == 0 || string.Equals(host, authority, StringComparison.Ordinal))
+        var isOne = fields.TryGetSingle("host", out var host);
+        return isOne && (authority.Length == 0 || string.Equals(host, authority, StringComparison.Ordinal))
             ? BinaryHttpError.None
             : BinaryHttpError.HostMismatch;
     }
@@ -68,5 +69,6 @@ internal static class ControlData
         output.Advance(written);
     }
 
-    private static byte[] Visible(string but) => [.. Enumerable.Range('!', '~' - '!' + 1).Where(c => !but.Contains((char)c)).Select(c => (byte)c)];
+    private static byte[] Visible(string but) =>
+        [.. Enumerable.Range('!', '~' - '!' + 1).Where(c => !but.Contains((char)c)).Select(c => (byte)c)];
 }

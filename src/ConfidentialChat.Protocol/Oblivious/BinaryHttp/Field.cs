@@ -49,7 +49,9 @@ public sealed class Field : IEquatable<Field>
     internal int WireSize => Varint.Size(Name.Length) + Name.Length + Varint.Size(Value.Length) + Value.Length;
 
     public bool Equals(Field? other) =>
-        other is not null && string.Equals(Name, other.Name, StringComparison.Ordinal) && string.Equals(Value, other.Value, StringComparison.Ordinal);
+        other is not null
+        && string.Equals(Name, other.Name, StringComparison.Ordinal)
+        && string.Equals(Value, other.Value, StringComparison.Ordinal);
 
     public override bool Equals(object? obj) => Equals(obj as Field);
 
@@ -67,7 +69,7 @@ public sealed class Field : IEquatable<Field>
     }
 
     internal static BinaryHttpError CheckValue(ReadOnlySpan<byte> value) =>
-        value.ContainsAny(ForbiddenInValues) || (!value.IsEmpty && (value[0] is (byte)' ' or (byte)'\t' || value[^1] is (byte)' ' or (byte)'\t'))
+        value.ContainsAny(ForbiddenInValues) || (!value.IsEmpty && (IsBlank(value[0]) || IsBlank(value[^1])))
             ? BinaryHttpError.InvalidFieldValue
             : BinaryHttpError.None;
 
@@ -76,6 +78,8 @@ public sealed class Field : IEquatable<Field>
         ControlData.Write(output, Name);
         ControlData.Write(output, Value);
     }
+
+    private static bool IsBlank(byte value) => value is (byte)' ' or (byte)'\t';
 
     private static bool IsAboutConnections(ReadOnlySpan<byte> name)
     {

@@ -56,7 +56,8 @@ public sealed class FieldSection : IReadOnlyList<Field>, IEquatable<FieldSection
         length = null;
         if (!Contains(ContentLength))
             return true;
-        if (!TryGetSingle(ContentLength, out var text) || !long.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var number))
+        if (!TryGetSingle(ContentLength, out var text)
+            || !long.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var number))
             return false;
         length = number;
         return true;

@@ -13,7 +13,7 @@ public enum ChunkLengthForm
     FourBytes,
 }
 
-/// <summary>Writes a message whose content is still arriving: head, content chunks, trailers. Leaves nothing out, adds no padding.</summary>
+/// <summary>Writes a message whose content is still arriving: head, chunks, trailers. Leaves nothing out, adds no padding.</summary>
 public sealed class IndeterminateWriter
 {
     private readonly IBufferWriter<byte> output;

@@ -69,7 +69,7 @@ public abstract class MessageReader
     /// <summary>Whether the message may end after the control data read last.</summary>
     private protected abstract bool MayEndAfterControl { get; }
 
-    /// <summary>Takes the section that follows the control data. True when the head is whole, false when more control data follow.</summary>
+    /// <summary>Takes the section after the control data. True when the head is whole, false when more control data follow.</summary>
     private protected abstract bool AddHeaderSection(FieldSection fields, out BinaryHttpError error);
 
     /// <summary>Whether content that is not there may have been declared.</summary>

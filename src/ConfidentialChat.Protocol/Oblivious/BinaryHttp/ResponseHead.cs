@@ -59,7 +59,10 @@ public sealed class ResponseHead : IEquatable<ResponseHead>
     public IReadOnlyList<InformationalResponse> Informational => informational;
 
     public bool Equals(ResponseHead? other) =>
-        other is not null && Status == other.Status && Fields.Equals(other.Fields) && informational.AsSpan().SequenceEqual(other.informational);
+        other is not null
+        && Status == other.Status
+        && Fields.Equals(other.Fields)
+        && informational.AsSpan().SequenceEqual(other.informational);
 
     public override bool Equals(object? obj) => Equals(obj as ResponseHead);
 
