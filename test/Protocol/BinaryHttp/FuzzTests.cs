@@ -15,7 +15,8 @@ public sealed class FuzzTests
 
     private static readonly int Rounds = Slow ? 400_000 : 2_000;
 
-    public static TheoryData<string> Corpus => [.. Directory.GetFiles(Folder, "*.hex").Order(StringComparer.Ordinal).Select(file => Path.GetFileName(file))];
+    public static TheoryData<string> Corpus =>
+        [.. Directory.GetFiles(Folder, "*.hex").Order(StringComparer.Ordinal).Select(file => Path.GetFileName(file))];
 
     private static string Folder
     {

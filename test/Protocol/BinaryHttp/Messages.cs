@@ -14,7 +14,8 @@ internal static class Messages
     public static bool Slow => Environment.GetEnvironmentVariable("CONFIDENTIALCHAT_SLOW") == "1";
 
     public static BinaryRequest Chat { get; } = new(
-        new RequestHead("POST", "https", "api.example.net", "/v1/chat/completions", [new("content-type", "application/json"), new("accept", "*/*")]),
+        new RequestHead(
+            "POST", "https", "api.example.net", "/v1/chat/completions", [new("content-type", "application/json"), new("accept", "*/*")]),
         """{"model":"tiny","messages":[{"role":"user","content":"Hello!"}]}"""u8.ToArray(),
         [new("digest", "none")]);
 

@@ -57,7 +57,8 @@ public sealed class RejectionTests
         if (error == BinaryHttpError.None)
             new RequestHead(method, scheme, authority, path, []).Path.ShouldBe(path);
         else
-            Should.Throw<ArgumentException>(() => new RequestHead(method, scheme, authority, path, [])).Message.ShouldContain(error.ToString());
+            Should.Throw<ArgumentException>(() => new RequestHead(method, scheme, authority, path, []))
+                .Message.ShouldContain(error.ToString());
     }
 
     [Theory]
@@ -147,7 +148,8 @@ public sealed class RejectionTests
     {
         var section = Bytes(Text("content-length"), Text(length));
         RequestError(Bytes(GetWith(section), 2, "hi")).ShouldBe(BinaryHttpError.InvalidContentLength);
-        RequestError(Bytes(Get(Framing.IndeterminateLengthRequest), section, 0, 1, "h", 1, "i", 0)).ShouldBe(BinaryHttpError.InvalidContentLength);
+        RequestError(Bytes(Get(Framing.IndeterminateLengthRequest), section, 0, 1, "h", 1, "i", 0))
+            .ShouldBe(BinaryHttpError.InvalidContentLength);
         ResponseError(Bytes(1, 0x40, 0xC8, Integer(section.Length), section, 2, "hi")).ShouldBe(BinaryHttpError.InvalidContentLength);
         ResponseError(Bytes(3, 0x40, 0xC8, section, 0, 1, "h", 1, "i", 0)).ShouldBe(BinaryHttpError.InvalidContentLength);
     }

@@ -68,7 +68,8 @@ public sealed class RfcExampleTests
                 new("content-type", "text/plain"),
             ],
             new InformationalResponse(102, [new("running", "\"sleep 15\"")]),
-            new InformationalResponse(103, [new("link", "</style.css>; rel=preload; as=style"), new("link", "</script.js>; rel=preload; as=script")])),
+            new InformationalResponse(
+                103, [new("link", "</style.css>; rel=preload; as=style"), new("link", "</script.js>; rel=preload; as=script")])),
         Encoding.ASCII.GetBytes("Hello World! My content includes a trailing CRLF.\r\n"));
 
     [Fact]
@@ -123,7 +124,8 @@ public sealed class RfcExampleTests
     [Fact]
     public void The_response_of_known_length_with_a_trailer_reads_and_writes()
     {
-        var expected = new BinaryResponse(new ResponseHead(200, []), "This content contains CRLF.\r\n"u8.ToArray(), [new("trailer", "text")]);
+        var content = "This content contains CRLF.\r\n"u8.ToArray();
+        var expected = new BinaryResponse(new ResponseHead(200, []), content, [new("trailer", "text")]);
         Response(Hex(KnownLengthResponse)).ShouldBe(expected);
         Write(expected.Write).ShouldBe(Hex(KnownLengthResponse));
     }

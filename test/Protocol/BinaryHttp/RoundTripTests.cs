@@ -30,12 +30,14 @@ public sealed class RoundTripTests
         iter: Rounds);
 
     [Fact]
-    public void A_request_of_indeterminate_length_reads_as_the_one_of_known_length() => Gen.Select(Requests, Gen.Int[1, 9_000], Gen.Bool).Sample(
-        (request, chunk, four) => Request(Indeterminate(request, chunk, four)).Equals(request), iter: Rounds);
+    public void A_request_of_indeterminate_length_reads_as_the_one_of_known_length() =>
+        Gen.Select(Requests, Gen.Int[1, 9_000], Gen.Bool).Sample(
+            (request, chunk, four) => Request(Indeterminate(request, chunk, four)).Equals(request), iter: Rounds);
 
     [Fact]
-    public void A_response_of_indeterminate_length_reads_as_the_one_of_known_length() => Gen.Select(Responses, Gen.Int[1, 9_000], Gen.Bool).Sample(
-        (response, chunk, four) => Response(Indeterminate(response, chunk, four)).Equals(response), iter: Rounds);
+    public void A_response_of_indeterminate_length_reads_as_the_one_of_known_length() =>
+        Gen.Select(Responses, Gen.Int[1, 9_000], Gen.Bool).Sample(
+            (response, chunk, four) => Response(Indeterminate(response, chunk, four)).Equals(response), iter: Rounds);
 
     [Fact]
     public void Padding_changes_nothing() => Gen.Select(Requests, Gen.Int[0, 3_000]).Sample(
@@ -48,8 +50,8 @@ public sealed class RoundTripTests
         iter: Rounds);
 
     [Fact]
-    public void Cutting_a_message_anywhere_changes_nothing() => Gen.Select(Responses, Gen.Bool, Gen.Int[0, int.MaxValue].Array[0, 6]).Sample(
-        (response, known, places) =>
+    public void Cutting_a_message_anywhere_changes_nothing() => Gen.Select(Responses, Gen.Bool, Gen.Int[0, int.MaxValue].Array[0, 6])
+        .Sample((response, known, places) =>
         {
             var message = known ? Write(response.Write) : Indeterminate(response, 50, false);
             var cuts = places.Select(place => place % (message.Length + 1)).Order().ToArray();
@@ -61,17 +63,19 @@ public sealed class RoundTripTests
     public void One_byte_at_a_time_changes_nothing()
     {
         foreach (var message in new[] { Write(Chat.Write), Indeterminate(Chat, 7, true), Indeterminate(Chat, 1, false) })
-            Read(new RequestReader(Limits), message, [.. Enumerable.Range(0, message.Length)]).ShouldBe(Read(new RequestReader(Limits), message));
+            Read(new RequestReader(Limits), message, Everywhere(message)).ShouldBe(Read(new RequestReader(Limits), message));
         foreach (var message in new[] { Write(Answer.Write), Indeterminate(Answer, 7, true), Indeterminate(Answer, 1, false) })
-            Read(new ResponseReader(Limits), message, [.. Enumerable.Range(0, message.Length)]).ShouldBe(Read(new ResponseReader(Limits), message));
+            Read(new ResponseReader(Limits), message, Everywhere(message)).ShouldBe(Read(new ResponseReader(Limits), message));
+
+        static int[] Everywhere(byte[] message) => [.. Enumerable.Range(0, message.Length)];
     }
 
     [Fact]
     public void Integers_in_their_longest_form_read_alike()
     {
         var message = Bytes(
-            Integer(2, 8), Integer(3, 8), "GET", Integer(5, 4), "https", Integer(0, 2), Integer(1, 8), "/", Integer(1, 8), "a", Integer(1, 4), "b",
-            Integer(0, 8), Integer(2, 8), "hi", Integer(0, 4), Integer(0, 2));
+            Integer(2, 8), Integer(3, 8), "GET", Integer(5, 4), "https", Integer(0, 2), Integer(1, 8), "/",
+            Integer(1, 8), "a", Integer(1, 4), "b", Integer(0, 8), Integer(2, 8), "hi", Integer(0, 4), Integer(0, 2));
         Request(message).ShouldBe(new BinaryRequest(new RequestHead("GET", "https", "", "/", [new("a", "b")]), "hi"u8.ToArray()));
         Response(Bytes(Integer(1, 2), Integer(200, 8), Integer(0, 8), Integer(2, 8), "hi", Integer(0, 8)))
             .ShouldBe(new BinaryResponse(new ResponseHead(200, []), "hi"u8.ToArray()));
@@ -114,7 +118,8 @@ public sealed class RoundTripTests
         Should.Throw<ArgumentException>(() => writer.Complete([new("content-length", "3")]));
         writer.WriteContent("four"u8);
         Should.Throw<InvalidOperationException>(() => writer.Complete([]));
-        Should.Throw<ArgumentException>(() => new BinaryRequest(new RequestHead("GET", "https", "", "/", [new("content-length", "3")]), default));
+        var three = new RequestHead("GET", "https", "", "/", [new("content-length", "3")]);
+        Should.Throw<ArgumentException>(() => new BinaryRequest(three, default));
         Should.Throw<ArgumentException>(() => new BinaryRequest(Chat.Head, default, [new("content-length", "0")]));
         Should.Throw<ArgumentException>(() => new ResponseHead(199, []));
         Should.Throw<ArgumentException>(() => new ResponseHead(600, []));

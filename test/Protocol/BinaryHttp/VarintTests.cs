@@ -24,8 +24,8 @@ public sealed class VarintTests
     public void The_over_long_sample_of_RFC_9000_reads() => Read(Hex("4025")).ShouldBe(37);
 
     [Fact]
-    public void Every_value_reads_from_every_form_that_holds_it() => Gen.Select(Gen.Long[0, Varint.MaxValue], Gen.Int[0, 61], Gen.Int[0, 3]).Sample(
-        (random, shift, form) =>
+    public void Every_value_reads_from_every_form_that_holds_it() => Gen.Select(Gen.Long[0, Varint.MaxValue], Gen.Int[0, 61], Gen.Int[0, 3])
+        .Sample((random, shift, form) =>
         {
             var value = random >> shift;
             var size = Math.Max(Sizes[form], Varint.Size(value));
