@@ -33,6 +33,7 @@ public static class ControlSocket
     {
         using var http = new HttpClient(new SocketsHttpHandler
         {
+            UseProxy = false,
             ConnectCallback = async (_, cancel) =>
             {
                 var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
@@ -56,10 +57,7 @@ public static class ControlSocket
     internal static string Prepare(string dataDirectory)
     {
         var path = PathFor(dataDirectory);
-        var directory = Path.GetDirectoryName(path)!;
-        PrivateFile.CreateDirectory(directory);
-        if (directory != Path.GetFullPath(dataDirectory))
-            PrivateFile.Close(directory); // anyone may make a directory of that name before us; who is not its owner fails here
+        PrivateFile.CreateDirectory(Path.GetDirectoryName(path)!); // others may make a directory of that name before us: this fails then
         File.Delete(path);
         return path;
     }

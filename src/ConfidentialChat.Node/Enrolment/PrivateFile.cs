@@ -30,12 +30,4 @@ internal static class PrivateFile
         else
             File.SetUnixFileMode(Directory.CreateDirectory(path).FullName, OwnerOnly | UnixFileMode.UserExecute);
     }
-
-    /// <summary>Closes a directory that was there already to everyone but its owner.</summary>
-    /// <exception cref="UnauthorizedAccessException">The directory is somebody else's.</exception>
-    public static void Close(string path)
-    {
-        if (!OperatingSystem.IsWindows())
-            File.SetUnixFileMode(path, OwnerOnly | UnixFileMode.UserExecute);
-    }
 }
