@@ -1,12 +1,12 @@
-// NIST SP 800-38D with 96-bit nonces and 128-bit tags; used by spec/envelope-v1.md section 3.
+// NIST SP 800-38D with 96-bit nonces and 128-bit tags; used by spec/envelope-v1.md section 3 and spec/oblivious-v2.md section 3.
 using NSec.Cryptography;
 using Aes256GcmAlgorithm = NSec.Cryptography.Aes256Gcm;
 using Bcl = System.Security.Cryptography;
 
 namespace ConfidentialChat.Protocol.Primitives;
 
-/// <summary>AES-256-GCM under one key. libsodium where the processor has AES-NI, else the platform's. Safe for concurrent use.</summary>
-public sealed class Aes256Gcm : IDisposable
+/// <summary>AES-256-GCM under one key. libsodium where the processor has AES-NI, else the platform's. Not for concurrent use.</summary>
+public sealed class Aes256Gcm : IAead
 {
     public const int KeySize = 32;
     public const int NonceSize = 12;

@@ -1,4 +1,4 @@
-// RFC 7748 section 5; used by spec/envelope-v1.md section 3.
+// RFC 7748 section 5; used by spec/envelope-v1.md section 3 and spec/oblivious-v2.md section 3.
 using System.Diagnostics.CodeAnalysis;
 using System.Security.Cryptography;
 using NSec.Cryptography;
@@ -46,6 +46,9 @@ public sealed class X25519PrivateKey : IDisposable
     /// <summary>Bytes of a shared secret; RFC 7748 section 6.1.</summary>
     public const int SharedSecretSize = 32;
 
+    // Every private key finds the same low-order points; this one is asked for nothing else.
+    private static readonly X25519PrivateKey Probe = Generate();
+
     private readonly Key key;
 
     private X25519PrivateKey(Key key)
@@ -78,6 +81,13 @@ public sealed class X25519PrivateKey : IDisposable
         raw.CopyTo(sharedSecret);
         CryptographicOperations.ZeroMemory(raw);
         return true;
+    }
+
+    /// <summary>Whether any private key and <paramref name="key"/> agree on zeros, which everyone knows.</summary>
+    internal static bool IsLowOrder(X25519PublicKey key)
+    {
+        Span<byte> secret = stackalloc byte[SharedSecretSize];
+        return !Probe.TryAgree(key, secret);
     }
 
     public void Dispose() => key.Dispose();
