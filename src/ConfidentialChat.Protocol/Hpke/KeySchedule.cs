@@ -10,6 +10,8 @@ internal sealed class KeySchedule : IDisposable
 {
     private const byte ModeBase = 0x00;
 
+    private bool isDisposed;
+
     /// <summary>Derives everything from <paramref name="shared_secret"/>, which the caller clears.</summary>
     public KeySchedule(KemId kem, SymmetricSuite suite, ReadOnlySpan<byte> shared_secret, ReadOnlySpan<byte> info)
     {
@@ -52,8 +54,12 @@ internal sealed class KeySchedule : IDisposable
     public byte[] ExporterSecret { get; } = new byte[HkdfSha256.PrkSize];
 
     // Export(exporter_context, L) = LabeledExpand(exporter_secret, "sec", exporter_context, L)
-    public void Export(ReadOnlySpan<byte> exporter_context, Span<byte> output) =>
+    public void Export(ReadOnlySpan<byte> exporter_context, Span<byte> output)
+    {
+        // A cleared secret would give secrets that everyone can derive.
+        ObjectDisposedException.ThrowIf(isDisposed, this);
         new LabeledHkdf(SuiteId).Expand(ExporterSecret, "sec"u8, exporter_context, output);
+    }
 
     /// <summary>Clears what the AEAD has copied.</summary>
     public void ClearKey()
@@ -64,6 +70,7 @@ internal sealed class KeySchedule : IDisposable
 
     public void Dispose()
     {
+        isDisposed = true;
         ClearKey();
         CryptographicOperations.ZeroMemory(ExporterSecret);
     }
