@@ -56,7 +56,8 @@ public sealed class SenderContext : HpkeContext
     /// <param name="pkR">The recipient's key.</param>
     /// <param name="suite">KDF and AEAD.</param>
     /// <param name="info">What both sides have to agree on; it is authenticated, not sent.</param>
-    public static SenderContext SetupBase(HpkePublicKey pkR, SymmetricSuite suite, ReadOnlySpan<byte> info) => SetupBase(pkR, suite, info, []);
+    public static SenderContext SetupBase(HpkePublicKey pkR, SymmetricSuite suite, ReadOnlySpan<byte> info) =>
+        SetupBase(pkR, suite, info, []);
 
     /// <summary>With given randomness, for vectors: two contexts of one randomness share their nonces.</summary>
     internal static SenderContext SetupBase(HpkePublicKey pkR, SymmetricSuite suite, ReadOnlySpan<byte> info, ReadOnlySpan<byte> randomness)
@@ -76,7 +77,8 @@ public sealed class SenderContext : HpkeContext
     }
 
     /// <summary>Writes ciphertext and tag, <c>plaintext.Length + 16</c> bytes, under the next number.</summary>
-    public void Seal(ReadOnlySpan<byte> aad, ReadOnlySpan<byte> plaintext, Span<byte> ciphertext) => Messages.Seal(aad, plaintext, ciphertext);
+    public void Seal(ReadOnlySpan<byte> aad, ReadOnlySpan<byte> plaintext, Span<byte> ciphertext) =>
+        Messages.Seal(aad, plaintext, ciphertext);
 }
 
 /// <summary>The recipient's context: opens messages in their order.</summary>
@@ -88,9 +90,13 @@ public sealed class RecipientContext : HpkeContext
     }
 
     /// <summary>SetupBaseR.</summary>
-    /// <returns>False where <paramref name="enc"/> has another size or a low order. A wrong key is noticed when a message is opened.</returns>
+    /// <returns>False where <paramref name="enc"/> has another size or low order. A wrong key shows when a message is opened.</returns>
     public static bool TrySetupBase(
-        HpkePrivateKey skR, SymmetricSuite suite, ReadOnlySpan<byte> enc, ReadOnlySpan<byte> info, [NotNullWhen(true)] out RecipientContext? context)
+        HpkePrivateKey skR,
+        SymmetricSuite suite,
+        ReadOnlySpan<byte> enc,
+        ReadOnlySpan<byte> info,
+        [NotNullWhen(true)] out RecipientContext? context)
     {
         // shared_secret = Decap(enc, skR)
         Span<byte> shared_secret = stackalloc byte[Kem.Nsecret];
@@ -108,5 +114,6 @@ public sealed class RecipientContext : HpkeContext
     /// Writes the plaintext, <c>ciphertext.Length - 16</c> bytes; false, with zeros written and the number unchanged,
     /// where this is not the next message.
     /// </summary>
-    public bool TryOpen(ReadOnlySpan<byte> aad, ReadOnlySpan<byte> ciphertext, Span<byte> plaintext) => Messages.TryOpen(aad, ciphertext, plaintext);
+    public bool TryOpen(ReadOnlySpan<byte> aad, ReadOnlySpan<byte> ciphertext, Span<byte> plaintext) =>
+        Messages.TryOpen(aad, ciphertext, plaintext);
 }

@@ -4,7 +4,7 @@ namespace ConfidentialChat.Protocol.Oblivious;
 /// <summary>How much of a message is opened before it is refused.</summary>
 public sealed record ChunkLimits
 {
-    /// <summary>Bytes of plaintext of one chunk that every receiver takes, and that every sender of ours keeps to; the draft's section 3.</summary>
+    /// <summary>Bytes of plaintext of a chunk that every receiver takes and every sender of ours keeps to; the draft's section 3.</summary>
     public const int ChunkSize = 16_384;
 
     /// <summary>Of a request to a node.</summary>
@@ -13,7 +13,7 @@ public sealed record ChunkLimits
     /// <summary>Of an answer.</summary>
     public static ChunkLimits Answer { get; } = new() { MaxChunkSize = ChunkSize, MaxChunks = 1L << 20, MaxBytes = 1L << 30 };
 
-    /// <summary>Bytes of plaintext of one chunk, at least <see cref="ChunkSize"/>. An opener holds twice as much and nothing else.</summary>
+    /// <summary>Bytes of plaintext of one chunk, from <see cref="ChunkSize"/> to 16 MiB. An opener holds twice as much.</summary>
     public required int MaxChunkSize
     {
         get;

@@ -19,10 +19,12 @@ public sealed class ChunkedRequestSealer : ChunkSealer
 
     /// <summary>Encapsulates a fresh key and writes the header. The output is to be flushed as it fills.</summary>
     /// <exception cref="ArgumentException">The key is not offered with <paramref name="suite"/>.</exception>
-    public static ChunkedRequestSealer Start(KeyConfiguration key, SymmetricSuite suite, IBufferWriter<byte> output) => Start(key, suite, output, []);
+    public static ChunkedRequestSealer Start(KeyConfiguration key, SymmetricSuite suite, IBufferWriter<byte> output) =>
+        Start(key, suite, output, []);
 
     /// <summary>With given randomness, for vectors.</summary>
-    internal static ChunkedRequestSealer Start(KeyConfiguration key, SymmetricSuite suite, IBufferWriter<byte> output, ReadOnlySpan<byte> randomness)
+    internal static ChunkedRequestSealer Start(
+        KeyConfiguration key, SymmetricSuite suite, IBufferWriter<byte> output, ReadOnlySpan<byte> randomness)
     {
         // enc, ctx = SetupBaseS(public_key, "message/bhttp chunked request" ‖ 0x00 ‖ hdr)
         var header = RequestHeader.Of(key, suite);

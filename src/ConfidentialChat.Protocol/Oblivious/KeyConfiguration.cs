@@ -68,7 +68,8 @@ public sealed class KeyConfiguration
             return EntryKind.Malformed;
         if (Kem.Find((KemId)BinaryPrimitives.ReadUInt16BigEndian(entry[1..])) is not { } kem)
             return EntryKind.Unknown;
-        if (entry.Length < KeyOffset + kem.Npk + sizeof(ushort) || !HpkePublicKey.TryImport(kem.Id, entry.Slice(KeyOffset, kem.Npk), out var publicKey))
+        if (entry.Length < KeyOffset + kem.Npk + sizeof(ushort)
+            || !HpkePublicKey.TryImport(kem.Id, entry.Slice(KeyOffset, kem.Npk), out var publicKey))
             return EntryKind.Malformed;
         var rest = entry[(KeyOffset + kem.Npk)..];
         var suites = rest[sizeof(ushort)..];

@@ -39,9 +39,12 @@ public sealed class KeyConfigurationList
                 return false;
             int length = BinaryPrimitives.ReadUInt16BigEndian(content);
             content = content[sizeof(ushort)..];
-            if (length > content.Length || KeyConfiguration.Parse(content[..length], out var configuration) is var kind && kind == EntryKind.Malformed)
+            if (length > content.Length)
                 return false;
+            var kind = KeyConfiguration.Parse(content[..length], out var configuration);
             content = content[length..];
+            if (kind == EntryKind.Malformed)
+                return false;
             if (kind == EntryKind.Unknown)
                 continue;
             if (usable.Exists(other => other.KeyId == configuration!.KeyId))
@@ -66,7 +69,10 @@ public sealed class KeyConfigurationList
     /// <summary>The first key whose KEM is allowed, with the first of its suites that is allowed.</summary>
     /// <returns>False where the node offers nothing that is allowed: the caller then has nobody to talk to, and no weaker way.</returns>
     public bool TryChoose(
-        IReadOnlySet<KemId> kems, IReadOnlySet<AeadId> aeads, [NotNullWhen(true)] out KeyConfiguration? configuration, out SymmetricSuite suite)
+        IReadOnlySet<KemId> kems,
+        IReadOnlySet<AeadId> aeads,
+        [NotNullWhen(true)] out KeyConfiguration? configuration,
+        out SymmetricSuite suite)
     {
         foreach (var candidate in Configurations)
         {

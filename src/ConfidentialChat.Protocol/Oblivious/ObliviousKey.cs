@@ -21,7 +21,8 @@ public sealed class ObliviousKey : IDisposable
     internal HpkePrivateKey PrivateKey { get; }
 
     /// <summary>A fresh key.</summary>
-    public static ObliviousKey Generate(byte keyId, KemId kem, IReadOnlyList<SymmetricSuite> suites) => new(keyId, HpkePrivateKey.Generate(kem), suites);
+    public static ObliviousKey Generate(byte keyId, KemId kem, IReadOnlyList<SymmetricSuite> suites) =>
+        new(keyId, HpkePrivateKey.Generate(kem), suites);
 
     public void Dispose() => PrivateKey.Dispose();
 }
@@ -45,9 +46,9 @@ public sealed class ObliviousKeyRing
     /// <summary>The key that a header names, where all four of its ids fit: never another key, never another suite.</summary>
     internal bool TryFind(RequestHeader header, [NotNullWhen(true)] out ObliviousKey? key)
     {
-        key = byId[header.KeyId] is { } held && held.Configuration.PublicKey.Kem == header.Kem && held.Configuration.Suites.Contains(header.Suite)
-            ? held
-            : null;
+        key = byId[header.KeyId];
+        if (key?.Configuration.PublicKey.Kem != header.Kem || !key.Configuration.Suites.Contains(header.Suite))
+            key = null;
         return key is not null;
     }
 }

@@ -23,10 +23,12 @@ public sealed class WholeRequest : IDisposable
     public ReadOnlyMemory<byte> Encapsulated { get; }
 
     /// <exception cref="ArgumentException">The key is not offered with <paramref name="suite"/>.</exception>
-    public static WholeRequest Seal(KeyConfiguration key, SymmetricSuite suite, ReadOnlySpan<byte> plaintext) => Seal(key, suite, plaintext, []);
+    public static WholeRequest Seal(KeyConfiguration key, SymmetricSuite suite, ReadOnlySpan<byte> plaintext) =>
+        Seal(key, suite, plaintext, []);
 
     /// <summary>With given randomness, for vectors.</summary>
-    internal static WholeRequest Seal(KeyConfiguration key, SymmetricSuite suite, ReadOnlySpan<byte> plaintext, ReadOnlySpan<byte> randomness)
+    internal static WholeRequest Seal(
+        KeyConfiguration key, SymmetricSuite suite, ReadOnlySpan<byte> plaintext, ReadOnlySpan<byte> randomness)
     {
         // enc, ctx = SetupBaseS(public_key, "message/bhttp request" ‖ 0x00 ‖ hdr)
         var header = RequestHeader.Of(key, suite);

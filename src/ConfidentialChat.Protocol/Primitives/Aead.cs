@@ -10,6 +10,6 @@ internal interface IAead : IDisposable
     /// <summary>Writes ciphertext and tag, <c>plaintext.Length + 16</c> bytes.</summary>
     void Seal(ReadOnlySpan<byte> nonce, ReadOnlySpan<byte> associatedData, ReadOnlySpan<byte> plaintext, Span<byte> ciphertext);
 
-    /// <summary>Writes the plaintext, <c>ciphertext.Length - 16</c> bytes; false, with zeros written, where anything does not authenticate.</summary>
+    /// <summary>Writes the plaintext, 16 bytes less; false, with zeros written, where it does not authenticate.</summary>
     bool TryOpen(ReadOnlySpan<byte> nonce, ReadOnlySpan<byte> associatedData, ReadOnlySpan<byte> ciphertext, Span<byte> plaintext);
 }

@@ -45,7 +45,7 @@ public sealed class Aes256Gcm : IAead
             platform!.Encrypt(nonce, plaintext, ciphertext[..plaintext.Length], ciphertext[plaintext.Length..], associatedData);
     }
 
-    /// <summary>Writes the plaintext, <c>ciphertext.Length - 16</c> bytes; false, with zeros written, where anything does not authenticate.</summary>
+    /// <summary>Writes the plaintext, 16 bytes less; false, with zeros written, where it does not authenticate.</summary>
     public bool TryOpen(ReadOnlySpan<byte> nonce, ReadOnlySpan<byte> associatedData, ReadOnlySpan<byte> ciphertext, Span<byte> plaintext)
     {
         if (nonce.Length != NonceSize || ciphertext.Length < TagSize)

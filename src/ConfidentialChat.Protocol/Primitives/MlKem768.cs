@@ -14,7 +14,7 @@ internal static class MlKem768
     private const int Modulus = 3329; // q
     private const int PolynomialsSize = 1152; // 3 polynomials of 256 coefficients of 12 bits
 
-    /// <summary>Whether every coefficient is below q: the modulus check of FIPS 203 section 7.2, without which one key has several spellings.</summary>
+    /// <summary>Whether every coefficient is below q, FIPS 203 section 7.2: without this check one key has several spellings.</summary>
     public static bool IsReduced(ReadOnlySpan<byte> publicKey)
     {
         Size.Require(publicKey, PublicKeySize, nameof(publicKey));

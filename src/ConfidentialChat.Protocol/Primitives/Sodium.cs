@@ -26,7 +26,8 @@ internal static partial class Sodium
     public static partial int crypto_kem_xwing_enc(Span<byte> ct, Span<byte> ss, ReadOnlySpan<byte> pk);
 
     [LibraryImport(Library)]
-    public static partial int crypto_kem_xwing_enc_deterministic(Span<byte> ct, Span<byte> ss, ReadOnlySpan<byte> pk, ReadOnlySpan<byte> seed);
+    public static partial int crypto_kem_xwing_enc_deterministic(
+        Span<byte> ct, Span<byte> ss, ReadOnlySpan<byte> pk, ReadOnlySpan<byte> seed);
 
     [LibraryImport(Library)]
     public static partial int crypto_kem_xwing_dec(Span<byte> ss, ReadOnlySpan<byte> ct, GuardedSecret sk);
@@ -38,7 +39,8 @@ internal static partial class Sodium
     public static partial int crypto_kem_mlkem768_enc(Span<byte> ct, Span<byte> ss, ReadOnlySpan<byte> pk);
 
     [LibraryImport(Library)]
-    public static partial int crypto_kem_mlkem768_enc_deterministic(Span<byte> ct, Span<byte> ss, ReadOnlySpan<byte> pk, ReadOnlySpan<byte> seed);
+    public static partial int crypto_kem_mlkem768_enc_deterministic(
+        Span<byte> ct, Span<byte> ss, ReadOnlySpan<byte> pk, ReadOnlySpan<byte> seed);
 
     [LibraryImport(Library)]
     public static partial int crypto_kem_mlkem768_dec(Span<byte> ss, ReadOnlySpan<byte> ct, GuardedSecret sk);
@@ -65,7 +67,7 @@ internal sealed class GuardedSecret : SafeHandle
         Size = size;
         SetHandle(Sodium.sodium_malloc((nuint)size));
         if (IsInvalid)
-            throw new InvalidOperationException("libsodium has no more guarded memory: the limit on memory maps or on locked memory is reached.");
+            throw new InvalidOperationException("libsodium has no more guarded memory: a limit on memory maps is reached.");
     }
 
     public int Size { get; }

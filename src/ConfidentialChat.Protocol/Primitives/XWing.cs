@@ -24,7 +24,8 @@ internal static class XWing
     }
 
     /// <summary>The same with given randomness, for vectors: a repeated <paramref name="eseed"/> repeats the secret.</summary>
-    public static bool TryEncapsulate(ReadOnlySpan<byte> publicKey, ReadOnlySpan<byte> eseed, Span<byte> ciphertext, Span<byte> sharedSecret)
+    public static bool TryEncapsulate(
+        ReadOnlySpan<byte> publicKey, ReadOnlySpan<byte> eseed, Span<byte> ciphertext, Span<byte> sharedSecret)
     {
         RequireSizes(publicKey, ciphertext, sharedSecret);
         Size.Require(eseed, EncapsulationSeedSize, nameof(eseed));

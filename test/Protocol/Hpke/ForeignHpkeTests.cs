@@ -27,7 +27,9 @@ public sealed class ForeignHpkeTests
             info = Convert.ToHexString("info"u8),
             secret_key = Convert.ToHexString(secret),
             enc = Convert.ToHexString(sender.Enc),
-            messages = Messages.Select((message, index) => new { aad = Hex($"aad {index}"), ct = Seal(sender, $"aad {index}", message) }).ToArray(),
+            messages = Messages.Index()
+                .Select(message => new { aad = Hex($"aad {message.Index}"), ct = Seal(sender, $"aad {message.Index}", message.Item) })
+                .ToArray(),
             exporter_context = Hex("purpose"),
             L = 48,
         });

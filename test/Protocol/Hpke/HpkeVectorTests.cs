@@ -135,8 +135,10 @@ public sealed class HpkeVectorTests
 
     private static IEnumerable<(string Name, JsonElement Vector)> All() =>
         from file in new[] { Rfc9180, EdgeCases, PostQuantum }
-        from entry in Vectors.Json(file).GetProperty("vectors").EnumerateArray().Select((vector, index) => (Vector: vector, Index: index))
-        select (string.Create(CultureInfo.InvariantCulture, $"{file}#{entry.Index}: {entry.Vector.GetProperty("mode").GetInt32()} ")
-            + string.Join(' ', new[] { "kem_id", "kdf_id", "aead_id" }.Select(id => entry.Vector.GetProperty(id).GetUInt16().ToString("x4", CultureInfo.InvariantCulture))),
-            entry.Vector);
+        from entry in Vectors.Json(file).GetProperty("vectors").EnumerateArray().Index()
+        select ($"{file}#{entry.Index}: {entry.Item.GetProperty("mode").GetInt32()} {Id(entry.Item, "kem_id")} {Id(entry.Item, "kdf_id")} "
+            + Id(entry.Item, "aead_id"), entry.Item);
+
+    private static string Id(JsonElement vector, string member) =>
+        vector.GetProperty(member).GetUInt16().ToString("x4", CultureInfo.InvariantCulture);
 }

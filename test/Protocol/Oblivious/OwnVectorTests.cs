@@ -6,11 +6,12 @@ using ConfidentialChat.Protocol.Oblivious;
 
 namespace ConfidentialChat.Tests.Oblivious;
 
-/// <summary><c>spec/vectors</c>, made by the second implementation in <c>spec/tools</c>, reproduced here byte for byte and outcome for outcome.</summary>
+/// <summary><c>spec/vectors</c>, which <c>spec/tools</c> makes, reproduced here byte for byte and outcome for outcome.</summary>
 public sealed class OwnVectorTests
 {
     [Fact]
-    public async Task The_second_implementation_makes_the_files_that_are_committed() => await Repository.RunAsync("generate.mjs", "", "--check");
+    public async Task The_second_implementation_makes_the_files_that_are_committed() =>
+        await Repository.RunAsync("generate.mjs", "", "--check");
 
     [Fact]
     public void Every_HPKE_vector_comes_out()
@@ -70,7 +71,7 @@ public sealed class OwnVectorTests
             output.WrittenSpan.ToArray().ShouldBe(vector.Hex("request"), vector.String("name"));
             MessageForm.Chunked.Info(RequestHeader.Read(vector.Hex("request"))).ShouldBe(vector.Hex("info"));
 
-            using var opener = new ChunkedRequestOpener(new(key), PipeReader.Create(new ReadOnlySequence<byte>(vector.Hex("request"))), ChunkLimits.Request);
+            using var opener = new ChunkedRequestOpener(new(key), Wire.Input(vector.Hex("request")), ChunkLimits.Request);
             Wire.Read(opener).Chunks.ShouldBe(Chunks(vector, "request_chunks"));
             output.ResetWrittenCount();
             using var answer = opener.SealAnswer(output, vector.Hex("response_nonce"));
@@ -91,9 +92,11 @@ public sealed class OwnVectorTests
                 var direction = item.String("direction");
                 var limits = Limits(item, direction == "request" ? ChunkLimits.Request : ChunkLimits.Answer);
                 byte[] message = [.. vector.Hex(direction).AsSpan(0, item.GetProperty("keep").GetInt32()), .. item.Hex("then")];
-                var input = PipeReader.Create(new ReadOnlySequence<byte>(message));
+                var input = Wire.Input(message);
                 using var sealer = Client(key, vector, new ArrayBufferWriter<byte>());
-                using ChunkOpener opener = direction == "request" ? new ChunkedRequestOpener(new(key), input, limits) : sealer.OpenAnswer(input, limits);
+                using ChunkOpener opener = direction == "request"
+                    ? new ChunkedRequestOpener(new(key), input, limits)
+                    : sealer.OpenAnswer(input, limits);
                 var reading = Wire.Read(opener);
                 var name = $"{vector.String("name")}, {direction}: {item.String("id")}";
                 reading.Outcome.ToString().ShouldBe(item.String("outcome"), name);

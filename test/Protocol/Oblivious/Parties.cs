@@ -37,7 +37,7 @@ internal sealed class Parties : IDisposable
         return output.WrittenSpan.ToArray();
     }
 
-    public Reading OpenRequest(byte[] request, ChunkLimits? limits = null) => OpenRequest(PipeReader.Create(new ReadOnlySequence<byte>(request)), limits);
+    public Reading OpenRequest(byte[] request, ChunkLimits? limits = null) => OpenRequest(Wire.Input(request), limits);
 
     public Reading OpenRequest(PipeReader request, ChunkLimits? limits = null)
     {
@@ -48,7 +48,7 @@ internal sealed class Parties : IDisposable
     /// <summary>A sealed answer to the request of these parties.</summary>
     public byte[] SealAnswer(params IReadOnlyList<byte[]> chunks)
     {
-        using var opener = new ChunkedRequestOpener(Ring, PipeReader.Create(new ReadOnlySequence<byte>(SealRequest([]))), ChunkLimits.Request);
+        using var opener = new ChunkedRequestOpener(Ring, Wire.Input(SealRequest([])), ChunkLimits.Request);
         Wire.Read(opener).Outcome.ShouldBe(OpenOutcome.Final);
         var output = new ArrayBufferWriter<byte>();
         using var sealer = opener.SealAnswer(output);
@@ -56,7 +56,7 @@ internal sealed class Parties : IDisposable
         return output.WrittenSpan.ToArray();
     }
 
-    public Reading OpenAnswer(byte[] answer, ChunkLimits? limits = null) => OpenAnswer(PipeReader.Create(new ReadOnlySequence<byte>(answer)), limits);
+    public Reading OpenAnswer(byte[] answer, ChunkLimits? limits = null) => OpenAnswer(Wire.Input(answer), limits);
 
     public Reading OpenAnswer(PipeReader answer, ChunkLimits? limits = null)
     {
@@ -77,6 +77,9 @@ internal sealed record Reading(OpenOutcome Outcome, IReadOnlyList<byte[]> Chunks
 /// <summary>The small change of chunked messages.</summary>
 internal static class Wire
 {
+    /// <summary>An input that is all there.</summary>
+    public static PipeReader Input(ReadOnlyMemory<byte> bytes) => PipeReader.Create(new ReadOnlySequence<byte>(bytes));
+
     /// <summary>Seals all, the last one as the final chunk; none at all is an empty final chunk.</summary>
     public static void Seal(ChunkSealer sealer, IReadOnlyList<byte[]> chunks)
     {

@@ -172,9 +172,9 @@ public sealed class RequestAttackTests : IDisposable
         var answer = opened!.SealAnswer("answer"u8);
         Should.Throw<InvalidOperationException>(() => opened.SealAnswer("another"u8));
         for (var length = 0; length < bytes.Length; length++)
-            OpenedWholeRequest.TryOpen(ring, bytes.AsSpan(0, length), out _).ShouldBe(length < 55 ? OpenOutcome.Truncated : OpenOutcome.CannotBeOpened);
+            OpenWhole(bytes[..length]).ShouldBe(length < 55 ? OpenOutcome.Truncated : OpenOutcome.CannotBeOpened);
         for (var bit = 0; bit < bytes.Length * 8; bit++)
-            OpenedWholeRequest.TryOpen(ring, Fixture.Flip(bytes, bit), out _).ShouldBe(bit < 56 ? OpenOutcome.KeyUnknown : OpenOutcome.CannotBeOpened);
+            OpenWhole(Fixture.Flip(bytes, bit)).ShouldBe(bit < 56 ? OpenOutcome.KeyUnknown : OpenOutcome.CannotBeOpened);
         for (var length = 0; length < answer.Length; length++)
             whole.TryOpenAnswer(answer.AsSpan(0, length), out _).ShouldBe(length < 48 ? OpenOutcome.Truncated : OpenOutcome.CannotBeOpened);
         for (var bit = 0; bit < answer.Length * 8; bit++)
@@ -202,9 +202,11 @@ public sealed class RequestAttackTests : IDisposable
     }
 
     private static ChunkedRequestOpener Opener(ObliviousKeyRing ring, byte[] request) =>
-        new(ring, PipeReader.Create(new ReadOnlySequence<byte>(request)), ChunkLimits.Request);
+        new(ring, Wire.Input(request), ChunkLimits.Request);
 
     private OpenOutcome Open(byte[] request) => OpenWith(ring, request);
+
+    private OpenOutcome OpenWhole(byte[] request) => OpenedWholeRequest.TryOpen(ring, request, out _);
 
     private static OpenOutcome OpenWith(ObliviousKeyRing ring, byte[] request)
     {

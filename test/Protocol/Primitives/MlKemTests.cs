@@ -187,7 +187,8 @@ public sealed class MlKemTests
     private static string Name(JsonElement test) => $"tcId {test.GetProperty("tcId").GetInt32()}";
 
     private static IEnumerable<JsonElement> Tests(string file) =>
-        Vectors.Json($"wycheproof/{file}").GetProperty("testGroups").EnumerateArray().SelectMany(group => group.GetProperty("tests").EnumerateArray());
+        Vectors.Json($"wycheproof/{file}").GetProperty("testGroups").EnumerateArray()
+            .SelectMany(group => group.GetProperty("tests").EnumerateArray());
 }
 
 /// <summary>The X25519 points whose multiples are all zero, RFC 7748 section 6.1, in several spellings.</summary>
