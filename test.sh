@@ -35,6 +35,7 @@ if ((${#missing[@]})); then
   fi
 fi
 test/Interop/install.sh
+spec/tools/install.sh
 
 # --- Formatting, build, tests.
 echo "test.sh: building" >&2

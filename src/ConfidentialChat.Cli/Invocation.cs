@@ -73,6 +73,13 @@ internal static class Invocation
         static void Ignore(PosixSignalContext context) => context.Cancel = true;
     }
 
+    private static string Hint(ApiException refusal) => refusal.Code switch
+    {
+        "MODEL_NOT_FOUND" => "leave --model out to take the first model that the gateway offers",
+        "NOT_FOUND" => "is this a gateway? A node's port answers like this too",
+        _ => refusal.IsRetryable ? "try again" : "spec/envelope-v1.md section 9 lists what this means",
+    };
+
     // The SDK's messages may end with a hint of their own.
     private static CommandException Split(Exception exception, string hint, int exitCode)
     {
@@ -86,7 +93,8 @@ internal static class Invocation
         NodeOptionsException e => new CommandException(e.Message, e.Hint, ExitCode.Usage),
         GatewayOptionsException e => new CommandException(e.Message, e.Hint, ExitCode.Usage),
         ConfigurationException e => Split(e, "see --help", ExitCode.Usage),
-        ApiException e => Split(e, e.IsRetryable ? "try again" : "see docs/operating.md for what the gateway expects", ExitCode.Refused),
+        ApiException { Status: 401 } => new CommandException("the gateway does not know this API key (AUTH_ERROR).", "\"up\" prints the key and keeps it in its data directory; ./cchat gateway key makes another", ExitCode.Refused),
+        ApiException e => Split(e, Hint(e), ExitCode.Refused),
         GatewayConnectionException or CallTimeoutException => Split(exception, "is the gateway running there? --gateway names another", ExitCode.NotReached),
         ConfidentialChatException e => Split(e, "do not trust what was printed before; try again", ExitCode.Untrustworthy),
         _ => null,

@@ -2,7 +2,7 @@ using System.CommandLine;
 using ConfidentialChat.Cli;
 using ConfidentialChat.Cli.Commands;
 
-var root = new RootCommand("ConfidentialChat: chat completions that only the model's own enclave can read.")
+var root = new RootCommand("ConfidentialChat: chat completions sealed between client and node. No attestation yet: spec/gaps.md.")
 {
     DemoCommand.Create(),
     UpCommand.Create(),

@@ -55,7 +55,7 @@ public sealed record NodeOptions
     // A record prints its members; this one holds a secret.
     public override string ToString() => $"{nameof(NodeOptions)} {{ {GatewayUrl} }}";
 
-    internal bool UsesTls => Tls ?? !IPAddress.IsLoopback(ListenAddress);
+    internal bool UsesTls => Tls ?? !(IPAddress.IsLoopback(ListenAddress) || (DangerousPlainHttp && PublicAddress?.Scheme == Uri.UriSchemeHttp));
 
     /// <summary>Refuses what would start a node that cannot serve, or that serves more openly than was said.</summary>
     /// <exception cref="NodeOptionsException">An option is out of range or unsafe.</exception>

@@ -33,6 +33,9 @@ public sealed class CommandTests(RunningStack stack)
     [InlineData(2, "node --model x.gguf")]
     [InlineData(2, "gateway --listen 0.0.0.0 --data /tmp/cchat-open --port 0")]
     [InlineData(2, "ask hello")]
+    [InlineData(2, "ask hello --max-tokens 0")]
+    [InlineData(2, "gateway key --data /does/not/exist")]
+    [InlineData(2, "gateway enrolment-token --data /does/not/exist")]
     [InlineData(2, "up --gateway-port 0 --node-port 0 --data /proc/cchat")]
     [InlineData(5, "node rotate --data /does/not/exist")]
     public async Task A_mistake_gets_an_error_a_hint_and_an_exit_code(int expected, string arguments)

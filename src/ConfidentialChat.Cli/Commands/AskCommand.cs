@@ -15,7 +15,7 @@ internal static class AskCommand
     private static readonly Option<Uri?> Gateway = CommonOptions.Url("--gateway", $"Gateway to ask. Default: {ConfidentialChatOptions.ServerUrlVariable}, else http://127.0.0.1:8080.");
     private static readonly Option<string?> Model = new("--model") { Description = "Model to ask. Default: the first that the gateway offers.", HelpName = "NAME" };
     private static readonly Option<string?> System = new("--system") { Description = "System message.", HelpName = "TEXT" };
-    private static readonly Option<int?> MaxTokens = new("--max-tokens") { Description = "Longest answer, in tokens.", HelpName = "N" };
+    private static readonly Option<int> MaxTokens = CommonOptions.Positive("--max-tokens", 4096, "Longest answer, in tokens.");
     private static readonly Option<double?> Temperature = new("--temperature") { Description = "0 always takes the likeliest token; up to 2.", HelpName = "T" };
     private static readonly Option<bool> Whole = new("--whole") { Description = "Wait for the whole answer instead of streaming it." };
     private static readonly Option<bool> DangerousPlainHttp = CommonOptions.DangerousPlainHttp();
@@ -32,6 +32,8 @@ internal static class AskCommand
 
     private static async Task<int> RunAsync(ParseResult parsed, CancellationToken cancellation)
     {
+        if (string.IsNullOrWhiteSpace(Environment.GetEnvironmentVariable(ConfidentialChatOptions.BearerKeyVariable)))
+            throw new CommandException("there is no API key.", $"export {ConfidentialChatOptions.BearerKeyVariable}=cc_...; \"up\" prints the key and keeps it in its data directory", ExitCode.Usage);
         using var client = new ConfidentialChatClient(new ConfidentialChatOptions
         {
             ServerUrl = parsed.GetValue(Gateway) ?? Default(),

@@ -3,6 +3,7 @@ using System.Text;
 using ConfidentialChat.Cli.Stack;
 using ConfidentialChat.Client;
 using ConfidentialChat.Client.Chat;
+using ConfidentialChat.Fixtures;
 
 namespace ConfidentialChat.Cli.Commands;
 
@@ -17,7 +18,7 @@ internal static class DemoCommand
 
     public static Command Create()
     {
-        var command = new Command("demo", "Start everything on this machine, ask two questions, show what each party saw, and stop. Nothing is kept.")
+        var command = new Command("demo", "Start everything on this machine, ask two questions, show what each party saw, and stop. Nothing is kept but the fetched library.")
         {
             Model, EngineDirectory,
         };
@@ -85,17 +86,17 @@ internal static class DemoCommand
         Say($"  client    {Streamed}");
         Say($"  gateway   {Line(Body(request))}");
         Say($"  node      {Streamed}");
-        Say($"            (opened in the memory of its process; the gateway relays these bytes as they are)");
+        Say($"            (not shown by the node itself: it opens this in its memory; the gateway relays the bytes as they are)");
         Say($"  gateway   {Line(answer)}");
         Say("  client    the answer, as printed above");
         Say();
 
         var everything = atGateway.Concat(nodeLeg.Recorded).Select(recording => recording.Bytes).ToList();
-        var leaked = new[] { Streamed, Whole }.Where(prompt => everything.Any(bytes => Needle.IsIn(bytes, prompt))).ToList();
-        Say($"Recorded on both legs: {everything.Sum(bytes => (long)bytes.Length):N0} bytes. A prompt in them, in plain or in base64: {(leaked.Count == 0 ? "none" : "FOUND")}.");
+        var leaked = new[] { Streamed, Whole, FixtureModel.Canary }.Where(prompt => everything.Any(bytes => Needle.IsIn(bytes, prompt))).ToList();
+        Say($"Recorded on both legs: {everything.Sum(bytes => (long)bytes.Length):N0} bytes. A prompt or the fixture's marked word in them, in plain or in base64: {(leaked.Count == 0 ? "none" : "FOUND")}.");
         Say(Warnings.NoAttestation);
         if (leaked.Count > 0)
-            throw new CommandException("a prompt was found on the wire.", "this must not happen: please report it (SECURITY.md)");
+            throw new CommandException("a prompt or an answer was found on the wire.", "this must not happen: please report it (SECURITY.md)");
         return ExitCode.Success;
     }
 

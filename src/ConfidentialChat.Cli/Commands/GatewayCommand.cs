@@ -34,8 +34,16 @@ internal static class GatewayCommand
         var command = new Command("key", "Make an API key and print it. It is shown this once; the gateway keeps a hash.") { Data, User };
         command.SetAction(async (parsed, cancellation) =>
         {
-            var directory = await GatewayOperator.OpenAsync(parsed.GetRequiredValue(Data).FullName, cancel: cancellation);
-            await Console.Out.WriteLineAsync((await directory.CreateApiKeyAsync(parsed.GetRequiredValue(User), cancellation)).Text);
+            var directory = await GatewayOperator.OpenAsync(Existing(parsed), cancel: cancellation);
+            try
+            {
+                await Console.Out.WriteLineAsync((await directory.CreateApiKeyAsync(parsed.GetRequiredValue(User), cancellation)).Text);
+            }
+            catch (ArgumentException)
+            {
+                throw new CommandException("--user: that is no name for a user.", $"a name has 1 to {GatewayOperator.MaxNameLength} characters, and no control characters", ExitCode.Usage);
+            }
+
             return ExitCode.Success;
         });
         return command;
@@ -46,7 +54,7 @@ internal static class GatewayCommand
         var command = new Command("enrolment-token", "Make a token with which one node enrols, and print it. It is good for an hour.") { Data };
         command.SetAction(async (parsed, cancellation) =>
         {
-            var directory = await GatewayOperator.OpenAsync(parsed.GetRequiredValue(Data).FullName, cancel: cancellation);
+            var directory = await GatewayOperator.OpenAsync(Existing(parsed), cancel: cancellation);
             await Console.Out.WriteLineAsync((await directory.CreateEnrolmentTokenAsync(Options(parsed).EnrolmentTokenLifetime, cancellation)).Text);
             return ExitCode.Success;
         });
@@ -64,6 +72,15 @@ internal static class GatewayCommand
             }),
             parsed,
             cancellation);
+    }
+
+    /// <summary>A key made for a gateway that is not there would open nothing. <c>up</c> keeps the gateway's data one level down.</summary>
+    private static string Existing(ParseResult parsed)
+    {
+        var directory = parsed.GetRequiredValue(Data).FullName;
+        string[] places = [directory, Path.Combine(directory, "gateway")];
+        return Array.Find(places, place => File.Exists(Path.Combine(place, "gateway.db")))
+            ?? throw new CommandException($"there is no gateway in {directory}.", "start it once, or name its directory with --data", ExitCode.Usage);
     }
 
     private static GatewayOptions Options(ParseResult parsed) => new()

@@ -27,7 +27,7 @@ internal static class NodeCommand
 
     public static Command Create()
     {
-        var command = new Command("node", $"Run a node: it opens requests, runs the model and seals answers. The enrolment token comes from {EnrolmentTokenVariable}.")
+        var command = new Command("node", $"Run a node: it opens requests, runs the model and seals answers. The enrolment token, needed once, comes from {EnrolmentTokenVariable}.")
         {
             Data, Gateway, Listen, Port, Address, Model, EngineDirectory, Parallel, Queue, RotationMinutes, DangerousPlainHttp,
             ServerRun.Json, ServerRun.ExitWithStdin,

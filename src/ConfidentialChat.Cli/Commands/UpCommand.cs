@@ -21,7 +21,7 @@ internal static class UpCommand
 
     public static Command Create()
     {
-        var command = new Command("up", "Run gateway, node and embedded engine on this machine until SIGTERM. Without --model it serves a fixture that answers every prompt alike.")
+        var command = new Command("up", "Run gateway, node and embedded engine on this machine until SIGTERM. Without --model it serves a fixture that knows one answer, whatever the prompt.")
         {
             GatewayPort, NodePort, NodeAddress, Data, Model, EngineDirectory, LockSeconds, Json,
         };

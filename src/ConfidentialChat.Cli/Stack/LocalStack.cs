@@ -33,11 +33,13 @@ internal sealed class LocalStack : IAsyncDisposable
     private static readonly TimeSpan EnrolmentTokenLifetime = TimeSpan.FromMinutes(10);
     private const string LocalUser = "local";
 
+    private readonly FileStream occupation;
     private readonly ChildProcess gateway;
     private readonly ChildProcess node;
 
-    private LocalStack(ChildProcess gateway, ChildProcess node, UpReady ready)
+    private LocalStack(FileStream occupation, ChildProcess gateway, ChildProcess node, UpReady ready)
     {
+        this.occupation = occupation;
         this.gateway = gateway;
         this.node = node;
         Ready = ready;
@@ -51,6 +53,7 @@ internal sealed class LocalStack : IAsyncDisposable
         var gatewayData = Path.Combine(options.DataDirectory, "gateway");
         var logs = Path.Combine(options.DataDirectory, "logs");
         CreateDirectory(options.DataDirectory);
+        var occupation = Occupy(options.DataDirectory);
         var model = options.ModelPath ?? WriteFixture(options.DataDirectory);
         await EngineFetch.EnsureAsync(options.EngineDirectory, cancellation);
 
@@ -83,13 +86,14 @@ internal sealed class LocalStack : IAsyncDisposable
                 throw await gateway.EndedAsync("stopped by itself");
             var nodeReady = await starting;
             progress($"node: {Text(nodeReady, "node")}, model {Text(nodeReady, "model")}");
-            return new LocalStack(gateway, node, new UpReady(gatewayUrl, Text(nodeReady, "node"), apiKey, Text(nodeReady, "model")));
+            return new LocalStack(occupation, gateway, node, new UpReady(gatewayUrl, Text(nodeReady, "node"), apiKey, Text(nodeReady, "model")));
         }
         catch
         {
             if (node is not null)
                 await node.DisposeAsync();
             await gateway.DisposeAsync();
+            await occupation.DisposeAsync();
             throw;
         }
     }
@@ -110,6 +114,20 @@ internal sealed class LocalStack : IAsyncDisposable
         await gateway.StopAsync(GatewayPatience);
         await node.DisposeAsync();
         await gateway.DisposeAsync();
+        await occupation.DisposeAsync();
+    }
+
+    // A second stack on the same data would take the node away from the first.
+    private static FileStream Occupy(string directory)
+    {
+        try
+        {
+            return new FileStream(Path.Combine(directory, "in-use"), FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
+        }
+        catch (IOException)
+        {
+            throw new CommandException($"another stack runs on the data directory {directory}.", "stop it, or give another directory with --data", ExitCode.Usage);
+        }
     }
 
     private static string Text(JsonElement ready, string name) => ready.GetProperty(name).GetString()!;
