@@ -1,6 +1,4 @@
 // NIST SP 800-38D with 96-bit nonces and 128-bit tags; used by spec/envelope-v1.md section 3 and spec/oblivious-v2.md section 3.
-using NSec.Cryptography;
-using Aes256GcmAlgorithm = NSec.Cryptography.Aes256Gcm;
 using Bcl = System.Security.Cryptography;
 
 namespace ConfidentialChat.Protocol.Primitives;
@@ -12,9 +10,9 @@ public sealed class Aes256Gcm : IAead
     public const int NonceSize = 12;
     public const int TagSize = 16;
 
-    internal static readonly bool LibsodiumHasAes = Aes256GcmAlgorithm.IsSupported;
+    internal static readonly bool LibsodiumHasAes = Sodium.crypto_aead_aes256gcm_is_available() == 1;
 
-    private readonly Key? key;
+    private readonly AesSchedule? schedule;
     private readonly Bcl.AesGcm? platform;
 
     /// <summary>Copies the 32 bytes of <paramref name="secret"/>; the caller clears its own.</summary>
@@ -29,7 +27,7 @@ public sealed class Aes256Gcm : IAead
         if (secret.Length != KeySize)
             throw new ArgumentException($"An AES-256 key has {KeySize} bytes, not {secret.Length}.", nameof(secret));
         if (libsodium)
-            key = Key.Import(AeadAlgorithm.Aes256Gcm, secret, KeyBlobFormat.RawSymmetricKey);
+            schedule = new AesSchedule(secret);
         else
             platform = new Bcl.AesGcm(secret, TagSize);
     }
@@ -39,10 +37,16 @@ public sealed class Aes256Gcm : IAead
     {
         if (ciphertext.Length != plaintext.Length + TagSize)
             throw new ArgumentException("The ciphertext is as long as the plaintext and the tag.", nameof(ciphertext));
-        if (key is not null)
-            AeadAlgorithm.Aes256Gcm.Encrypt(key, nonce, associatedData, plaintext, ciphertext);
-        else
+        Size.Require(nonce, NonceSize, nameof(nonce));
+        if (schedule is null)
+        {
             platform!.Encrypt(nonce, plaintext, ciphertext[..plaintext.Length], ciphertext[plaintext.Length..], associatedData);
+            return;
+        }
+
+        RequireNoOverlap(plaintext, ciphertext);
+        _ = Sodium.crypto_aead_aes256gcm_encrypt_afternm(
+            ciphertext, 0, plaintext, (ulong)plaintext.Length, associatedData, (ulong)associatedData.Length, 0, nonce, schedule);
     }
 
     /// <summary>Writes the plaintext, 16 bytes less; false, with zeros written, where it does not authenticate.</summary>
@@ -52,9 +56,11 @@ public sealed class Aes256Gcm : IAead
             return false;
         if (plaintext.Length != ciphertext.Length - TagSize)
             throw new ArgumentException("The plaintext is as long as the ciphertext without its tag.", nameof(plaintext));
-        if (key is not null)
+        if (schedule is not null)
         {
-            var authentic = AeadAlgorithm.Aes256Gcm.Decrypt(key, nonce, associatedData, ciphertext, plaintext);
+            RequireNoOverlap(plaintext, ciphertext);
+            var authentic = Sodium.crypto_aead_aes256gcm_decrypt_afternm(
+                plaintext, 0, 0, ciphertext, (ulong)ciphertext.Length, associatedData, (ulong)associatedData.Length, nonce, schedule) == 0;
             if (!authentic)
                 plaintext.Clear(); // libsodium leaves what it decrypted
             return authentic;
@@ -73,7 +79,14 @@ public sealed class Aes256Gcm : IAead
 
     public void Dispose()
     {
-        key?.Dispose();
+        schedule?.Dispose();
         platform?.Dispose();
+    }
+
+    // libsodium works in place or apart, and on buffers that overlap otherwise it corrupts what it has not read yet.
+    internal static void RequireNoOverlap(ReadOnlySpan<byte> plaintext, ReadOnlySpan<byte> ciphertext)
+    {
+        if (plaintext.Overlaps(ciphertext, out var offset) && offset != 0)
+            throw new ArgumentException("Plaintext and ciphertext are one buffer or two, not half of each other.", nameof(ciphertext));
     }
 }

@@ -1,28 +1,33 @@
 // RFC 8439.
-using NSec.Cryptography;
-using Algorithm = NSec.Cryptography.AeadAlgorithm;
+using System.Security.Cryptography;
 
 namespace ConfidentialChat.Protocol.Primitives;
 
-/// <summary>ChaCha20-Poly1305 under one key, which lies in guarded memory.</summary>
+/// <summary>ChaCha20-Poly1305 under one key, which is erased on disposal.</summary>
 internal sealed class ChaCha20Poly1305 : IAead
 {
     public const int KeySize = 32;
 
-    private readonly Key key;
+    // Pinned, so that no copy stays behind where the collector moves it; not guarded, as AesSchedule says.
+    private readonly byte[] key = GC.AllocateUninitializedArray<byte>(KeySize, pinned: true);
+    private bool isDisposed;
 
     /// <summary>Copies the 32 bytes of <paramref name="secret"/>; the caller clears its own.</summary>
     public ChaCha20Poly1305(ReadOnlySpan<byte> secret)
     {
         Size.Require(secret, KeySize, nameof(secret));
-        key = Key.Import(Algorithm.ChaCha20Poly1305, secret, KeyBlobFormat.RawSymmetricKey);
+        secret.CopyTo(key);
     }
 
     public void Seal(ReadOnlySpan<byte> nonce, ReadOnlySpan<byte> associatedData, ReadOnlySpan<byte> plaintext, Span<byte> ciphertext)
     {
         if (ciphertext.Length != plaintext.Length + IAead.TagSize)
             throw new ArgumentException("The ciphertext is as long as the plaintext and the tag.", nameof(ciphertext));
-        Algorithm.ChaCha20Poly1305.Encrypt(key, nonce, associatedData, plaintext, ciphertext);
+        Size.Require(nonce, IAead.NonceSize, nameof(nonce));
+        Aes256Gcm.RequireNoOverlap(plaintext, ciphertext);
+        ObjectDisposedException.ThrowIf(isDisposed, this);
+        _ = Sodium.crypto_aead_chacha20poly1305_ietf_encrypt(
+            ciphertext, 0, plaintext, (ulong)plaintext.Length, associatedData, (ulong)associatedData.Length, 0, nonce, key);
     }
 
     public bool TryOpen(ReadOnlySpan<byte> nonce, ReadOnlySpan<byte> associatedData, ReadOnlySpan<byte> ciphertext, Span<byte> plaintext)
@@ -31,11 +36,18 @@ internal sealed class ChaCha20Poly1305 : IAead
             return false;
         if (plaintext.Length != ciphertext.Length - IAead.TagSize)
             throw new ArgumentException("The plaintext is as long as the ciphertext without its tag.", nameof(plaintext));
-        var authentic = Algorithm.ChaCha20Poly1305.Decrypt(key, nonce, associatedData, ciphertext, plaintext);
+        Aes256Gcm.RequireNoOverlap(plaintext, ciphertext);
+        ObjectDisposedException.ThrowIf(isDisposed, this);
+        var authentic = Sodium.crypto_aead_chacha20poly1305_ietf_decrypt(
+            plaintext, 0, 0, ciphertext, (ulong)ciphertext.Length, associatedData, (ulong)associatedData.Length, nonce, key) == 0;
         if (!authentic)
             plaintext.Clear(); // libsodium leaves what it decrypted
         return authentic;
     }
 
-    public void Dispose() => key.Dispose();
+    public void Dispose()
+    {
+        isDisposed = true;
+        CryptographicOperations.ZeroMemory(key);
+    }
 }

@@ -1,5 +1,6 @@
-// The functions of libsodium 1.0.22 that NSec does not show: the KEMs, SHAKE256 and guarded memory.
+// The functions of libsodium 1.0.22 that NSec does not show: the KEMs, SHAKE256, guarded memory, and AEADs without it.
 using System.Runtime.InteropServices;
+using System.Security.Cryptography;
 
 namespace ConfidentialChat.Protocol.Primitives;
 
@@ -46,6 +47,35 @@ internal static partial class Sodium
     public static partial int crypto_kem_mlkem768_dec(Span<byte> ss, ReadOnlySpan<byte> ct, GuardedSecret sk);
 
     [LibraryImport(Library)]
+    public static partial int crypto_aead_aes256gcm_is_available();
+
+    [LibraryImport(Library)]
+    public static partial nuint crypto_aead_aes256gcm_statebytes();
+
+    [LibraryImport(Library)]
+    public static partial int crypto_aead_aes256gcm_beforenm(AesSchedule ctx, ReadOnlySpan<byte> k);
+
+    [LibraryImport(Library)]
+    public static partial int crypto_aead_aes256gcm_encrypt_afternm(
+        Span<byte> c, nint clen_p, ReadOnlySpan<byte> m, ulong mlen, ReadOnlySpan<byte> ad, ulong adlen,
+        nint nsec, ReadOnlySpan<byte> npub, AesSchedule ctx);
+
+    [LibraryImport(Library)]
+    public static partial int crypto_aead_aes256gcm_decrypt_afternm(
+        Span<byte> m, nint mlen_p, nint nsec, ReadOnlySpan<byte> c, ulong clen,
+        ReadOnlySpan<byte> ad, ulong adlen, ReadOnlySpan<byte> npub, AesSchedule ctx);
+
+    [LibraryImport(Library)]
+    public static partial int crypto_aead_chacha20poly1305_ietf_encrypt(
+        Span<byte> c, nint clen_p, ReadOnlySpan<byte> m, ulong mlen, ReadOnlySpan<byte> ad, ulong adlen,
+        nint nsec, ReadOnlySpan<byte> npub, ReadOnlySpan<byte> k);
+
+    [LibraryImport(Library)]
+    public static partial int crypto_aead_chacha20poly1305_ietf_decrypt(
+        Span<byte> m, nint mlen_p, nint nsec, ReadOnlySpan<byte> c, ulong clen,
+        ReadOnlySpan<byte> ad, ulong adlen, ReadOnlySpan<byte> npub, ReadOnlySpan<byte> k);
+
+    [LibraryImport(Library)]
     public static partial int crypto_xof_shake256(Span<byte> output, nuint outlen, ReadOnlySpan<byte> input, ulong inlen);
 
     [LibraryImport(Library)]
@@ -77,6 +107,33 @@ internal sealed class GuardedSecret : SafeHandle
     protected override bool ReleaseHandle()
     {
         Sodium.sodium_free(handle);
+        return true;
+    }
+}
+
+/// <summary>
+/// The expanded key of AES-256-GCM, for as long as one message or stream: plain native memory, erased when freed. Guard
+/// pages would cost more than all the sealing of a short answer (bench/Micro, AnswerBenchmarks).
+/// </summary>
+internal sealed unsafe class AesSchedule : SafeHandle
+{
+    private const int Alignment = 16; // crypto_aead_aes256gcm_state
+
+    private static readonly nuint Size = Sodium.crypto_aead_aes256gcm_statebytes();
+
+    public AesSchedule(ReadOnlySpan<byte> key)
+        : base(0, ownsHandle: true)
+    {
+        SetHandle((nint)NativeMemory.AlignedAlloc(Size, Alignment));
+        _ = Sodium.crypto_aead_aes256gcm_beforenm(this, key);
+    }
+
+    public override bool IsInvalid => handle == 0;
+
+    protected override bool ReleaseHandle()
+    {
+        CryptographicOperations.ZeroMemory(new Span<byte>((void*)handle, (int)Size));
+        NativeMemory.AlignedFree((void*)handle);
         return true;
     }
 }

@@ -112,6 +112,17 @@ public sealed class ChunkPropertyTests : IDisposable
     }
 
     [Fact]
+    public void One_key_opens_many_requests_at_once()
+    {
+        byte[][] chunks = ["one"u8.ToArray(), new byte[5_000]];
+        foreach (var parties in new[] { hybrid, classic })
+        {
+            var request = parties.SealRequest(chunks);
+            Parallel.For(0, 200, _ => parties.OpenRequest(request).Chunks.Count.ShouldBe(2));
+        }
+    }
+
+    [Fact]
     public async Task A_cancelled_read_leaves_the_opener_where_it_was()
     {
         var pipe = new Pipe();

@@ -34,6 +34,29 @@ public sealed class AeadTests
         }
     }
 
+    [Fact]
+    public void One_buffer_serves_in_place_and_half_of_it_does_not()
+    {
+        var aeads = new List<IAead> { new ChaCha20Poly1305(new byte[32]) };
+        if (Aes256Gcm.LibsodiumHasAes)
+            aeads.Add(new Aes256Gcm(new byte[32], libsodium: true));
+        foreach (var aead in aeads)
+        {
+            using (aead)
+            {
+                byte[] buffer = [.. Enumerable.Repeat((byte)7, 40), .. new byte[16]], nonce = new byte[12];
+                Should.Throw<ArgumentException>(() => aead.Seal(nonce, [], buffer.AsSpan(1, 39), buffer.AsSpan(0, 55)));
+                aead.Seal(nonce, [], buffer.AsSpan(0, 40), buffer);
+                Should.Throw<ArgumentException>(() => aead.TryOpen(nonce, [], buffer, buffer.AsSpan(3, 40)));
+                aead.TryOpen(nonce, [], buffer, buffer.AsSpan(0, 40)).ShouldBeTrue();
+                buffer.AsSpan(0, 40).IndexOfAnyExcept((byte)7).ShouldBe(-1);
+            }
+
+            Should.Throw<ObjectDisposedException>(() => aead.Seal(new byte[12], [], [], new byte[16]));
+            Should.Throw<ObjectDisposedException>(() => aead.TryOpen(new byte[12], [], new byte[16], []));
+        }
+    }
+
     // Out of scope: other key and nonce sizes, which the primitives do not take; they open nothing.
     private static void Check(string file, int keySize, Func<byte[], IAead> create)
     {
