@@ -18,6 +18,10 @@ only project *arguments:
 demo:
     ./cchat demo
 
+# Seal and open against raw AES-256-GCM, in one run.
+bench *arguments:
+    dotnet run --project bench/Micro --configuration Release -- {{arguments}}
+
 # Put the format right.
 format:
     dotnet format ConfidentialChat.slnx

@@ -105,7 +105,7 @@ public abstract class ChunkOpener : IDisposable
                         return Fail(failure);
                     break;
                 case Part.Length:
-                    if (!ChunkLength.TryRead(ref buffer, out var length))
+                    if (!Varint.TryRead(ref buffer, out var length))
                         return ended ? Fail(OpenOutcome.Truncated) : null;
                     if (Announce(length) is { } refusal)
                         return Fail(refusal);
@@ -135,7 +135,7 @@ public abstract class ChunkOpener : IDisposable
     }
 
     // A length says what comes next, and is refused before any of it is read.
-    private OpenOutcome? Announce(ulong length)
+    private OpenOutcome? Announce(long length)
     {
         filled = 0;
         if (length == 0)
@@ -144,14 +144,14 @@ public abstract class ChunkOpener : IDisposable
             return chunks + 1 > limits.MaxChunks ? OpenOutcome.TooManyChunks : null;
         }
 
-        if (length > (ulong)gathered.Length)
+        if (length > gathered.Length)
             return OpenOutcome.ChunkTooLarge;
         // Free work, and an end that is none: an empty chunk before the last is as good as one that does not open.
         if (length <= IAead.TagSize)
             return OpenOutcome.CannotBeOpened;
         if (chunks + 2 > limits.MaxChunks)
             return OpenOutcome.TooManyChunks;
-        if (bytes + (long)length > limits.MaxBytes)
+        if (bytes + length > limits.MaxBytes)
             return OpenOutcome.TooLarge;
         (part, wanted) = (Part.Chunk, (int)length);
         return null;

@@ -62,10 +62,10 @@ public abstract class ChunkSealer : IDisposable
             throw new InvalidOperationException("The final chunk was sealed: nothing comes after it.");
         if (chunk.Length > ChunkLimits.ChunkSize)
             throw new ArgumentException($"A chunk has {ChunkLimits.ChunkSize} bytes at the most.", nameof(chunk));
-        var prefix = ChunkLength.Size(length);
+        var prefix = Varint.Size((long)length);
         var size = prefix + chunk.Length + IAead.TagSize;
         var output = Output.GetSpan(size)[..size];
-        ChunkLength.Write(output, length);
+        Varint.Write(output[..prefix], length);
         messages.Seal(aad, chunk, output[prefix..]);
         Output.Advance(size);
     }

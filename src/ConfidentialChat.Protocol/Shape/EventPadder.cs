@@ -1,5 +1,6 @@
 // spec/binary-http.md section 8.2.
 using System.Buffers;
+using ConfidentialChat.Protocol.Oblivious;
 using ConfidentialChat.Protocol.Oblivious.BinaryHttp;
 
 namespace ConfidentialChat.Protocol.Shape;

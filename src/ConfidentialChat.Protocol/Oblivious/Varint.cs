@@ -1,9 +1,9 @@
-// spec/binary-http.md section 2; RFC 9000 section 16.
+// RFC 9000 section 16, as spec/binary-http.md section 2 and spec/oblivious-v2.md section 6 use it.
 using System.Buffers;
 using System.Buffers.Binary;
 using System.Numerics;
 
-namespace ConfidentialChat.Protocol.Oblivious.BinaryHttp;
+namespace ConfidentialChat.Protocol.Oblivious;
 
 // offset  name   size
 // 0       form   2 bits: 0, 1, 2, 3 for 1, 2, 4, 8 bytes in all
@@ -29,6 +29,24 @@ internal static class Varint
 
     /// <summary>The size of the whole integer, from its first byte.</summary>
     public static int Size(byte first) => 1 << (first >> 6);
+
+    /// <summary>Reads any form and takes it off; false, with nothing taken, where it is not all there.</summary>
+    public static bool TryRead(ref ReadOnlySequence<byte> input, out long value)
+    {
+        value = 0;
+        if (input.IsEmpty)
+            return false;
+        var size = Size(input.FirstSpan[0]);
+        if (input.Length < size)
+            return false;
+        Span<byte> bytes = stackalloc byte[MaxSize];
+        input.Slice(0, size).CopyTo(bytes);
+        bytes[0] &= 0x3F;
+        foreach (var next in bytes[..size])
+            value = (value << 8) | next;
+        input = input.Slice(size);
+        return true;
+    }
 
     /// <summary>Writes the shortest form.</summary>
     public static void Write(IBufferWriter<byte> output, long value)
