@@ -98,20 +98,20 @@ public sealed class GatewayLinkTests : IDisposable
     }
 
     [Theory]
-    [InlineData("cce_wrong")]
-    [InlineData(null)]
-    public async Task A_node_that_no_gateway_takes_stops_with_its_own_exit_code(string? token)
+    [InlineData("cce_wrong", "hint: make a token at the gateway")]
+    [InlineData(null, "hint: at the gateway: cchat gateway enrolment-token")]
+    public async Task A_node_that_no_gateway_takes_stops_with_its_own_exit_code(string? token, string hint)
     {
         await using var node = await NodeUnderTest.CreateAsync(ScriptedEngine.ThatServes(), options => options with { EnrolmentToken = token });
-        await ShouldGiveUpAsync(node);
+        await ShouldGiveUpAsync(node, hint);
     }
 
-    private static async Task ShouldGiveUpAsync(NodeUnderTest node)
+    private static async Task ShouldGiveUpAsync(NodeUnderTest node, string hint = "hint: make a token at the gateway")
     {
         await node.App.StartAsync();
         await node.App.WaitForShutdownAsync(TestContext.Current.CancellationToken).Soon();
         Environment.ExitCode.ShouldBe(NodeExitCode.NotEnrolled);
-        node.Log.Text.ShouldContain("hint: make a token at the gateway");
+        node.Log.Text.ShouldContain(hint);
     }
 
     private static bool Forgotten(HttpContext http)
