@@ -18,16 +18,7 @@ public sealed class FuzzTests
     public static TheoryData<string> Corpus =>
         [.. Directory.GetFiles(Folder, "*.hex").Order(StringComparer.Ordinal).Select(file => Path.GetFileName(file))];
 
-    private static string Folder
-    {
-        get
-        {
-            var folder = new DirectoryInfo(AppContext.BaseDirectory);
-            while (folder is not null && !File.Exists(Path.Combine(folder.FullName, "ConfidentialChat.slnx")))
-                folder = folder.Parent;
-            return Path.Combine(folder!.FullName, "test", "Protocol", "BinaryHttp", "corpus");
-        }
-    }
+    private static string Folder => Path.Combine(Repository.Root, "test", "Protocol", "BinaryHttp", "corpus");
 
     [Theory]
     [MemberData(nameof(Corpus))]

@@ -134,10 +134,7 @@ public sealed class StreamTests(ITestOutputHelper output)
 
     private static IEnumerable<(string Name, string Text)> Streams()
     {
-        var folder = new DirectoryInfo(AppContext.BaseDirectory);
-        while (folder is not null && !File.Exists(Path.Combine(folder.FullName, "ConfidentialChat.slnx")))
-            folder = folder.Parent;
-        var file = Path.Combine(folder!.FullName, "test", "Protocol", "Shape", "corpus", "streams.json");
+        var file = Path.Combine(Repository.Root, "test", "Protocol", "Shape", "corpus", "streams.json");
         return JsonElement.Parse(File.ReadAllText(file)).EnumerateObject().Select(stream => (stream.Name, stream.Value.GetString()!));
     }
 
