@@ -3,7 +3,8 @@
 //   node spec/tools/generate.mjs --check   fails where what is there differs
 import { createHash } from 'node:crypto';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { bytes, kems, keySchedule, nonceOf, seal, sequence, u16 } from './hpke.mjs';
+import { sealRequest } from './envelope.mjs';
+import { bytes, kems, keySchedule, nonceOf, seal, sequence, u16, x25519Public } from './hpke.mjs';
 import * as ohttp from './oblivious.mjs';
 
 // Test keys only: every one is the hash of its name.
@@ -208,9 +209,46 @@ function lists() {
   });
 }
 
+// --- Envelope v1
+
+function envelope() {
+  const name = 'envelope v1';
+  const model = 'demo';
+  const [nodeKey, clientKey] = [secretOf(`${name} node`, 32), secretOf(`${name} client`, 32)];
+  const blanks = [...secretOf(`${name} blanks`, 128)].map((byte) => (byte & 1 ? '\t' : ' ')).join('');
+  const request = { model, messages: [{ role: 'user', content: 'Good morning' }], stream: false };
+  const { envelope, sealAnswer } = sealRequest({
+    clientKey,
+    nodeKey: x25519Public(nodeKey),
+    salt: secretOf(`${name} salt`, 16),
+    nonce: secretOf(`${name} nonce`, 12),
+    body: request,
+    blanks,
+    outer: { model_name: model, stack_small_id: 1, stream: false, num_compute_units: 8192 },
+  });
+  const [usage, created] = [{ prompt_tokens: 2, completion_tokens: 3, total_tokens: 5 }, 1767225600];
+  const answer = { id: 'chatcmpl-1', object: 'chat.completion', created, model, choices: [{ index: 0, message: { role: 'assistant', content: 'Good morning!' }, logprobs: null, finish_reason: 'stop' }], usage };
+  const chunk = { id: 'chatcmpl-1', object: 'chat.completion.chunk', created, model, choices: [{ index: 0, delta: { content: 'Good morning!' }, logprobs: null, finish_reason: 'stop' }] };
+  return {
+    node_secret_key: hex(nodeKey),
+    client_secret_key: hex(clientKey),
+    request,
+    blanks,
+    envelope,
+    answer,
+    sealed_answer: { ...sealAnswer(secretOf(`${name} answer nonce`, 12), answer, 288), usage },
+    event: chunk,
+    sealed_event: sealAnswer(secretOf(`${name} event nonce`, 12), chunk, 256),
+  };
+}
+
 // --- The files
 
 const files = {
+  'envelope-v1.json': {
+    source: 'spec/tools/generate.mjs: one exchange, spec/envelope-v1.md sections 3, 7 and 8. Answer and event are sealed under the key of the request.',
+    vectors: [envelope()],
+  },
   'hpke.json': {
     source: 'spec/tools/generate.mjs: HPKE base mode, spec/oblivious-v2.md section 3; fields as in RFC 9180 appendix A. randomness is skE or eseed.',
     vectors: [[0x647a, 2], [0x647a, 1], [0x647a, 3], [0x0020, 2]].map(([kem, aead]) => hpkeVector(kem, aead)),

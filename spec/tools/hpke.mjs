@@ -54,9 +54,9 @@ const pkcs8 = Buffer.from('302e020100300506032b656e04220420', 'hex');
 const spki = Buffer.from('302a300506032b656e032100', 'hex');
 const privateKey = (sk) => createPrivateKey({ key: bytes(pkcs8, sk), format: 'der', type: 'pkcs8' });
 const publicKey = (pk) => createPublicKey({ key: bytes(spki, pk), format: 'der', type: 'spki' });
-const x25519Public = (sk) => createPublicKey(privateKey(sk)).export({ format: 'der', type: 'spki' }).subarray(spki.length);
+export const x25519Public = (sk) => createPublicKey(privateKey(sk)).export({ format: 'der', type: 'spki' }).subarray(spki.length);
 /** The shared secret, or null where it is all zeros. */
-function x25519(sk, pk) {
+export function x25519(sk, pk) {
   try {
     return diffieHellman({ privateKey: privateKey(sk), publicKey: publicKey(pk) });
   } catch {

@@ -2,7 +2,6 @@
 using System.Buffers;
 using System.Diagnostics.CodeAnalysis;
 using System.Text.Json;
-using System.Text.Unicode;
 using ConfidentialChat.Protocol.Primitives;
 
 namespace ConfidentialChat.Protocol.V1;
@@ -47,92 +46,16 @@ public sealed record EnvelopeRequest
         ReadOnlySpan<byte> body, [NotNullWhen(true)] out EnvelopeRequest? request, [NotNullWhen(false)] out Rejection? rejection)
     {
         request = null;
-        try
+        if (!EnvelopeFields.TryRead(body, out var fields, out rejection))
+            return false;
+        if (fields.FirstMissing() is { } missing)
         {
-            rejection = Utf8.IsValid(body) ? Read(body, out request) : new Rejection(V1Error.InvalidJson);
-        }
-        catch (Exception e) when (e is JsonException or InvalidOperationException)
-        {
-            rejection = new Rejection(V1Error.InvalidJson); // InvalidOperationException: a lone surrogate in a member's name
-        }
-
-        return rejection is null && request is not null;
-    }
-
-    private static Rejection? Read(ReadOnlySpan<byte> body, out EnvelopeRequest? request)
-    {
-        request = null;
-        byte[]? ciphertext = null, nonce = null, salt = null, clientKey = null, nodeKey = null, hash = null;
-        string? model = null;
-        long? stack = null;
-        (bool Seen, bool? Value) stream = default;
-        (bool Seen, long? Value) units = default;
-
-        var json = new Utf8JsonReader(body);
-        if (!json.Read() || json.TokenType != JsonTokenType.StartObject)
-            return new Rejection(V1Error.InvalidJson);
-        while (json.Read() && json.TokenType == JsonTokenType.PropertyName)
-        {
-            string? fault;
-            if (json.ValueTextEquals("ciphertext"u8))
-                fault = ReadBytes(ref json, ref ciphertext, size => size >= Aes256Gcm.TagSize) ? null : "ciphertext";
-            else if (json.ValueTextEquals("nonce"u8))
-                fault = ReadBytes(ref json, ref nonce, size => size == Aes256Gcm.NonceSize) ? null : "nonce";
-            else if (json.ValueTextEquals("salt"u8))
-                fault = ReadBytes(ref json, ref salt, size => size == SaltSize) ? null : "salt";
-            else if (json.ValueTextEquals("client_dh_public_key"u8))
-                fault = ReadBytes(ref json, ref clientKey, size => size == X25519PublicKey.Size) ? null : "client_dh_public_key";
-            else if (json.ValueTextEquals("node_dh_public_key"u8))
-                fault = ReadBytes(ref json, ref nodeKey, size => size == X25519PublicKey.Size) ? null : "node_dh_public_key";
-            else if (json.ValueTextEquals("plaintext_body_hash"u8))
-                fault = ReadBytes(ref json, ref hash, size => size == Blake2b256.Size) ? null : "plaintext_body_hash";
-            else if (json.ValueTextEquals("model_name"u8))
-                fault = ReadModel(ref json, ref model) ? null : "model_name";
-            else if (json.ValueTextEquals("stack_small_id"u8))
-                fault = ReadStack(ref json, ref stack) ? null : "stack_small_id";
-            else if (json.ValueTextEquals("stream"u8))
-                fault = ReadStream(ref json, ref stream) ? null : "stream";
-            else if (json.ValueTextEquals("num_compute_units"u8))
-                fault = ReadUnits(ref json, ref units) ? null : "num_compute_units";
-            else
-            {
-                fault = null;
-                json.Read();
-                json.Skip();
-            }
-
-            if (fault is not null)
-                return new Rejection(V1Error.InvalidField, fault);
+            rejection = new Rejection(V1Error.InvalidField, missing);
+            return false;
         }
 
-        if (json.TokenType != JsonTokenType.EndObject || json.Read())
-            return new Rejection(V1Error.InvalidJson);
-
-        var missing = ciphertext is null ? "ciphertext"
-            : nonce is null ? "nonce"
-            : salt is null ? "salt"
-            : clientKey is null ? "client_dh_public_key"
-            : nodeKey is null ? "node_dh_public_key"
-            : hash is null ? "plaintext_body_hash"
-            : model is null ? "model_name"
-            : stack is null ? "stack_small_id"
-            : null;
-        if (missing is not null)
-            return new Rejection(V1Error.InvalidField, missing);
-        request = new EnvelopeRequest
-        {
-            Ciphertext = ciphertext,
-            Nonce = nonce,
-            Salt = salt,
-            ClientKey = new X25519PublicKey(clientKey),
-            NodeKey = new X25519PublicKey(nodeKey),
-            PlaintextBodyHash = hash,
-            ModelName = model!,
-            Stack = new StackId(stack!.Value),
-            Stream = stream.Value,
-            Units = units.Value is { } value ? new ComputeUnits(value) : null,
-        };
-        return null;
+        request = fields.ToFiveFields().To(new X25519PublicKey(fields.NodeKey), fields.ModelName!, new StackId(fields.Stack!.Value));
+        return true;
     }
 
     /// <summary>Writes the envelope as JSON.</summary>
@@ -153,95 +76,5 @@ public sealed record EnvelopeRequest
         if (Units is { } units)
             json.WriteNumber("num_compute_units"u8, units.Value);
         json.WriteEndObject();
-    }
-
-    // Each reader takes the member's value; false for a wrong value and for a member that stands twice,
-    // because two readers of one body must never see two different values.
-    private static bool ReadBytes(ref Utf8JsonReader json, ref byte[]? value, Func<int, bool> isSize)
-    {
-        json.Read();
-        if (value is not null || json.TokenType != JsonTokenType.String)
-            return false;
-        byte[] decoded;
-        if (json.ValueIsEscaped)
-        {
-            var unescaped = new byte[json.ValueSpan.Length];
-            if (!TryCopyString(ref json, unescaped, out var length) || !StrictBase64.TryDecode(unescaped.AsSpan(0, length), out decoded))
-                return false;
-        }
-        else if (!StrictBase64.TryDecode(json.ValueSpan, out decoded))
-        {
-            return false;
-        }
-
-        value = decoded;
-        return isSize(decoded.Length);
-    }
-
-    private static bool ReadModel(ref Utf8JsonReader json, ref string? value)
-    {
-        json.Read();
-        if (value is not null || json.TokenType != JsonTokenType.String || json.ValueSpan.Length > MaxModelNameLength * 6)
-            return false;
-        value = GetString(ref json);
-        return value is { Length: > 0 and <= MaxModelNameLength };
-    }
-
-    private static bool ReadStack(ref Utf8JsonReader json, ref long? value)
-    {
-        json.Read();
-        if (value is not null || json.TokenType != JsonTokenType.Number || !json.TryGetInt64(out var number) || number < 0)
-            return false;
-        value = number;
-        return true;
-    }
-
-    private static bool ReadStream(ref Utf8JsonReader json, ref (bool Seen, bool? Value) value)
-    {
-        json.Read();
-        if (value.Seen || json.TokenType is not (JsonTokenType.True or JsonTokenType.False or JsonTokenType.Null))
-            return false;
-        value = (true, json.TokenType == JsonTokenType.Null ? null : json.GetBoolean());
-        return true;
-    }
-
-    private static bool ReadUnits(ref Utf8JsonReader json, ref (bool Seen, long? Value) value)
-    {
-        json.Read();
-        if (value.Seen)
-            return false;
-        value = (true, null);
-        if (json.TokenType == JsonTokenType.Null)
-            return true;
-        if (json.TokenType != JsonTokenType.Number || !json.TryGetInt64(out var number) || number is < 1 or > MaxUnits)
-            return false;
-        value = (true, number);
-        return true;
-    }
-
-    private static bool TryCopyString(ref Utf8JsonReader json, Span<byte> destination, out int length)
-    {
-        length = 0;
-        try
-        {
-            length = json.CopyString(destination);
-            return true;
-        }
-        catch (InvalidOperationException)
-        {
-            return false; // a lone surrogate
-        }
-    }
-
-    private static string? GetString(ref Utf8JsonReader json)
-    {
-        try
-        {
-            return json.GetString();
-        }
-        catch (InvalidOperationException)
-        {
-            return null; // a lone surrogate
-        }
     }
 }
