@@ -21,5 +21,8 @@ internal static class Endpoints
     public static IReadOnlyList<ConfidentialEndpoint> Confidential { get; } =
     [
         new("/v1/confidential/chat/completions", MayStream: true, ComputeUnits.Default),
+        new("/v1/confidential/completions", MayStream: true, ComputeUnits.Default),
+        new("/v1/confidential/embeddings", MayStream: false, ComputeUnits.Default),
+        new("/v1/confidential/images/generations", MayStream: false, ComputeUnits.DefaultOfImages),
     ];
 }

@@ -36,6 +36,7 @@ public sealed class GatewayHost
         GatewayOptions options, Action<WebApplicationBuilder>? configure = null, CancellationToken cancel = default)
     {
         var listen = ListenPoint.From(options);
+        var origins = BrowserOrigins.From(options);
         var directory = DataDirectory.Open(options.DataDirectory);
         var key = directory.LoadOrCreateKey();
         var database = await Database.OpenAsync(directory, cancel);
@@ -45,13 +46,18 @@ public sealed class GatewayHost
         Log(builder);
         Listen(builder, listen, options);
         AddServices(builder.Services, options, key, database);
+        builder.Services.AddCors(origins.Allow);
         configure?.Invoke(builder);
 
         var app = builder.Build();
         app.UseMiddleware<ErrorBoundary>();
+        if (options.CorsOrigins.Count > 0)
+            app.UseCors();
         app.UseMiddleware<Draining>();
         app.UseRouting();
         Map(app);
+        if (options.Docs)
+            app.MapApiDocs();
         var log = app.Services.GetRequiredService<ILogger<GatewayHost>>();
         app.Lifetime.ApplicationStarted.Register(() => log.Listening(string.Join(' ', app.Urls)));
         return app;
@@ -74,8 +80,8 @@ public sealed class GatewayHost
         {
             users.MapPost(
                 endpoint.Path,
-                (HttpContext context, InFlight inFlight, Admission admission, NodeRelay relay, GatewayOptions options) =>
-                    ConfidentialRequest.HandleAsync(context, endpoint, inFlight, admission, relay, options));
+                (HttpContext context, InFlight inFlight, OpenLocks locks, Admission admission, NodeRelay relay, GatewayOptions options) =>
+                    ConfidentialRequest.HandleAsync(context, endpoint, inFlight, locks, admission, relay, options));
         }
     }
 
@@ -92,6 +98,7 @@ public sealed class GatewayHost
         services.AddSingleton<NodeConnections>();
         services.AddSingleton<NodeRelay>();
         services.AddSingleton<InFlight>();
+        services.AddScoped<OpenLocks>();
         services.AddScoped<Admission>();
         services.AddSingleton<Sweeper>();
         services.AddHostedService(provider => provider.GetRequiredService<Sweeper>());

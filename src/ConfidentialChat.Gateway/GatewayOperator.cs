@@ -89,6 +89,60 @@ public sealed class GatewayOperator
             .ExecuteUpdateAsync(row => row.SetProperty(key => key.RevokedAt, now), cancel) == 1;
     }
 
+    /// <summary>All API keys by user and age, revoked ones too. Of a key only its public prefix is known.</summary>
+    public async Task<IReadOnlyList<ApiKeyEntry>> ListApiKeysAsync(CancellationToken cancel = default)
+    {
+        await using var state = database.CreateContext();
+        return await state.ApiKeys
+            .OrderBy(row => row.User!.Name).ThenBy(row => row.Id)
+            .Select(row => new ApiKeyEntry(row.Prefix, row.User!.Name, row.CreatedAt, row.RevokedAt))
+            .ToListAsync(cancel);
+    }
+
+    /// <summary>The enrolled nodes in the order of their numbers, as they last said that they are.</summary>
+    public async Task<IReadOnlyList<NodeEntry>> ListNodesAsync(CancellationToken cancel = default)
+    {
+        await using var state = database.CreateContext();
+        var nodes = await state.Nodes.AsNoTracking().Where(row => row.RemovedAt == null).OrderBy(row => row.Id).ToListAsync(cancel);
+        var models = await state.NodeModels.AsNoTracking().ToListAsync(cancel);
+        return
+        [
+            .. nodes.Select(node => new NodeEntry
+            {
+                Id = node.Id,
+                Address = node.Address,
+                Models = [.. models.Where(model => model.NodeId == node.Id).Select(model => model.Model).Order(StringComparer.Ordinal)],
+                State = node.Unreachable ? NodeCondition.Unreachable : !node.Ready ? NodeCondition.Draining : NodeCondition.Ready,
+                Running = node.Running,
+                Queued = node.Queued,
+                HeardAt = node.HeardAt,
+                KeyExpiresAt = node.NodeKey is null ? null : node.NodeKeyExpiresAt,
+                Unreported = node.Unreported,
+            }),
+        ];
+    }
+
+    /// <summary>
+    /// Takes a node out: it gets no further locks or requests, is heard no more, and can come back with a new enrolment token.
+    /// Requests that it is serving end as they would; what it reports of them is not taken, and so not charged.
+    /// </summary>
+    /// <returns>False where there is no such node.</returns>
+    public async Task<bool> RemoveNodeAsync(long id, CancellationToken cancel = default)
+    {
+        await using var state = database.CreateContext();
+        await using var transaction = await state.Database.BeginTransactionAsync(cancel);
+        var now = clock.GetUtcNow();
+        var removed = await state.Nodes.Where(row => row.Id == id && row.RemovedAt == null)
+            .ExecuteUpdateAsync(row => row.SetProperty(node => node.RemovedAt, now), cancel);
+        if (removed == 0)
+            return false;
+        await state.NodeModels.Where(row => row.NodeId == id).ExecuteDeleteAsync(cancel);
+        await state.NodeKeys.Where(row => row.NodeId == id && row.ExpiresAt > now)
+            .ExecuteUpdateAsync(row => row.SetProperty(key => key.ExpiresAt, now), cancel);
+        await transaction.CommitAsync(cancel);
+        return true;
+    }
+
     /// <summary>Makes a token with which one node may enrol once.</summary>
     /// <param name="lifetime">As in <see cref="GatewayOptions.EnrolmentTokenLifetime"/>.</param>
     /// <param name="cancel">Gives up.</param>

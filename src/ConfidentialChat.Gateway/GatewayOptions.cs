@@ -41,6 +41,12 @@ public sealed record GatewayOptions
     /// <summary>Connections at once; further ones are closed.</summary>
     public int MaxConnections { get; init; } = 4096;
 
+    /// <summary>Origins whose pages in a browser may call, such as <c>https://app.example</c>; a single <c>*</c> is any. None: no page may.</summary>
+    public IReadOnlyList<string> CorsOrigins { get; init; } = [];
+
+    /// <summary>Serves the OpenAPI document at <c>/openapi/v1.json</c> and its page at <c>/docs</c>.</summary>
+    public bool Docs { get; init; } = true;
+
     /// <summary>How often nodes are to beat; three missed beats make a node unhealthy.</summary>
     public int HeartbeatSeconds { get; init; } = 5;
 

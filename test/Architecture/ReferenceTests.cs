@@ -11,7 +11,7 @@ public sealed class ReferenceTests
     {
         ["ConfidentialChat.Protocol"] = ["NSec.Cryptography"],
         ["ConfidentialChat.Client"] = [],
-        ["ConfidentialChat.Gateway"] = ["Microsoft.EntityFrameworkCore.Design", "Microsoft.EntityFrameworkCore.Sqlite", "Yarp.ReverseProxy"],
+        ["ConfidentialChat.Gateway"] = ["Microsoft.EntityFrameworkCore.Design", "Microsoft.EntityFrameworkCore.Sqlite", "Scalar.AspNetCore", "Yarp.ReverseProxy"],
         ["ConfidentialChat.Node"] = [],
         ["ConfidentialChat.FixtureModel"] = [],
         ["ConfidentialChat.Cli"] = ["System.CommandLine"],

@@ -54,6 +54,7 @@ internal static class Enrolment
         node ??= state.Nodes.Add(new NodeRow { IdentityKey = request.IdentityKey, Address = "" }).Entity;
         node.Address = request.Address.AbsoluteUri;
         node.TlsPin = request.TlsPin;
+        node.RemovedAt = null;
         announcement.WriteTo(node, now);
         await state.SaveChangesAsync(cancel);
         var id = new NodeId(node.Id);

@@ -14,7 +14,7 @@ internal static class NodeHealth
     {
         var silentSince = now.AddSeconds(-heartbeatSeconds * MissedBeats);
         return nodes.Where(node =>
-            node.Ready && !node.Unreachable && node.HeardAt > silentSince && node.NodeKey != null && node.NodeKeyExpiresAt > now);
+            node.RemovedAt == null && node.Ready && !node.Unreachable && node.HeardAt > silentSince && node.NodeKey != null && node.NodeKeyExpiresAt > now);
     }
 
     /// <summary>The gateway failed to reach a node: no locks until it is heard again.</summary>

@@ -33,7 +33,7 @@ internal static class NodeMessage
         // A body is read for nodes that exist, so that strangers cannot fill memory.
         if (!long.TryParse(context.Request.Headers[NodeSignature.NodeHeaderName], NumberStyles.None, CultureInfo.InvariantCulture, out var number)
             || !StrictBase64.TryDecode(context.Request.Headers[NodeSignature.HeaderName], out var signature) || signature.Length != Ed25519PublicKey.SignatureSize
-            || await state.Nodes.Where(row => row.Id == number).Select(row => row.IdentityKey).SingleOrDefaultAsync(context.RequestAborted) is not { } key)
+            || await state.Nodes.Where(row => row.Id == number && row.RemovedAt == null).Select(row => row.IdentityKey).SingleOrDefaultAsync(context.RequestAborted) is not { } key)
             return (null, new ErrorAnswer(V1Error.AuthError));
         var (body, fault) = await RequestBody.ReadAsync(context, MaxBytes);
         if (fault is not null)

@@ -1,4 +1,6 @@
 // The path of one request, top to bottom; spec/envelope-v1.md section 9 orders its refusals.
+using System.Buffers;
+using System.Runtime.InteropServices;
 using ConfidentialChat.Gateway.Auth;
 using ConfidentialChat.Gateway.Errors;
 using ConfidentialChat.Gateway.Locks;
@@ -10,7 +12,13 @@ namespace ConfidentialChat.Gateway.Relay;
 internal static class ConfidentialRequest
 {
     public static async Task<IResult> HandleAsync(
-        HttpContext context, ConfidentialEndpoint endpoint, InFlight inFlight, Admission admission, NodeRelay relay, GatewayOptions options)
+        HttpContext context,
+        ConfidentialEndpoint endpoint,
+        InFlight inFlight,
+        OpenLocks locks,
+        Admission admission,
+        NodeRelay relay,
+        GatewayOptions options)
     {
         // 1 who calls: the filter of the route has asked
         var caller = Caller.Of(context);
@@ -25,7 +33,15 @@ internal static class ConfidentialRequest
 
         // 3 the outer fields; the ciphertext stays closed
         if (!EnvelopeRequest.TryParse(body, out var envelope, out var rejection))
-            return new ErrorAnswer(rejection);
+        {
+            // The older form does not say where it goes. The node is sent the whole one.
+            if (!FiveFieldRequest.TryParse(body, out var older, out _))
+                return new ErrorAnswer(rejection);
+            envelope = await locks.CompleteAsync(caller, older, context.RequestAborted);
+            if (envelope is null)
+                return new ErrorAnswer(rejection);
+            body = Write(envelope);
+        }
 
         // 4 stack, model, node key, lock, units
         var (admitted, refusal) = await admission.AdmitAsync(caller, endpoint, envelope, context.RequestAborted);
@@ -35,5 +51,12 @@ internal static class ConfidentialRequest
         // 5 the node, and its answer as it comes
         place.Begin(admitted.Reservation.Request);
         return await relay.SendAsync(context, admitted, body);
+    }
+
+    private static ArraySegment<byte> Write(EnvelopeRequest envelope)
+    {
+        var body = new ArrayBufferWriter<byte>();
+        envelope.Write(body);
+        return MemoryMarshal.TryGetArray(body.WrittenMemory, out var segment) ? segment : body.WrittenSpan.ToArray();
     }
 }

@@ -80,6 +80,9 @@ internal sealed class NodeRow
 
     /// <summary>Reservations whose report did not come in time.</summary>
     public long Unreported { get; set; }
+
+    /// <summary>An operator took it out: it is given nothing and heard no more, until it enrols anew.</summary>
+    public DateTimeOffset? RemovedAt { get; set; }
 }
 
 internal sealed class NodeModelRow

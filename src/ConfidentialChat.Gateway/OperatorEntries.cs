@@ -1,0 +1,47 @@
+namespace ConfidentialChat.Gateway;
+
+/// <summary>An API key as its operator sees it.</summary>
+/// <param name="Prefix">The public part: the eight characters after <c>cc_</c>. Names the key when it is revoked.</param>
+/// <param name="User">Whose key it is.</param>
+/// <param name="CreatedAt">When it was made.</param>
+/// <param name="RevokedAt">Null while it opens.</param>
+public sealed record ApiKeyEntry(string Prefix, string User, DateTimeOffset CreatedAt, DateTimeOffset? RevokedAt);
+
+/// <summary>An enrolled node as its operator sees it.</summary>
+public sealed record NodeEntry
+{
+    public required long Id { get; init; }
+
+    /// <summary>Where the gateway reaches it.</summary>
+    public required string Address { get; init; }
+
+    public required IReadOnlyList<string> Models { get; init; }
+
+    public required NodeCondition State { get; init; }
+
+    /// <summary>Requests being served when it was last heard, and waiting.</summary>
+    public required int Running { get; init; }
+
+    public required int Queued { get; init; }
+
+    /// <summary>A node beats every few seconds (<see cref="GatewayOptions.HeartbeatSeconds"/>); a silent one gets no locks.</summary>
+    public required DateTimeOffset HeardAt { get; init; }
+
+    /// <summary>When the newest key that it announced ends; null where it has none.</summary>
+    public required DateTimeOffset? KeyExpiresAt { get; init; }
+
+    /// <summary>Requests whose usage it never reported.</summary>
+    public required long Unreported { get; init; }
+}
+
+/// <summary>How a node last was.</summary>
+public enum NodeCondition
+{
+    Ready,
+
+    /// <summary>It finishes what it has and takes nothing new.</summary>
+    Draining,
+
+    /// <summary>The gateway could not connect to it since it was last heard.</summary>
+    Unreachable,
+}
