@@ -1,16 +1,25 @@
 using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using ConfidentialChat.Gateway;
 
 namespace ConfidentialChat.Cli;
 
 /// <summary>The JSON that commands print.</summary>
 [JsonSerializable(typeof(IReadOnlyDictionary<string, string>))]
 [JsonSerializable(typeof(UpReady))]
+[JsonSerializable(typeof(Commands.CreatedKey))]
+[JsonSerializable(typeof(IReadOnlyList<ApiKeyEntry>))]
+[JsonSerializable(typeof(IReadOnlyList<NodeEntry>))]
 internal sealed partial class CliJson : JsonSerializerContext
 {
     /// <summary>Without escapes of what needs none: keys and URLs stay readable.</summary>
-    public static CliJson Readable { get; } = new(new JsonSerializerOptions { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping });
+    public static CliJson Readable { get; } = new(new JsonSerializerOptions
+    {
+        Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping,
+        PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower,
+        Converters = { new JsonStringEnumConverter<NodeCondition>(JsonNamingPolicy.SnakeCaseLower) },
+    });
 }
 
 /// <summary>The one line of <c>cchat up --json</c>.</summary>

@@ -44,7 +44,7 @@ internal static class Invocation
         }
 
         using var interruption = new CancellationTokenSource();
-        using var interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, args.Contains(ChildProcess.FollowParentOption) ? Ignore : Stop);
+        using var interrupt = Interrupt.Handle(args.Contains(ChildProcess.FollowParentOption) ? Ignore : Stop);
         using var terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, Stop);
         try
         {
@@ -87,13 +87,14 @@ internal static class Invocation
         return new CommandException(parts[0], parts.Length == 2 ? parts[1] : hint, exitCode);
     }
 
-    private static CommandException? Explain(Exception exception) => exception switch
+    /// <summary>What a fault is to people, or null for a bug.</summary>
+    public static CommandException? Explain(Exception exception) => exception switch
     {
         CommandException e => e,
         NodeOptionsException e => new CommandException(e.Message, e.Hint, ExitCode.Usage),
         GatewayOptionsException e => new CommandException(e.Message, e.Hint, ExitCode.Usage),
         ConfigurationException e => Split(e, "see --help", ExitCode.Usage),
-        ApiException { Status: 401 } => new CommandException("the gateway does not know this API key (AUTH_ERROR).", "\"up\" prints the key and keeps it in its data directory; ./cchat gateway key makes another", ExitCode.Refused),
+        ApiException { Status: 401 } => new CommandException("the gateway does not know this API key (AUTH_ERROR).", "\"up\" prints the key and keeps it in its data directory; ./cchat keys create makes another", ExitCode.Refused),
         ApiException e => Split(e, Hint(e), ExitCode.Refused),
         GatewayConnectionException or CallTimeoutException => Split(exception, "is the gateway running there? --gateway names another", ExitCode.NotReached),
         ConfidentialChatException e => Split(e, "do not trust what was printed before; try again", ExitCode.Untrustworthy),

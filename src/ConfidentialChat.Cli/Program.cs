@@ -7,7 +7,10 @@ var root = new RootCommand("ConfidentialChat: chat completions sealed between cl
     DemoCommand.Create(),
     UpCommand.Create(),
     AskCommand.Create(),
+    ChatCommand.Create(),
     GatewayCommand.Create(),
+    KeysCommand.Create(),
     NodeCommand.Create(),
+    NodesCommand.Create(),
 };
 return await Invocation.RunAsync(root, args);

@@ -12,7 +12,10 @@ public sealed class CommandTests(RunningStack stack)
     [InlineData("up", "--gateway-port")]
     [InlineData("demo", "--model")]
     [InlineData("ask", "--gateway")]
-    [InlineData("gateway", "enrolment-token")]
+    [InlineData("gateway", "--cors-origin")]
+    [InlineData("chat", "/help")]
+    [InlineData("keys", "revoke")]
+    [InlineData("nodes", "remove")]
     [InlineData("node", "rotate")]
     public async Task Help_helps(string command, string mentions)
     {
@@ -34,8 +37,16 @@ public sealed class CommandTests(RunningStack stack)
     [InlineData(2, "gateway --listen 0.0.0.0 --data /tmp/cchat-open --port 0")]
     [InlineData(2, "ask hello")]
     [InlineData(2, "ask hello --max-tokens 0")]
-    [InlineData(2, "gateway key --data /does/not/exist")]
-    [InlineData(2, "gateway enrolment-token --data /does/not/exist")]
+    [InlineData(2, "ask hello --temperature 3")]
+    [InlineData(2, "chat")]
+    [InlineData(2, "gateway --data /tmp/cchat-cors --port 0 --cors-origin app.example")]
+    [InlineData(2, "keys create --data /does/not/exist")]
+    [InlineData(2, "keys list --data /does/not/exist")]
+    [InlineData(2, "keys revoke abcdefgh --data /does/not/exist")]
+    [InlineData(2, "keys revoke short --data /does/not/exist")]
+    [InlineData(2, "nodes list --data /does/not/exist")]
+    [InlineData(2, "nodes token --data /does/not/exist")]
+    [InlineData(2, "nodes remove x --data /does/not/exist")]
     [InlineData(2, "up --gateway-port 0 --node-port 0 --data /proc/cchat")]
     [InlineData(5, "node rotate --data /does/not/exist")]
     public async Task A_mistake_gets_an_error_a_hint_and_an_exit_code(int expected, string arguments)
@@ -104,7 +115,7 @@ public sealed class CommandTests(RunningStack stack)
     [Fact]
     public async Task A_key_made_by_the_operator_opens_the_gateway_at_once()
     {
-        var (exitCode, output, _) = await RunningStack.RunAsync(["gateway", "key", "--data", Path.Combine(stack.DataDirectory, "gateway"), "--user", "alice"]);
+        var (exitCode, output, _) = await RunningStack.RunAsync(["keys", "create", "--data", stack.DataDirectory, "--user", "alice"]);
         exitCode.ShouldBe(0);
 
         (await AskAsync(output.Trim(), "Hello?", "--temperature", "0")).Output.ShouldBe(FixtureModel.Answer + "\n");

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Text;
 using ConfidentialChat.Client;
 using ConfidentialChat.Client.Chat;
 
@@ -7,24 +8,30 @@ namespace ConfidentialChat.Cli.Commands;
 /// <summary><c>cchat ask</c>: one question, the answer as it comes.</summary>
 internal static class AskCommand
 {
+    private const string StandardInput = "-";
+
+    /// <summary>More than any model's context; what a gateway takes is 32 MiB, sealed.</summary>
+    private const int MaxPromptBytes = 16 * 1024 * 1024;
+
     private static readonly Argument<string?> Prompt = new("prompt")
     {
         Description = "What to ask; without it, or with -, it is read from standard input. Other users of this machine can see arguments.",
         Arity = ArgumentArity.ZeroOrOne,
     };
-    private static readonly Option<Uri?> Gateway = CommonOptions.Url("--gateway", $"Gateway to ask. Default: {ConfidentialChatOptions.ServerUrlVariable}, else http://127.0.0.1:8080.");
-    private static readonly Option<string?> Model = new("--model") { Description = "Model to ask. Default: the first that the gateway offers.", HelpName = "NAME" };
-    private static readonly Option<string?> System = new("--system") { Description = "System message.", HelpName = "TEXT" };
-    private static readonly Option<int> MaxTokens = CommonOptions.Positive("--max-tokens", 4096, "Longest answer, in tokens.");
-    private static readonly Option<double?> Temperature = new("--temperature") { Description = "0 always takes the likeliest token; up to 2.", HelpName = "T" };
+    private static readonly Option<string[]> Files = new("--file", "-f")
+    {
+        Description = "Text file to put before the question; may be given several times; - is standard input.",
+        HelpName = "FILE",
+        DefaultValueFactory = _ => [],
+    };
     private static readonly Option<bool> Whole = new("--whole") { Description = "Wait for the whole answer instead of streaming it." };
-    private static readonly Option<bool> DangerousPlainHttp = CommonOptions.DangerousPlainHttp();
+    private static readonly Option<bool> Json = new("--json") { Description = "Print the whole answer as the engine's JSON object, on one line." };
 
     public static Command Create()
     {
         var command = new Command("ask", $"Ask a question; the answer goes to standard output. The API key comes from {ConfidentialChatOptions.BearerKeyVariable}.")
         {
-            Prompt, Gateway, Model, System, MaxTokens, Temperature, Whole, DangerousPlainHttp,
+            Prompt, Files, Asking.Gateway, Asking.Model, Asking.System, Asking.MaxTokens, Asking.Temperature, Whole, Json, Asking.DangerousPlainHttp,
         };
         command.SetAction(RunAsync);
         return command;
@@ -32,62 +39,74 @@ internal static class AskCommand
 
     private static async Task<int> RunAsync(ParseResult parsed, CancellationToken cancellation)
     {
-        if (string.IsNullOrWhiteSpace(Environment.GetEnvironmentVariable(ConfidentialChatOptions.BearerKeyVariable)))
-            throw new CommandException("there is no API key.", $"export {ConfidentialChatOptions.BearerKeyVariable}=cc_...; \"up\" prints the key and keeps it in its data directory", ExitCode.Usage);
-        using var client = new ConfidentialChatClient(new ConfidentialChatOptions
-        {
-            ServerUrl = parsed.GetValue(Gateway) ?? Default(),
-            DangerousAllowPlainHttp = parsed.GetValue(DangerousPlainHttp),
-        });
-        await Console.Error.WriteLineAsync(Warnings.NoAttestation);
+        using var client = Asking.Connect(parsed);
+        var prompt = await PromptAsync(parsed, cancellation); // before anything is asked of the gateway
         var request = new ChatCompletionRequest
         {
-            Model = parsed.GetValue(Model) ?? await FirstModelAsync(client, cancellation),
-            Messages = [.. parsed.GetValue(System) is { } system ? [ChatMessage.System(system)] : Array.Empty<ChatMessage>(), ChatMessage.User(await PromptAsync(parsed, cancellation))],
-            MaxTokens = parsed.GetValue(MaxTokens),
-            Temperature = parsed.GetValue(Temperature),
+            Model = await Asking.ModelAsync(parsed, client, cancellation),
+            Messages = [.. parsed.GetValue(Asking.System) is { } system ? [ChatMessage.System(system)] : Array.Empty<ChatMessage>(), ChatMessage.User(prompt)],
+            MaxTokens = parsed.GetValue(Asking.MaxTokens),
+            Temperature = parsed.GetValue(Asking.Temperature),
         };
-        await AnswerAsync(client, request, parsed.GetValue(Whole), cancellation);
+        if (!parsed.GetValue(Whole) && !parsed.GetValue(Json))
+        {
+            await Asking.StreamAsync(client, request, received: null, cancellation);
+            return ExitCode.Success;
+        }
+
+        var answer = await client.ConfidentialChat.CreateAsync(request, cancellation);
+        Console.Out.WriteLine(parsed.GetValue(Json) ? Encoding.UTF8.GetString(answer.ToJson()) : answer.Choices.FirstOrDefault()?.Message.Content?.Text);
         return ExitCode.Success;
     }
 
-    /// <summary>Prints an answer on standard output, as it comes or whole.</summary>
-    public static async Task AnswerAsync(ConfidentialChatClient client, ChatCompletionRequest request, bool whole, CancellationToken cancellation)
-    {
-        if (whole)
-        {
-            var answer = await client.ConfidentialChat.CreateAsync(request, cancellation);
-            await Console.Out.WriteLineAsync(answer.Choices[0].Message.Content?.Text);
-            return;
-        }
-
-        await foreach (var chunk in client.ConfidentialChat.CreateStreamAsync(request, cancellation))
-        {
-            foreach (var choice in chunk.Choices)
-                await Console.Out.WriteAsync(choice.Delta?.Content);
-            await Console.Out.FlushAsync(cancellation);
-        }
-
-        await Console.Out.WriteLineAsync();
-    }
-
+    // The files in their order, then the question.
     private static async Task<string> PromptAsync(ParseResult parsed, CancellationToken cancellation)
     {
-        if (parsed.GetValue(Prompt) is { } prompt && prompt != "-")
-            return prompt;
-        if (!Console.IsInputRedirected)
-            await Console.Error.WriteLineAsync("ask: type the question, then Ctrl-D");
-        return (await Console.In.ReadToEndAsync(cancellation)).TrimEnd('\n');
+        var files = parsed.GetValue(Files) ?? [];
+        var question = parsed.GetValue(Prompt);
+        if ((question is null && files.Length > 0 ? 0 : question is null or StandardInput ? 1 : 0) + files.Count(file => file == StandardInput) > 1)
+            throw new CommandException("standard input is asked for twice.", "give - once, as the question or as a --file", ExitCode.Usage);
+
+        var parts = new List<string>();
+        foreach (var file in files)
+            parts.Add(await ReadAsync(file, cancellation));
+        if (question is not null && question != StandardInput)
+            parts.Add(question);
+        else if (files.Length == 0 || question == StandardInput)
+            parts.Add(await ReadAsync(StandardInput, cancellation));
+        var prompt = string.Join("\n\n", parts);
+        return string.IsNullOrWhiteSpace(prompt)
+            ? throw new CommandException("there is nothing to ask.", "give the question as an argument, in a --file or on standard input", ExitCode.Usage)
+            : prompt;
     }
 
-    // Null leaves the variable to the SDK.
-    private static Uri? Default() =>
-        string.IsNullOrEmpty(Environment.GetEnvironmentVariable(ConfidentialChatOptions.ServerUrlVariable)) ? new Uri("http://127.0.0.1:8080") : null;
-
-    private static async Task<string> FirstModelAsync(ConfidentialChatClient client, CancellationToken cancellation)
+    private static async Task<string> ReadAsync(string file, CancellationToken cancellation)
     {
-        var models = await client.Models.ListAsync(cancellation);
-        return models.Data.FirstOrDefault()?.Id
-            ?? throw new CommandException("the gateway offers no model now.", "start a node, or name a model with --model", ExitCode.Refused);
+        if (file == StandardInput && !Console.IsInputRedirected)
+            await Console.Error.WriteLineAsync("ask: type the question, then Ctrl-D");
+        var name = file == StandardInput ? "standard input" : file;
+        try
+        {
+            await using var input = file == StandardInput ? Console.OpenStandardInput() : File.OpenRead(file);
+            using var bytes = new MemoryStream();
+            var part = new byte[64 * 1024];
+            int read;
+            while ((read = await input.ReadAsync(part, cancellation).AsTask().WaitAsync(cancellation)) > 0)
+            {
+                if (bytes.Length + read > MaxPromptBytes)
+                    throw new CommandException($"{name} is larger than {MaxPromptBytes / 1024 / 1024} MiB.", "no model reads that much at once: give it in parts", ExitCode.Usage);
+                bytes.Write(part, 0, read);
+            }
+
+            return new UTF8Encoding(encoderShouldEmitUTF8Identifier: false, throwOnInvalidBytes: true).GetString(bytes.GetBuffer(), 0, (int)bytes.Length).TrimEnd('\r', '\n');
+        }
+        catch (DecoderFallbackException)
+        {
+            throw new CommandException($"{name} is not text in UTF-8.", "convert it first, with iconv or with what its format asks for", ExitCode.Usage);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new CommandException($"{name} cannot be read: {e.Message}", "check the name and who may read it", ExitCode.Usage);
+        }
     }
 }

@@ -66,7 +66,10 @@ internal static class DemoCommand
         Say($"You ask ({(whole ? "whole" : "streamed")}): {prompt}");
         Say();
         var request = new ChatCompletionRequest { Model = model, Messages = [ChatMessage.User(prompt)], Temperature = 0, MaxTokens = 400 };
-        await AskCommand.AnswerAsync(client, request, whole, cancellation);
+        if (whole)
+            Console.Out.WriteLine((await client.ConfidentialChat.CreateAsync(request, cancellation)).Choices[0].Message.Content?.Text);
+        else
+            await Asking.StreamAsync(client, request, received: null, cancellation);
     }
 
     /// <summary>The evidence of one's own eyes: the bytes that passed, and whether the prompt is in them.</summary>

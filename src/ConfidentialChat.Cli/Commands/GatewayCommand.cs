@@ -4,7 +4,7 @@ using ConfidentialChat.Gateway;
 
 namespace ConfidentialChat.Cli.Commands;
 
-/// <summary><c>cchat gateway</c>: runs a gateway, and makes keys and tokens for it.</summary>
+/// <summary><c>cchat gateway</c>: runs a gateway.</summary>
 internal static class GatewayCommand
 {
     private static readonly Option<DirectoryInfo> Data = CommonOptions.Data("the database and the gateway's key");
@@ -15,49 +15,21 @@ internal static class GatewayCommand
     private static readonly Option<FileInfo?> Certificate = new("--tls-cert") { Description = "Certificate chain, PEM.", HelpName = "FILE" };
     private static readonly Option<FileInfo?> Key = new("--tls-key") { Description = "Private key of the certificate, PEM.", HelpName = "FILE" };
     private static readonly Option<bool> DangerousPlainHttp = CommonOptions.DangerousPlainHttp();
-    private static readonly Option<string> User = new("--user") { Description = "Whose key it is.", DefaultValueFactory = _ => "default", HelpName = "NAME" };
+    private static readonly Option<string[]> CorsOrigins = new("--cors-origin")
+    {
+        Description = "Origin whose pages in a browser may call, like https://app.example; may be given several times; * is any. Default: none.",
+        HelpName = "ORIGIN",
+        DefaultValueFactory = _ => [],
+    };
+    private static readonly Option<bool> NoDocs = new("--no-docs") { Description = "Do not serve the OpenAPI document (/openapi/v1.json) and its page (/docs)." };
 
     public static Command Create()
     {
         var command = new Command("gateway", "Run a gateway: it authenticates, routes and bounds requests that it cannot read.")
         {
-            Data, Listen, Port, LockSeconds, StackUnits, Certificate, Key, DangerousPlainHttp, ServerRun.Json, ServerRun.ExitWithStdin,
+            Data, Listen, Port, LockSeconds, StackUnits, Certificate, Key, CorsOrigins, NoDocs, DangerousPlainHttp, ServerRun.Json, ServerRun.ExitWithStdin,
         };
         command.SetAction(RunAsync);
-        command.Subcommands.Add(KeyCommand());
-        command.Subcommands.Add(EnrolmentTokenCommand());
-        return command;
-    }
-
-    private static Command KeyCommand()
-    {
-        var command = new Command("key", "Make an API key and print it. It is shown this once; the gateway keeps a hash.") { Data, User };
-        command.SetAction(async (parsed, cancellation) =>
-        {
-            var directory = await GatewayOperator.OpenAsync(Existing(parsed), cancel: cancellation);
-            try
-            {
-                await Console.Out.WriteLineAsync((await directory.CreateApiKeyAsync(parsed.GetRequiredValue(User), cancellation)).Text);
-            }
-            catch (ArgumentException)
-            {
-                throw new CommandException("--user: that is no name for a user.", $"a name has 1 to {GatewayOperator.MaxNameLength} characters, and no control characters", ExitCode.Usage);
-            }
-
-            return ExitCode.Success;
-        });
-        return command;
-    }
-
-    private static Command EnrolmentTokenCommand()
-    {
-        var command = new Command("enrolment-token", "Make a token with which one node enrols, and print it. It is good for an hour.") { Data };
-        command.SetAction(async (parsed, cancellation) =>
-        {
-            var directory = await GatewayOperator.OpenAsync(Existing(parsed), cancel: cancellation);
-            await Console.Out.WriteLineAsync((await directory.CreateEnrolmentTokenAsync(Options(parsed).EnrolmentTokenLifetime, cancellation)).Text);
-            return ExitCode.Success;
-        });
         return command;
     }
 
@@ -74,15 +46,6 @@ internal static class GatewayCommand
             cancellation);
     }
 
-    /// <summary>A key made for a gateway that is not there would open nothing. <c>up</c> keeps the gateway's data one level down.</summary>
-    private static string Existing(ParseResult parsed)
-    {
-        var directory = parsed.GetRequiredValue(Data).FullName;
-        string[] places = [directory, Path.Combine(directory, "gateway")];
-        return Array.Find(places, place => File.Exists(Path.Combine(place, "gateway.db")))
-            ?? throw new CommandException($"there is no gateway in {directory}.", "start it once, or name its directory with --data", ExitCode.Usage);
-    }
-
     private static GatewayOptions Options(ParseResult parsed) => new()
     {
         DataDirectory = parsed.GetRequiredValue(Data).FullName,
@@ -92,6 +55,8 @@ internal static class GatewayCommand
         StackUnits = parsed.GetValue(StackUnits),
         TlsCertificate = parsed.GetValue(Certificate)?.FullName,
         TlsKey = parsed.GetValue(Key)?.FullName,
+        CorsOrigins = parsed.GetValue(CorsOrigins) ?? [],
+        Docs = !parsed.GetValue(NoDocs),
         DangerousPlainHttp = parsed.GetValue(DangerousPlainHttp),
     };
 }

@@ -195,7 +195,7 @@ internal sealed partial class GatewayLink(
     [LoggerMessage(Level = LogLevel.Warning, Message = "The gateway answered {Path} with {Status}.")]
     private static partial void LogUnexpected(ILogger logger, string path, int status);
 
-    [LoggerMessage(Level = LogLevel.Critical, Message = "This node is not enrolled at {Gateway}, and no enrolment secret was given. The node stops. hint: at the gateway: cchat gateway enrolment-token; here: export CONFIDENTIALCHAT_ENROLMENT_TOKEN=cce_...")]
+    [LoggerMessage(Level = LogLevel.Critical, Message = "This node is not enrolled at {Gateway}, and no enrolment secret was given. The node stops. hint: at the gateway: cchat nodes token; here: export CONFIDENTIALCHAT_ENROLMENT_TOKEN=cce_...")]
     private static partial void LogNoToken(ILogger logger, Uri gateway);
 
     [LoggerMessage(Level = LogLevel.Critical, Message = "{Gateway} does not know this node, and there is no enrolment token that it takes. The node stops. hint: make a token at the gateway and start the node with it.")]

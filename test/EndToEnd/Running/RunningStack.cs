@@ -64,7 +64,7 @@ public sealed class RunningStack : IAsyncLifetime
     /// <returns>The API key.</returns>
     public async Task<string> NewUserAsync()
     {
-        var (_, output, _) = await RunAsync(["gateway", "key", "--data", Path.Combine(DataDirectory, "gateway"), "--user", Guid.NewGuid().ToString()]);
+        var (_, output, _) = await RunAsync(["keys", "create", "--data", DataDirectory, "--user", Guid.NewGuid().ToString()]);
         return output.Trim();
     }
 

@@ -99,7 +99,7 @@ public sealed class GatewayLinkTests : IDisposable
 
     [Theory]
     [InlineData("cce_wrong", "hint: make a token at the gateway")]
-    [InlineData(null, "hint: at the gateway: cchat gateway enrolment-token")]
+    [InlineData(null, "hint: at the gateway: cchat nodes token")]
     public async Task A_node_that_no_gateway_takes_stops_with_its_own_exit_code(string? token, string hint)
     {
         await using var node = await NodeUnderTest.CreateAsync(ScriptedEngine.ThatServes(), options => options with { EnrolmentToken = token });

@@ -1,0 +1,34 @@
+using System.Runtime.InteropServices;
+
+namespace ConfidentialChat.Cli;
+
+/// <summary>Where Ctrl-C goes: to the program, unless a command has taken it over for something smaller, such as one answer.</summary>
+internal static class Interrupt
+{
+    private static Action? takenOver;
+
+    /// <summary>From now on Ctrl-C calls <paramref name="action"/> and nothing else. Disposal gives it back.</summary>
+    public static IDisposable TakeOver(Action action)
+    {
+        takenOver = action;
+        return new Taken();
+    }
+
+    /// <summary>Registers what ends the program. Disposal takes it off again.</summary>
+    public static IDisposable Handle(Action<PosixSignalContext> end) => PosixSignalRegistration.Create(PosixSignal.SIGINT, context =>
+    {
+        if (takenOver is not { } action)
+        {
+            end(context);
+            return;
+        }
+
+        context.Cancel = true;
+        action();
+    });
+
+    private sealed class Taken : IDisposable
+    {
+        public void Dispose() => takenOver = null;
+    }
+}

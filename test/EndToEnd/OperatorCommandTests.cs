@@ -1,0 +1,69 @@
+using System.Text.Json;
+using ConfidentialChat.EndToEnd.Running;
+
+namespace ConfidentialChat.EndToEnd;
+
+/// <summary><c>cchat keys</c> and <c>cchat nodes</c> beside a running gateway.</summary>
+public sealed class OperatorCommandTests(RunningStack stack)
+{
+    [Fact]
+    public async Task A_key_is_made_listed_by_its_public_part_and_revoked_at_once()
+    {
+        var user = Guid.NewGuid().ToString();
+        var created = JsonElement.Parse((await RunAsync("keys", "create", "--user", user, "--json")).Output);
+        var (key, prefix) = (created.GetProperty("api_key").GetString()!, created.GetProperty("prefix").GetString()!);
+        created.GetProperty("user").GetString().ShouldBe(user);
+        (await AskAsync(key)).ExitCode.ShouldBe(0);
+
+        var table = (await RunAsync("keys", "list")).Output;
+        table.ShouldContain($"cc_{prefix}_…");
+        table.ShouldContain(user);
+        table.ShouldNotContain(key);
+        var (exitCode, output, errors) = await RunAsync("keys", "revoke", $"cc_{prefix}_…");
+        (exitCode, output).ShouldBe((0, ""), errors);
+
+        (await AskAsync(key)).ExitCode.ShouldBe(4);
+        (await RunAsync("keys", "revoke", prefix)).ExitCode.ShouldBe(2);
+        JsonElement.Parse((await RunAsync("keys", "list", "--json")).Output).EnumerateArray()
+            .Single(entry => entry.GetProperty("prefix").GetString() == prefix).GetProperty("revoked_at").ValueKind.ShouldBe(JsonValueKind.String);
+    }
+
+    [Fact]
+    public async Task The_whole_key_pasted_to_revoke_is_not_shown_again()
+    {
+        var key = (await RunAsync("keys", "create", "--user", Guid.NewGuid().ToString())).Output.Trim();
+        var (exitCode, output, errors) = await RunAsync("keys", "revoke", key);
+        exitCode.ShouldBe(0, errors);
+        (output + errors).ShouldNotContain(key[12..]);
+    }
+
+    [Fact]
+    public async Task Nodes_are_listed_with_what_they_serve()
+    {
+        var table = (await RunAsync("nodes", "list")).Output;
+        table.ShouldContain("ready");
+        table.ShouldContain(stack.Model);
+        var node = JsonElement.Parse((await RunAsync("nodes", "list", "--json")).Output)[0];
+        node.GetProperty("state").GetString().ShouldBe("ready");
+        node.GetProperty("models").EnumerateArray().Select(model => model.GetString()).ShouldContain(stack.Model);
+    }
+
+    [Fact]
+    public async Task A_removed_node_is_asked_no_more()
+    {
+        await using var own = new RunningStack();
+        await own.InitializeAsync();
+        var (exitCode, _, errors) = await RunningStack.RunAsync(["nodes", "remove", "1", "--data", own.DataDirectory]);
+        exitCode.ShouldBe(0, errors);
+        (await RunningStack.RunAsync(["nodes", "remove", "1", "--data", own.DataDirectory])).ExitCode.ShouldBe(2);
+        var asked = await RunningStack.RunAsync(
+            ["ask", "Hello?", "--model", own.Model, "--gateway", own.Gateway.ToString()], new Dictionary<string, string> { ["CONFIDENTIALCHAT_API_KEY"] = own.ApiKey });
+        asked.ExitCode.ShouldBe(4);
+        asked.Errors.ShouldContain("MODEL_NOT_FOUND");
+    }
+
+    private Task<(int ExitCode, string Output, string Errors)> RunAsync(params string[] arguments) => RunningStack.RunAsync([.. arguments, "--data", stack.DataDirectory]);
+
+    private Task<(int ExitCode, string Output, string Errors)> AskAsync(string key) => RunningStack.RunAsync(
+        ["ask", "Hello?", "--gateway", stack.Gateway.ToString(), "--temperature", "0"], new Dictionary<string, string> { ["CONFIDENTIALCHAT_API_KEY"] = key });
+}
