@@ -41,6 +41,9 @@ public sealed record GatewayOptions
     /// <summary>Connections at once; further ones are closed.</summary>
     public int MaxConnections { get; init; } = 4096;
 
+    /// <summary>How long a client may leave its answer unread before it is cut off.</summary>
+    public TimeSpan StalledReaderTimeout { get; init; } = TimeSpan.FromSeconds(30);
+
     /// <summary>Origins whose pages in a browser may call, such as <c>https://app.example</c>; a single <c>*</c> is any. None: no page may.</summary>
     public IReadOnlyList<string> CorsOrigins { get; init; } = [];
 

@@ -17,6 +17,7 @@ internal sealed class NodeRelay(
     HotStatements hot,
     Database database,
     Ed25519PrivateKey gatewayKey,
+    GatewayOptions options,
     TimeProvider clock,
     ILogger<NodeRelay> log)
 {
@@ -49,6 +50,7 @@ internal sealed class NodeRelay(
         context.Request.Body = sent;
         context.Request.ContentLength = body.Count;
 
+        using var guard = StallGuard.Watch(context, options.StalledReaderTimeout, clock);
         var error = await forwarder.SendAsync(
             context, admitted.Node.Base.AbsoluteUri, connections.To(admitted.Node), Forwarding, transformer, context.RequestAborted);
         var (outcome, answer) = await EndAsync(context, admitted.Node, reservation, transformer.Answer, error, sent.WasRead);
