@@ -32,7 +32,7 @@ public sealed class ApartTests : IAsyncLifetime
     {
         var gatewayData = Path.Combine(directory.FullName, "gateway");
         var gateway = (await StartAsync("gateway", "--data", gatewayData, "--port", "0")).GetProperty("gateway").GetString()!;
-        var key = (await RunningStack.RunAsync(["gateway", "key", "--data", gatewayData])).Output.Trim();
+        var key = (await RunningStack.RunAsync(["keys", "create", "--data", gatewayData])).Output.Trim();
         var token = (await RunningStack.RunAsync(["nodes", "token", "--data", gatewayData])).Output.Trim();
         var model = Path.Combine(directory.FullName, "model.gguf");
         FixtureModel.Write(model);
