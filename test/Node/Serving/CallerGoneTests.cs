@@ -14,13 +14,13 @@ public sealed class CallerGoneTests
     {
         var gate = new Gate();
         var answer = new ScriptedAnswer(stopped => OneThenSilence(gate, stopped), engineListens) { Used = new Usage(10, 1) };
-        await using var node = await NodeUnderTest.StartAsync(ScriptedEngine.ThatAnswers(() => answer));
+        await using var node = await NodeUnderTest.StartAsync(ScriptedBackend.ThatAnswers(() => answer));
         var call = node.Seal(stream: true);
         var token = node.Gateway.Token();
         using (var response = await node.PostAsync(call, token))
         using (var events = await EventStream.OpenAsync(call, response))
         {
-            (await events.NextAsync()).ShouldBe(ScriptedEngine.Chunk("a"));
+            (await events.NextAsync()).ShouldBe(ScriptedBackend.Chunk("a"));
             await gate.Reached;
         }
 
@@ -35,7 +35,7 @@ public sealed class CallerGoneTests
     {
         var gate = new Gate();
         var answer = new ScriptedAnswer(stopped => Silence(gate, stopped), engineListens) { Used = new Usage(10, 0) };
-        await using var node = await NodeUnderTest.StartAsync(ScriptedEngine.ThatAnswers(() => answer));
+        await using var node = await NodeUnderTest.StartAsync(ScriptedBackend.ThatAnswers(() => answer));
         var token = node.Gateway.Token();
         using var patience = new CancellationTokenSource();
         var post = node.PostAsync(node.Seal(), token, patience.Token);
@@ -58,7 +58,7 @@ public sealed class CallerGoneTests
 
     private static async IAsyncEnumerable<string> OneThenSilence(Gate gate, [EnumeratorCancellation] CancellationToken stopped)
     {
-        yield return ScriptedEngine.Chunk("a");
+        yield return ScriptedBackend.Chunk("a");
         await gate.PassAsync(stopped);
     }
 

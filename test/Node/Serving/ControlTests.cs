@@ -11,7 +11,7 @@ public sealed class ControlTests
     [Fact]
     public async Task The_operator_rotates_the_key_of_a_running_node()
     {
-        await using var node = await NodeUnderTest.StartAsync(ScriptedEngine.ThatServes());
+        await using var node = await NodeUnderTest.StartAsync(ScriptedBackend.ThatServes());
         var before = node.Ring.Current;
         await ControlSocket.RotateAsync(node.DataDirectory, TestContext.Current.CancellationToken);
         node.Ring.Current.ShouldNotBe(before);
@@ -23,7 +23,7 @@ public sealed class ControlTests
     [InlineData("DELETE")]
     public async Task Over_the_network_there_is_no_such_path(string method)
     {
-        await using var node = await NodeUnderTest.StartAsync(ScriptedEngine.ThatServes());
+        await using var node = await NodeUnderTest.StartAsync(ScriptedBackend.ThatServes());
         var before = node.Ring.Current;
         using var request = new HttpRequestMessage(new HttpMethod(method), new Uri(node.Url, ControlSocket.RotatePath));
         await (await node.Client.SendAsync(request)).ShouldBeAsync(V1Error.NotFound);
@@ -34,7 +34,7 @@ public sealed class ControlTests
     public async Task A_data_directory_with_a_long_name_has_its_socket_elsewhere_and_closed_to_others()
     {
         await using var node = await NodeUnderTest.StartAsync(
-            ScriptedEngine.ThatServes(), options => options with { DataDirectory = Path.Combine(options.DataDirectory, new string('d', 120)) });
+            ScriptedBackend.ThatServes(), options => options with { DataDirectory = Path.Combine(options.DataDirectory, new string('d', 120)) });
         var directory = Directory.GetDirectories(node.DataDirectory).Single();
         var socket = ControlSocket.PathFor(directory);
         System.Text.Encoding.UTF8.GetByteCount(socket).ShouldBeLessThanOrEqualTo(103);
@@ -57,7 +57,7 @@ public sealed class ControlTests
         var data = Path.Combine(parent, new string('d', 120));
         var directory = Path.GetDirectoryName(ControlSocket.PathFor(data))!;
         Directory.CreateDirectory(directory, OwnerOnly | UnixFileMode.OtherRead | UnixFileMode.OtherWrite | UnixFileMode.OtherExecute);
-        await using (await NodeUnderTest.StartAsync(ScriptedEngine.ThatServes(), options => options with { DataDirectory = data }))
+        await using (await NodeUnderTest.StartAsync(ScriptedBackend.ThatServes(), options => options with { DataDirectory = data }))
             File.GetUnixFileMode(directory).ShouldBe(OwnerOnly);
         Directory.Delete(parent, recursive: true);
         Directory.Delete(directory, recursive: true);
@@ -68,7 +68,7 @@ public sealed class ControlTests
     {
         if (OperatingSystem.IsWindows())
             return;
-        await using var node = await NodeUnderTest.StartAsync(ScriptedEngine.ThatServes(), options => options with { Tls = true });
+        await using var node = await NodeUnderTest.StartAsync(ScriptedBackend.ThatServes(), options => options with { Tls = true });
         File.GetUnixFileMode(node.DataDirectory).ShouldBe(OwnerOnly);
         var files = Directory.GetFiles(node.DataDirectory);
         files.Select(Path.GetFileName).ShouldBe(["control.sock", "enrolment.json", "identity.key", "tls.p12"], ignoreOrder: true);

@@ -14,11 +14,11 @@ public sealed class DrainTests
     public async Task A_stopping_node_ends_its_streams_sends_newcomers_on_and_reports_before_it_leaves()
     {
         var gate = new Gate();
-        await using var node = await NodeUnderTest.StartAsync(ScriptedEngine.ThatAnswers(() => new ScriptedAnswer(stopped => OneThenAnother(gate, stopped))));
+        await using var node = await NodeUnderTest.StartAsync(ScriptedBackend.ThatAnswers(() => new ScriptedAnswer(stopped => OneThenAnother(gate, stopped))));
         var call = node.Seal(stream: true);
         var token = node.Gateway.Token();
         using var events = await EventStream.OpenAsync(call, await node.PostAsync(call, token));
-        (await events.NextAsync()).ShouldBe(ScriptedEngine.Chunk("a"));
+        (await events.NextAsync()).ShouldBe(ScriptedBackend.Chunk("a"));
 
         var stopped = node.App.StopAsync();
         (await node.Gateway.HeartbeatAsync(beat => beat.State == NodeState.Draining)).Running.ShouldBe(1);
@@ -28,7 +28,7 @@ public sealed class DrainTests
         stopped.IsCompleted.ShouldBeFalse();
 
         gate.Open();
-        (await events.RestAsync()).ShouldBe([ScriptedEngine.Chunk("b")]);
+        (await events.RestAsync()).ShouldBe([ScriptedBackend.Chunk("b")]);
         await stopped.Soon();
         node.Gateway.Reports.ShouldContain(report => report.Request == token.Request.Value && report.Units == 7);
     }
@@ -36,7 +36,7 @@ public sealed class DrainTests
     [Fact]
     public async Task An_idle_node_says_that_it_leaves_before_it_does()
     {
-        await using var node = await NodeUnderTest.StartAsync(ScriptedEngine.ThatServes());
+        await using var node = await NodeUnderTest.StartAsync(ScriptedBackend.ThatServes());
         await node.App.StopAsync().Soon();
         (await node.Gateway.HeartbeatAsync(beat => beat.State == NodeState.Draining)).Running.ShouldBe(0);
     }
@@ -46,7 +46,7 @@ public sealed class DrainTests
     {
         var answer = new ScriptedAnswer(stopped => OneThenAnother(new Gate(), stopped)) { Used = new Usage(10, 1) };
         await using var node = await NodeUnderTest.StartAsync(
-            ScriptedEngine.ThatAnswers(() => answer), options => options with { DrainTimeout = TimeSpan.FromMilliseconds(300) });
+            ScriptedBackend.ThatAnswers(() => answer), options => options with { DrainTimeout = TimeSpan.FromMilliseconds(300) });
         var call = node.Seal(stream: true);
         var token = node.Gateway.Token();
         using var events = await EventStream.OpenAsync(call, await node.PostAsync(call, token));
@@ -60,7 +60,7 @@ public sealed class DrainTests
     [Fact]
     public async Task The_last_report_is_repeated_while_a_stopping_node_has_time()
     {
-        await using var node = await NodeUnderTest.StartAsync(ScriptedEngine.ThatServes());
+        await using var node = await NodeUnderTest.StartAsync(ScriptedBackend.ThatServes());
         var refuse = true;
         node.Gateway.Fault = http => Task.FromResult(Refused(http, NodePaths.UsageReports, () => refuse));
         var call = node.Seal();
@@ -79,7 +79,7 @@ public sealed class DrainTests
     public async Task A_gateway_that_stalls_does_not_keep_a_node_from_stopping()
     {
         await using var node = await NodeUnderTest.StartAsync(
-            ScriptedEngine.ThatServes(), options => options with { DrainTimeout = TimeSpan.FromMilliseconds(300) });
+            ScriptedBackend.ThatServes(), options => options with { DrainTimeout = TimeSpan.FromMilliseconds(300) });
         var stalled = new Gate();
         node.Gateway.Fault = async http =>
         {
@@ -100,8 +100,8 @@ public sealed class DrainTests
 
     private static async IAsyncEnumerable<string> OneThenAnother(Gate gate, [EnumeratorCancellation] CancellationToken stopped)
     {
-        yield return ScriptedEngine.Chunk("a");
+        yield return ScriptedBackend.Chunk("a");
         await gate.PassAsync(stopped);
-        yield return ScriptedEngine.Chunk("b");
+        yield return ScriptedBackend.Chunk("b");
     }
 }

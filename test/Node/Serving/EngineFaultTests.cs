@@ -15,16 +15,16 @@ public sealed class EngineFaultTests
     public async Task An_engine_that_fails_before_the_first_part_is_500_and_the_same_bytes_are_served_later(bool atStart)
     {
         var engine = atStart
-            ? ScriptedEngine.ThatThrows(() => new InferenceException(InferenceFailure.Failed, Secret))
-            : ScriptedEngine.ThatAnswers(() => new ScriptedAnswer(_ => Failing(new InferenceException(InferenceFailure.Failed, Secret))));
+            ? ScriptedBackend.ThatThrows(() => new InferenceException(InferenceFailure.Failed, Secret))
+            : ScriptedBackend.ThatAnswers(() => new ScriptedAnswer(_ => Failing(new InferenceException(InferenceFailure.Failed, Secret))));
         await using var node = await NodeUnderTest.StartAsync(engine);
         var call = node.Seal();
         var token = node.Gateway.Token();
         await (await node.PostAsync(call, token)).ShouldBeAsync(V1Error.InferenceError);
 
-        engine.Script = ScriptedEngine.ThatServes().Script;
+        engine.Script = ScriptedBackend.ThatServes().Script;
         var again = node.Gateway.Token();
-        (await call.OpenAsync(await node.PostAsync(call, again))).ShouldBe(ScriptedEngine.Whole);
+        (await call.OpenAsync(await node.PostAsync(call, again))).ShouldBe(ScriptedBackend.Whole);
         await node.Gateway.ReportAsync(again.Request);
         node.Gateway.Reports.ShouldNotContain(report => report.Request == token.Request.Value); // the gateway releases a refusal by itself
     }
@@ -32,18 +32,18 @@ public sealed class EngineFaultTests
     [Fact]
     public async Task An_engine_that_takes_too_long_is_a_timeout_and_the_same_bytes_are_served_later()
     {
-        var engine = ScriptedEngine.ThatThrows(() => new InferenceException(InferenceFailure.TimedOut, Secret));
+        var engine = ScriptedBackend.ThatThrows(() => new InferenceException(InferenceFailure.TimedOut, Secret));
         await using var node = await NodeUnderTest.StartAsync(engine);
         var call = node.Seal();
         await (await node.PostAsync(call)).ShouldBeAsync(V1Error.InferenceTimeout);
-        engine.Script = ScriptedEngine.ThatServes().Script;
-        (await call.OpenAsync(await node.PostAsync(call))).ShouldBe(ScriptedEngine.Whole);
+        engine.Script = ScriptedBackend.ThatServes().Script;
+        (await call.OpenAsync(await node.PostAsync(call))).ShouldBe(ScriptedBackend.Whole);
     }
 
     [Fact]
     public async Task An_engine_with_an_empty_answer_has_failed()
     {
-        var engine = ScriptedEngine.ThatAnswers(() => new ScriptedAnswer(_ => ScriptedEngine.Parts()));
+        var engine = ScriptedBackend.ThatAnswers(() => new ScriptedAnswer(_ => ScriptedBackend.Parts()));
         await using var node = await NodeUnderTest.StartAsync(engine);
         foreach (var stream in (bool[])[false, true])
             await (await node.PostAsync(node.Seal(stream))).ShouldBeAsync(V1Error.InferenceError);
@@ -59,11 +59,11 @@ public sealed class EngineFaultTests
         {
             Used = new Usage(10, 5),
         };
-        await using var node = await NodeUnderTest.StartAsync(ScriptedEngine.ThatAnswers(() => answer));
+        await using var node = await NodeUnderTest.StartAsync(ScriptedBackend.ThatAnswers(() => answer));
         var call = node.Seal(stream: true);
         var token = node.Gateway.Token();
         using var events = await EventStream.OpenAsync(call, await node.PostAsync(call, token));
-        (await events.NextAsync()).ShouldBe(ScriptedEngine.Chunk("a"));
+        (await events.NextAsync()).ShouldBe(ScriptedBackend.Chunk("a"));
         gate.Open();
         await events.ShouldBreakOffAsync();
 
@@ -77,45 +77,45 @@ public sealed class EngineFaultTests
     [Fact]
     public async Task A_bug_in_the_engine_is_500_in_the_one_shape_and_says_nothing_of_itself()
     {
-        var engine = ScriptedEngine.ThatThrows(() => new InvalidOperationException(Secret));
+        var engine = ScriptedBackend.ThatThrows(() => new InvalidOperationException(Secret));
         await using var node = await NodeUnderTest.StartAsync(engine);
         var call = node.Seal();
         await (await node.PostAsync(call)).ShouldBeAsync(V1Error.InternalError);
-        engine.Script = ScriptedEngine.ThatServes().Script;
-        (await call.OpenAsync(await node.PostAsync(call))).ShouldBe(ScriptedEngine.Whole);
+        engine.Script = ScriptedBackend.ThatServes().Script;
+        (await call.OpenAsync(await node.PostAsync(call))).ShouldBe(ScriptedBackend.Whole);
     }
 
     [Fact]
     public async Task An_engines_refusal_names_a_member_and_never_shows_what_is_no_name()
     {
-        var engine = ScriptedEngine.ThatRefuses(InferenceRefusal.InvalidField, "temperature");
+        var engine = ScriptedBackend.ThatRefuses(InferenceRefusal.InvalidField, "temperature");
         await using var node = await NodeUnderTest.StartAsync(engine);
         var call = node.Seal();
         (await (await node.PostAsync(call)).Content.ReadAsStringAsync())
             .ShouldBe("""{"error":{"code":"INVALID_FIELD","message":"temperature: is missing or not valid.","param":"temperature"}}""");
 
-        engine.Script = ScriptedEngine.ThatRefuses(InferenceRefusal.InvalidField, "My Prompt!").Script;
+        engine.Script = ScriptedBackend.ThatRefuses(InferenceRefusal.InvalidField, "My Prompt!").Script;
         (await (await node.PostAsync(call)).Content.ReadAsStringAsync())
             .ShouldBe("""{"error":{"code":"INVALID_FIELD","message":"body: is missing or not valid.","param":"body"}}""");
 
-        engine.Script = ScriptedEngine.ThatRefuses(InferenceRefusal.ContextTooLarge).Script;
+        engine.Script = ScriptedBackend.ThatRefuses(InferenceRefusal.ContextTooLarge).Script;
         var refused = await node.PostAsync(call);
         refused.StatusCode.ShouldBe(HttpStatusCode.BadRequest);
         (await refused.Content.ReadAsStringAsync()).ShouldContain("CONTEXT_TOO_LARGE");
-        engine.Script = ScriptedEngine.ThatServes().Script;
-        (await call.OpenAsync(await node.PostAsync(call))).ShouldBe(ScriptedEngine.Whole);
+        engine.Script = ScriptedBackend.ThatServes().Script;
+        (await call.OpenAsync(await node.PostAsync(call))).ShouldBe(ScriptedBackend.Whole);
     }
 
     [Fact]
     public async Task Of_two_copies_in_flight_one_is_served_and_the_other_is_a_replay()
     {
         var gate = new Gate();
-        await using var node = await NodeUnderTest.StartAsync(new ScriptedEngine
+        await using var node = await NodeUnderTest.StartAsync(new ScriptedBackend
         {
             Script = async (_, cancellation) =>
             {
                 await gate.PassAsync(cancellation);
-                return new InferenceStart.Started(new ScriptedAnswer(_ => ScriptedEngine.Parts(ScriptedEngine.Whole)));
+                return new InferenceStart.Started(new ScriptedAnswer(_ => ScriptedBackend.Parts(ScriptedBackend.Whole)));
             },
         });
         var call = node.Seal();
@@ -128,7 +128,7 @@ public sealed class EngineFaultTests
         }
 
         gate.Open();
-        (await call.OpenAsync(await copies.Single())).ShouldBe(ScriptedEngine.Whole);
+        (await call.OpenAsync(await copies.Single())).ShouldBe(ScriptedBackend.Whole);
         await (await node.PostAsync(call)).ShouldBeAsync(V1Error.Replay);
     }
 
@@ -142,7 +142,7 @@ public sealed class EngineFaultTests
 
     private static async IAsyncEnumerable<string> OneThenFailing(Gate gate, Exception exception)
     {
-        yield return ScriptedEngine.Chunk("a");
+        yield return ScriptedBackend.Chunk("a");
         await gate.PassAsync();
         throw exception;
     }

@@ -14,19 +14,19 @@ public sealed class GatewayLinkTests : IDisposable
     [Fact]
     public async Task A_node_announces_where_it_is_what_it_serves_and_its_key()
     {
-        await using var node = await NodeUnderTest.StartAsync(ScriptedEngine.ThatServes());
+        await using var node = await NodeUnderTest.StartAsync(ScriptedBackend.ThatServes());
         var enrolment = await node.Gateway.EnrolmentAsync();
         enrolment.Address.ShouldBe(node.Url);
         enrolment.TlsPin.ShouldBeNull();
         enrolment.Status.State.ShouldBe(NodeState.Ready);
-        enrolment.Status.Models.ShouldBe([ScriptedEngine.Model]);
+        enrolment.Status.Models.ShouldBe([ScriptedBackend.Model]);
         enrolment.Status.Keys.ShouldHaveSingleItem().X25519.ShouldBe(node.Ring.Current.ToString());
     }
 
     [Fact]
     public async Task A_rotation_is_told_at_once_with_the_new_key_first()
     {
-        await using var node = await NodeUnderTest.StartAsync(ScriptedEngine.ThatServes());
+        await using var node = await NodeUnderTest.StartAsync(ScriptedBackend.ThatServes());
         var before = node.Ring.Current.ToString();
         node.Ring.Rotate();
         var beat = await node.Gateway.HeartbeatAsync(); // the next one by schedule is a minute away
@@ -37,7 +37,7 @@ public sealed class GatewayLinkTests : IDisposable
     public async Task A_key_that_was_retired_by_hand_is_erased_when_its_grace_ends_and_not_at_the_next_rotation()
     {
         var time = new FakeTimeProvider(DateTimeOffset.UtcNow);
-        await using var node = await NodeUnderTest.StartAsync(ScriptedEngine.ThatServes(), time: time);
+        await using var node = await NodeUnderTest.StartAsync(ScriptedBackend.ThatServes(), time: time);
         node.Ring.Rotate();
         (await node.Gateway.HeartbeatAsync()).Keys.Count.ShouldBe(2);
         using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(2));
@@ -54,7 +54,7 @@ public sealed class GatewayLinkTests : IDisposable
     [Fact]
     public async Task A_node_waits_for_a_gateway_that_is_not_there_yet_and_serves_nobody_until_then()
     {
-        await using var node = await NodeUnderTest.CreateAsync(ScriptedEngine.ThatServes());
+        await using var node = await NodeUnderTest.CreateAsync(ScriptedBackend.ThatServes());
         await node.Gateway.LeaveAsync();
         await node.App.StartAsync();
         var ready = NodeHost.WhenReadyAsync(node.App, CancellationToken.None);
@@ -70,7 +70,7 @@ public sealed class GatewayLinkTests : IDisposable
     [Fact]
     public async Task A_node_that_its_gateway_has_forgotten_enrols_anew_with_its_token()
     {
-        await using var node = await NodeUnderTest.StartAsync(ScriptedEngine.ThatServes());
+        await using var node = await NodeUnderTest.StartAsync(ScriptedBackend.ThatServes());
         var first = await node.Gateway.EnrolmentAsync();
         node.Gateway.Fault = http => Task.FromResult(Forgotten(http));
         node.Ring.Rotate();
@@ -80,17 +80,17 @@ public sealed class GatewayLinkTests : IDisposable
         node.Ring.Rotate();
         await node.Gateway.HeartbeatAsync();
         var call = node.Seal();
-        (await call.OpenAsync(await node.PostAsync(call))).ShouldBe(ScriptedEngine.Whole);
+        (await call.OpenAsync(await node.PostAsync(call))).ShouldBe(ScriptedBackend.Whole);
     }
 
     [Fact]
     public async Task A_node_without_a_token_that_its_gateway_has_forgotten_stops_with_its_own_exit_code()
     {
         string? kept = null;
-        await using (var enrolled = await NodeUnderTest.StartAsync(ScriptedEngine.ThatServes()))
+        await using (var enrolled = await NodeUnderTest.StartAsync(ScriptedBackend.ThatServes()))
             kept = await File.ReadAllTextAsync(Path.Combine(enrolled.DataDirectory, "enrolment.json"));
 
-        await using var node = await NodeUnderTest.CreateAsync(ScriptedEngine.ThatServes(), options => options with { EnrolmentToken = null });
+        await using var node = await NodeUnderTest.CreateAsync(ScriptedBackend.ThatServes(), options => options with { EnrolmentToken = null });
         kept = kept.Replace(kept.Split('"')[3], node.Gateway.Url.ToString(), StringComparison.Ordinal);
         await File.WriteAllTextAsync(Path.Combine(node.DataDirectory, "enrolment.json"), kept);
         node.Gateway.Fault = http => Task.FromResult(Forgotten(http));
@@ -102,7 +102,7 @@ public sealed class GatewayLinkTests : IDisposable
     [InlineData(null, "hint: at the gateway: cchat nodes token")]
     public async Task A_node_that_no_gateway_takes_stops_with_its_own_exit_code(string? token, string hint)
     {
-        await using var node = await NodeUnderTest.CreateAsync(ScriptedEngine.ThatServes(), options => options with { EnrolmentToken = token });
+        await using var node = await NodeUnderTest.CreateAsync(ScriptedBackend.ThatServes(), options => options with { EnrolmentToken = token });
         await ShouldGiveUpAsync(node, hint);
     }
 

@@ -9,7 +9,7 @@ public sealed class HealthTests
     [Fact]
     public async Task A_node_is_alive_from_the_start_and_ready_once_its_gateway_knows_it()
     {
-        await using var node = await NodeUnderTest.CreateAsync(ScriptedEngine.ThatServes());
+        await using var node = await NodeUnderTest.CreateAsync(ScriptedBackend.ThatServes());
         var gate = new Gate();
         node.Gateway.Fault = async http =>
         {
@@ -30,7 +30,7 @@ public sealed class HealthTests
     [Fact]
     public async Task With_tls_the_node_shows_the_key_that_it_has_announced_and_keeps_it()
     {
-        await using var node = await NodeUnderTest.StartAsync(ScriptedEngine.ThatServes(), options => options with { Tls = true });
+        await using var node = await NodeUnderTest.StartAsync(ScriptedBackend.ThatServes(), options => options with { Tls = true });
         var enrolment = await node.Gateway.EnrolmentAsync();
         enrolment.Address.ShouldBe(node.Url);
         node.Url.Scheme.ShouldBe("https");

@@ -84,9 +84,14 @@ internal sealed class NodeUnderTest : IAsyncDisposable
     public static HttpClient NewClient() => new(new SocketsHttpHandler { ResponseDrainTimeout = TimeSpan.Zero, MaxResponseDrainSize = 0 });
 
     /// <summary>A request sealed to the node's current key.</summary>
-    public SealedCall Seal(bool stream = false, string model = ScriptedEngine.Model, long stack = 3)
+    public SealedCall Seal(bool stream = false, string model = ScriptedBackend.Model, long stack = 3)
     {
-        var json = JsonSerializer.SerializeToUtf8Bytes(new { model, stream, messages = Array.Empty<string>() });
+        return Seal(JsonSerializer.SerializeToUtf8Bytes(new { model, stream, messages = Array.Empty<string>() }), stream, model, stack);
+    }
+
+    /// <summary>A request with a body of its own.</summary>
+    public SealedCall Seal(byte[] json, bool stream = false, string model = ScriptedBackend.Model, long stack = 3)
+    {
         var outer = new OuterFields { NodeKey = Ring.Current, Model = model, Stack = new StackId(stack), Stream = stream };
         SealedRequest.TrySeal(json, outer, out var request).ShouldBeTrue();
         var body = new ArrayBufferWriter<byte>();
@@ -96,19 +101,27 @@ internal sealed class NodeUnderTest : IAsyncDisposable
 
     /// <summary>Relays a body with a fresh token, or with the one given.</summary>
     public Task<HttpResponseMessage> PostAsync(SealedCall call, RelayToken? token = null, CancellationToken cancellation = default) =>
-        PostAsync(call.Body, (token ?? Gateway.Token()).Sign(Gateway.Key), cancellation);
+        PostToAsync(ChatPath, call, token, cancellation);
+
+    public Task<HttpResponseMessage> PostToAsync(string path, SealedCall call, RelayToken? token = null, CancellationToken cancellation = default) =>
+        PostAsync(path, Json(call.Body), (token ?? Gateway.Token()).Sign(Gateway.Key), cancellation);
 
     public Task<HttpResponseMessage> PostAsync(byte[] body, string? token, CancellationToken cancellation = default) =>
-        PostAsync(new ByteArrayContent(body) { Headers = { ContentType = new MediaTypeHeaderValue("application/json") } }, token, cancellation);
+        PostAsync(Json(body), token, cancellation);
 
-    public async Task<HttpResponseMessage> PostAsync(HttpContent content, string? token, CancellationToken cancellation = default)
+    public Task<HttpResponseMessage> PostAsync(HttpContent content, string? token, CancellationToken cancellation = default) =>
+        PostAsync(ChatPath, content, token, cancellation);
+
+    private async Task<HttpResponseMessage> PostAsync(string path, HttpContent content, string? token, CancellationToken cancellation)
     {
-        using var request = new HttpRequestMessage(HttpMethod.Post, new Uri(Url, ChatPath)) { Content = content };
+        using var request = new HttpRequestMessage(HttpMethod.Post, new Uri(Url, path)) { Content = content };
         if (token is not null)
             request.Headers.Add(RelayToken.HeaderName, token);
         using var either = CancellationTokenSource.CreateLinkedTokenSource(cancellation, TestContext.Current.CancellationToken);
         return await Client.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, either.Token).Soon();
     }
+
+    private static ByteArrayContent Json(byte[] body) => new(body) { Headers = { ContentType = new MediaTypeHeaderValue("application/json") } };
 
     public async ValueTask DisposeAsync()
     {

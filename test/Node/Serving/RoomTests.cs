@@ -25,7 +25,7 @@ public sealed class RoomTests
         gate.Open();
         (await served).StatusCode.ShouldBe(HttpStatusCode.OK);
         (await queued).StatusCode.ShouldBe(HttpStatusCode.OK);
-        (await late.OpenAsync(await node.PostAsync(late))).ShouldBe(ScriptedEngine.Whole);
+        (await late.OpenAsync(await node.PostAsync(late))).ShouldBe(ScriptedBackend.Whole);
     }
 
     [Fact]
@@ -54,22 +54,22 @@ public sealed class RoomTests
     [Fact]
     public async Task An_engine_without_room_is_429_and_nothing_is_marked()
     {
-        var engine = ScriptedEngine.ThatRefuses(InferenceRefusal.Busy);
+        var engine = ScriptedBackend.ThatRefuses(InferenceRefusal.Busy);
         await using var node = await NodeUnderTest.StartAsync(engine);
         var call = node.Seal();
         await (await node.PostAsync(call)).ShouldBeAsync(V1Error.TooManyRequests);
-        engine.Script = ScriptedEngine.ThatServes().Script;
-        (await call.OpenAsync(await node.PostAsync(call))).ShouldBe(ScriptedEngine.Whole);
+        engine.Script = ScriptedBackend.ThatServes().Script;
+        (await call.OpenAsync(await node.PostAsync(call))).ShouldBe(ScriptedBackend.Whole);
     }
 
     [Fact]
     public async Task A_full_replay_memory_refuses_until_a_rotation_and_forgets_nothing()
     {
-        await using var node = await NodeUnderTest.StartAsync(ScriptedEngine.ThatServes(), options => options with { ReplayCapacity = 2 });
+        await using var node = await NodeUnderTest.StartAsync(ScriptedBackend.ThatServes(), options => options with { ReplayCapacity = 2 });
         var first = node.Seal();
         var second = node.Seal();
-        (await first.OpenAsync(await node.PostAsync(first))).ShouldBe(ScriptedEngine.Whole);
-        (await second.OpenAsync(await node.PostAsync(second))).ShouldBe(ScriptedEngine.Whole);
+        (await first.OpenAsync(await node.PostAsync(first))).ShouldBe(ScriptedBackend.Whole);
+        (await second.OpenAsync(await node.PostAsync(second))).ShouldBe(ScriptedBackend.Whole);
 
         var third = node.Seal();
         await (await node.PostAsync(third)).ShouldBeAsync(V1Error.TooManyRequests);
@@ -77,17 +77,17 @@ public sealed class RoomTests
 
         node.Ring.Rotate();
         var fourth = node.Seal();
-        (await fourth.OpenAsync(await node.PostAsync(fourth))).ShouldBe(ScriptedEngine.Whole);
+        (await fourth.OpenAsync(await node.PostAsync(fourth))).ShouldBe(ScriptedBackend.Whole);
         await (await node.PostAsync(third)).ShouldBeAsync(V1Error.TooManyRequests);
         await (await node.PostAsync(first)).ShouldBeAsync(V1Error.Replay);
     }
 
-    private static ScriptedEngine Waiting(Gate gate) => new()
+    private static ScriptedBackend Waiting(Gate gate) => new()
     {
         Script = async (_, cancellation) =>
         {
             await gate.PassAsync(cancellation);
-            return new InferenceStart.Started(new ScriptedAnswer(_ => ScriptedEngine.Parts(ScriptedEngine.Whole)));
+            return new InferenceStart.Started(new ScriptedAnswer(_ => ScriptedBackend.Parts(ScriptedBackend.Whole)));
         },
     };
 

@@ -99,7 +99,7 @@ internal sealed class ScriptedGateway : IAsyncDisposable
         Request = RequestId.New(),
         Node = Node,
         Stack = new StackId(3),
-        Model = ScriptedEngine.Model,
+        Model = ScriptedBackend.Model,
         Units = units ?? new ComputeUnits(8192),
         Expires = DateTimeOffset.UtcNow.AddSeconds(60),
     };

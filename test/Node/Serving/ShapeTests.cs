@@ -14,7 +14,7 @@ public sealed class ShapeTests
     [InlineData("POST", "/health", V1Error.MethodNotAllowed)]
     public async Task Paths_and_methods_that_are_not_there_are_refused(string method, string path, V1Error error)
     {
-        await using var node = await NodeUnderTest.StartAsync(ScriptedEngine.ThatServes());
+        await using var node = await NodeUnderTest.StartAsync(ScriptedBackend.ThatServes());
         using var request = new HttpRequestMessage(new HttpMethod(method), new Uri(node.Url, path));
         await (await node.Client.SendAsync(request)).ShouldBeAsync(error);
     }
@@ -22,19 +22,19 @@ public sealed class ShapeTests
     [Fact]
     public async Task A_body_above_the_limit_is_refused_whether_or_not_it_says_its_length()
     {
-        await using var node = await NodeUnderTest.StartAsync(ScriptedEngine.ThatServes(), options => options with { MaxBodyBytes = 10_000 });
+        await using var node = await NodeUnderTest.StartAsync(ScriptedBackend.ThatServes(), options => options with { MaxBodyBytes = 10_000 });
         await (await node.PostAsync(new byte[10_001], node.Gateway.Token().Sign(node.Gateway.Key))).ShouldBeAsync(V1Error.BodyTooLarge);
         await (await node.PostAsync(new Chunked(10_001), node.Gateway.Token().Sign(node.Gateway.Key))).ShouldBeAsync(V1Error.BodyTooLarge);
         await (await node.PostAsync(new Chunked(1_000_000), node.Gateway.Token().Sign(node.Gateway.Key))).ShouldBeAsync(V1Error.BodyTooLarge);
         await (await node.PostAsync(new Chunked(10_000), node.Gateway.Token().Sign(node.Gateway.Key))).ShouldBeAsync(V1Error.InvalidJson);
         var call = node.Seal();
-        (await call.OpenAsync(await node.PostAsync(call))).ShouldBe(ScriptedEngine.Whole);
+        (await call.OpenAsync(await node.PostAsync(call))).ShouldBe(ScriptedBackend.Whole);
     }
 
     [Fact]
     public async Task A_request_sealed_to_a_key_that_the_node_does_not_hold_is_told_so()
     {
-        await using var node = await NodeUnderTest.StartAsync(ScriptedEngine.ThatServes());
+        await using var node = await NodeUnderTest.StartAsync(ScriptedBackend.ThatServes());
         var call = node.Seal();
         for (var i = 0; i < 4; i++)
             node.Ring.Rotate();
@@ -44,7 +44,7 @@ public sealed class ShapeTests
     [Fact]
     public async Task Junk_and_tampered_envelopes_are_refused_and_leave_nothing_behind()
     {
-        await using var node = await NodeUnderTest.StartAsync(ScriptedEngine.ThatServes());
+        await using var node = await NodeUnderTest.StartAsync(ScriptedBackend.ThatServes());
         await (await node.PostAsync([], node.Gateway.Token().Sign(node.Gateway.Key))).ShouldBeAsync(V1Error.InvalidJson);
         await (await node.PostAsync("[]"u8.ToArray(), node.Gateway.Token().Sign(node.Gateway.Key))).ShouldBeAsync(V1Error.InvalidJson);
 
@@ -53,13 +53,13 @@ public sealed class ShapeTests
         var at = tampered.AsSpan().IndexOf("ciphertext\":\""u8) + 13;
         tampered[at] = tampered[at] == 'A' ? (byte)'B' : (byte)'A';
         await (await node.PostAsync(tampered, node.Gateway.Token().Sign(node.Gateway.Key))).ShouldBeAsync(V1Error.DecryptionFailed);
-        (await call.OpenAsync(await node.PostAsync(call))).ShouldBe(ScriptedEngine.Whole);
+        (await call.OpenAsync(await node.PostAsync(call))).ShouldBe(ScriptedBackend.Whole);
     }
 
     [Fact]
     public async Task Nothing_of_a_request_or_its_answer_is_in_the_log()
     {
-        await using var node = await NodeUnderTest.StartAsync(ScriptedEngine.ThatServes());
+        await using var node = await NodeUnderTest.StartAsync(ScriptedBackend.ThatServes());
         var call = node.Seal();
         var token = node.Gateway.Token();
         var text = token.Sign(node.Gateway.Key);

@@ -13,14 +13,14 @@ public sealed class StreamTests
     public async Task A_stream_comes_part_by_part_as_the_engine_makes_it_and_ends_cleanly()
     {
         Gate[] gates = [new(), new()];
-        await using var node = await NodeUnderTest.StartAsync(ScriptedEngine.ThatAnswers(() => new ScriptedAnswer(_ => Gated(gates))));
+        await using var node = await NodeUnderTest.StartAsync(ScriptedBackend.ThatAnswers(() => new ScriptedAnswer(_ => Gated(gates))));
         var call = node.Seal(stream: true);
         using var events = await EventStream.OpenAsync(call, await node.PostAsync(call));
-        (await events.NextAsync()).ShouldBe(ScriptedEngine.Chunk("0"));
+        (await events.NextAsync()).ShouldBe(ScriptedBackend.Chunk("0"));
         gates[0].Open();
-        (await events.NextAsync()).ShouldBe(ScriptedEngine.Chunk("1"));
+        (await events.NextAsync()).ShouldBe(ScriptedBackend.Chunk("1"));
         gates[1].Open();
-        (await events.RestAsync()).ShouldBe([ScriptedEngine.Chunk("2")]);
+        (await events.RestAsync()).ShouldBe([ScriptedBackend.Chunk("2")]);
     }
 
     [Fact]
@@ -28,10 +28,10 @@ public sealed class StreamTests
     {
         var time = new FakeTimeProvider(DateTimeOffset.UtcNow);
         Gate[] gates = [new()];
-        await using var node = await NodeUnderTest.StartAsync(ScriptedEngine.ThatAnswers(() => new ScriptedAnswer(_ => Gated(gates))), time: time);
+        await using var node = await NodeUnderTest.StartAsync(ScriptedBackend.ThatAnswers(() => new ScriptedAnswer(_ => Gated(gates))), time: time);
         var call = node.Seal(stream: true);
         using var events = await EventStream.OpenAsync(call, await node.PostAsync(call));
-        (await events.NextAsync()).ShouldBe(ScriptedEngine.Chunk("0"));
+        (await events.NextAsync()).ShouldBe(ScriptedBackend.Chunk("0"));
         await gates[0].Reached;
         for (var i = 0; i < 3; i++)
         {
@@ -41,39 +41,39 @@ public sealed class StreamTests
         }
 
         gates[0].Open();
-        (await events.RestAsync()).ShouldBe([ScriptedEngine.Chunk("1")]);
+        (await events.RestAsync()).ShouldBe([ScriptedBackend.Chunk("1")]);
     }
 
     [Fact]
     public async Task A_busy_stream_carries_no_comments()
     {
         await using var node = await NodeUnderTest.StartAsync(
-            ScriptedEngine.ThatAnswers(() => new ScriptedAnswer(_ => ScriptedEngine.Parts([.. Enumerable.Range(0, 500).Select(i => ScriptedEngine.Chunk($"{i}"))]))),
+            ScriptedBackend.ThatAnswers(() => new ScriptedAnswer(_ => ScriptedBackend.Parts([.. Enumerable.Range(0, 500).Select(i => ScriptedBackend.Chunk($"{i}"))]))),
             options => options with { KeepAlive = TimeSpan.FromSeconds(5) });
         var call = node.Seal(stream: true);
         using var events = await EventStream.OpenAsync(call, await node.PostAsync(call));
-        (await events.RestAsync()).ShouldBe([.. Enumerable.Range(0, 500).Select(i => ScriptedEngine.Chunk($"{i}"))]);
+        (await events.RestAsync()).ShouldBe([.. Enumerable.Range(0, 500).Select(i => ScriptedBackend.Chunk($"{i}"))]);
     }
 
     [Fact]
     public async Task Rotations_in_the_middle_leave_the_answer_openable()
     {
         Gate[] gates = [new()];
-        await using var node = await NodeUnderTest.StartAsync(ScriptedEngine.ThatAnswers(() => new ScriptedAnswer(_ => Gated(gates))));
+        await using var node = await NodeUnderTest.StartAsync(ScriptedBackend.ThatAnswers(() => new ScriptedAnswer(_ => Gated(gates))));
         var call = node.Seal(stream: true);
         using var events = await EventStream.OpenAsync(call, await node.PostAsync(call));
-        (await events.NextAsync()).ShouldBe(ScriptedEngine.Chunk("0"));
+        (await events.NextAsync()).ShouldBe(ScriptedBackend.Chunk("0"));
         for (var i = 0; i < 5; i++)
             node.Ring.Rotate(); // the request's key is erased by now
         gates[0].Open();
-        (await events.RestAsync()).ShouldBe([ScriptedEngine.Chunk("1")]);
+        (await events.RestAsync()).ShouldBe([ScriptedBackend.Chunk("1")]);
     }
 
     [Fact]
     public async Task A_reader_who_stalls_stalls_the_engine_instead_of_filling_the_nodes_memory()
     {
         var answer = new ScriptedAnswer(_ => Endless());
-        await using var node = await NodeUnderTest.StartAsync(ScriptedEngine.ThatAnswers(() => answer));
+        await using var node = await NodeUnderTest.StartAsync(ScriptedBackend.ThatAnswers(() => answer));
         var call = node.Seal(stream: true);
         using var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp) { ReceiveBufferSize = 8 * 1024 };
         await socket.ConnectAsync(IPAddress.Loopback, node.Url.Port);
@@ -111,17 +111,17 @@ public sealed class StreamTests
 
     private static async IAsyncEnumerable<string> Gated(Gate[] gates)
     {
-        yield return ScriptedEngine.Chunk("0");
+        yield return ScriptedBackend.Chunk("0");
         for (var i = 0; i < gates.Length; i++)
         {
             await gates[i].PassAsync();
-            yield return ScriptedEngine.Chunk($"{i + 1}");
+            yield return ScriptedBackend.Chunk($"{i + 1}");
         }
     }
 
     private static async IAsyncEnumerable<string> Endless()
     {
-        var part = ScriptedEngine.Chunk(new string('a', 64 * 1024));
+        var part = ScriptedBackend.Chunk(new string('a', 64 * 1024));
         while (true)
         {
             await Task.Yield();

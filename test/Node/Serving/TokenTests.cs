@@ -10,10 +10,10 @@ public sealed class TokenTests
     [Fact]
     public async Task A_sealed_request_with_a_fresh_token_is_served()
     {
-        await using var node = await NodeUnderTest.StartAsync(ScriptedEngine.ThatServes());
+        await using var node = await NodeUnderTest.StartAsync(ScriptedBackend.ThatServes());
         var call = node.Seal();
         var token = node.Gateway.Token();
-        (await call.OpenAsync(await node.PostAsync(call, token))).ShouldBe(ScriptedEngine.Whole);
+        (await call.OpenAsync(await node.PostAsync(call, token))).ShouldBe(ScriptedBackend.Whole);
 
         var report = await node.Gateway.ReportAsync(token.Request);
         (report.Stack, report.Model, report.Units).ShouldBe((token.Stack.Value, token.Model, 7));
@@ -22,7 +22,7 @@ public sealed class TokenTests
     [Fact]
     public async Task Without_a_good_token_nothing_is_served_and_nothing_is_marked()
     {
-        await using var node = await NodeUnderTest.StartAsync(ScriptedEngine.ThatServes());
+        await using var node = await NodeUnderTest.StartAsync(ScriptedBackend.ThatServes());
         using var other = Ed25519PrivateKey.Generate(out _);
         var call = node.Seal();
         var good = node.Gateway.Token();
@@ -42,16 +42,16 @@ public sealed class TokenTests
             await response.ShouldBeAsync(V1Error.AuthError);
         }
 
-        (await call.OpenAsync(await node.PostAsync(call, good))).ShouldBe(ScriptedEngine.Whole);
+        (await call.OpenAsync(await node.PostAsync(call, good))).ShouldBe(ScriptedBackend.Whole);
     }
 
     [Fact]
     public async Task A_token_serves_once_whatever_it_is_sent_with()
     {
-        await using var node = await NodeUnderTest.StartAsync(ScriptedEngine.ThatServes());
+        await using var node = await NodeUnderTest.StartAsync(ScriptedBackend.ThatServes());
         var token = node.Gateway.Token();
         var first = node.Seal();
-        (await first.OpenAsync(await node.PostAsync(first, token))).ShouldBe(ScriptedEngine.Whole);
+        (await first.OpenAsync(await node.PostAsync(first, token))).ShouldBe(ScriptedBackend.Whole);
         await (await node.PostAsync(node.Seal(), token)).ShouldBeAsync(V1Error.AuthError);
         await (await node.PostAsync(node.Seal(), token with { Units = new ComputeUnits(1) })).ShouldBeAsync(V1Error.AuthError);
     }
@@ -59,17 +59,17 @@ public sealed class TokenTests
     [Fact]
     public async Task A_token_for_another_model_or_stack_than_the_envelopes_is_refused()
     {
-        await using var node = await NodeUnderTest.StartAsync(ScriptedEngine.ThatServes());
+        await using var node = await NodeUnderTest.StartAsync(ScriptedBackend.ThatServes());
         var call = node.Seal();
         await (await node.PostAsync(call, node.Gateway.Token() with { Model = "another" })).ShouldBeAsync(V1Error.AuthError);
         await (await node.PostAsync(call, node.Gateway.Token() with { Stack = new StackId(4) })).ShouldBeAsync(V1Error.AuthError);
-        (await call.OpenAsync(await node.PostAsync(call))).ShouldBe(ScriptedEngine.Whole);
+        (await call.OpenAsync(await node.PostAsync(call))).ShouldBe(ScriptedBackend.Whole);
     }
 
     [Fact]
     public async Task A_model_that_the_engine_does_not_serve_is_not_found()
     {
-        await using var node = await NodeUnderTest.StartAsync(ScriptedEngine.ThatServes());
+        await using var node = await NodeUnderTest.StartAsync(ScriptedBackend.ThatServes());
         await (await node.PostAsync(node.Seal(model: "another"), node.Gateway.Token() with { Model = "another" })).ShouldBeAsync(V1Error.ModelNotFound);
     }
 }

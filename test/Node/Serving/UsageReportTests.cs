@@ -10,7 +10,7 @@ public sealed class UsageReportTests
     [Fact]
     public async Task A_report_outlives_a_gateway_that_fails_and_one_that_is_gone()
     {
-        await using var node = await NodeUnderTest.StartAsync(ScriptedEngine.ThatServes());
+        await using var node = await NodeUnderTest.StartAsync(ScriptedBackend.ThatServes());
         var gateway = node.Gateway;
         gateway.Fault = http =>
         {
@@ -33,7 +33,7 @@ public sealed class UsageReportTests
     [Fact]
     public async Task A_report_whose_acknowledgement_was_lost_is_sent_again_with_the_same_content()
     {
-        await using var node = await NodeUnderTest.StartAsync(ScriptedEngine.ThatServes());
+        await using var node = await NodeUnderTest.StartAsync(ScriptedBackend.ThatServes());
         var lost = false;
         node.Gateway.Fault = http =>
         {
@@ -54,7 +54,7 @@ public sealed class UsageReportTests
     [Fact]
     public async Task A_gateway_that_acknowledges_nothing_is_not_asked_without_pause()
     {
-        await using var node = await NodeUnderTest.StartAsync(ScriptedEngine.ThatServes());
+        await using var node = await NodeUnderTest.StartAsync(ScriptedBackend.ThatServes());
         var silent = true;
         node.Gateway.Fault = async http =>
         {
@@ -76,7 +76,7 @@ public sealed class UsageReportTests
     [Fact]
     public async Task A_hundred_requests_are_reported_once_each()
     {
-        await using var node = await NodeUnderTest.StartAsync(ScriptedEngine.ThatServes());
+        await using var node = await NodeUnderTest.StartAsync(ScriptedBackend.ThatServes());
         RelayToken[] tokens = [.. Enumerable.Range(0, 100).Select(_ => node.Gateway.Token())];
         await Task.WhenAll(tokens.Take(60).Select(token => ServeAsync(node, token)));
         await Task.WhenAll(tokens.Skip(60).Select(token => ServeAsync(node, token)));
@@ -89,7 +89,7 @@ public sealed class UsageReportTests
     private static async Task ServeAsync(NodeUnderTest node, RelayToken token)
     {
         var call = node.Seal();
-        (await call.OpenAsync(await node.PostAsync(call, token))).ShouldBe(ScriptedEngine.Whole);
+        (await call.OpenAsync(await node.PostAsync(call, token))).ShouldBe(ScriptedBackend.Whole);
     }
 
     // All that the node still has to say it says when it stops.

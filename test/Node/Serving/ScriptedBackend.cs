@@ -5,7 +5,7 @@ using ConfidentialChat.Node.Inference;
 namespace ConfidentialChat.Node.Tests.Serving;
 
 /// <summary>An engine that does what the test says: for faults. What it answers is no inference.</summary>
-internal sealed class ScriptedEngine : IInferenceBackend
+internal sealed class ScriptedBackend : IInferenceBackend
 {
     public const string Model = "test-model";
     public const string Whole = """{"object":"chat.completion","choices":[{"message":{"content":"an answer"},"finish_reason":"stop"}]}""";
@@ -17,16 +17,16 @@ internal sealed class ScriptedEngine : IInferenceBackend
 
     public bool IsAlive { get; set; } = true;
 
-    public static ScriptedEngine ThatAnswers(Func<ScriptedAnswer> answer) =>
+    public static ScriptedBackend ThatAnswers(Func<ScriptedAnswer> answer) =>
         new() { Script = (_, _) => Task.FromResult<InferenceStart>(new InferenceStart.Started(answer())) };
 
     /// <summary>One whole answer, 3 + 4 tokens.</summary>
-    public static ScriptedEngine ThatServes() => ThatAnswers(() => new ScriptedAnswer(_ => Parts(Whole)) { Used = new Usage(3, 4) });
+    public static ScriptedBackend ThatServes() => ThatAnswers(() => new ScriptedAnswer(_ => Parts(Whole)) { Used = new Usage(3, 4) });
 
-    public static ScriptedEngine ThatRefuses(InferenceRefusal reason, string? field = null) =>
+    public static ScriptedBackend ThatRefuses(InferenceRefusal reason, string? field = null) =>
         new() { Script = (_, _) => Task.FromResult<InferenceStart>(new InferenceStart.Refused(reason, field)) };
 
-    public static ScriptedEngine ThatThrows(Func<Exception> exception) => new() { Script = (_, _) => Task.FromException<InferenceStart>(exception()) };
+    public static ScriptedBackend ThatThrows(Func<Exception> exception) => new() { Script = (_, _) => Task.FromException<InferenceStart>(exception()) };
 
     /// <summary>Parts that are at hand at once.</summary>
     public static async IAsyncEnumerable<string> Parts(params string[] parts)
