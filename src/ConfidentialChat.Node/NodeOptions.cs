@@ -46,6 +46,12 @@ public sealed record NodeOptions
     /// <summary>Largest envelope, in bytes.</summary>
     public long MaxBodyBytes { get; init; } = 32 * 1024 * 1024;
 
+    /// <summary>How long a request's body may take to arrive. It holds a place meanwhile.</summary>
+    public TimeSpan UploadTimeout { get; init; } = TimeSpan.FromSeconds(30);
+
+    /// <summary>How long the reader of an answer may take nothing of it; then the answer is cut off.</summary>
+    public TimeSpan ReaderTimeout { get; init; } = TimeSpan.FromSeconds(30);
+
     /// <summary>Silence in a stream after which a comment is sent.</summary>
     public TimeSpan KeepAlive { get; init; } = TimeSpan.FromSeconds(15);
 
@@ -63,6 +69,7 @@ public sealed record NodeOptions
     {
         Require(Port is >= 0 and <= 65535, "The port is out of range.", "give a port from 0 to 65535; 0 takes a free one");
         Require(KeyLifetime > TimeSpan.Zero && KeyGrace > TimeSpan.Zero, "Key lifetime and grace are to be longer than nothing.", "leave them out for the defaults");
+        Require(UploadTimeout > TimeSpan.Zero && ReaderTimeout > TimeSpan.Zero, "The times for an upload and for a reader are to be longer than nothing.", "leave them out for the defaults");
         Require(ReplayCapacity > 0 && MaxConcurrent > 0 && MaxQueued >= 0, "A limit is out of range.", "limits are whole numbers above zero");
         Require(
             UsesTls || IPAddress.IsLoopback(ListenAddress) || DangerousPlainHttp,

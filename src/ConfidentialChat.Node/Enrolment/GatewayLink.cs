@@ -66,6 +66,7 @@ internal sealed partial class GatewayLink(
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
         ring.Changed += Tell;
+        engine.AliveChanged += OnEngineChanged;
         try
         {
             await address.Known.WaitAsync(stoppingToken);
@@ -101,6 +102,7 @@ internal sealed partial class GatewayLink(
         finally
         {
             ring.Changed -= Tell;
+            engine.AliveChanged -= OnEngineChanged;
             left.TrySetResult();
         }
     }
@@ -109,6 +111,12 @@ internal sealed partial class GatewayLink(
     {
         news.Dispose();
         base.Dispose();
+    }
+
+    private void OnEngineChanged()
+    {
+        LogEngine(logger, engine.AliveModels.Count, engine.Models.Count);
+        Tell();
     }
 
     private void Tell()
@@ -176,7 +184,7 @@ internal sealed partial class GatewayLink(
     {
         TimeMs = gateway.NextTimeMs(),
         State = admission.IsClosed || !engine.IsAlive ? NodeState.Draining : NodeState.Ready,
-        Models = engine.Models,
+        Models = engine.IsAlive ? engine.AliveModels : engine.Models,
         Keys = ring.PublicKeys,
         Running = admission.Running,
         Queued = admission.Queued,
@@ -188,6 +196,9 @@ internal sealed partial class GatewayLink(
         NotReached,
         Refused,
     }
+
+    [LoggerMessage(Level = LogLevel.Warning, Message = "An engine came or went: {Alive} of {Models} models are served.")]
+    private static partial void LogEngine(ILogger logger, int alive, int models);
 
     [LoggerMessage(Level = LogLevel.Information, Message = "Enrolled as node {Node} of {Gateway}.")]
     private static partial void LogEnrolled(ILogger logger, long node, Uri gateway);

@@ -27,7 +27,7 @@ internal static class RejectionResponse
         StatusCodes.Status413PayloadTooLarge => V1Error.BodyTooLarge,
         StatusCodes.Status415UnsupportedMediaType => V1Error.UnsupportedMediaType,
         StatusCodes.Status503ServiceUnavailable => V1Error.ServiceUnavailable,
-        >= 500 => V1Error.InternalError,
+        StatusCodes.Status408RequestTimeout or >= 500 => V1Error.InternalError,
         _ => V1Error.InvalidJson,
     }));
 }

@@ -12,6 +12,16 @@ public interface IInferenceBackend : IAsyncDisposable
     /// <summary>Whether requests can be served. A node whose engine is dead takes none.</summary>
     bool IsAlive { get; }
 
+    /// <summary>Those of <see cref="Models"/> that can be served now.</summary>
+    IReadOnlyList<string> AliveModels => IsAlive ? Models : [];
+
+    /// <summary>Raised after <see cref="AliveModels"/> changed, from any thread. An engine that lives as long as the node never raises it.</summary>
+    event Action? AliveChanged
+    {
+        add { }
+        remove { }
+    }
+
     /// <summary>Reads the request, counts its prompt and begins to serve it.</summary>
     /// <param name="request">An opened request whose <c>model</c> and <c>stream</c> the node has checked already.</param>
     /// <param name="cancellation">Cancelled when the caller is gone; the engine then stops at once.</param>
@@ -25,6 +35,15 @@ public enum InferenceEndpoint
 {
     /// <summary><c>/v1/chat/completions</c>.</summary>
     ChatCompletions,
+
+    /// <summary><c>/v1/completions</c>.</summary>
+    Completions,
+
+    /// <summary><c>/v1/embeddings</c>; never streams.</summary>
+    Embeddings,
+
+    /// <summary><c>/v1/images/generations</c>; never streams here.</summary>
+    ImageGenerations,
 }
 
 /// <summary>One opened request.</summary>
@@ -64,7 +83,7 @@ public abstract record InferenceStart
 /// <summary>Why an engine refuses a request.</summary>
 public enum InferenceRefusal
 {
-    /// <summary>A member has the wrong type or range, or asks for what this engine does not do.</summary>
+    /// <summary>A member has the wrong type or range, or asks for what this engine does not do; <c>model</c> where it does not do the endpoint.</summary>
     InvalidField,
 
     /// <summary>The prompt does not fit the model's context or the reservation.</summary>
@@ -81,9 +100,9 @@ public abstract class InferenceAnswer : IAsyncDisposable
     public abstract Usage Usage { get; }
 
     /// <summary>
-    /// The parts, each one whole UTF-8 JSON object without line breaks: for a whole answer exactly one <c>chat.completion</c>,
-    /// for a stream one <c>chat.completion.chunk</c> each, the last of them with a <c>finish_reason</c> (followed by a usage chunk
-    /// where <c>stream_options.include_usage</c> asked for it). Read once. Each part is an array of its own, the reader's to clear.
+    /// The parts, each one whole UTF-8 JSON object without line breaks: for a whole answer exactly one object of the endpoint
+    /// (<c>chat.completion</c> and its like), for a stream one chunk object each, the last of them with a <c>finish_reason</c> (followed by
+    /// a usage chunk where <c>stream_options.include_usage</c> asked for it). Read once. Each part is an array of its own, the reader's to clear.
     /// </summary>
     /// <exception cref="InferenceException">The engine failed; no further part follows.</exception>
     public abstract IAsyncEnumerable<ReadOnlyMemory<byte>> ReadPartsAsync(CancellationToken cancellation);
@@ -91,10 +110,24 @@ public abstract class InferenceAnswer : IAsyncDisposable
     public abstract ValueTask DisposeAsync();
 }
 
-/// <summary>Tokens of one request.</summary>
+/// <summary>What one request used: tokens, and for images pixels.</summary>
 public readonly record struct Usage(long PromptTokens, long CompletionTokens)
 {
+    /// <summary>Width times height of every image.</summary>
+    public long Pixels { get; init; }
+
     public long TotalTokens => PromptTokens + CompletionTokens;
+
+    /// <summary>A token is one unit, and so is a pixel.</summary>
+    public ComputeUnits Units => new(TotalTokens + Pixels);
+
+    /// <summary>No more than was reserved; what is too much is taken from the completion first.</summary>
+    public Usage CappedAt(ComputeUnits units)
+    {
+        var prompt = Math.Min(PromptTokens, units.Value);
+        var completion = Math.Min(CompletionTokens, units.Value - prompt);
+        return new Usage(prompt, completion) { Pixels = Math.Min(Pixels, units.Value - prompt - completion) };
+    }
 }
 
 /// <summary>The engine failed. The message is for the operator's log and holds nothing of prompt or answer.</summary>

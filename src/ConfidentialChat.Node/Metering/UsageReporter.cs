@@ -29,7 +29,7 @@ internal sealed partial class UsageReporter(GatewayClient gateway, GatewayEnrolm
     public void Report(RelayToken token, Usage usage)
     {
         var id = token.Request.Value;
-        pending[id] = new UsageReport(id, token.Stack.Value, token.Model, usage.TotalTokens);
+        pending[id] = new UsageReport(id, token.Stack.Value, token.Model, usage.Units.Value);
         order.Enqueue(id); // after its report: an id without one has been acknowledged
         while (pending.Count > MaxPending && order.TryDequeue(out var oldest))
         {

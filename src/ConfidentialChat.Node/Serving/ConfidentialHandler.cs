@@ -41,11 +41,16 @@ internal sealed partial class ConfidentialHandler(
         {
             outcome.Code = "CLIENT_GONE";
         }
+        catch (ReaderTooSlowException)
+        {
+            outcome.Code = "READER_TOO_SLOW";
+            http.Abort();
+        }
         finally
         {
             // 12 forget. What was computed is reported, also for a caller who is gone; a refusal is the gateway's to release.
             LogServed(
-                logger, token.Request.Value, outcome.Code, outcome.Usage.PromptTokens, outcome.Usage.CompletionTokens,
+                logger, token.Request.Value, outcome.Code, outcome.Usage.PromptTokens, outcome.Usage.CompletionTokens, outcome.Usage.Pixels,
                 (long)time.GetElapsedTime(started).TotalMilliseconds);
             if (outcome.Accepted || http.RequestAborted.IsCancellationRequested)
                 usage.Report(token, outcome.Usage);
@@ -63,14 +68,15 @@ internal sealed partial class ConfidentialHandler(
         }
 
         // 10 read the envelope and pick the key from the ring.
-        var body = await EnvelopeBody.ReadAsync(http.Request, options.MaxBodyBytes);
-        if (body is null)
+        var (body, fault) = await EnvelopeBody.ReadAsync(http.Request, options.MaxBodyBytes, options.UploadTimeout, time);
+        if (fault is { } unread)
         {
-            await RejectAsync(http, new Rejection(V1Error.BodyTooLarge), outcome);
+            http.Response.Headers.Connection = "close"; // the rest of the body would be read as the next request
+            await RejectAsync(http, new Rejection(unread), outcome);
             return;
         }
 
-        if (!EnvelopeRequest.TryParse(body.Value.Span, out var envelope, out var rejection))
+        if (!EnvelopeRequest.TryParse(body.Span, out var envelope, out var rejection))
         {
             await RejectAsync(http, rejection, outcome);
             return;
@@ -111,6 +117,12 @@ internal sealed partial class ConfidentialHandler(
                 return;
             }
 
+            if (inner.Stream && !endpoint.MayStream)
+            {
+                await RejectAsync(http, new Rejection(V1Error.InvalidField, "stream"), outcome);
+                return;
+            }
+
             if (!engine.Models.Contains(inner.Model, StringComparer.Ordinal))
             {
                 await RejectAsync(http, new Rejection(V1Error.ModelNotFound), outcome);
@@ -133,7 +145,7 @@ internal sealed partial class ConfidentialHandler(
                     await RejectAsync(http, Rejected(refused), outcome);
                     break;
                 case InferenceStart.Started(var answer):
-                    await SealAsync(http, opened, answer, inner.Stream, outcome);
+                    await SealAsync(http, endpoint, opened, answer, inner.Stream, outcome);
                     break;
                 default:
                     throw new UnreachableException();
@@ -158,12 +170,13 @@ internal sealed partial class ConfidentialHandler(
         }
     }
 
-    private async Task SealAsync(HttpContext http, OpenedRequest opened, InferenceAnswer answer, bool stream, Outcome outcome)
+    private async Task SealAsync(
+        HttpContext http, ConfidentialEndpoint endpoint, OpenedRequest opened, InferenceAnswer answer, bool stream, Outcome outcome)
     {
         var parts = new AnswerParts(answer, http.RequestAborted);
         try
         {
-            var sealer = new SealedResponse(http.Response, opened, options.KeepAlive, time);
+            var sealer = new SealedResponse(http.Response, opened, options.KeepAlive, options.ReaderTimeout, time);
             if (await parts.MoveNextAsync(Timeout.InfiniteTimeSpan, time, http.RequestAborted) is not true)
                 throw new InferenceException(InferenceFailure.Failed, "The engine gave an empty answer.");
 
@@ -172,7 +185,7 @@ internal sealed partial class ConfidentialHandler(
             if (stream)
                 await sealer.WriteStreamAsync(parts, http.RequestAborted);
             else
-                await sealer.WriteWholeAsync(parts.Current, answer.Usage, http.RequestAborted);
+                await sealer.WriteWholeAsync(parts.Current, endpoint.ShowsTokens ? answer.Usage : null, http.RequestAborted);
             outcome.Code = "OK";
         }
         finally
@@ -206,32 +219,46 @@ internal sealed partial class ConfidentialHandler(
         public Usage Usage { get; set; }
     }
 
-    [LoggerMessage(Level = LogLevel.Information, Message = "Request {Request}: {Code}, {PromptTokens} + {CompletionTokens} tokens, {Milliseconds} ms.")]
-    private static partial void LogServed(ILogger logger, Guid request, string code, long promptTokens, long completionTokens, long milliseconds);
+    [LoggerMessage(Level = LogLevel.Information, Message = "Request {Request}: {Code}, {PromptTokens} + {CompletionTokens} tokens, {Pixels} pixels, {Milliseconds} ms.")]
+    private static partial void LogServed(ILogger logger, Guid request, string code, long promptTokens, long completionTokens, long pixels, long milliseconds);
 
     [LoggerMessage(Level = LogLevel.Error, Message = "Request {Request}: the engine failed ({Failure}).")]
     private static partial void LogEngineFailed(ILogger logger, Guid request, InferenceFailure failure, Exception exception);
 }
 
-/// <summary>Reads a bounded body.</summary>
+/// <summary>Reads a body that is bounded in size and time.</summary>
 internal static class EnvelopeBody
 {
     private const int FirstBufferSize = 16 * 1024;
 
-    /// <summary>Null where the body is larger than the limit.</summary>
-    public static async Task<ReadOnlyMemory<byte>?> ReadAsync(HttpRequest request, long limit)
+    /// <summary>The body, or why it was not read to its end.</summary>
+    /// <exception cref="OperationCanceledException">The caller is gone.</exception>
+    public static async Task<(ReadOnlyMemory<byte> Body, V1Error? Fault)> ReadAsync(HttpRequest request, long limit, TimeSpan patience, TimeProvider time)
     {
         if (request.ContentLength > limit)
-            return null;
-        var body = new ArrayBufferWriter<byte>((int)(request.ContentLength ?? FirstBufferSize) + 1);
-        while (true)
+            return (default, V1Error.BodyTooLarge);
+        using var late = new CancellationTokenSource(patience, time);
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(late.Token, request.HttpContext.RequestAborted);
+        var body = new ArrayBufferWriter<byte>(FirstBufferSize); // grows with what came, not with what was announced
+        try
         {
-            var read = await request.Body.ReadAsync(body.GetMemory(FirstBufferSize), request.HttpContext.RequestAborted);
-            if (read == 0)
-                return body.WrittenMemory;
-            body.Advance(read);
-            if (body.WrittenCount > limit)
-                return null;
+            while (true)
+            {
+                var read = await request.Body.ReadAsync(body.GetMemory(FirstBufferSize), either.Token);
+                if (read == 0)
+                    return (body.WrittenMemory, null);
+                body.Advance(read);
+                if (body.WrittenCount > limit)
+                    return (default, V1Error.BodyTooLarge);
+            }
+        }
+        catch (OperationCanceledException) when (late.IsCancellationRequested && !request.HttpContext.RequestAborted.IsCancellationRequested)
+        {
+            return (default, V1Error.InternalError);
+        }
+        catch (Microsoft.AspNetCore.Http.BadHttpRequestException e) when (e.StatusCode == StatusCodes.Status408RequestTimeout)
+        {
+            return (default, V1Error.InternalError); // below Kestrel's rate
         }
     }
 }

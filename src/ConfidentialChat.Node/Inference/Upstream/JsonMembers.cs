@@ -1,0 +1,143 @@
+// spec/inference.md section 4: what is not changed is passed on byte for byte.
+using System.Buffers;
+using System.Text;
+using System.Text.Json;
+using System.Text.Unicode;
+
+namespace ConfidentialChat.Node.Inference.Upstream;
+
+/// <summary>One member of an object, as a place in its text.</summary>
+/// <param name="Name">Unescaped; null where it is no text (half a surrogate pair).</param>
+/// <param name="Start">Where the name's quote is.</param>
+/// <param name="ValueStart">Where the value begins.</param>
+/// <param name="End">Behind the value.</param>
+internal readonly record struct JsonMember(string? Name, int Start, int ValueStart, int End);
+
+/// <summary>A JSON object taken apart into its members without reading their values, and put together again from the same bytes.</summary>
+/// <remarks>Numbers that no machine type holds, the order of members and every escape survive.</remarks>
+internal sealed class JsonMembers
+{
+    private const int DepthMax = 256;
+
+    /// <summary>No value. A bare null beside a memory would be taken for an array that is null, and so for an empty memory.</summary>
+    public static readonly ReadOnlyMemory<byte>? Gone;
+
+    private readonly ReadOnlyMemory<byte> json;
+    private readonly List<JsonMember> members = [];
+
+    private JsonMembers(ReadOnlyMemory<byte> json) => this.json = json;
+
+    public IReadOnlyList<JsonMember> All => members;
+
+    /// <summary>Null where the bytes are not one JSON object in UTF-8.</summary>
+    public static JsonMembers? Read(ReadOnlyMemory<byte> json)
+    {
+        if (!Utf8.IsValid(json.Span))
+            return null;
+        var read = new JsonMembers(json);
+        var reader = new Utf8JsonReader(json.Span, new JsonReaderOptions { MaxDepth = DepthMax });
+        try
+        {
+            if (!reader.Read() || reader.TokenType != JsonTokenType.StartObject)
+                return null;
+            while (reader.Read() && reader.TokenType == JsonTokenType.PropertyName)
+            {
+                var start = (int)reader.TokenStartIndex;
+                var name = Text(ref reader);
+                reader.Read();
+                var valueStart = (int)reader.TokenStartIndex;
+                reader.Skip();
+                read.members.Add(new JsonMember(name, start, valueStart, (int)reader.BytesConsumed));
+            }
+
+            return reader.TokenType == JsonTokenType.EndObject && !reader.Read() ? read : null;
+        }
+        catch (JsonException)
+        {
+            return null;
+        }
+    }
+
+    public ReadOnlyMemory<byte> Value(JsonMember member) => json[member.ValueStart..member.End];
+
+    /// <summary>The last member of a name, as most readers take it.</summary>
+    public ReadOnlyMemory<byte>? Find(string name)
+    {
+        for (var i = members.Count - 1; i >= 0; i--)
+        {
+            if (string.Equals(members[i].Name, name, StringComparison.Ordinal))
+                return Value(members[i]);
+        }
+
+        return null;
+    }
+
+    /// <summary>The object with other values.</summary>
+    /// <param name="change">The value of a member: the same, another, or null to leave it out.</param>
+    /// <param name="added">Members behind the rest, each with its value as JSON.</param>
+    public byte[] Write(Func<JsonMember, ReadOnlyMemory<byte>, ReadOnlyMemory<byte>?> change, IEnumerable<(string Name, ReadOnlyMemory<byte> Value)> added)
+    {
+        var output = new ArrayBufferWriter<byte>(json.Length + 256);
+        output.Write("{"u8);
+        var isFirst = true;
+        foreach (var member in members)
+        {
+            if (change(member, Value(member)) is not { } value)
+                continue;
+            Separate();
+            output.Write(json.Span[member.Start..member.ValueStart]); // the name and its colon
+            output.Write(value.Span);
+        }
+
+        foreach (var (name, value) in added)
+        {
+            Separate();
+            output.Write(Encoding.UTF8.GetBytes($"\"{name}\":"));
+            output.Write(value.Span);
+        }
+
+        output.Write("}"u8);
+        var written = output.WrittenSpan.ToArray();
+        output.Clear();
+        return written;
+
+        void Separate()
+        {
+            if (!isFirst)
+                output.Write(","u8);
+            isFirst = false;
+        }
+    }
+
+    /// <summary>A value that is a whole number.</summary>
+    public static long? Integer(ReadOnlyMemory<byte> value)
+    {
+        var reader = new Utf8JsonReader(value.Span);
+        return reader.Read() && reader.TokenType == JsonTokenType.Number && reader.TryGetInt64(out var number) ? number : null;
+    }
+
+    /// <summary>A value that is text.</summary>
+    public static string? String(ReadOnlyMemory<byte> value)
+    {
+        if (value.IsEmpty)
+            return null;
+        var reader = new Utf8JsonReader(value.Span);
+        return reader.Read() && reader.TokenType == JsonTokenType.String ? Text(ref reader) : null;
+    }
+
+    public static bool IsNull(ReadOnlyMemory<byte> value) => value.Span.SequenceEqual("null"u8);
+
+    public static bool IsTrue(ReadOnlyMemory<byte> value) => value.Span.SequenceEqual("true"u8);
+
+    private static string? Text(ref Utf8JsonReader reader)
+    {
+        try
+        {
+            return reader.GetString();
+        }
+        catch (InvalidOperationException)
+        {
+            return null;
+        }
+    }
+}

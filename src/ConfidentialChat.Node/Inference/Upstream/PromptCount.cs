@@ -1,0 +1,93 @@
+// spec/inference.md section 5.
+using System.Net.Http.Headers;
+using System.Text;
+using System.Text.Json;
+
+namespace ConfidentialChat.Node.Inference.Upstream;
+
+/// <summary>Counts a prompt with the engine's own tokenizer, where it has one.</summary>
+internal sealed class PromptCount(HttpClient http)
+{
+    private const int AnswerMax = 64 * 1024 * 1024;
+
+    /// <summary>The prompt's tokens; null where the engine does not tell.</summary>
+    public async Task<long?> AskAsync(UpstreamServer server, EngineKind kind, string engineModel, UpstreamRequest request, CancellationToken cancellation)
+    {
+        try
+        {
+            return (kind, request.Endpoint) switch
+            {
+                (EngineKind.Vllm, InferenceEndpoint.ChatCompletions) => await CountAsync(
+                    server, Object(("model", Quote(engineModel)), ("messages", request.Find("messages")), ("tools", request.Find("tools")), ("chat_template_kwargs", request.Find("chat_template_kwargs"))), "count", cancellation),
+                (EngineKind.Vllm, InferenceEndpoint.Completions or InferenceEndpoint.Embeddings) when Text(request) is { } text =>
+                    await CountAsync(server, Object(("model", Quote(engineModel)), ("prompt", text)), "count", cancellation),
+                (EngineKind.LlamaServer, InferenceEndpoint.ChatCompletions) => await CountChatAsync(server, request, cancellation),
+                (EngineKind.LlamaServer, InferenceEndpoint.Completions or InferenceEndpoint.Embeddings) when Text(request) is { } text =>
+                    await CountAsync(server, Object(("content", text), ("add_special", "true"u8.ToArray()), ("parse_special", "true"u8.ToArray())), "tokens", cancellation),
+                _ => null,
+            };
+        }
+        catch (Exception e) when (e is HttpRequestException or IOException or AnswerTooLargeException)
+        {
+            return null;
+        }
+    }
+
+    private async Task<long?> CountChatAsync(UpstreamServer server, UpstreamRequest request, CancellationToken cancellation)
+    {
+        var chat = Object(("messages", request.Find("messages")), ("tools", request.Find("tools")), ("chat_template_kwargs", request.Find("chat_template_kwargs")));
+        return JsonMembers.Read(await PostAsync(server, "apply-template", chat, cancellation))?.Find("prompt") is { } prompt
+            ? await CountAsync(server, Object(("content", prompt), ("add_special", "true"u8.ToArray()), ("parse_special", "true"u8.ToArray())), "tokens", cancellation)
+            : null;
+    }
+
+    private async Task<long?> CountAsync(UpstreamServer server, byte[] body, string member, CancellationToken cancellation)
+    {
+        if (JsonMembers.Read(await PostAsync(server, "tokenize", body, cancellation))?.Find(member) is not { } value)
+            return null;
+        return value.Span[0] == '[' ? Length(value) : JsonMembers.Integer(value) is >= 0 and var count ? count : null;
+    }
+
+    private async Task<byte[]> PostAsync(UpstreamServer server, string path, byte[] body, CancellationToken cancellation)
+    {
+        using var message = new HttpRequestMessage(HttpMethod.Post, new Uri(server.Root, path)) { Content = new ByteArrayContent(body) };
+        message.Content.Headers.ContentType = new MediaTypeHeaderValue("application/json");
+        using var response = await http.SendAsync(message, HttpCompletionOption.ResponseHeadersRead, cancellation);
+        return response.IsSuccessStatusCode ? await UpstreamExchange.ReadAsync(response, AnswerMax, cancellation) : [];
+    }
+
+    private static ReadOnlyMemory<byte>? Text(UpstreamRequest request) =>
+        request.Find(request.Endpoint == InferenceEndpoint.Embeddings ? "input" : "prompt") is { } value && value.Span[0] == '"' ? value : JsonMembers.Gone;
+
+    private static byte[] Quote(string text) => JsonSerializer.SerializeToUtf8Bytes(text, UpstreamJson.Default.String);
+
+    private static byte[] Object(params ReadOnlySpan<(string Name, ReadOnlyMemory<byte>? Value)> members)
+    {
+        var text = new MemoryStream();
+        foreach (var (name, value) in members)
+        {
+            if (value is not { } json)
+                continue;
+            text.Write(text.Length == 0 ? "{"u8 : ","u8);
+            text.Write(Encoding.UTF8.GetBytes($"\"{name}\":"));
+            text.Write(json.Span);
+        }
+
+        text.WriteByte((byte)'}');
+        return text.ToArray();
+    }
+
+    private static long Length(ReadOnlyMemory<byte> array)
+    {
+        var reader = new Utf8JsonReader(array.Span);
+        reader.Read();
+        var count = 0L;
+        while (reader.Read() && reader.TokenType != JsonTokenType.EndArray)
+        {
+            reader.Skip();
+            count++;
+        }
+
+        return count;
+    }
+}

@@ -1,0 +1,91 @@
+// spec/inference.md section 7.
+using System.Collections.Frozen;
+using System.Net;
+
+namespace ConfidentialChat.Node.Inference.Upstream;
+
+/// <summary>What an engine's refusal means to the caller. Of its words nothing is passed on and nothing is logged.</summary>
+internal static class UpstreamError
+{
+    /// <summary>Bytes of a refusal that are read.</summary>
+    public const int BodyMax = 64 * 1024;
+
+    /// <summary>Members of the OpenAI API that a caller can get wrong. Another name of an engine's is its own text.</summary>
+    private static readonly FrozenSet<string> Fields = FrozenSet.ToFrozenSet(
+        [
+            "audio", "background", "best_of", "dimensions", "echo", "encoding_format", "frequency_penalty", "function_call", "functions", "input",
+            "logit_bias", "logprobs", "max_completion_tokens", "max_tokens", "messages", "metadata", "min_p", "modalities", "moderation", "n",
+            "output_compression", "output_format", "parallel_tool_calls", "prediction", "presence_penalty", "prompt", "quality", "reasoning_effort",
+            "response_format", "seed", "service_tier", "size", "stop", "stream_options", "style", "suffix", "temperature", "tool_choice", "tools",
+            "top_k", "top_logprobs", "top_p", "user", "verbosity", "web_search_options",
+        ],
+        StringComparer.Ordinal);
+
+    /// <summary>Without which there is no request: an engine may miss them.</summary>
+    private static readonly string[] Required = ["messages", "prompt", "input"];
+
+    /// <summary>How engines say that a prompt is too long, where they have no code for it.</summary>
+    private static readonly string[] TooLong =
+    [
+        "maximum context length", "context length", "context size", "context window", "maximum model length", "max_model_len",
+        "longer than the model", "must have less than", "too many tokens", "input is too long", "prompt is too long",
+    ];
+
+    /// <summary>The refusal that the caller gets.</summary>
+    /// <param name="status">A status that is no 2xx.</param>
+    /// <param name="body">The beginning of its body.</param>
+    /// <param name="request">The request.</param>
+    /// <param name="engine">Where the engine is, for the operator's log.</param>
+    /// <exception cref="InferenceException">It is the engine that failed, not the caller.</exception>
+    public static InferenceStart.Refused Read(HttpStatusCode status, ReadOnlyMemory<byte> body, UpstreamRequest request, string engine)
+    {
+        switch ((int)status)
+        {
+            case 429 or 503:
+                return new InferenceStart.Refused(InferenceRefusal.Busy);
+            case 408 or 504:
+                throw new InferenceException(InferenceFailure.TimedOut, $"The engine at {engine} answered {(int)status}.");
+            case 413:
+                return new InferenceStart.Refused(InferenceRefusal.ContextTooLarge);
+            // The model is there and does not do this: no chat model, no embeddings.
+            case 405 or 501:
+            case 404 when request.Endpoint != InferenceEndpoint.ChatCompletions && !NamesModel(body):
+                return new InferenceStart.Refused(InferenceRefusal.InvalidField, "model");
+            case 400 or 422 when ReadObject(body, request) is { } refused:
+                return refused;
+            default:
+                throw new InferenceException(InferenceFailure.Failed, $"The engine at {engine} answered {(int)status}.");
+        }
+    }
+
+    /// <summary>What an error object in a stream means before anything of it was passed on; null where the engine failed.</summary>
+    public static InferenceStart.Refused? ReadObject(ReadOnlyMemory<byte> json, UpstreamRequest request)
+    {
+        if (Members(json) is not { } error)
+            return null;
+        var (code, type, param, message) = (Text("code"), Text("type") ?? Text("error_type"), Text("param"), Text("message"));
+        if (code == "context_length_exceeded" || type == "exceed_context_size_error"
+            || (message is not null && Array.Exists(TooLong, words => message.Contains(words, StringComparison.OrdinalIgnoreCase))))
+            return new InferenceStart.Refused(InferenceRefusal.ContextTooLarge);
+
+        // Only a member that the caller wrote, or has to write, can be the caller's mistake: the node writes some too.
+        var field = param?.Split('.', '[')[0];
+        return field is not null && Fields.Contains(field) && (request.Has(field) || Required.Contains(field, StringComparer.Ordinal))
+            ? new InferenceStart.Refused(InferenceRefusal.InvalidField, field)
+            : null;
+
+        string? Text(string name) => error.Find(name) is { } value ? JsonMembers.String(value) : null;
+    }
+
+    // An unknown model is the operator's mistake: the node was told a name that the engine does not know.
+    private static bool NamesModel(ReadOnlyMemory<byte> body) =>
+        Members(body)?.Find("message") is { } value && JsonMembers.String(value)?.Contains("model", StringComparison.OrdinalIgnoreCase) == true;
+
+    // {"error": {...}}, and the object itself where an engine has no such wrapping.
+    private static JsonMembers? Members(ReadOnlyMemory<byte> json)
+    {
+        if (JsonMembers.Read(json) is not { } outer)
+            return null;
+        return outer.Find("error") is { } inner && JsonMembers.Read(inner) is { } members ? members : outer;
+    }
+}

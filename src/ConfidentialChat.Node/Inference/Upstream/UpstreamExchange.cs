@@ -1,0 +1,198 @@
+// spec/inference.md sections 3, 6 and 7.
+using System.Buffers;
+using System.Net.Http.Headers;
+using System.Net.ServerSentEvents;
+
+namespace ConfidentialChat.Node.Inference.Upstream;
+
+/// <summary>One request at one engine, from the place that it holds there to the last byte. Disposal closes the connection, which stops the engine.</summary>
+internal sealed class UpstreamExchange : IDisposable
+{
+    // The end of the body follows the last event at once; read, the connection can serve again.
+    private static readonly TimeSpan EndPatience = TimeSpan.FromMilliseconds(200);
+
+    private readonly UpstreamServer server;
+    private readonly UpstreamOptions options;
+    private readonly UpstreamRequest request;
+    private readonly Patience patience;
+    private HttpResponseMessage? response;
+    private BoundedStream? stream;
+    private IAsyncEnumerator<SseItem<byte[]>>? events;
+    private bool hasFinished;
+    private bool isDone;
+    private int isOver;
+
+    /// <param name="server">One of its places is taken, and is this exchange's.</param>
+    /// <param name="options">The bounds.</param>
+    /// <param name="request">What is asked.</param>
+    /// <param name="patience">Owned from here on.</param>
+    public UpstreamExchange(UpstreamServer server, UpstreamOptions options, UpstreamRequest request, Patience patience)
+    {
+        this.server = server;
+        this.options = options;
+        this.request = request;
+        this.patience = patience;
+    }
+
+    /// <summary>Sends the request and waits for the first part.</summary>
+    /// <returns>The first part, or the refusal; null for both where a stream had none.</returns>
+    /// <exception cref="NotReachedException">No connection came about, so nothing was computed.</exception>
+    /// <exception cref="InferenceException">The engine failed.</exception>
+    public async Task<(UpstreamPart? Part, InferenceStart.Refused? Refused)> BeginAsync(HttpClient http, string path, byte[] body)
+    {
+        using var message = new HttpRequestMessage(HttpMethod.Post, new Uri(server.Root, path)) { Content = new ByteArrayContent(body) };
+        message.Content.Headers.ContentType = new MediaTypeHeaderValue("application/json");
+        message.Headers.Accept.ParseAdd(request.Stream ? "text/event-stream" : "application/json");
+        try
+        {
+            response = await http.SendAsync(message, HttpCompletionOption.ResponseHeadersRead, patience.Token);
+        }
+        catch (HttpRequestException e) when (e.HttpRequestError is HttpRequestError.ConnectionError or HttpRequestError.NameResolutionError or HttpRequestError.SecureConnectionError)
+        {
+            throw new NotReachedException(server.Name);
+        }
+        catch (OperationCanceledException e) when (e.InnerException is TimeoutException && !patience.Token.IsCancellationRequested)
+        {
+            throw new NotReachedException(server.Name); // the handler's ConnectTimeout
+        }
+        catch (Exception e) when (Explain(e) is not null)
+        {
+            throw Explain(e)!;
+        }
+
+        try
+        {
+            if (!response.IsSuccessStatusCode)
+            {
+                var refusal = await ReadAsync(response, UpstreamError.BodyMax, patience.Token, truncates: true);
+                return (null, UpstreamError.Read(response.StatusCode, refusal, request, server.Name));
+            }
+
+            var mediaType = response.Content.Headers.ContentType?.MediaType;
+            if (mediaType != (request.Stream ? "text/event-stream" : "application/json"))
+                throw Failed("answered with another content type");
+            if (!request.Stream)
+                return await ReadWholeAsync();
+
+            stream = new BoundedStream(await response.Content.ReadAsStreamAsync(patience.Token), options.MaxAnswerBytes, options.MaxEventBytes);
+            events = SseParser.Create(stream, (_, data) =>
+            {
+                stream.EndEvent();
+                return data.ToArray();
+            }).EnumerateAsync(patience.Token).GetAsyncEnumerator(patience.Token);
+            return await ReadPartAsync(isFirst: true);
+        }
+        catch (Exception e) when (Explain(e) is not null)
+        {
+            throw Explain(e)!;
+        }
+    }
+
+    /// <summary>The next part of a stream; null at its good end.</summary>
+    /// <exception cref="InferenceException">The engine failed.</exception>
+    public async Task<UpstreamPart?> NextAsync()
+    {
+        try
+        {
+            return (await ReadPartAsync(isFirst: false)).Part;
+        }
+        catch (Exception e) when (Explain(e) is not null)
+        {
+            throw Explain(e)!;
+        }
+    }
+
+    /// <summary>A body that is bounded: one byte more is an error, or the end where it <paramref name="truncates"/>.</summary>
+    public static async Task<byte[]> ReadAsync(HttpResponseMessage response, long limit, CancellationToken cancellation, bool truncates = false)
+    {
+        await using var body = await response.Content.ReadAsStreamAsync(cancellation);
+        var buffer = new ArrayBufferWriter<byte>(4096);
+        try
+        {
+            int read;
+            while ((read = await body.ReadAsync(buffer.GetMemory(4096), cancellation)) > 0)
+            {
+                buffer.Advance(read);
+                if (buffer.WrittenCount <= limit)
+                    continue;
+                return truncates ? buffer.WrittenSpan[..(int)limit].ToArray() : throw new AnswerTooLargeException();
+            }
+
+            return buffer.WrittenSpan.ToArray();
+        }
+        finally
+        {
+            buffer.Clear();
+        }
+    }
+
+    public void Dispose()
+    {
+        if (Interlocked.Exchange(ref isOver, 1) != 0)
+            return;
+        patience.Dispose();
+        response?.Dispose();
+        server.Leave();
+    }
+
+    private async Task<(UpstreamPart?, InferenceStart.Refused?)> ReadWholeAsync()
+    {
+        var json = await ReadAsync(response!, options.MaxAnswerBytes, patience.Token);
+        var part = UpstreamPart.Read(json, request);
+        if (part is null && UpstreamError.ReadObject(json, request) is { } refused)
+            return (null, refused); // an error under a 200
+        return (part ?? throw Failed("answered with what is no answer"), null);
+    }
+
+    private async Task<(UpstreamPart? Part, InferenceStart.Refused?)> ReadPartAsync(bool isFirst)
+    {
+        while (await events!.MoveNextAsync())
+        {
+            patience.Expect(options.TokenTimeout);
+            var data = events.Current.Data;
+            if (data.AsSpan().SequenceEqual("[DONE]"u8))
+            {
+                isDone = true;
+                await EndAsync();
+                return default;
+            }
+
+            var part = events.Current.EventType == "error" ? null : UpstreamPart.Read(data, request);
+            if (part is null && isFirst && UpstreamError.ReadObject(data, request) is { } refused)
+                return (null, refused);
+            hasFinished |= part is { HasFinishReason: true };
+            return (part ?? throw Failed("broke its stream off with an error, or with what is no chunk"), null);
+        }
+
+        return hasFinished || isDone ? default : throw Failed("ended its stream without a finish reason");
+    }
+
+    private async Task EndAsync()
+    {
+        patience.Expect(EndPatience);
+        try
+        {
+            await events!.MoveNextAsync();
+        }
+        catch (Exception e) when (e is OperationCanceledException or IOException or HttpRequestException or AnswerTooLargeException)
+        {
+            // It said that it was done; a connection that lingers is not worth the wait.
+        }
+    }
+
+    private InferenceException Failed(string how) => new(InferenceFailure.Failed, $"The engine at {server.Name} {how}.");
+
+    // Without the original: its message may quote what the engine sent. Null for what is no failure of the engine.
+    private InferenceException? Explain(Exception exception) => exception switch
+    {
+        OperationCanceledException when patience.IsTimedOut => new InferenceException(InferenceFailure.TimedOut, $"The engine at {server.Name} took too long."),
+        HttpIOException e => Failed($"broke off ({e.HttpRequestError})"),
+        HttpRequestException e => Failed($"failed ({e.HttpRequestError})"),
+        IOException => Failed("broke off"),
+        AnswerTooLargeException => Failed("answered with more than is allowed"),
+        _ => null,
+    };
+}
+
+/// <summary>An engine was not reached, so nothing was computed.</summary>
+internal sealed class NotReachedException(string engine) : Exception($"The engine at {engine} was not reached.");

@@ -1,0 +1,99 @@
+// spec/inference.md section 6.
+using System.Text.Json;
+
+namespace ConfidentialChat.Node.Inference.Upstream;
+
+/// <summary>One JSON object of an engine's answer, as the caller gets it.</summary>
+internal sealed record UpstreamPart
+{
+    private static readonly System.Buffers.SearchValues<byte> LineBreaks = System.Buffers.SearchValues.Create("\r\n"u8);
+    private const long TokensMax = 1L << 40; // what an engine claims beyond it is no count
+
+    /// <summary>For the caller, an array of its own; empty where the object is for the node alone.</summary>
+    public required byte[] Json { get; init; }
+
+    /// <summary>The engine's count, where it said one.</summary>
+    public Usage? Usage { get; init; }
+
+    /// <summary>Whether a choice has its <c>finish_reason</c>.</summary>
+    public bool HasFinishReason { get; init; }
+
+    /// <summary>Whether there is text, a tool call or the like in it.</summary>
+    public bool HasContent { get; init; }
+
+    /// <summary>Reads an object of an answer; null where it is none, or says <c>error</c>.</summary>
+    /// <param name="json">Owned by the part from here on.</param>
+    /// <param name="request">Whose answer it is.</param>
+    public static UpstreamPart? Read(byte[] json, UpstreamRequest request)
+    {
+        // Between tokens a line break is a blank; within a string it cannot stand.
+        json.AsSpan().ReplaceAny(LineBreaks, (byte)' ');
+        if (JsonMembers.Read(json) is not { } members || (members.Find("error") is { } error && !JsonMembers.IsNull(error)))
+            return null;
+        var usage = members.Find("usage") is { } count ? ReadUsage(count) : null;
+        var choices = members.Find("choices");
+        var (isEmpty, hasFinishReason, hasContent) = ReadChoices(choices);
+
+        // The usage that the node asked for and the caller did not: gone, and with it a chunk that is there for nothing else.
+        var hides = request.Stream && !(request.WantsUsage && (isEmpty || request.WantsContinuousUsage));
+        if (hides && usage is not null && choices is not null && isEmpty)
+            return new UpstreamPart { Json = [], Usage = usage };
+        var edited = members.Write(
+            (member, value) => member.Name switch
+            {
+                "model" => request.ModelJson,
+                "usage" when hides && (usage is not null || !request.WantsUsage) => JsonMembers.Gone,
+                _ => value,
+            },
+            []);
+        return new UpstreamPart { Json = edited, Usage = usage, HasFinishReason = hasFinishReason, HasContent = hasContent };
+    }
+
+    private static Usage? ReadUsage(ReadOnlyMemory<byte> json)
+    {
+        if (json.Span[0] != '{' || JsonMembers.Read(json) is not { } members)
+            return null;
+        var prompt = Count("prompt_tokens");
+        var completion = Count("completion_tokens");
+        var total = Count("total_tokens");
+        if (prompt is null && total is null)
+            return null;
+        return new Usage(prompt ?? total!.Value, completion ?? 0);
+
+        long? Count(string name) => members.Find(name) is { } value && JsonMembers.Integer(value) is { } count && count is >= 0 and <= TokensMax ? count : null;
+    }
+
+    private static (bool IsEmpty, bool HasFinishReason, bool HasContent) ReadChoices(ReadOnlyMemory<byte>? json)
+    {
+        var (isEmpty, finished, content) = (true, false, false);
+        if (json is not { } choices)
+            return (isEmpty, finished, content);
+        var reader = new Utf8JsonReader(choices.Span, new JsonReaderOptions { MaxDepth = 256 });
+        while (reader.Read())
+        {
+            if (reader.TokenType == JsonTokenType.StartObject)
+                isEmpty = false;
+            if (reader.TokenType != JsonTokenType.PropertyName)
+                continue;
+            var depth = reader.CurrentDepth; // 2: of a choice; 3: of its delta or message
+            if (depth == 2 && reader.ValueTextEquals("finish_reason"u8))
+            {
+                reader.Read();
+                finished |= reader.TokenType == JsonTokenType.String;
+            }
+            else if ((depth == 2 && reader.ValueTextEquals("text"u8)) || (depth == 3 && !reader.ValueTextEquals("role"u8)))
+            {
+                reader.Read();
+                content |= reader.TokenType switch
+                {
+                    JsonTokenType.String => reader.HasValueSequence || reader.ValueSpan.Length > 0,
+                    JsonTokenType.StartArray or JsonTokenType.StartObject => true,
+                    _ => false,
+                };
+                reader.Skip();
+            }
+        }
+
+        return (isEmpty, finished, content);
+    }
+}

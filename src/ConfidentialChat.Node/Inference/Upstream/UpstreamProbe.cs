@@ -1,0 +1,120 @@
+// spec/inference.md section 3.
+using System.Net;
+using System.Text.Json;
+
+namespace ConfidentialChat.Node.Inference.Upstream;
+
+/// <summary>Looks whether an engine is up, and what it is.</summary>
+internal sealed class UpstreamProbe(HttpClient http, UpstreamOptions options)
+{
+    private const int BodyMax = 1024 * 1024;
+
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(5);
+
+    /// <summary>Asks the engine. Never throws but for cancellation.</summary>
+    public async Task<UpstreamState> AskAsync(UpstreamServer server, CancellationToken cancellation)
+    {
+        using var late = new CancellationTokenSource(Patience, options.Time);
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(late.Token, cancellation);
+        try
+        {
+            var health = await GetAsync(server, "health", either.Token);
+            if (health.Status is HttpStatusCode.OK && server.State is { IsUp: true } known)
+                return known;
+            if (health.Status is not (HttpStatusCode.OK or HttpStatusCode.NotFound or HttpStatusCode.MethodNotAllowed))
+                return Down($"answered {(int)health.Status} to /health");
+            var models = await GetAsync(server, "v1/models", either.Token);
+            if (health.Status != HttpStatusCode.OK && models.Status != HttpStatusCode.OK)
+                return Down($"answered {(int)models.Status} to /v1/models");
+            return await KnowAsync(server, models.Status == HttpStatusCode.OK ? models.Body : default, either.Token);
+        }
+        catch (OperationCanceledException) when (!cancellation.IsCancellationRequested)
+        {
+            return Down("did not answer in time");
+        }
+        catch (HttpRequestException e)
+        {
+            return Down($"was not reached ({e.HttpRequestError})");
+        }
+        catch (Exception e) when (e is IOException or AnswerTooLargeException)
+        {
+            return Down("broke off its answer");
+        }
+    }
+
+    private static UpstreamState Down(string fault) => new(IsUp: false, EngineKind.Unknown, Fault: fault);
+
+    private async Task<UpstreamState> KnowAsync(UpstreamServer server, ReadOnlyMemory<byte> models, CancellationToken cancellation)
+    {
+        var (owner, context) = ReadModels(models);
+        var kind = options.Kind ?? owner switch
+        {
+            "vllm" => EngineKind.Vllm,
+            "sglang" => EngineKind.Sglang,
+            "llamacpp" => EngineKind.LlamaServer,
+            "library" => EngineKind.Ollama,
+            null when await IsTeiAsync(server, cancellation) => EngineKind.Tei,
+            _ => EngineKind.Unknown,
+        };
+        var isApart = options.DangerousSharedPrefixCache || kind switch
+        {
+            EngineKind.Vllm or EngineKind.LlamaServer or EngineKind.Tei => true,
+            EngineKind.Sglang => await HasNoRadixCacheAsync(server, cancellation),
+            _ => false,
+        };
+        return isApart
+            ? new UpstreamState(IsUp: true, kind, context)
+            : new UpstreamState(IsUp: false, kind, context, IsUnfit: true, Fault: kind == EngineKind.Sglang
+                ? "is SGLang with its radix cache on, which is shared between requests"
+                : $"is of the kind {kind}, whose prefix cache cannot be kept apart for each request");
+    }
+
+    private (string? Owner, long? Context) ReadModels(ReadOnlyMemory<byte> body)
+    {
+        try
+        {
+            if (body.IsEmpty)
+                return default;
+            using var document = JsonDocument.Parse(body);
+            if (document.RootElement.ValueKind != JsonValueKind.Object || !document.RootElement.TryGetProperty("data"u8, out var data) || data.ValueKind != JsonValueKind.Array)
+                return ("", null);
+            var models = data.EnumerateArray().Where(model => model.ValueKind == JsonValueKind.Object).ToList();
+            var wanted = models.Find(model => Text(model, "id") == (options.EngineModel ?? options.Model));
+            if (wanted.ValueKind != JsonValueKind.Object)
+                wanted = models.FirstOrDefault();
+            if (wanted.ValueKind != JsonValueKind.Object)
+                return ("", null);
+            long? context = wanted.TryGetProperty("max_model_len"u8, out var length) && length.ValueKind == JsonValueKind.Number && length.TryGetInt64(out var tokens) && tokens > 0
+                ? tokens
+                : null;
+            return (Text(wanted, "owned_by") ?? "", context);
+        }
+        catch (Exception e) when (e is JsonException or InvalidOperationException)
+        {
+            return ("", null); // InvalidOperationException: half a surrogate pair
+        }
+
+        static string? Text(JsonElement model, string name) =>
+            model.TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.String ? value.GetString() : null;
+    }
+
+    private async Task<bool> IsTeiAsync(UpstreamServer server, CancellationToken cancellation)
+    {
+        var info = await GetAsync(server, "info", cancellation);
+        return info.Status == HttpStatusCode.OK && JsonMembers.Read(info.Body) is { } members
+            && members.Find("model_id") is not null && members.Find("max_client_batch_size") is not null;
+    }
+
+    private async Task<bool> HasNoRadixCacheAsync(UpstreamServer server, CancellationToken cancellation)
+    {
+        var info = await GetAsync(server, "get_server_info", cancellation);
+        return info.Status == HttpStatusCode.OK && JsonMembers.Read(info.Body)?.Find("disable_radix_cache") is { } off && JsonMembers.IsTrue(off);
+    }
+
+    private async Task<(HttpStatusCode Status, ReadOnlyMemory<byte> Body)> GetAsync(UpstreamServer server, string path, CancellationToken cancellation)
+    {
+        using var response = await http.GetAsync(new Uri(server.Root, path), HttpCompletionOption.ResponseHeadersRead, cancellation);
+        var body = await UpstreamExchange.ReadAsync(response, BodyMax, cancellation);
+        return (response.StatusCode, body);
+    }
+}

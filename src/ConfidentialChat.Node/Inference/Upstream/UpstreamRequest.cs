@@ -1,0 +1,259 @@
+// spec/inference.md section 4.
+using System.Buffers.Text;
+using System.Collections.Frozen;
+using System.Globalization;
+using System.Security.Cryptography;
+using System.Text;
+using System.Text.Json;
+
+namespace ConfidentialChat.Node.Inference.Upstream;
+
+/// <summary>An opened request as it is to reach an HTTP engine: the caller's bytes, but for the members that the node answers for.</summary>
+internal sealed class UpstreamRequest
+{
+    private const int ChoicesMax = 128; // n of the API
+    private const int SideMax = 1 << 14; // pixels of an image
+    private const long DefaultSide = 1024;
+
+    /// <summary>Taken out always: whoever sets them could find another's cache, slot, session or request, or send the engine to a machine of theirs.</summary>
+    private static readonly string[] Removed =
+    [
+        "cache_salt", "cache_prompt", "id_slot", "slot_id", "n_cache_reuse", "extra_key", "session_id", "session_params", "request_id", "rid",
+        "kv_transfer_params", "bootstrap_host", "bootstrap_port", "bootstrap_room", "prompt_cache_key", "prompt_cache_retention",
+    ];
+
+    /// <summary>Other spellings of what is bounded; the API has no such members, and an engine may.</summary>
+    private static readonly string[] Refused = ["n_predict", "n_cmpl", "num_predict", "max_new_tokens", "max_length"];
+
+    private static readonly string[] RefusedOfImages = ["width", "height", "num_images_per_prompt"];
+
+    /// <summary>Members that the node reads or writes: each stands once, in this spelling. Some engines read names without regard to case.</summary>
+    private static readonly FrozenSet<string> Controlled = FrozenSet.ToFrozenSet(
+        [
+            "model", "stream", "stream_options", "max_tokens", "max_completion_tokens", "n", "best_of", "store", "prompt", "messages", "input", "size",
+            .. Removed, .. Refused, .. RefusedOfImages,
+        ],
+        StringComparer.Ordinal);
+
+    private readonly JsonMembers members;
+    private readonly InferenceRequest request;
+
+    private UpstreamRequest(InferenceRequest request, JsonMembers members)
+    {
+        this.request = request;
+        this.members = members;
+        ModelJson = members.Find("model")!.Value;
+        PromptBound = request.Body.Span.TrimEnd(" \t\r\n"u8).Length;
+    }
+
+    public InferenceEndpoint Endpoint => request.Endpoint;
+
+    public bool Stream => request.Stream;
+
+    /// <summary>The model's name as the caller spelled it.</summary>
+    public ReadOnlyMemory<byte> ModelJson { get; }
+
+    /// <summary>Tokens that the prompt cannot exceed: the request's bytes, blinding apart. A token stands for a byte at the least, and a template writes less around a message than JSON does.</summary>
+    public long PromptBound { get; }
+
+    /// <summary>Answers that are made: prompts times choices.</summary>
+    public long Choices { get; private set; } = 1;
+
+    /// <summary>The largest completion that the caller asks for, of one choice.</summary>
+    public long? MaxTokens { get; private set; }
+
+    /// <summary>Pixels of all images.</summary>
+    public long Pixels { get; private set; }
+
+    /// <summary>Whether the caller wants the usage at the end of a stream.</summary>
+    public bool WantsUsage { get; private set; }
+
+    /// <summary>Whether the caller wants it in every chunk.</summary>
+    public bool WantsContinuousUsage { get; private set; }
+
+    /// <summary>Total over all byte strings that are a request with a <c>model</c>.</summary>
+    /// <param name="request">An opened request.</param>
+    /// <param name="field">The member at fault where the result is null.</param>
+    public static UpstreamRequest? Read(InferenceRequest request, out string? field)
+    {
+        field = null;
+        if (JsonMembers.Read(request.Body) is not { } members || members.Find("model") is null)
+            return null;
+        try
+        {
+            var read = new UpstreamRequest(request, members);
+            read.Check();
+            return read;
+        }
+        catch (RefusedFieldException refused)
+        {
+            field = refused.Field;
+            return null;
+        }
+    }
+
+    /// <summary>A member as the caller wrote it; null where it is absent.</summary>
+    public ReadOnlyMemory<byte>? Find(string name) => members.Find(name) is { } value && !JsonMembers.IsNull(value) ? value : JsonMembers.Gone;
+
+    /// <summary>Whether the caller wrote such a member.</summary>
+    public bool Has(string name) => members.Find(name) is not null;
+
+    /// <summary>The body for the engine.</summary>
+    /// <param name="kind">How it is kept out of the prefix cache.</param>
+    /// <param name="engineModel">The engine's own name of the model.</param>
+    /// <param name="sharesCache">Whether it need not be kept out.</param>
+    /// <param name="maxTokens">What the completion of one choice may have; null where the engine bounds it by itself.</param>
+    public byte[] Write(EngineKind kind, string engineModel, bool sharesCache, long? maxTokens)
+    {
+        var isText = Endpoint is InferenceEndpoint.ChatCompletions or InferenceEndpoint.Completions;
+        var added = new List<(string, ReadOnlyMemory<byte>)>();
+        if (isText && Stream && Find("stream_options") is null)
+            added.Add(("stream_options", StreamOptions(null, kind)));
+        if (isText && maxTokens is { } cap && Find("max_tokens") is null && Find("max_completion_tokens") is null)
+            added.Add(("max_tokens", Number(cap)));
+        if (Endpoint == InferenceEndpoint.ImageGenerations && JsonMembers.String(Find("size") ?? default) is null or "auto")
+            added.Add(("size", Encoding.UTF8.GetBytes($"\"{DefaultSide}x{DefaultSide}\"")));
+        if (!sharesCache && Endpoint != InferenceEndpoint.ImageGenerations)
+        {
+            if (kind is EngineKind.Vllm or EngineKind.Sglang)
+                added.Add(("cache_salt", Encoding.UTF8.GetBytes($"\"{Base64Url.EncodeToString(RandomNumberGenerator.GetBytes(32))}\"")));
+            else if (kind == EngineKind.LlamaServer && isText)
+                added.Add(("cache_prompt", "false"u8.ToArray()));
+        }
+
+        return members.Write(Change, added);
+
+        ReadOnlyMemory<byte>? Change(JsonMember member, ReadOnlyMemory<byte> value) => member.Name switch
+        {
+            "model" => JsonSerializer.SerializeToUtf8Bytes(engineModel, UpstreamJson.Default.String),
+            "store" => "false"u8.ToArray(),
+            "stream_options" when isText && Stream => JsonMembers.IsNull(value) ? JsonMembers.Gone : StreamOptions(value, kind),
+            "max_tokens" or "max_completion_tokens" when isText =>
+                JsonMembers.Integer(value) is { } asked ? maxTokens is { } most && asked > most ? Number(most) : value : JsonMembers.Gone,
+            "size" when Endpoint == InferenceEndpoint.ImageGenerations && JsonMembers.String(value) is null or "auto" => JsonMembers.Gone,
+            { } name when Removed.Contains(name, StringComparer.Ordinal) => JsonMembers.Gone,
+            _ => value,
+        };
+    }
+
+    private static byte[] StreamOptions(ReadOnlyMemory<byte>? asked, EngineKind kind)
+    {
+        // In every chunk, so that also a stream that is cut off has its count.
+        var continuous = kind is EngineKind.Vllm or EngineKind.Sglang;
+        var options = JsonMembers.Read(asked ?? "{}"u8.ToArray())!;
+        var added = new List<(string, ReadOnlyMemory<byte>)> { ("include_usage", "true"u8.ToArray()) };
+        if (continuous)
+            added.Add(("continuous_usage_stats", "true"u8.ToArray()));
+        return options.Write(
+            (member, value) => Fold(member.Name) == "include_usage" || (continuous && Fold(member.Name) == "continuous_usage_stats") ? JsonMembers.Gone : value, added);
+    }
+
+    private static byte[] Number(long number) => Encoding.UTF8.GetBytes(number.ToString(CultureInfo.InvariantCulture));
+
+    private void Check()
+    {
+        var seen = new HashSet<string>(StringComparer.Ordinal);
+        foreach (var member in members.All)
+        {
+            if (Fold(member.Name) is { } name && Controlled.Contains(name) && (name != member.Name || !seen.Add(name)))
+                throw new RefusedFieldException(name);
+        }
+
+        Refuse(Refused);
+        switch (Endpoint)
+        {
+            case InferenceEndpoint.ChatCompletions:
+                CheckText(Require("messages"), minimum: 1);
+                break;
+            case InferenceEndpoint.Completions:
+                CheckText(Require("prompt"), minimum: 0);
+                Choices *= Prompts(Find("prompt")!.Value);
+                break;
+            case InferenceEndpoint.Embeddings:
+                Require("input");
+                break;
+            case InferenceEndpoint.ImageGenerations:
+                Require("prompt");
+                Refuse(RefusedOfImages);
+                Choices = Integer("n", 1, ChoicesMax) ?? 1;
+                Pixels = Choices * SizePixels();
+                break;
+        }
+    }
+
+    private void CheckText(ReadOnlyMemory<byte> prompt, long minimum)
+    {
+        _ = prompt;
+        var (total, completion) = (Integer("max_tokens", minimum, long.MaxValue), Integer("max_completion_tokens", minimum, long.MaxValue));
+        MaxTokens = total is { } a && completion is { } b ? Math.Max(a, b) : total ?? completion;
+        Choices = Math.Max(Integer("n", 1, ChoicesMax) ?? 1, Integer("best_of", 1, ChoicesMax) ?? 1);
+        if (Stream && Find("stream_options") is { } options)
+        {
+            if (JsonMembers.Read(options) is not { } read)
+                throw new RefusedFieldException("stream_options");
+            WantsUsage = read.Find("include_usage") is { } usage && JsonMembers.IsTrue(usage);
+            WantsContinuousUsage = WantsUsage && read.Find("continuous_usage_stats") is { } always && JsonMembers.IsTrue(always);
+        }
+    }
+
+    private long SizePixels()
+    {
+        if (Find("size") is not { } value)
+            return DefaultSide * DefaultSide;
+        var text = JsonMembers.String(value);
+        if (text == "auto")
+            return DefaultSide * DefaultSide;
+        return text?.Split('x') is [var width, var height] && TrySide(width, out var w) && TrySide(height, out var h)
+            ? w * h
+            : throw new RefusedFieldException("size");
+
+        static bool TrySide(string side, out long pixels) =>
+            long.TryParse(side, NumberStyles.None, CultureInfo.InvariantCulture, out pixels) && pixels is > 0 and <= SideMax;
+    }
+
+    // One text or one row of tokens is one prompt; an array of such is as many.
+    private static long Prompts(ReadOnlyMemory<byte> prompt)
+    {
+        var reader = new Utf8JsonReader(prompt.Span);
+        reader.Read();
+        if (reader.TokenType != JsonTokenType.StartArray)
+            return 1;
+        var count = 0L;
+        while (reader.Read() && reader.TokenType != JsonTokenType.EndArray)
+        {
+            if (reader.TokenType == JsonTokenType.Number)
+                return 1;
+            reader.Skip();
+            count++;
+        }
+
+        return Math.Max(count, 1);
+    }
+
+    private ReadOnlyMemory<byte> Require(string name) => Find(name) ?? throw new RefusedFieldException(name);
+
+    private void Refuse(string[] names)
+    {
+        if (Array.Find(names, name => Find(name) is not null) is { } name)
+            throw new RefusedFieldException(name);
+    }
+
+    private long? Integer(string name, long minimum, long maximum)
+    {
+        if (Find(name) is not { } value)
+            return null;
+        return JsonMembers.Integer(value) is { } number && number >= minimum && number <= maximum ? number : throw new RefusedFieldException(name);
+    }
+
+    // As a reader that minds no case would see it; two letters beyond ASCII fold into it.
+    private static string? Fold(string? name) => name?.Replace('ſ', 's').Replace('\u212A', 'k').ToLowerInvariant();
+
+    // Private to the reader: each of many members can be at fault.
+    private sealed class RefusedFieldException(string field) : Exception
+    {
+        public string Field { get; } = field;
+    }
+}
+
+[System.Text.Json.Serialization.JsonSerializable(typeof(string))]
+internal sealed partial class UpstreamJson : System.Text.Json.Serialization.JsonSerializerContext;

@@ -1,0 +1,50 @@
+// spec/inference.md section 3.
+namespace ConfidentialChat.Node.Inference.Upstream;
+
+/// <summary>What is known of an engine.</summary>
+/// <param name="IsUp">Whether it takes requests.</param>
+/// <param name="Kind">What it is.</param>
+/// <param name="ContextTokens">Tokens of a request, where it says so.</param>
+/// <param name="Fault">Why it is not up, for its operator.</param>
+/// <param name="IsUnfit">Whether it is there and cannot be served safely.</param>
+internal sealed record UpstreamState(bool IsUp, EngineKind Kind, long? ContextTokens = null, string? Fault = null, bool IsUnfit = false);
+
+/// <summary>One engine at one URL, with the requests that it is computing.</summary>
+internal sealed class UpstreamServer(Uri root, int maxConcurrent)
+{
+    private int running;
+    private volatile UpstreamState state = new(IsUp: false, EngineKind.Unknown, Fault: "was not asked yet");
+
+    /// <summary>Ends with a slash; paths such as <c>v1/models</c> go behind it.</summary>
+    public Uri Root { get; } = WithoutVersion(root);
+
+    public string Name => Root.Authority;
+
+    public UpstreamState State
+    {
+        get => state;
+        set => state = value;
+    }
+
+    public int Running => Volatile.Read(ref running);
+
+    /// <summary>Takes one of its places; false where there is none.</summary>
+    public bool TryEnter()
+    {
+        if (Interlocked.Increment(ref running) <= maxConcurrent)
+            return true;
+        Interlocked.Decrement(ref running);
+        return false;
+    }
+
+    public void Leave() => Interlocked.Decrement(ref running);
+
+    // People write the URL with "/v1", as OpenAI's clients want it, and without.
+    private static Uri WithoutVersion(Uri url)
+    {
+        var path = url.AbsolutePath.TrimEnd('/');
+        if (path.EndsWith("/v1", StringComparison.Ordinal))
+            path = path[..^"/v1".Length];
+        return new Uri(url, path + "/");
+    }
+}

@@ -1,0 +1,252 @@
+using ConfidentialChat.Node.Inference;
+using ConfidentialChat.Node.Tests.Serving;
+using ConfidentialChat.Scripting;
+
+namespace ConfidentialChat.Node.Tests.Upstream;
+
+/// <summary>spec/inference.md section 7: an engine that refuses, fails, lies or falls silent, at every point where it can.</summary>
+public sealed class FaultTests
+{
+    private const string Secret = "the engine's own words";
+    private const string Chunk = """{"choices":[{"index":0,"delta":{"content":"a"},"finish_reason":null}]}""";
+    private const string Finish = """{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}""";
+
+    public static TheoryData<int, string, string> Refusals => new()
+    {
+        { 400, """{"error":{"message":"the engine's own words","param":"temperature"}}""", "InvalidField temperature" },
+        { 422, """{"error":{"message":"the engine's own words","param":"temperature"}}""", "InvalidField temperature" },
+        { 400, """{"object":"error","message":"the engine's own words","param":"temperature","code":400}""", "InvalidField temperature" },
+        { 400, """{"error":{"message":"the engine's own words","param":"messages[0].content"}}""", "InvalidField messages" },
+        { 400, """{"error":{"message":"the engine's own words","param":"messages.0.content"}}""", "InvalidField messages" },
+        { 400, """{"error":{"message":"the engine's own words","param":"max_tokens"}}""", "Failed" }, // the node wrote it, not the caller
+        { 400, """{"error":{"message":"the engine's own words","param":"cache_salt"}}""", "Failed" },
+        { 400, """{"error":{"message":"the engine's own words","param":"the engine's own words"}}""", "Failed" },
+        { 400, """{"error":{"message":"the engine's own words","param":null}}""", "Failed" },
+        { 400, """{"error":{"message":"This model's maximum context length is 5 tokens.","code":"context_length_exceeded"}}""", "ContextTooLarge" },
+        { 400, """{"error":{"message":"This model's maximum context length is 5 tokens.","param":"temperature"}}""", "ContextTooLarge" },
+        { 400, """{"error":{"code":400,"message":"x","type":"exceed_context_size_error","n_prompt_tokens":9}}""", "ContextTooLarge" },
+        { 413, """{"message":"`inputs` must have less than 512 tokens","type":"Validation"}""", "ContextTooLarge" },
+        { 400, "the engine's own words", "Failed" },
+        { 400, "", "Failed" },
+        { 401, """{"error":{"message":"the engine's own words"}}""", "Failed" },
+        { 403, "", "Failed" },
+        { 404, """{"error":{"message":"The model `x` does not exist."}}""", "Failed" },
+        { 405, "", "InvalidField model" },
+        { 501, """{"error":{"message":"the engine's own words"}}""", "InvalidField model" },
+        { 408, "", "TimedOut" },
+        { 504, "", "TimedOut" },
+        { 429, """{"error":{"message":"the engine's own words"}}""", "Busy" },
+        { 503, "", "Busy" },
+        { 500, """{"error":{"message":"the engine's own words"}}""", "Failed" },
+        { 502, "<html>the engine's own words</html>", "Failed" },
+        { 418, "", "Failed" },
+        { 301, "", "Failed" },
+        { 307, "", "Failed" },
+        { 200, """{"error":{"message":"the engine's own words","code":500}}""", "Failed" },
+        { 200, """{"error":{"message":"the engine's own words","param":"temperature"}}""", "InvalidField temperature" },
+        { 200, "the engine's own words", "Failed" },
+        { 200, "", "Failed" },
+        { 200, "[]", "Failed" },
+        { 200, "{} {}", "Failed" },
+        { 200, "{\"choices\":[\"\\", "Failed" },
+    };
+
+    [Theory]
+    [MemberData(nameof(Refusals))]
+    public async Task Each_answer_of_an_engine_has_one_meaning_and_none_of_its_words(int status, string body, string meaning)
+    {
+        await using var upstream = await UpstreamUnderTest.StartAsync(
+            EngineScript.Once(EngineStep.Answer(status, body, headers: ("Location", "/v1/elsewhere"))));
+        (await MeaningAsync(upstream, stream: false)).ShouldBe(meaning);
+        upstream.Engine.Counters.Requests.ShouldBe(1); // never followed, never repeated
+        (await upstream.AskAsync(UpstreamUnderTest.Chat())).FinishReason.ShouldBe("stop"); // its place was given back
+    }
+
+    [Fact]
+    public async Task A_path_that_the_engine_has_not_is_the_models_fault()
+    {
+        await using var upstream = await UpstreamUnderTest.StartAsync(EngineScript.Always(EngineStep.Answer(404, """{"detail":"Not Found"}""")));
+        var refused = await upstream.AskAsync("""{"model":"test-model","input":"a"}""", endpoint: InferenceEndpoint.Embeddings);
+        refused.Refusal.ShouldBe(new InferenceStart.Refused(InferenceRefusal.InvalidField, "model"));
+    }
+
+    [Theory]
+    [InlineData("text/html", false)]
+    [InlineData("text/event-stream", false)]
+    [InlineData("application/json", true)]
+    [InlineData("", true)]
+    public async Task Another_content_type_is_a_failure(string type, bool stream)
+    {
+        await using var upstream = await UpstreamUnderTest.StartAsync(EngineScript.Always(EngineStep.Answer(200, "{}", type)));
+        (await MeaningAsync(upstream, stream)).ShouldBe("Failed");
+    }
+
+    public static TheoryData<string, EngineStep[], bool> Streams
+    {
+        get
+        {
+            var data = new TheoryData<string, EngineStep[], bool>();
+            EngineStep[][] ends =
+            [
+                [EngineStep.Event("""{"error":{"message":"the engine's own words","code":500}}""")],
+                [new() { Do = "body", Text = "event: error\ndata: {\"message\":\"the engine's own words\"}\n\n" }],
+                [EngineStep.Event("the engine's own words")],
+                [EngineStep.Event("[]")],
+                [EngineStep.Event("{\"choices\":[")],
+                [EngineStep.Of("cut")],
+                [EngineStep.Of("reset")],
+                [], // a clean end without a finish reason
+                [new() { Do = "huge", Bytes = 200_000 }],
+                [new() { Do = "body", Text = "data: " + new string('x', 200_000) }],
+                [new() { Do = "body", Text = string.Concat(Enumerable.Repeat(": ping\n", 40_000)) }],
+            ];
+            var i = 0;
+            foreach (var end in ends)
+            {
+                data.Add($"first {i}", [EngineStep.Head(), .. end], false);
+                data.Add($"middle {i++}", [EngineStep.Head(), EngineStep.Event(Chunk), EngineStep.Wait(), .. end], true);
+            }
+
+            data.Add("empty with a sentinel", [EngineStep.Head(), EngineStep.Of("done")], false);
+            data.Add("reset at once", [EngineStep.Of("reset")], false);
+            return data;
+        }
+    }
+
+    [Theory]
+    [MemberData(nameof(Streams))]
+    public async Task A_stream_that_goes_wrong_is_a_failure_and_never_a_clean_end(string what, EngineStep[] steps, bool isBegun)
+    {
+        _ = what;
+        await using var upstream = await UpstreamUnderTest.StartAsync(EngineScript.Once(steps), options => options with { MaxEventBytes = 100_000 });
+        var request = UpstreamUnderTest.Request(UpstreamUnderTest.Chat(stream: true), stream: true);
+        if (!isBegun)
+        {
+            (await MeaningAsync(upstream, stream: true)).ShouldBe("Failed");
+        }
+        else
+        {
+            var start = await upstream.Backend.StartAsync(request, CancellationToken.None).Soon();
+            await using var answer = start.ShouldBeOfType<InferenceStart.Started>().Answer;
+            await using var parts = answer.ReadPartsAsync(CancellationToken.None).GetAsyncEnumerator();
+            (await parts.MoveNextAsync().AsTask().Soon()).ShouldBeTrue();
+            upstream.Engine.Open(); // only now: a reset throws away what was not read yet
+            var failure = await Should.ThrowAsync<InferenceException>(async () => await parts.MoveNextAsync().AsTask().Soon());
+            failure.Failure.ShouldBe(InferenceFailure.Failed);
+            failure.ToString().ShouldNotContain(Secret);
+            answer.Usage.CompletionTokens.ShouldBe(1);
+        }
+
+        (await upstream.AskAsync(UpstreamUnderTest.Chat())).FinishReason.ShouldBe("stop");
+    }
+
+    [Fact]
+    public async Task A_stream_that_begins_with_the_callers_mistake_is_a_refusal()
+    {
+        await using var upstream = await UpstreamUnderTest.StartAsync(EngineScript.Once(
+            EngineStep.Head(), EngineStep.Event("""{"error":{"message":"maximum context length"}}"""), EngineStep.Of("done")));
+        (await MeaningAsync(upstream, stream: true)).ShouldBe("ContextTooLarge");
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task An_answer_that_is_too_large_is_cut_off(bool stream)
+    {
+        await using var upstream = await UpstreamUnderTest.StartAsync(
+            stream
+                ? EngineScript.Always(EngineStep.Head(), new EngineStep { Do = "stream", Events = 0, Bytes = 1000 })
+                : new EngineScript { Events = 10_000, Bytes = 100 },
+            options => options with { MaxAnswerBytes = 100_000 });
+        await Should.ThrowAsync<InferenceException>(() => upstream.AskAsync(UpstreamUnderTest.Chat(stream), stream, units: 100_000));
+        if (stream)
+            await UntilAsync(() => upstream.Engine.Counters is { Cancelled: 1, InFlight: 0 });
+    }
+
+    [Theory]
+    [InlineData("first", true)]
+    [InlineData("next", true)]
+    [InlineData("pings", true)]
+    [InlineData("whole", true)]
+    [InlineData("whole", false)]
+    public async Task An_engine_that_is_silent_for_too_long_is_a_timeout_and_is_stopped(string when, bool stream)
+    {
+        var ping = new EngineStep { Do = "slow", Text = string.Concat(Enumerable.Repeat(": ping\n\n", 1000)), Ms = 2 };
+        EngineStep[] steps = when switch
+        {
+            "first" => [EngineStep.Head(), EngineStep.Wait()],
+            "next" => [EngineStep.Head(), EngineStep.Event(Chunk), EngineStep.Wait()],
+            "pings" => [EngineStep.Head(), EngineStep.Event(Chunk), ping],
+            _ when stream => [EngineStep.Head(), new EngineStep { Do = "stream", Events = 0, Ms = 20 }],
+            _ => [EngineStep.Wait()],
+        };
+        var soon = TimeSpan.FromMilliseconds(300);
+        await using var upstream = await UpstreamUnderTest.StartAsync(EngineScript.Once(steps), options => when switch
+        {
+            "first" => options with { FirstTokenTimeout = soon },
+            "whole" => options with { AnswerTimeout = soon },
+            _ => options with { TokenTimeout = soon },
+        });
+        (await Should.ThrowAsync<InferenceException>(() => upstream.AskAsync(UpstreamUnderTest.Chat(stream), stream))).Failure.ShouldBe(InferenceFailure.TimedOut);
+        await UntilAsync(() => upstream.Engine.Counters is { Cancelled: 1, InFlight: 0 });
+        (await upstream.AskAsync(UpstreamUnderTest.Chat())).FinishReason.ShouldBe("stop");
+    }
+
+    [Fact]
+    public async Task Slow_bytes_are_no_fault()
+    {
+        await using var upstream = await UpstreamUnderTest.StartAsync(EngineScript.Once(
+            EngineStep.Head(), new EngineStep { Do = "slow", Text = $"data: {Chunk}\n\ndata: {Finish}\n\ndata: [DONE]\n\n", Ms = 1 }));
+        (await upstream.AskAsync(UpstreamUnderTest.Chat(stream: true), stream: true)).Parts.Count.ShouldBe(2);
+    }
+
+    [Theory]
+    [InlineData("queued")]
+    [InlineData("head")]
+    [InlineData("middle")]
+    public async Task A_caller_who_leaves_stops_the_engine_at_once(string when)
+    {
+        EngineStep[] steps = when switch
+        {
+            "queued" => [EngineStep.Wait()],
+            "head" => [EngineStep.Head(), EngineStep.Wait()],
+            _ => [EngineStep.Head(), EngineStep.Event(Chunk), EngineStep.Wait()],
+        };
+        await using var upstream = await UpstreamUnderTest.StartAsync(EngineScript.Once(steps));
+        using var caller = new CancellationTokenSource();
+        var start = upstream.Backend.StartAsync(UpstreamUnderTest.Request(UpstreamUnderTest.Chat(stream: true), stream: true), caller.Token);
+        await upstream.Engine.ReachedAsync().Soon();
+        if (when == "middle")
+        {
+            await using var answer = (await start.Soon()).ShouldBeOfType<InferenceStart.Started>().Answer;
+        }
+        else
+        {
+            await caller.CancelAsync();
+            await Should.ThrowAsync<OperationCanceledException>(start);
+        }
+
+        await UntilAsync(() => upstream.Engine.Counters is { Cancelled: 1, InFlight: 0 });
+    }
+
+    private static async Task<string> MeaningAsync(UpstreamUnderTest upstream, bool stream)
+    {
+        try
+        {
+            var reply = await upstream.AskAsync(UpstreamUnderTest.Chat(stream, ",\"temperature\":1"), stream);
+            return reply.Refusal is { } refusal ? $"{refusal.Reason} {refusal.Field}".Trim() : "served";
+        }
+        catch (InferenceException e)
+        {
+            e.ToString().ShouldNotContain(Secret);
+            return e.Failure.ToString();
+        }
+    }
+
+    internal static async Task UntilAsync(Func<bool> condition)
+    {
+        using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(10));
+        while (!condition())
+            await Task.Delay(5, patience.Token);
+    }
+}

@@ -1,0 +1,262 @@
+using System.Text;
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using ConfidentialChat.Node.Inference;
+using ConfidentialChat.Node.Inference.Upstream;
+using ConfidentialChat.Scripting;
+
+namespace ConfidentialChat.Node.Tests.Upstream;
+
+/// <summary>spec/inference.md section 4: what reaches an engine of what a caller sealed.</summary>
+public sealed class RequestTests
+{
+    private static readonly string? Vectors = Environment.GetEnvironmentVariable("CONFIDENTIALCHAT_VECTORS") is { Length: > 0 } named ? named
+        : FindVectors(AppContext.BaseDirectory);
+
+    [Fact]
+    public void What_the_node_does_not_answer_for_passes_byte_for_byte()
+    {
+        const string Body = """
+            {"model":"test-model", "stream" : true,"messages":[ {"role":"user","content":"a\u0000\ud83d\ude00 \/ b"}], "big":1e400,"id":12345678901234567890123,
+             "neg":-0.0,"x_\u0066uture":{"deep":[[[{"a":null}]]],"a":1,"a":2},"": [ ], "seed":9007199254740993 }
+            """;
+        var sent = Write(Body, stream: true, kind: EngineKind.LlamaServer);
+        sent.ShouldBe(
+            """{"model":"scripted","stream" : true,"messages":[ {"role":"user","content":"a\u0000\ud83d\ude00 \/ b"}],"big":1e400,"id":12345678901234567890123,"neg":-0.0,"x_\u0066uture":{"deep":[[[{"a":null}]]],"a":1,"a":2},"": [ ],"seed":9007199254740993,"stream_options":{"include_usage":true},"max_tokens":100,"cache_prompt":false}""");
+    }
+
+    [Fact]
+    public void Every_recorded_and_every_specified_body_passes_without_loss()
+    {
+        Assert.SkipWhen(Vectors is null, "the vectors are not here");
+        var passed = 0;
+        foreach (var file in Directory.GetFiles(Path.Combine(Vectors!, "openai"), "*.json", SearchOption.AllDirectories))
+        {
+            var recorded = JsonNode.Parse(File.ReadAllText(file))!;
+            var body = (recorded["request"] ?? recorded["body"] ?? recorded["request_body"]) as JsonObject;
+            var endpoint = body?["messages"] is not null ? InferenceEndpoint.ChatCompletions
+                : body?["prompt"] is not null ? InferenceEndpoint.Completions
+                : body?["input"] is not null && file.Contains("mbedding", StringComparison.Ordinal) ? InferenceEndpoint.Embeddings
+                : (InferenceEndpoint?)null;
+            if (body?["model"] is null || endpoint is not { } asked)
+                continue;
+            var stream = body["stream"]?.GetValueKind() == JsonValueKind.True;
+            var text = body.ToJsonString();
+            var sent = JsonNode.Parse(Write(text, stream, endpoint: asked, kind: EngineKind.Vllm, maxTokens: null))!.AsObject();
+
+            // Put back what was to change, and nothing else may differ.
+            sent["model"] = body["model"]!.DeepClone();
+            sent.Remove("cache_salt");
+            if (body.ContainsKey("store"))
+                sent["store"] = body["store"]?.DeepClone();
+            if (stream)
+            {
+                sent["stream_options"]!["include_usage"]!.GetValue<bool>().ShouldBeTrue();
+                sent.Remove("stream_options");
+                body.Remove("stream_options");
+            }
+
+            JsonNode.DeepEquals(sent, body).ShouldBeTrue(Path.GetFileName(file));
+            passed++;
+        }
+
+        passed.ShouldBeGreaterThan(30);
+    }
+
+    [Theory]
+    [InlineData("""{"include_usage":false}""")]
+    [InlineData("""{"include_usage":null,"x":1e400}""")]
+    [InlineData("""{"include_usage":true,"include_usage":false}""")]
+    [InlineData("""{"Include_Usage":false}""")]
+    [InlineData("null")]
+    public void The_usage_of_a_stream_is_asked_for_whatever_the_caller_says(string options)
+    {
+        var sent = Write(Chat($",\"stream_options\":{options}", stream: true), stream: true, kind: EngineKind.LlamaServer);
+        sent.ShouldContain("\"include_usage\":true");
+        sent.Split("nclude_").Length.ShouldBe(2);
+        sent.Split("stream_options").Length.ShouldBe(2);
+        if (options.Contains("1e400", StringComparison.Ordinal))
+            sent.ShouldContain("\"x\":1e400");
+    }
+
+    [Fact]
+    public void Nothing_of_the_caller_reaches_anothers_cache_slot_session_or_request()
+    {
+        string[] members =
+        [
+            "cache_salt", "cache_prompt", "id_slot", "slot_id", "n_cache_reuse", "extra_key", "session_id", "session_params", "request_id", "rid",
+            "kv_transfer_params", "bootstrap_host", "bootstrap_port", "bootstrap_room", "prompt_cache_key",
+        ];
+        foreach (var kind in Enum.GetValues<EngineKind>())
+        {
+            var body = JsonNode.Parse(Chat())!.AsObject();
+            foreach (var member in members)
+                body[member] = "the caller's";
+            body["store"] = true;
+            var sent = JsonNode.Parse(Write(body.ToJsonString(), kind: kind))!;
+            sent.ToJsonString().ShouldNotContain("the caller's");
+            sent["store"]!.GetValue<bool>().ShouldBeFalse();
+            (sent["cache_salt"] is not null).ShouldBe(kind is EngineKind.Vllm or EngineKind.Sglang);
+            (sent["cache_prompt"]?.GetValue<bool>()).ShouldBe(kind == EngineKind.LlamaServer ? false : null);
+        }
+
+        JsonNode.Parse(Write(Chat(), kind: EngineKind.Vllm))!["cache_salt"]!.GetValue<string>().Length.ShouldBe(43);
+        JsonNode.Parse(Write(Chat(), kind: EngineKind.Vllm))!["cache_salt"]!.GetValue<string>()
+            .ShouldNotBe(JsonNode.Parse(Write(Chat(), kind: EngineKind.Vllm))!["cache_salt"]!.GetValue<string>());
+    }
+
+    [Theory]
+    [InlineData("\"Max_Tokens\":100000", "max_tokens")]
+    [InlineData("\"MODEL\":\"another\"", "model")]
+    [InlineData("\"\\u004d\\u006fdel\":\"another\"", "model")]
+    [InlineData("\"\u212Av\":1,\"cache_\u017Falt\":\"x\"", "cache_salt")]
+    [InlineData("\"max_tokens\":1,\"max_tokens\":100000", "max_tokens")]
+    [InlineData("\"n\":1,\"n\":100", "n")]
+    [InlineData("\"n_predict\":100000", "n_predict")]
+    [InlineData("\"max_tokens\":0", "max_tokens")]
+    [InlineData("\"max_tokens\":-1", "max_tokens")]
+    [InlineData("\"max_tokens\":1.5", "max_tokens")]
+    [InlineData("\"max_tokens\":1e2", "max_tokens")]
+    [InlineData("\"max_completion_tokens\":\"9\"", "max_completion_tokens")]
+    [InlineData("\"n\":0", "n")]
+    [InlineData("\"n\":129", "n")]
+    [InlineData("\"best_of\":true", "best_of")]
+    [InlineData("\"messages\":[]", "messages")]
+    public void What_an_engine_could_read_otherwise_than_the_node_is_refused_by_name(string members, string field)
+    {
+        UpstreamRequest.Read(UpstreamUnderTest.Request(Chat("," + members)), out var refused).ShouldBeNull();
+        refused.ShouldBe(field);
+    }
+
+    [Theory]
+    [InlineData("[]")]
+    [InlineData("{")]
+    [InlineData("{}")]
+    [InlineData("{\"model\":\"m\"} x")]
+    [InlineData("{\"model\":\"m\",\"messages\":")]
+    public void A_body_that_is_no_request_is_refused(string body) =>
+        UpstreamRequest.Read(UpstreamUnderTest.Request(body), out _).ShouldBeNull();
+
+    [Fact]
+    public void A_very_deep_body_is_refused_at_once()
+    {
+        var deep = Chat(",\"x\":" + new string('[', 100_000) + new string(']', 100_000));
+        UpstreamRequest.Read(UpstreamUnderTest.Request(deep), out var field).ShouldBeNull();
+        field.ShouldBeNull();
+    }
+
+    [Theory]
+    [InlineData("", 8192, null, 7000, 8100)] // the rest of the reservation, by the bytes of the request
+    [InlineData(",\"max_tokens\":5", 8192, 5, 5, 5)]
+    [InlineData(",\"max_completion_tokens\":5", 8192, 5, 5, 5)]
+    [InlineData(",\"max_tokens\":100000", 8192, 100_000, 8000, 8192)] // does not fit by the bytes: counted, and capped
+    [InlineData(",\"n\":4", 8192, null, 1900, 2047)]
+    [InlineData(",\"n\":4,\"max_tokens\":100000", 8192, 100_000, 1900, 2048)]
+    public async Task The_completion_is_capped_by_what_the_reservation_leaves(string members, long units, int? asked, int least, int most)
+    {
+        await using var upstream = await UpstreamUnderTest.StartAsync();
+        (await upstream.AskAsync(UpstreamUnderTest.Chat(members: members), units: units)).Refusal.ShouldBeNull();
+        var name = members.Contains("max_completion", StringComparison.Ordinal) ? "max_completion_tokens" : "max_tokens";
+        upstream.LastBody.GetProperty(name).GetInt64().ShouldBeInRange(least, most);
+        upstream.Engine.Counters.Tokenized.ShouldBe(asked > 1000 ? 1 : 0);
+    }
+
+    [Fact]
+    public async Task A_prompt_that_does_not_fit_by_its_bytes_is_counted_by_the_engines_tokenizer()
+    {
+        foreach (var engine in (string[])["vllm", "llamacpp"])
+        {
+            await using var upstream = await UpstreamUnderTest.StartAsync(new EngineScript { Engine = engine });
+            (await upstream.AskAsync(UpstreamUnderTest.Chat(members: ",\"max_tokens\":2"), units: 5)).Refusal.ShouldBeNull(); // three words and two tokens
+            var refused = await upstream.AskAsync(UpstreamUnderTest.Chat(members: ",\"max_tokens\":2"), units: 3);
+            refused.Refusal!.Reason.ShouldBe(InferenceRefusal.ContextTooLarge);
+            upstream.Engine.Counters.Requests.ShouldBe(1);
+        }
+    }
+
+    [Fact]
+    public async Task Without_a_tokenizer_the_bytes_are_the_bound()
+    {
+        await using var upstream = await UpstreamUnderTest.StartAsync(new EngineScript { Tokenizer = false });
+        var body = UpstreamUnderTest.Chat();
+        (await upstream.AskAsync(body + new string(' ', 128), units: body.Length + 1)).Refusal.ShouldBeNull();
+        (await upstream.AskAsync(body, units: body.Length)).Refusal!.Reason.ShouldBe(InferenceRefusal.ContextTooLarge);
+        upstream.Engine.Counters.Requests.ShouldBe(1);
+    }
+
+    [Fact]
+    public async Task The_models_own_context_is_left_to_the_engine_where_it_is_the_smaller()
+    {
+        await using var upstream = await UpstreamUnderTest.StartAsync(new EngineScript { MaxModelLen = 4096 });
+        await upstream.AskAsync(UpstreamUnderTest.Chat());
+        upstream.LastBody.TryGetProperty("max_tokens", out _).ShouldBeFalse();
+        await upstream.AskAsync(UpstreamUnderTest.Chat(members: ",\"n\":2"));
+        upstream.LastBody.GetProperty("max_tokens").GetInt64().ShouldBeInRange(3900, 4096);
+    }
+
+    [Theory]
+    [InlineData("""{"model":"test-model","prompt":"p"}""", 1, 16)]
+    [InlineData("""{"model":"test-model","prompt":["a","b"],"max_tokens":100000}""", 2, 4096)]
+    [InlineData("""{"model":"test-model","prompt":[1,2,3],"max_tokens":100000}""", 1, 8192)]
+    [InlineData("""{"model":"test-model","prompt":[[1],[2]],"n":2,"best_of":4,"max_tokens":100000}""", 8, 1024)]
+    public async Task Completions_count_each_prompt_and_each_choice(string body, int choices, int most)
+    {
+        _ = choices;
+        await using var upstream = await UpstreamUnderTest.StartAsync();
+        (await upstream.AskAsync(body, endpoint: InferenceEndpoint.Completions)).Refusal.ShouldBeNull();
+        upstream.LastBody.GetProperty("max_tokens").GetInt64().ShouldBeInRange(most * 9 / 10, most);
+    }
+
+    [Theory]
+    [InlineData("", 1024 * 1024)]
+    [InlineData(",\"size\":\"auto\"", 1024 * 1024)]
+    [InlineData(",\"size\":\"256x512\",\"n\":3", 256 * 512 * 3)]
+    public async Task Images_are_counted_in_pixels(string members, long pixels)
+    {
+        await using var upstream = await UpstreamUnderTest.StartAsync();
+        var body = $$"""{"model":"test-model","prompt":"p"{{members}}}""";
+        var reply = await upstream.AskAsync(body, endpoint: InferenceEndpoint.ImageGenerations, units: pixels);
+        reply.Usage.ShouldBe(new Usage(0, 0) { Pixels = pixels });
+        upstream.LastBody.GetProperty("size").GetString().ShouldBe(members.Contains("256", StringComparison.Ordinal) ? "256x512" : "1024x1024");
+        (await upstream.AskAsync(body, endpoint: InferenceEndpoint.ImageGenerations, units: pixels - 1)).Refusal!.Reason.ShouldBe(InferenceRefusal.ContextTooLarge);
+    }
+
+    [Theory]
+    [InlineData("\"size\":\"0x5\"", "size")]
+    [InlineData("\"size\":\"1024\"", "size")]
+    [InlineData("\"size\":\"99999x99999\"", "size")]
+    [InlineData("\"size\":\"-1x5\"", "size")]
+    [InlineData("\"size\":7", "size")]
+    [InlineData("\"width\":4096", "width")]
+    [InlineData("\"n\":1000", "n")]
+    public void Images_of_no_known_size_are_refused(string members, string field)
+    {
+        UpstreamRequest.Read(
+            UpstreamUnderTest.Request($$"""{"model":"test-model","prompt":"p",{{members}}}""", endpoint: InferenceEndpoint.ImageGenerations), out var refused).ShouldBeNull();
+        refused.ShouldBe(field);
+    }
+
+    private static string Chat(string members = "", bool stream = false) => UpstreamUnderTest.Chat(stream, members);
+
+    private static string Write(
+        string body, bool stream = false, InferenceEndpoint endpoint = InferenceEndpoint.ChatCompletions, EngineKind kind = EngineKind.Unknown, long? maxTokens = 100)
+    {
+        var request = UpstreamRequest.Read(UpstreamUnderTest.Request(body, stream, endpoint), out var field);
+        request.ShouldNotBeNull(field);
+        return Encoding.UTF8.GetString(request.Write(kind, "scripted", sharesCache: false, maxTokens));
+    }
+
+    private static string? FindVectors(string from)
+    {
+        for (var directory = new DirectoryInfo(from); directory is not null; directory = directory.Parent)
+        {
+            if (File.Exists(Path.Combine(directory.FullName, "ConfidentialChat.slnx")))
+            {
+                var vectors = Path.GetFullPath(Path.Combine(directory.FullName, "..", "shared", "vectors"));
+                return Directory.Exists(vectors) ? vectors : null;
+            }
+        }
+
+        return null;
+    }
+}
