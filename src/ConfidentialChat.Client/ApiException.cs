@@ -53,6 +53,9 @@ public sealed class ApiException : ConfidentialChatException
     /// <summary>Whether a new call may succeed: by the code where it is known, else by the status.</summary>
     public bool IsRetryable { get; }
 
+    /// <summary>Whether the lock, or the key that it named, is gone: whoever locks and encrypts anew may be served.</summary>
+    internal bool IsLockLost => Status == 425 || string.Equals(Code, V1Error.UnknownNodeKey.Row().Code, StringComparison.Ordinal);
+
     /// <summary>What the gateway calls this request, where it says so.</summary>
     public string? RequestId => Headers.TryGetValue("x-request-id", out var values) && values.Count > 0 ? values[0] : null;
 

@@ -15,8 +15,8 @@ namespace ConfidentialChat.Client;
 /// evidence is verified.
 /// </para>
 /// <para>
-/// Nothing is retried. <see cref="ApiException.IsRetryable"/> says what a new call may mend; it is a new request, with its own lock and
-/// key.
+/// What the gateway or the node refused for now is tried again, for half a minute, under a new key each time; nothing is once an answer
+/// has begun. <see cref="ConfidentialChatOptions.Retries"/> and <see cref="CallOptions.Retries"/> say otherwise.
 /// </para>
 /// </remarks>
 public sealed class ConfidentialChatClient : IDisposable
@@ -31,11 +31,23 @@ public sealed class ConfidentialChatClient : IDisposable
         options ??= new ConfidentialChatOptions();
         connection = new GatewayConnection(options);
         ConfidentialChat = new ChatEndpoint(connection, options);
+        ConfidentialCompletions = new CompletionsEndpoint(connection, options);
+        ConfidentialEmbeddings = new EmbeddingsEndpoint(connection, options);
+        ConfidentialImages = new ImagesEndpoint(connection, options);
         Models = new ModelsEndpoint(connection, options);
     }
 
     /// <summary>Chat completions, sealed.</summary>
     public ChatEndpoint ConfidentialChat { get; }
+
+    /// <summary>Completions of plain text, sealed.</summary>
+    public CompletionsEndpoint ConfidentialCompletions { get; }
+
+    /// <summary>Embeddings, sealed.</summary>
+    public EmbeddingsEndpoint ConfidentialEmbeddings { get; }
+
+    /// <summary>Pictures, sealed.</summary>
+    public ImagesEndpoint ConfidentialImages { get; }
 
     /// <summary>The models that the gateway offers. Not sealed: the gateway answers this itself.</summary>
     public ModelsEndpoint Models { get; }

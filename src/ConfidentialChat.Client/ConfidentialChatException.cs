@@ -11,6 +11,9 @@ public abstract class ConfidentialChatException : Exception
         : base(message, inner)
     {
     }
+
+    /// <summary>How many attempts the call made, this last one included; 0 where it failed before the first.</summary>
+    public int Attempts { get; internal set; }
 }
 
 /// <summary>The options name no usable key or gateway.</summary>

@@ -19,7 +19,7 @@ public sealed record ConfidentialChatOptions
     public Uri? ServerUrl { get; init; }
 
     /// <summary>
-    /// From the call to the answer's first byte, the lock included. <see cref="System.Threading.Timeout.InfiniteTimeSpan"/> waits for
+    /// From the call to the answer's first byte: the lock, every attempt and the waits between them included. <see cref="System.Threading.Timeout.InfiniteTimeSpan"/> waits for
     /// ever.
     /// </summary>
     public TimeSpan Timeout { get; init; } = TimeSpan.FromMinutes(10);
@@ -29,6 +29,12 @@ public sealed record ConfidentialChatOptions
     /// Keep-alive comments are no events. The time that the caller takes between two events does not count.
     /// </summary>
     public TimeSpan EventTimeout { get; init; } = TimeSpan.FromMinutes(2);
+
+    /// <summary>When a call that failed is made again. By default only what was certainly not charged.</summary>
+    public RetryConfig Retries { get; init; } = RetryConfig.Default;
+
+    /// <summary>Measures the timeouts and the waits between attempts.</summary>
+    public TimeProvider TimeProvider { get; init; } = TimeProvider.System;
 
     /// <summary>
     /// Sends the requests; the caller keeps it and disposes of it. Its own timeout, redirects, proxies and cookies then apply:

@@ -19,8 +19,10 @@ public sealed class ModelsEndpoint
     /// <exception cref="ConfidentialChatException">The gateway was not reached, refused, or answered something else.</exception>
     public async Task<ModelList> ListAsync(CancellationToken cancellation = default)
     {
-        using var clock = new CallClock(options.Timeout, cancellation);
-        var json = await connection.ReadJsonAsync(HttpMethod.Get, "v1/models", null, clock).ConfigureAwait(false);
-        return ChatJson.TryRead<ModelList>(json.Span) ?? throw new InvalidAnswerException("The gateway's list of models is malformed.");
+        using var clock = new CallClock(options.Timeout, options.EventTimeout, options.TimeProvider, cancellation);
+        var attempts = new Attempts(options.Retries, clock, isSealedAnew: false);
+        var json = await attempts.RunAsync(() => connection.ReadJsonAsync(HttpMethod.Get, "v1/models", null, clock)).ConfigureAwait(false);
+        return OpenAIJson.TryRead<ModelList>(json.Span)
+            ?? throw new InvalidAnswerException("The gateway's list of models is malformed.") { Attempts = attempts.Count };
     }
 }

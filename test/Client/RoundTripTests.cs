@@ -2,6 +2,7 @@ using System.Text;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using ConfidentialChat.Client.Chat;
+using ConfidentialChat.Client.Embeddings;
 
 namespace ConfidentialChat.Tests;
 
@@ -76,6 +77,37 @@ public sealed class RoundTripTests
         RoundTrips<ChatCompletionChunk>(json.Replace("\"message\"", "\"delta\"", StringComparison.Ordinal), json);
     }
 
+    [Theory]
+    [InlineData("""{"future":1,"model":"m","another":null,"messages":[{"content":"x","role":"user","odd":{}}],"temperature":0}""")]
+    [InlineData("""{"stream":true,"messages":[],"n":null,"model":"m","logit_bias":{"9":1,"1":2}}""")]
+    public void Members_are_written_in_the_order_in_which_they_stood(string json) => RoundTrips<ChatCompletionRequest>(json, json);
+
+    [Fact]
+    public void What_is_added_to_a_request_that_was_read_comes_after_it()
+    {
+        var request = ChatCompletionRequest.Parse("""{"future":1,"messages":[],"model":"m","seed":1,"top_p":1}"""u8);
+        (request.Seed, request.N, request.Model, request.TopP) = (null, 2, "other", null);
+        request.Extra!["later"] = JsonElement.Parse("{}");
+        Encoding.UTF8.GetString(request.ToJson()).ShouldBe("""{"future":1,"messages":[],"model":"other","n":2,"later":{}}""");
+    }
+
+    [Fact]
+    public void A_number_that_was_absent_stays_absent_until_it_is_set()
+    {
+        var usage = OpenAIJson.TryRead<EmbeddingList>("""{"data":[{"embedding":[]}],"usage":{"prompt_tokens":3,"total_tokens":3}}"""u8)!;
+        Encoding.UTF8.GetString(usage.ToJson()).ShouldBe("""{"data":[{"embedding":[]}],"usage":{"prompt_tokens":3,"total_tokens":3}}""");
+        usage.Usage!.CompletionTokens = 1;
+        Encoding.UTF8.GetString(usage.Usage.ToJson()).ShouldBe("""{"prompt_tokens":3,"total_tokens":3,"completion_tokens":1}""");
+        Encoding.UTF8.GetString(new ChatChunkChoice().ToJson()).ShouldBe("""{"index":0}""");
+    }
+
+    [Fact]
+    public void A_member_that_stands_twice_counts_as_it_stands_last_and_is_written_once()
+    {
+        var request = ChatCompletionRequest.Parse("""{"model":"m","messages":[],"seed":1,"x":1,"seed":null,"x":2}"""u8);
+        Encoding.UTF8.GetString(request.ToJson()).ShouldBe("""{"model":"m","messages":[],"seed":null,"x":2}""");
+    }
+
     [Fact]
     public void A_null_that_was_read_gives_way_to_a_value_that_is_set()
     {
@@ -105,9 +137,9 @@ public sealed class RoundTripTests
     private static void RoundTrips<T>(string json, string from)
         where T : OpenAIObject
     {
-        var read = ChatJson.TryRead<T>(Encoding.UTF8.GetBytes(json));
+        var read = OpenAIJson.TryRead<T>(Encoding.UTF8.GetBytes(json));
         read.ShouldNotBeNull(from);
         var written = Encoding.UTF8.GetString(read.ToJson());
-        JsonElement.DeepEquals(JsonElement.Parse(written), JsonElement.Parse(json)).ShouldBeTrue($"{from}\n{json}\n{written}");
+        written.ShouldBeSameJson(json, from);
     }
 }

@@ -4,6 +4,7 @@ using System.Net;
 using System.Text;
 using System.Text.Json.Nodes;
 using ConfidentialChat.Client;
+using ConfidentialChat.Protocol;
 using ConfidentialChat.Protocol.Primitives;
 using ConfidentialChat.Protocol.V1;
 using Microsoft.AspNetCore.Builder;
@@ -42,6 +43,9 @@ internal sealed class TestGateway : IAsyncDisposable
 
     public ConcurrentQueue<NodeCall> Calls { get; } = [];
 
+    /// <summary>Bodies of the confidential requests as they came, in order, those that were refused included.</summary>
+    public ConcurrentQueue<byte[]> Bodies { get; } = [];
+
     /// <summary>Every path that was asked for.</summary>
     public ConcurrentQueue<string> Paths { get; } = [];
 
@@ -61,7 +65,8 @@ internal sealed class TestGateway : IAsyncDisposable
 
     public static Task<TestGateway> ThatAnswersAsync(string json) => StartAsync(call => call.WholeAsync(json));
 
-    public ConfidentialChatOptions Options => new() { BearerKey = Key, ServerUrl = Url };
+    /// <summary>Of one attempt: what a test does not ask for is not made again.</summary>
+    public ConfidentialChatOptions Options => new() { BearerKey = Key, ServerUrl = Url, Retries = RetryConfig.None };
 
     public ConfidentialChatClient Client(Func<ConfidentialChatOptions, ConfidentialChatOptions>? change = null) =>
         new(change is null ? Options : change(Options));
@@ -92,7 +97,10 @@ internal sealed class TestGateway : IAsyncDisposable
                 await (Lock ?? LockAsync)(context);
                 break;
             case ("POST", "/v1/confidential/chat/completions"):
-                await ChatAsync(context);
+                await OpenAsync(context, streamRequired: true);
+                break;
+            case ("POST", "/v1/confidential/completions" or "/v1/confidential/embeddings" or "/v1/confidential/images/generations"):
+                await OpenAsync(context, streamRequired: false);
                 break;
             case ("GET", "/v1/models") when Models is not null:
                 await Models(context);
@@ -103,15 +111,25 @@ internal sealed class TestGateway : IAsyncDisposable
         }
     }
 
+    // The five-field form: as if one lock were open, which stands for what is left out.
+    private byte[] Complete(byte[] body)
+    {
+        if (JsonNode.Parse(body) is not JsonObject json || json.ContainsKey("node_dh_public_key"))
+            return body;
+        (json["node_dh_public_key"], json["model_name"], json["stack_small_id"]) = (NodeKey.PublicKey.ToString(), "tiny", 7);
+        return Encoding.UTF8.GetBytes(json.ToJsonString());
+    }
+
     private Task LockAsync(HttpContext context) =>
         context.JsonAsync($$"""{"public_key":"{{NodeKey.PublicKey}}","node_small_id":3,"stack_small_id":7,"stack_entry_digest":null}""");
 
-    private async Task ChatAsync(HttpContext context)
+    private async Task OpenAsync(HttpContext context, bool streamRequired)
     {
         using var body = new MemoryStream();
         await context.Request.Body.CopyToAsync(body);
+        Bodies.Enqueue(body.ToArray());
         context.Request.ContentType.ShouldBe("application/json");
-        if (!EnvelopeRequest.TryParse(body.ToArray(), out var envelope, out var rejection)
+        if (!EnvelopeRequest.TryParse(Complete(body.ToArray()), out var envelope, out var rejection)
             || !OpenedRequest.TryOpen(envelope, NodeKey, Tagger, out var opened, out rejection))
         {
             await context.RefuseAsync(rejection);
@@ -120,7 +138,7 @@ internal sealed class TestGateway : IAsyncDisposable
 
         using (opened)
         {
-            if (!InnerRequest.TryCheck(opened.Plaintext.Span, envelope, streamRequired: true, out var inner, out rejection))
+            if (!InnerRequest.TryCheck(opened.Plaintext.Span, envelope, streamRequired, out var inner, out rejection))
             {
                 await context.RefuseAsync(rejection);
                 return;
@@ -192,4 +210,15 @@ internal static class Answers
 
     public static Task RefuseAsync(this HttpContext context, Rejection rejection) =>
         context.JsonAsync(Encoding.UTF8.GetString(rejection.ToJson()), rejection.Error.Row().Status);
+}
+
+internal static class Sealing
+{
+    /// <summary>Seals a request as a caller does who has keys and locks of their own.</summary>
+    public static SealedRequest Seal(this TestGateway gateway, string json, bool stream, string model = "tiny")
+    {
+        var outer = new OuterFields { NodeKey = gateway.NodeKey.PublicKey, Model = model, Stack = new StackId(7), Stream = stream };
+        SealedRequest.TrySeal(Encoding.UTF8.GetBytes(json), outer, out var request).ShouldBeTrue();
+        return request!;
+    }
 }

@@ -1,12 +1,14 @@
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using ConfidentialChat.Client.Transport;
+using ConfidentialChat.Protocol;
 
 namespace ConfidentialChat.Client.Chat;
 
 /// <summary>
 /// What is asked of a model: the OpenAI chat completion request. Null members are not sent, and the engine's defaults hold.
 /// </summary>
-public sealed class ChatCompletionRequest : OpenAIObject
+public sealed class ChatCompletionRequest : OpenAIObject, IModelRequest
 {
     /// <summary>A model of the gateway, 1 to 256 characters.</summary>
     public required string Model { get; set; }
@@ -70,16 +72,18 @@ public sealed class ChatCompletionRequest : OpenAIObject
     [JsonInclude]
     internal bool? Stream { get; set; }
 
+    ComputeUnits? IModelRequest.Units => Reservation.OfCompletion(MaxCompletionTokens ?? MaxTokens, N ?? 1);
+
     /// <summary>Reads a request from UTF-8 JSON, for instance one written for another client.</summary>
     /// <exception cref="JsonException">It is none.</exception>
     public static ChatCompletionRequest Parse(ReadOnlySpan<byte> json) =>
-        ChatJson.TryRead<ChatCompletionRequest>(json) ?? throw new JsonException("The JSON is no chat completion request.");
+        OpenAIJson.TryRead<ChatCompletionRequest>(json) ?? throw new JsonException("The JSON is no chat completion request.");
 
-    internal ChatCompletionRequest ForWire(bool stream)
+    byte[] IModelRequest.ToJson(bool stream)
     {
         var copy = (ChatCompletionRequest)MemberwiseClone();
         copy.Stream = stream;
-        return copy;
+        return copy.ToJson();
     }
 }
 

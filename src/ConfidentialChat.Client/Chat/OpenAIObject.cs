@@ -5,12 +5,15 @@ namespace ConfidentialChat.Client.Chat;
 
 /// <summary>
 /// A JSON object of the OpenAI API. Members that this SDK knows are properties; all others are in <see cref="Extra"/> and pass both ways
-/// unchanged. A null that was read is written again, so that null and absent stay apart. Not safe for concurrent change.
+/// unchanged. What was read is written in the order in which it stood, and a null as a null, so that null and absent stay apart.
+/// Not safe for concurrent change.
 /// </summary>
 /// <remarks>These are classes and not records on purpose: a record's text would put prompts and answers into logs.</remarks>
 public abstract class OpenAIObject
 {
-    private HashSet<string>? nulls;
+    private static readonly OrderedDictionary<string, bool> Nothing = [];
+
+    private OrderedDictionary<string, bool>? read;
 
     private protected OpenAIObject()
     {
@@ -20,10 +23,13 @@ public abstract class OpenAIObject
     [JsonExtensionData]
     public IDictionary<string, JsonElement>? Extra { get; set; }
 
+    /// <summary>The members that were read, in their order, and whether each was null.</summary>
+    internal IReadOnlyDictionary<string, bool> Read => read ?? Nothing;
+
     /// <summary>The object as UTF-8 JSON.</summary>
-    public byte[] ToJson() => JsonSerializer.SerializeToUtf8Bytes(this, ChatJson.Options.GetTypeInfo(GetType()));
+    public byte[] ToJson() => JsonSerializer.SerializeToUtf8Bytes(this, OpenAIJson.Options.GetTypeInfo(GetType()));
 
-    internal void NoteNull(string name) => (nulls ??= new HashSet<string>(StringComparer.Ordinal)).Add(name);
+    internal void NoteRead(string name, bool isNull) => (read ??= new OrderedDictionary<string, bool>(StringComparer.Ordinal))[name] = isNull;
 
-    internal bool WasNull(string name) => nulls?.Contains(name) ?? false;
+    internal bool WasRead(string name) => Read.ContainsKey(name);
 }

@@ -18,12 +18,14 @@ internal sealed class GatewayConnection : IDisposable
     private readonly bool owned;
     private readonly Uri root;
     private readonly AuthenticationHeaderValue authorization;
+    private readonly TimeProvider time;
     private bool disposed;
 
     public GatewayConnection(ConfidentialChatOptions options)
     {
         authorization = new AuthenticationHeaderValue("Bearer", options.RequireBearerKey());
         root = options.RequireServerUrl();
+        time = options.TimeProvider;
         owned = options.HttpClient is null;
         http = options.HttpClient ?? MakeClient(Root);
     }
@@ -70,14 +72,16 @@ internal sealed class GatewayConnection : IDisposable
         }
     }
 
-    /// <summary>
-    /// Sends and reads a whole JSON body. The time until its first byte is the clock's; from there, each piece has so much, or what the
-    /// clock has left.
-    /// </summary>
-    public async Task<ReadOnlyMemory<byte>> ReadJsonAsync(
-        HttpMethod method, string path, ReadOnlyMemory<byte>? json, CallClock clock, TimeSpan? eachPiece = null)
+    /// <summary>Sends and reads a whole JSON body, all within the clock's time.</summary>
+    public async Task<ReadOnlyMemory<byte>> ReadJsonAsync(HttpMethod method, string path, ReadOnlyMemory<byte>? json, CallClock clock)
     {
         using var response = await SendAsync(method, path, json, "application/json", clock).ConfigureAwait(false);
+        return await ReadBodyAsync(response, clock, eachPiece: null).ConfigureAwait(false);
+    }
+
+    /// <summary>Reads a whole body; every piece of it has so much time; null leaves the clock as it runs.</summary>
+    public static async Task<ReadOnlyMemory<byte>> ReadBodyAsync(HttpResponseMessage response, CallClock clock, TimeSpan? eachPiece)
+    {
         try
         {
             var body = new ArrayBufferWriter<byte>();
@@ -124,7 +128,7 @@ internal sealed class GatewayConnection : IDisposable
         return new HttpClient(handler) { Timeout = Timeout.InfiniteTimeSpan };
     }
 
-    private static async Task<ApiException> ReadErrorAsync(HttpResponseMessage response, CallClock clock)
+    private async Task<ApiException> ReadErrorAsync(HttpResponseMessage response, CallClock clock)
     {
         var body = new ArrayBufferWriter<byte>();
         try
@@ -148,12 +152,14 @@ internal sealed class GatewayConnection : IDisposable
         var headers = new Dictionary<string, IReadOnlyList<string>>(StringComparer.OrdinalIgnoreCase);
         foreach (var (name, values) in response.Headers.Concat(response.Content.Headers))
             headers[name] = [.. values];
-        return new ApiException((int)response.StatusCode, text, headers, RetryAfter(response.Headers.RetryAfter));
+        return new ApiException((int)response.StatusCode, text, headers, RetryAfter(response.Headers));
     }
 
-    private static TimeSpan? RetryAfter(RetryConditionHeaderValue? header)
+    // A date is told by the peer's clock, and so measured by it where it says what time it has.
+    private TimeSpan? RetryAfter(HttpResponseHeaders headers)
     {
-        var wait = header?.Delta ?? (header?.Date is { } date ? date - DateTimeOffset.UtcNow : null);
+        var wait = headers.RetryAfter?.Delta
+            ?? (headers.RetryAfter?.Date is { } date ? date - (headers.Date ?? time.GetUtcNow()) : null);
         return wait < TimeSpan.Zero ? TimeSpan.Zero : wait;
     }
 

@@ -28,7 +28,15 @@ public sealed class AnswerOpener : IDisposable
     public bool TryOpen(ReadOnlyMemory<byte> sealedJson, [NotNullWhen(true)] out byte[]? plaintext)
     {
         plaintext = null;
-        if (!SealedAnswer.TryParse(sealedJson, out var answer) || !nonces.TrySpend(answer.Nonce.Span))
+        return SealedAnswer.TryParse(sealedJson, out var answer) && TryOpen(answer, out plaintext);
+    }
+
+    /// <summary>Opens one sealed object that has been read already; otherwise as the other.</summary>
+    public bool TryOpen(SealedAnswer answer, [NotNullWhen(true)] out byte[]? plaintext)
+    {
+        plaintext = null;
+        if (answer.Nonce.Length != Aes256Gcm.NonceSize || answer.Ciphertext.Length < Aes256Gcm.TagSize
+            || !nonces.TrySpend(answer.Nonce.Span))
             return false;
         var opened = new byte[answer.Ciphertext.Length - Aes256Gcm.TagSize];
         if (!key.Aead.TryOpen(answer.Nonce.Span, [], answer.Ciphertext.Span, opened)
@@ -56,6 +64,12 @@ public sealed record SealedAnswer
     /// <summary>Null from every node of ours: an unkeyed hash of an answer gives the answer away. 32 bytes from origin nodes.</summary>
     public ReadOnlyMemory<byte>? ResponseHash { get; init; }
 
+    /// <summary>Null from every node of ours. From origin nodes a text that nobody checks here: it signs a hash that we do not ask for.</summary>
+    public string? Signature { get; init; }
+
+    /// <summary>Tokens in clear, as the node counted them for the gateway; null where there are none, as in the events of a stream.</summary>
+    public ClearUsage? Usage { get; init; }
+
     /// <summary>Reads one from arbitrary bytes; members that it does not know are passed over, and none may stand twice.</summary>
     public static bool TryParse(ReadOnlyMemory<byte> json, [NotNullWhen(true)] out SealedAnswer? answer)
     {
@@ -69,7 +83,16 @@ public sealed record SealedAnswer
                 || !TryBytes(root, "nonce"u8, out var nonce) || nonce is not { Length: Aes256Gcm.NonceSize }
                 || !TryBytes(root, "response_hash"u8, out var hash) || hash is not (null or { Length: Blake2b256.Size }))
                 return false;
-            answer = new SealedAnswer { Ciphertext = ciphertext, Nonce = nonce, ResponseHash = hash is null ? (ReadOnlyMemory<byte>?)null : hash };
+            answer = new SealedAnswer
+            {
+                Ciphertext = ciphertext,
+                Nonce = nonce,
+                ResponseHash = hash is null ? (ReadOnlyMemory<byte>?)null : hash,
+                Signature = root.TryGetProperty("signature"u8, out var signature) && signature.ValueKind == JsonValueKind.String
+                    ? signature.GetString()
+                    : null,
+                Usage = ReadUsage(root),
+            };
             return true;
         }
         catch (Exception e) when (e is JsonException or InvalidOperationException)
@@ -77,6 +100,20 @@ public sealed record SealedAnswer
             return false;
         }
     }
+
+    // What stands in clear is nobody's proof: a usage of another shape is none, and does not keep the answer from being opened.
+    private static ClearUsage? ReadUsage(JsonElement root)
+    {
+        if (!root.TryGetProperty("usage"u8, out var usage) || usage.ValueKind != JsonValueKind.Object
+            || Tokens(usage, "prompt_tokens"u8) is not { } prompt)
+            return null;
+        return new ClearUsage(prompt, Tokens(usage, "completion_tokens"u8) ?? 0); // embeddings complete nothing
+    }
+
+    private static long? Tokens(JsonElement usage, ReadOnlySpan<byte> name) =>
+        usage.TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.Number && value.TryGetInt64(out var tokens) && tokens >= 0
+            ? tokens
+            : null;
 
     private static bool TryBytes(JsonElement root, ReadOnlySpan<byte> name, out byte[]? bytes)
     {

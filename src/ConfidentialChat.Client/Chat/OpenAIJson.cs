@@ -2,11 +2,14 @@ using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using System.Text.Json.Serialization.Metadata;
+using ConfidentialChat.Client.Completions;
+using ConfidentialChat.Client.Embeddings;
+using ConfidentialChat.Client.Images;
 
 namespace ConfidentialChat.Client.Chat;
 
 /// <summary>How <see cref="OpenAIObject"/>s are read and written.</summary>
-internal static class ChatJson
+internal static class OpenAIJson
 {
     public static JsonSerializerOptions Options { get; } = MakeOptions();
 
@@ -28,46 +31,34 @@ internal static class ChatJson
 
     private static JsonSerializerOptions MakeOptions()
     {
-        var options = new JsonSerializerOptions(ChatJsonContext.Default.Options)
+        var options = new JsonSerializerOptions(OpenAIJsonContext.Default.Options)
         {
             // Nothing here is ever put into HTML; and escaped text is up to six times as long, and billed by its bytes.
             Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping,
-            TypeInfoResolver = ChatJsonContext.Default.WithAddedModifier(KeepNulls),
+            TypeInfoResolver = OpenAIJsonContext.Default,
+            Converters = { new OpenAIObjectConverter() },
         };
         options.MakeReadOnly();
         return options;
-    }
-
-    private static void KeepNulls(JsonTypeInfo type)
-    {
-        if (type.Kind != JsonTypeInfoKind.Object || !type.Type.IsAssignableTo(typeof(OpenAIObject)))
-            return;
-        foreach (var property in type.Properties)
-        {
-            if (property.IsExtensionData || property.IsRequired || property.Set is not { } set || !property.IsSetNullable
-                || (property.PropertyType.IsValueType && Nullable.GetUnderlyingType(property.PropertyType) is null))
-                continue;
-            var name = property.Name;
-            property.Set = (target, value) =>
-            {
-                if (value is null)
-                    ((OpenAIObject)target).NoteNull(name);
-                set(target, value);
-            };
-            property.ShouldSerialize = (target, value) => value is not null || ((OpenAIObject)target).WasNull(name);
-        }
     }
 }
 
 [JsonSourceGenerationOptions(
     GenerationMode = JsonSourceGenerationMode.Metadata,
     PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower,
-    DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull,
     RespectNullableAnnotations = true)]
 [JsonSerializable(typeof(ChatCompletionRequest))]
 [JsonSerializable(typeof(ChatCompletion))]
 [JsonSerializable(typeof(ChatCompletionChunk))]
+[JsonSerializable(typeof(CompletionRequest))]
+[JsonSerializable(typeof(Completion))]
+[JsonSerializable(typeof(EmbeddingRequest))]
+[JsonSerializable(typeof(EmbeddingList))]
+[JsonSerializable(typeof(ImageRequest))]
+[JsonSerializable(typeof(ImageList))]
 [JsonSerializable(typeof(ModelList))]
 [JsonSerializable(typeof(List<ChatContentPart>))]
 [JsonSerializable(typeof(List<string>))]
-internal sealed partial class ChatJsonContext : JsonSerializerContext;
+[JsonSerializable(typeof(List<int>))]
+[JsonSerializable(typeof(List<List<int>>))]
+internal sealed partial class OpenAIJsonContext : JsonSerializerContext;

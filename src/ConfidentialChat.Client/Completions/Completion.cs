@@ -1,0 +1,44 @@
+using System.Text.Json;
+using ConfidentialChat.Client.Chat;
+using ConfidentialChat.Client.Transport;
+
+namespace ConfidentialChat.Client.Completions;
+
+/// <summary>An answer, or a piece of one: streamed completions have the same shape, and each piece's text is to be appended.</summary>
+public sealed class Completion : OpenAIObject, IStreamChunk
+{
+    /// <summary>The same in every piece of one answer.</summary>
+    public string? Id { get; set; }
+
+    /// <summary><c>text_completion</c>.</summary>
+    public string? Object { get; set; }
+
+    /// <summary>Seconds since 1970, on the engine's clock.</summary>
+    public long? Created { get; set; }
+
+    public string? Model { get; set; }
+
+    /// <summary>Empty in the piece of a stream that carries the usage.</summary>
+    public required IList<CompletionChoice> Choices { get; set; }
+
+    public ChatUsage? Usage { get; set; }
+
+    public string? SystemFingerprint { get; set; }
+
+    IEnumerable<(int Index, bool IsFinished)> IStreamChunk.Progress =>
+        Choices.Select(choice => (choice.Index, choice.FinishReason is not null));
+}
+
+/// <summary>One of the completions of a request.</summary>
+public sealed class CompletionChoice : OpenAIObject
+{
+    public string? Text { get; set; }
+
+    public int Index { get; set; }
+
+    /// <summary>As the engine writes them: there are several shapes.</summary>
+    public JsonElement? Logprobs { get; set; }
+
+    /// <summary>Such as <c>stop</c> or <c>length</c>; null until a stream's last piece.</summary>
+    public string? FinishReason { get; set; }
+}

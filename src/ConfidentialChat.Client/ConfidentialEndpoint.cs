@@ -1,0 +1,70 @@
+// spec/envelope-v1.md sections 1, 3, 7 and 13, the client's side.
+using ConfidentialChat.Client.Transport;
+using ConfidentialChat.Protocol.V1;
+
+namespace ConfidentialChat.Client;
+
+/// <summary>
+/// An endpoint that takes sealed requests. This is its raw form, for callers who lock, seal and open for themselves; the typed methods
+/// do all that. Safe for concurrent use.
+/// </summary>
+public abstract class ConfidentialEndpoint
+{
+    private protected ConfidentialEndpoint(GatewayConnection connection, ConfidentialChatOptions options, string path) =>
+        Calls = new SealedCalls(connection, options, path);
+
+    private protected SealedCalls Calls { get; }
+
+    /// <summary>Sends a request that the caller has sealed, and hands out its answer sealed.</summary>
+    /// <param name="fields">What stands in the envelope; their <see cref="SealedFields.Stream"/> is not true.</param>
+    /// <param name="options">
+    /// What this call does differently. Repetitions send the same bytes: a lock that is gone (425) is the caller's to mend.
+    /// </param>
+    /// <param name="cancellation">Closes the connection, which stops the node.</param>
+    /// <returns>The sealed answer. Nothing of it has been authenticated: that is what opening it does.</returns>
+    /// <exception cref="ArgumentException">The fields ask for a stream.</exception>
+    /// <exception cref="ConfidentialChatException">Anything but a sealed answer.</exception>
+    /// <example>
+    /// <code>
+    /// using var request = sealedRequest; // of SealedRequest.TrySeal, to the key of a lock
+    /// var answer = await client.ConfidentialChat.CreateAsync(SealedFields.From(request.Envelope));
+    /// if (request.Answer.TryOpen(answer, out var json)) { /* UTF-8 JSON of the answer */ }
+    /// </code>
+    /// </example>
+    public Task<SealedAnswer> CreateAsync(SealedFields fields, CallOptions? options = null, CancellationToken cancellation = default) =>
+        Calls.CreateAsync(fields, options, cancellation);
+
+    /// <summary>The same, of fields as they stand on the wire, in the order of the origin's SDKs.</summary>
+    /// <param name="ciphertext">Base64.</param>
+    /// <param name="clientDhPublicKey">Base64 of 32 bytes.</param>
+    /// <param name="nonce">Base64 of 12 bytes.</param>
+    /// <param name="plaintextBodyHash">Base64 of 32 bytes.</param>
+    /// <param name="salt">Base64 of 16 bytes.</param>
+    /// <param name="nodeDhPublicKey">Base64 of 32 bytes. This and the next two may be left out together: the five-field form.</param>
+    /// <param name="modelName">1 to 256 characters.</param>
+    /// <param name="stackSmallId">From 0.</param>
+    /// <param name="stream">False or null.</param>
+    /// <param name="numComputeUnits">1 to 2^40; null for the default.</param>
+    /// <param name="options">What this call does differently.</param>
+    /// <param name="cancellation">Closes the connection, which stops the node.</param>
+    /// <exception cref="ArgumentException">A field is not what is said here, or <paramref name="stream"/> is true.</exception>
+    /// <exception cref="ConfidentialChatException">Anything but a sealed answer.</exception>
+    public Task<SealedAnswer> CreateAsync(
+        string ciphertext,
+        string clientDhPublicKey,
+        string nonce,
+        string plaintextBodyHash,
+        string salt,
+        string? nodeDhPublicKey = null,
+        string? modelName = null,
+        long? stackSmallId = null,
+        bool? stream = null,
+        long? numComputeUnits = null,
+        CallOptions? options = null,
+        CancellationToken cancellation = default)
+    {
+        var fields = SealedFields.Read(
+            ciphertext, clientDhPublicKey, nonce, plaintextBodyHash, salt, nodeDhPublicKey, modelName, stackSmallId, stream, numComputeUnits);
+        return Calls.CreateAsync(fields, options, cancellation);
+    }
+}

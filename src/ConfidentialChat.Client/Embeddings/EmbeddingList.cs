@@ -1,0 +1,31 @@
+using System.Text.Json.Serialization;
+using ConfidentialChat.Client.Chat;
+
+namespace ConfidentialChat.Client.Embeddings;
+
+/// <summary>The vectors of a request's texts.</summary>
+public sealed class EmbeddingList : OpenAIObject
+{
+    /// <summary><c>list</c>.</summary>
+    public string? Object { get; set; }
+
+    public required IList<Embedding> Data { get; set; }
+
+    public string? Model { get; set; }
+
+    public ChatUsage? Usage { get; set; }
+}
+
+/// <summary>The vector of one text.</summary>
+public sealed class Embedding : OpenAIObject
+{
+    /// <summary><c>embedding</c>.</summary>
+    public string? Object { get; set; }
+
+    /// <summary>Which of the request's texts it is of.</summary>
+    public int Index { get; set; }
+
+    /// <summary>The member <c>embedding</c>.</summary>
+    [JsonPropertyName("embedding")]
+    public required EmbeddingVector Vector { get; set; }
+}

@@ -1,0 +1,88 @@
+// spec/envelope-v1.md sections 2, 3 and 13.
+using System.Buffers;
+using ConfidentialChat.Protocol;
+using ConfidentialChat.Protocol.V1;
+
+namespace ConfidentialChat.Client.Transport;
+
+/// <summary>One request on its way to a node: locked, sealed and sent, and all of it anew for every attempt.</summary>
+internal sealed class Dispatch
+{
+    // The gateway keeps a lock that it gave back for 30 s: spec/envelope-v1.md section 12. The rest is for the way.
+    private static readonly TimeSpan ReturnedLockLifetime = TimeSpan.FromSeconds(20);
+
+    private readonly GatewayConnection connection;
+    private readonly NodeDirectory directory;
+    private readonly TimeProvider time;
+    private readonly CallClock clock;
+    private (LockedNode Node, long Since)? returned;
+
+    public Dispatch(GatewayConnection connection, NodeDirectory directory, TimeProvider time, CallClock clock)
+    {
+        this.connection = connection;
+        this.directory = directory;
+        this.time = time;
+        this.clock = clock;
+    }
+
+    public required string Path { get; init; }
+
+    /// <summary>The OpenAI request, UTF-8 JSON.</summary>
+    public required ReadOnlyMemory<byte> Json { get; init; }
+
+    public required string Model { get; init; }
+
+    public required bool Stream { get; init; }
+
+    public required ComputeUnits? Units { get; init; }
+
+    /// <summary>Makes one attempt: the answer's head, and the request that opens it.</summary>
+    public async Task<(HttpResponseMessage Response, SealedRequest Request)> AttemptAsync()
+    {
+        // A lock that the last attempt's refusal gave back still holds its units: it is used up first, or a caller who waits for room
+        // would hold more and more of it. Sealed anew all the same: no ciphertext is ever sent twice.
+        if (TakeReturned() is { } kept)
+        {
+            try
+            {
+                return await SendAsync(kept).ConfigureAwait(false);
+            }
+            catch (ApiException e) when (e.IsLockLost)
+            {
+                // It was not given back, or is gone by now, as others' are: a new one mends that.
+            }
+        }
+
+        var node = await directory.LockAsync(Model, Units, clock).ConfigureAwait(false);
+        return await SendAsync(node).ConfigureAwait(false);
+    }
+
+    private async Task<(HttpResponseMessage Response, SealedRequest Request)> SendAsync(LockedNode node)
+    {
+        var outer = new OuterFields { NodeKey = node.Key, Model = Model, Stack = node.Stack, Stream = Stream, Units = Units };
+        if (!SealedRequest.TrySeal(Json.Span, outer, out var request))
+            throw new NodeKeyException();
+        try
+        {
+            var body = new ArrayBufferWriter<byte>();
+            request.Envelope.Write(body);
+            var expected = Stream ? "text/event-stream" : "application/json";
+            var response = await connection.SendAsync(HttpMethod.Post, Path, body.WrittenMemory, expected, clock).ConfigureAwait(false);
+            return (response, request);
+        }
+        catch (Exception e)
+        {
+            request.Dispose();
+            if (e is ApiException { Status: 429 or 500 or 503 } refusal && V1Errors.FromCode(refusal.Code) is not null)
+                returned = (node, time.GetTimestamp());
+            throw;
+        }
+    }
+
+    private LockedNode? TakeReturned()
+    {
+        var taken = returned;
+        returned = null;
+        return taken is var (node, since) && time.GetElapsedTime(since) < ReturnedLockLifetime ? node : null;
+    }
+}
