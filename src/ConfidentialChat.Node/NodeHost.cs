@@ -56,6 +56,8 @@ public static class NodeHost
         app.MapControl();
         foreach (var endpoint in ConfidentialEndpoints.Table)
             app.MapPost(endpoint.Path, (HttpContext http, ConfidentialHandler handler) => handler.ServeAsync(http, endpoint));
+        if (options.Docs)
+            app.MapApiDocs();
         app.Lifetime.ApplicationStarted.Register(() => app.Services.GetRequiredService<NodeAddress>().Set(options.PublicAddress ?? Address(app)));
         return app;
     }

@@ -55,6 +55,9 @@ public sealed record NodeOptions
     /// <summary>Silence in a stream after which a comment is sent.</summary>
     public TimeSpan KeepAlive { get; init; } = TimeSpan.FromSeconds(15);
 
+    /// <summary>Serves the OpenAPI document at <c>/openapi/v1.json</c> and its page at <c>/docs</c>.</summary>
+    public bool Docs { get; init; } = true;
+
     /// <summary>How long requests in flight may still run after SIGTERM.</summary>
     public TimeSpan DrainTimeout { get; init; } = TimeSpan.FromSeconds(60);
 

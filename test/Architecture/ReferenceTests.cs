@@ -12,7 +12,7 @@ public sealed class ReferenceTests
         ["ConfidentialChat.Protocol"] = ["NSec.Cryptography"],
         ["ConfidentialChat.Client"] = [],
         ["ConfidentialChat.Gateway"] = ["Microsoft.EntityFrameworkCore.Design", "Microsoft.EntityFrameworkCore.Sqlite", "Scalar.AspNetCore", "Yarp.ReverseProxy"],
-        ["ConfidentialChat.Node"] = [],
+        ["ConfidentialChat.Node"] = ["Scalar.AspNetCore"],
         ["ConfidentialChat.FixtureModel"] = [],
         ["ConfidentialChat.Cli"] = ["System.CommandLine"],
     };

@@ -1,0 +1,34 @@
+// spec/openapi/node.json: what this node serves, for machines, and a page of it for people.
+using Scalar.AspNetCore;
+
+namespace ConfidentialChat.Node;
+
+/// <summary>The OpenAPI document and the page that shows it. Both are public: they say nothing of this node.</summary>
+internal static class ApiDocs
+{
+    public const string DocumentPath = "/openapi/v1.json";
+    public const string PagePath = "/docs";
+
+    private const string Resource = "ConfidentialChat.Node.openapi.json";
+
+    public static void MapApiDocs(this WebApplication app)
+    {
+        var document = Read();
+        app.MapGet(DocumentPath, () => TypedResults.Bytes(document, "application/json"));
+        app.MapScalarApiReference(PagePath, page =>
+        {
+            page.Title = "ConfidentialChat node";
+            page.OpenApiRoutePattern = DocumentPath;
+            page.DefaultFonts = false; // they would come from another host
+            page.Telemetry = false;
+        });
+    }
+
+    private static byte[] Read()
+    {
+        using var stream = typeof(ApiDocs).Assembly.GetManifestResourceStream(Resource)!;
+        var document = new byte[stream.Length];
+        stream.ReadExactly(document);
+        return document;
+    }
+}
