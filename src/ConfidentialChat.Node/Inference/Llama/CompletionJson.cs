@@ -7,28 +7,40 @@ namespace ConfidentialChat.Node.Inference.Llama;
 
 /// <summary>Writes the objects of one answer as the OpenAI API has them.</summary>
 /// <remarks>Members that this engine has no value for are left out, not null; only <c>finish_reason</c> is null until the end, as clients expect.</remarks>
-internal sealed class CompletionJson(string model, DateTimeOffset created) : IDisposable
+internal sealed class CompletionJson(string model, DateTimeOffset created, bool isChat) : IDisposable
 {
+    private const string Fingerprint = "llama-" + LlamaNative.SupportedVersion;
     private const int IdLength = 29; // as long as OpenAI's
 
     // The text goes into JSON and never into a page: what HTML needs escaped may stand.
     private static readonly JsonWriterOptions Options = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
-    private readonly string id = "chatcmpl-" + RandomNumberGenerator.GetString("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789", IdLength);
+    private readonly string id = (isChat ? "chatcmpl-" : "cmpl-") + RandomNumberGenerator.GetString("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789", IdLength);
     private readonly long created = created.ToUnixTimeSeconds();
 
     // One buffer for all parts; each part is a copy of its own, which the reader may keep.
     private readonly ArrayBufferWriter<byte> buffer = new(512);
     private Utf8JsonWriter? writer;
 
+    /// <summary>Messages and deltas, or bare text.</summary>
+    public bool IsChat => isChat;
+
     public ReadOnlyMemory<byte> Whole(string content, string finishReason, Usage usage)
     {
         var writer = Begin("chat.completion");
         BeginChoice(writer);
-        writer.WriteStartObject("message");
-        writer.WriteString("role", "assistant");
-        writer.WriteString("content", content);
-        writer.WriteEndObject();
+        if (isChat)
+        {
+            writer.WriteStartObject("message");
+            writer.WriteString("role", "assistant");
+            writer.WriteString("content", content);
+            writer.WriteEndObject();
+        }
+        else
+        {
+            WriteText(writer, content);
+        }
+
         EndChoice(writer, finishReason);
         WriteUsage(writer, usage);
         return End(writer);
@@ -44,12 +56,14 @@ internal sealed class CompletionJson(string model, DateTimeOffset created) : IDi
 
     public ReadOnlyMemory<byte> TextChunk(string content)
     {
+        if (!isChat)
+            return TextChoice(content, finishReason: null);
         var writer = BeginDelta();
         writer.WriteString("content", content);
         return EndDelta(writer, finishReason: null);
     }
 
-    public ReadOnlyMemory<byte> FinishChunk(string finishReason) => EndDelta(BeginDelta(), finishReason);
+    public ReadOnlyMemory<byte> FinishChunk(string finishReason) => isChat ? EndDelta(BeginDelta(), finishReason) : TextChoice("", finishReason);
 
     public ReadOnlyMemory<byte> UsageChunk(Usage usage)
     {
@@ -73,9 +87,11 @@ internal sealed class CompletionJson(string model, DateTimeOffset created) : IDi
         writer.Reset(buffer);
         writer.WriteStartObject();
         writer.WriteString("id", id);
-        writer.WriteString("object", kind);
+        writer.WriteString("object", isChat ? kind : "text_completion");
         writer.WriteNumber("created", created);
         writer.WriteString("model", model);
+        if (!isChat)
+            writer.WriteString("system_fingerprint", Fingerprint); // a published client does not read a completion without it
         return writer;
     }
 
@@ -84,6 +100,21 @@ internal sealed class CompletionJson(string model, DateTimeOffset created) : IDi
         writer.WriteEndObject();
         writer.Flush();
         return buffer.WrittenSpan.ToArray();
+    }
+
+    private ReadOnlyMemory<byte> TextChoice(string text, string? finishReason)
+    {
+        var writer = Begin("chat.completion.chunk");
+        BeginChoice(writer);
+        WriteText(writer, text);
+        EndChoice(writer, finishReason);
+        return End(writer);
+    }
+
+    private static void WriteText(Utf8JsonWriter writer, string text)
+    {
+        writer.WriteString("text", text);
+        writer.WriteNull("logprobs"); // the API requires it
     }
 
     private Utf8JsonWriter BeginDelta()

@@ -29,7 +29,7 @@ internal sealed class Generation : IDisposable
     private volatile bool waitsForReader;
     private volatile string? finishReason;
 
-    public Generation(LlamaModel model, IReadOnlyList<int> prompt, ChatRequest request, long completionMax)
+    public Generation(LlamaModel model, IReadOnlyList<int> prompt, GenerationRequest request, long completionMax)
     {
         this.prompt = [.. prompt];
         text = new AnswerText(request.Stops);

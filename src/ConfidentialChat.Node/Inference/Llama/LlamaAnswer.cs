@@ -42,7 +42,8 @@ internal sealed class LlamaAnswer : InferenceAnswer
             // The first object waits for the first text: until that is there nothing has been answered, and a failure can still be told.
             await using var texts = ReadTextAsync(cancellation).GetAsyncEnumerator(cancellation);
             var more = await texts.MoveNextAsync();
-            yield return json.RoleChunk();
+            if (json.IsChat)
+                yield return json.RoleChunk();
             for (; more; more = await texts.MoveNextAsync())
                 yield return json.TextChunk(texts.Current);
             yield return json.FinishChunk(FinishReason());

@@ -15,14 +15,16 @@ public sealed class LlamaBackend : IInferenceBackend
 
     private readonly LlamaModel model;
     private readonly DecodeLoop loop;
+    private readonly Embedder embedder;
     private readonly int contextTokens;
     private readonly TimeProvider time;
     private int isDisposed;
 
-    private LlamaBackend(LlamaModel model, DecodeLoop loop, int contextTokens, TimeProvider time)
+    private LlamaBackend(LlamaModel model, DecodeLoop loop, Embedder embedder, int contextTokens, TimeProvider time)
     {
         this.model = model;
         this.loop = loop;
+        this.embedder = embedder;
         this.contextTokens = contextTokens;
         this.time = time;
         Models = [model.Name];
@@ -56,7 +58,8 @@ public sealed class LlamaBackend : IInferenceBackend
         {
             var context = CreateContext(model, options, out var contextTokens);
             var loop = new DecodeLoop(model, context, options.Sequences, options.WaitingMax, logger ?? NullLogger<LlamaBackend>.Instance);
-            return new LlamaBackend(model, loop, contextTokens, options.Time);
+            var embedder = new Embedder(model, () => CreateEmbeddingContext(model, options, contextTokens), options.Sequences + options.WaitingMax);
+            return new LlamaBackend(model, loop, embedder, contextTokens, options.Time);
         }
         catch
         {
@@ -80,6 +83,7 @@ public sealed class LlamaBackend : IInferenceBackend
     {
         if (Interlocked.Exchange(ref isDisposed, 1) != 0)
             return;
+        await embedder.DisposeAsync();
         await loop.DisposeAsync();
         model.Dispose();
     }
@@ -103,7 +107,21 @@ public sealed class LlamaBackend : IInferenceBackend
     private InferenceStart Start(InferenceRequest request, CancellationToken cancellation)
     {
         // 1. What is asked for?
-        if (ChatRequest.Read(request.Body, model.TokenCount, out var field) is not { } chat)
+        string? field = "model"; // at fault where it does not do the endpoint
+        GenerationRequest? asked = null;
+        switch (request.Endpoint)
+        {
+            case InferenceEndpoint.ChatCompletions:
+                asked = ChatRequest.Read(request.Body, model.TokenCount, out field);
+                break;
+            case InferenceEndpoint.Completions:
+                asked = TextRequest.Read(request.Body, model.TokenCount, out field);
+                break;
+            case InferenceEndpoint.Embeddings:
+                return StartEmbedding(request, cancellation);
+        }
+
+        if (asked is null)
             return new InferenceStart.Refused(InferenceRefusal.InvalidField, field);
 
         // 2. Before the work of counting: is there a place?
@@ -113,12 +131,18 @@ public sealed class LlamaBackend : IInferenceBackend
         // 3. Does the prompt fit, with a token of answer at the least?
         var room = Math.Min(request.MaxUnits.Value, contextTokens);
         var refusal = InferenceRefusal.ContextTooLarge;
-        if (room < 2 || ChatPrompt.Tokenize(model, chat.Messages, (int)room - 1, out refusal) is not { } prompt)
-            return new InferenceStart.Refused(refusal, "messages");
-        var completionMax = Math.Min(room - prompt.Count, chat.MaxTokens ?? long.MaxValue);
+        var prompt = room < 2 ? null : asked switch
+        {
+            ChatRequest chat => ChatPrompt.Tokenize(model, chat.Messages, (int)room - 1, out refusal),
+            TextRequest text => Tokenize(text.Prompt, (int)room - 1, isRaw: true),
+            _ => throw new System.Diagnostics.UnreachableException(),
+        };
+        if (prompt is null || prompt.Count == 0)
+            return new InferenceStart.Refused(prompt is null ? refusal : InferenceRefusal.InvalidField, asked is ChatRequest ? "messages" : "prompt");
+        var completionMax = Math.Min(room - prompt.Count, asked.MaxTokens ?? long.MaxValue);
 
         // 4. Begin.
-        var generation = new Generation(model, prompt, chat, completionMax);
+        var generation = new Generation(model, prompt, asked, completionMax);
         var isTaken = false;
         try
         {
@@ -133,9 +157,61 @@ public sealed class LlamaBackend : IInferenceBackend
 
         if (!isTaken)
             return new InferenceStart.Refused(InferenceRefusal.Busy);
-        var json = new CompletionJson(model.Name, time.GetUtcNow());
-        return new InferenceStart.Started(new LlamaAnswer(loop, generation, json, request.Stream, chat.IncludeUsage, cancellation));
+        var json = new CompletionJson(model.Name, time.GetUtcNow(), asked is ChatRequest);
+        return new InferenceStart.Started(new LlamaAnswer(loop, generation, json, request.Stream, asked.IncludeUsage, cancellation));
     }
+
+    private InferenceStart StartEmbedding(InferenceRequest request, CancellationToken cancellation)
+    {
+        if (EmbeddingRequest.Read(request.Body, model.TokenCount, out var field) is not { } asked)
+            return new InferenceStart.Refused(InferenceRefusal.InvalidField, field);
+        var inputs = new List<int[]>(asked.Inputs.Count);
+        var room = request.MaxUnits.Value;
+        foreach (var input in asked.Inputs)
+        {
+            var most = (int)Math.Min(room, contextTokens);
+            var tokens = input.Tokens ?? Tokenize(input.Text!, most, isRaw: false);
+            if (tokens is null || tokens.Count > most)
+                return new InferenceStart.Refused(InferenceRefusal.ContextTooLarge, "input");
+            room -= tokens.Count;
+            inputs.Add([.. tokens]);
+        }
+
+        return embedder.TryEnter()
+            ? new InferenceStart.Started(new EmbeddingAnswer(embedder, inputs, model.Name, asked.IsBase64, cancellation))
+            : new InferenceStart.Refused(InferenceRefusal.Busy);
+    }
+
+    /// <summary>Text as it stands, with the token that the model wants before it; null where it is too long.</summary>
+    private List<int>? Tokenize(string text, int tokensMax, bool isRaw)
+    {
+        var tokens = new List<int>();
+        if (model.Beginning is { } beginning)
+            tokens.Add(beginning);
+        return (isRaw ? model.AppendRaw(text, tokens, tokensMax) : model.AppendPlain(text, tokens, tokensMax)) && tokens.Count <= tokensMax ? tokens : null;
+    }
+
+    private static ContextHandle CreateEmbeddingContext(LlamaModel model, LlamaBackendOptions options, int contextTokens)
+    {
+        var parameters = LlamaNative.DefaultContextParameters();
+        parameters.SequencesMax = 1;
+        parameters.Context = (uint)contextTokens;
+        parameters.Batch = DecodeLoop.BatchMax;
+        parameters.MicroBatch = DecodeLoop.BatchMax;
+        parameters.OutputsMax = DecodeLoop.BatchMax;
+        parameters.Threads = parameters.ThreadsBatch = ThreadsOf(model, options);
+        parameters.NoPerformance = 1;
+        parameters.Embeddings = 1;
+        parameters.Pooling = 0; // none: the library's own means are of one batch, not of a text
+        var context = new ContextHandle(LlamaNative.CreateContext(model.Handle, parameters));
+        if (!context.IsInvalid)
+            return context;
+        context.Dispose();
+        throw new InferenceException(InferenceFailure.Failed, "There is no memory for a context for embeddings.");
+    }
+
+    private static int ThreadsOf(LlamaModel model, LlamaBackendOptions options) =>
+        options.Threads ?? (model.Size < TinyModel ? 1 : Math.Min(Environment.ProcessorCount, ThreadsDefaultMax));
 
     private static ContextHandle CreateContext(LlamaModel model, LlamaBackendOptions options, out int contextTokens)
     {
@@ -146,7 +222,7 @@ public sealed class LlamaBackend : IInferenceBackend
                 $"The model was made for {model.TrainedContext} tokens of context; {contextTokens} were asked for.", "ask for fewer tokens of context");
         }
 
-        var threads = options.Threads ?? (model.Size < TinyModel ? 1 : Math.Min(Environment.ProcessorCount, ThreadsDefaultMax));
+        var threads = ThreadsOf(model, options);
         var parameters = LlamaNative.DefaultContextParameters();
         parameters.SequencesMax = (uint)options.Sequences;
         parameters.Context = (uint)(contextTokens * (long)options.Sequences);

@@ -178,6 +178,23 @@ internal sealed unsafe class LlamaModel : IDisposable
         return true;
     }
 
+    /// <summary>Appends the tokens of text that a caller wrote as a whole prompt: what spells a control token is one.</summary>
+    /// <returns>Whether they fit; where not, <paramref name="tokens"/> has been filled up in part.</returns>
+    public bool AppendRaw(string text, List<int> tokens, int tokensMax)
+    {
+        if (text.Length / LongestToken > tokensMax - tokens.Count)
+            return false;
+        for (var start = 0; start < text.Length;)
+        {
+            var end = cutsLongText && text.Length - start > RunMax ? CutBefore(text, start, start + RunMax) : text.Length;
+            if (!Append(text[start..end], tokens, tokensMax, parseSpecial: true))
+                return false;
+            start = end;
+        }
+
+        return true;
+    }
+
     /// <summary>The tokens of a piece of the template, control tokens among them.</summary>
     public List<int> TokenizeTemplate(string text)
     {

@@ -280,6 +280,12 @@ internal static unsafe partial class LlamaNative
     [LibraryImport(Llama, EntryPoint = "llama_get_logits_ith")]
     public static partial float* Logits(ContextHandle context, int index);
 
+    [LibraryImport(Llama, EntryPoint = "llama_get_embeddings_ith")]
+    public static partial float* EmbeddingOf(ContextHandle context, int index);
+
+    [LibraryImport(Llama, EntryPoint = "llama_model_n_embd_out")]
+    public static partial int EmbeddingSize(ModelHandle model);
+
     [LibraryImport(Llama, EntryPoint = "llama_sampler_chain_init")]
     public static partial nint CreateChain(ChainParameters parameters);
 

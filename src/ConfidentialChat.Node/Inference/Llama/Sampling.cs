@@ -1,6 +1,6 @@
 namespace ConfidentialChat.Node.Inference.Llama;
 
-/// <summary>How the next token is chosen. Values are in the ranges of <see cref="ChatRequest"/>.</summary>
+/// <summary>How the next token is chosen. Values are in the ranges of <see cref="RequestMembers"/>.</summary>
 internal sealed record Sampling
 {
     // Dividing by less makes infinite numbers of ordinary logits, and the likeliest token has all the chance long before.
