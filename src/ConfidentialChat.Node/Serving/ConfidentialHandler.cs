@@ -41,6 +41,12 @@ internal sealed partial class ConfidentialHandler(
         {
             outcome.Code = "CLIENT_GONE";
         }
+        catch (CallerGoneException)
+        {
+            outcome.Code = "CLIENT_GONE";
+            outcome.IsGone = true; // a connection that breaks while it is read is not always called aborted
+            http.Abort();
+        }
         catch (ReaderTooSlowException)
         {
             outcome.Code = "READER_TOO_SLOW";
@@ -52,7 +58,7 @@ internal sealed partial class ConfidentialHandler(
             LogServed(
                 logger, token.Request.Value, outcome.Code, outcome.Usage.PromptTokens, outcome.Usage.CompletionTokens, outcome.Usage.Pixels,
                 (long)time.GetElapsedTime(started).TotalMilliseconds);
-            if (outcome.Accepted || http.RequestAborted.IsCancellationRequested)
+            if (outcome.Accepted || outcome.IsGone || http.RequestAborted.IsCancellationRequested)
                 usage.Report(token, outcome.Usage);
         }
     }
@@ -71,7 +77,6 @@ internal sealed partial class ConfidentialHandler(
         var (body, fault) = await EnvelopeBody.ReadAsync(http.Request, options.MaxBodyBytes, options.UploadTimeout, time);
         if (fault is { } unread)
         {
-            http.Response.Headers.Connection = "close"; // the rest of the body would be read as the next request
             await RejectAsync(http, new Rejection(unread), outcome);
             return;
         }
@@ -214,6 +219,8 @@ internal sealed partial class ConfidentialHandler(
     {
         public bool Accepted { get; set; }
 
+        public bool IsGone { get; set; }
+
         public string Code { get; set; } = V1Error.InternalError.Row().Code;
 
         public Usage Usage { get; set; }
@@ -233,6 +240,7 @@ internal static class EnvelopeBody
 
     /// <summary>The body, or why it was not read to its end.</summary>
     /// <exception cref="OperationCanceledException">The caller is gone.</exception>
+    /// <exception cref="CallerGoneException">The connection broke.</exception>
     public static async Task<(ReadOnlyMemory<byte> Body, V1Error? Fault)> ReadAsync(HttpRequest request, long limit, TimeSpan patience, TimeProvider time)
     {
         if (request.ContentLength > limit)
@@ -260,5 +268,12 @@ internal static class EnvelopeBody
         {
             return (default, V1Error.InternalError); // below Kestrel's rate
         }
+        catch (IOException)
+        {
+            throw new CallerGoneException();
+        }
     }
 }
+
+/// <summary>The connection broke while the body was read.</summary>
+internal sealed class CallerGoneException() : Exception("The caller is gone.");

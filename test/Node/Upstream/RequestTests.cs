@@ -113,6 +113,7 @@ public sealed class RequestTests
     [InlineData("\"max_tokens\":1,\"max_tokens\":100000", "max_tokens")]
     [InlineData("\"n\":1,\"n\":100", "n")]
     [InlineData("\"n_predict\":100000", "n_predict")]
+    [InlineData("\"chat_template\":\"{% for i in range(1000000) %}a{% endfor %}\"", "chat_template")]
     [InlineData("\"max_tokens\":0", "max_tokens")]
     [InlineData("\"max_tokens\":-1", "max_tokens")]
     [InlineData("\"max_tokens\":1.5", "max_tokens")]

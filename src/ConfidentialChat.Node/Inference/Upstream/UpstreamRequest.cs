@@ -22,8 +22,8 @@ internal sealed class UpstreamRequest
         "kv_transfer_params", "bootstrap_host", "bootstrap_port", "bootstrap_room", "prompt_cache_key", "prompt_cache_retention",
     ];
 
-    /// <summary>Other spellings of what is bounded; the API has no such members, and an engine may.</summary>
-    private static readonly string[] Refused = ["n_predict", "n_cmpl", "num_predict", "max_new_tokens", "max_length"];
+    /// <summary>Other spellings of what is bounded, and a template that could make a long prompt of a short request; the API has no such members, and an engine may.</summary>
+    private static readonly string[] Refused = ["n_predict", "n_cmpl", "num_predict", "max_new_tokens", "max_length", "chat_template"];
 
     private static readonly string[] RefusedOfImages = ["width", "height", "num_images_per_prompt"];
 
@@ -163,11 +163,13 @@ internal sealed class UpstreamRequest
         switch (Endpoint)
         {
             case InferenceEndpoint.ChatCompletions:
-                CheckText(Require("messages"), minimum: 1);
+                Require("messages");
+                CheckText(minimum: 1);
                 break;
             case InferenceEndpoint.Completions:
-                CheckText(Require("prompt"), minimum: 0);
-                Choices *= Prompts(Find("prompt")!.Value);
+                var prompt = Require("prompt");
+                CheckText(minimum: 0);
+                Choices *= Prompts(prompt);
                 break;
             case InferenceEndpoint.Embeddings:
                 Require("input");
@@ -181,9 +183,8 @@ internal sealed class UpstreamRequest
         }
     }
 
-    private void CheckText(ReadOnlyMemory<byte> prompt, long minimum)
+    private void CheckText(long minimum)
     {
-        _ = prompt;
         var (total, completion) = (Integer("max_tokens", minimum, long.MaxValue), Integer("max_completion_tokens", minimum, long.MaxValue));
         MaxTokens = total is { } a && completion is { } b ? Math.Max(a, b) : total ?? completion;
         Choices = Math.Max(Integer("n", 1, ChoicesMax) ?? 1, Integer("best_of", 1, ChoicesMax) ?? 1);
