@@ -1,15 +1,22 @@
 using System.Net;
 using ConfidentialChat.Node.Inference;
 using ConfidentialChat.Node.Inference.Llama;
+using ConfidentialChat.Node.Inference.Upstream;
 
 namespace ConfidentialChat.Node;
 
-/// <summary>Reads the bare node's configuration: <c>Data</c>, <c>Gateway</c>, <c>EnrolmentToken</c>, <c>Listen</c>, <c>Port</c>, <c>Address</c>, <c>Model</c>, <c>EngineDirectory</c>.</summary>
-internal sealed record NodeSettings(NodeOptions Node, EmbeddedEngineOptions Engine)
+/// <summary>Reads the bare node's configuration: <c>Data</c>, <c>Gateway</c>, <c>EnrolmentToken</c>, <c>Listen</c>, <c>Port</c>, <c>Address</c>, <c>Model</c>, <c>EngineDirectory</c>,
+/// <c>Upstream</c> (URLs with blanks between), <c>UpstreamModel</c> (NAME or NAME=ENGINE_NAME), <c>UpstreamKeyEnv</c>, <c>UpstreamKind</c>, <c>UpstreamConcurrency</c>,
+/// <c>DangerousRemoteEngine</c>, <c>DangerousSharedPrefixCache</c>. One of <c>Model</c> and <c>Upstream</c> is needed.</summary>
+internal sealed record NodeSettings(NodeOptions Node, EmbeddedEngineOptions? Engine, UpstreamOptions? Upstream)
 {
     /// <exception cref="NodeOptionsException">A setting is missing or not valid.</exception>
     public static NodeSettings Read(IConfiguration configuration)
     {
+        var upstream = ReadUpstream();
+        var engine = configuration["Model"] is null && upstream is not null
+            ? null
+            : new EmbeddedEngineOptions { ModelPath = Required("Model"), EngineDirectory = configuration["EngineDirectory"] };
         return new NodeSettings(
             new NodeOptions
             {
@@ -21,8 +28,37 @@ internal sealed record NodeSettings(NodeOptions Node, EmbeddedEngineOptions Engi
                 Port = configuration["Port"] is not { } port ? 8081
                     : int.TryParse(port, out var number) ? number : throw Invalid("Port", "a port"),
                 PublicAddress = Url("Address"),
+                MaxConcurrent = (engine?.Sequences ?? 0) + ((upstream?.MaxConcurrent * upstream?.Urls.Count) ?? 0),
             },
-            new EmbeddedEngineOptions { ModelPath = Required("Model"), EngineDirectory = configuration["EngineDirectory"] });
+            engine,
+            upstream);
+
+        UpstreamOptions? ReadUpstream()
+        {
+            if (configuration["Upstream"] is not { Length: > 0 } urls)
+                return null;
+            var names = Required("UpstreamModel").Split('=', 2);
+            var kind = EngineKind.Unknown;
+            if (configuration["UpstreamKind"] is { } text && !UpstreamOptions.TryParseKind(text, out kind))
+                throw Invalid("UpstreamKind", "vllm, sglang, llama-server, ollama or tei");
+            return new UpstreamOptions
+            {
+                Model = names[0],
+                EngineModel = names.Length == 2 ? names[1] : null,
+                Urls = [.. urls.Split(' ', StringSplitOptions.RemoveEmptyEntries).Select(url =>
+                    Uri.TryCreate(url, UriKind.Absolute, out var parsed) ? parsed : throw Invalid("Upstream", "a list of absolute URLs"))],
+                ApiKey = configuration["UpstreamKeyEnv"] is { } variable
+                    ? Environment.GetEnvironmentVariable(variable) ?? throw Invalid("UpstreamKeyEnv", "the name of a variable that is set")
+                    : null,
+                Kind = kind == EngineKind.Unknown ? null : kind,
+                MaxConcurrent = configuration["UpstreamConcurrency"] is not { } most ? 64
+                    : int.TryParse(most, out var number) && number > 0 ? number : throw Invalid("UpstreamConcurrency", "a number above zero"),
+                DangerousRemoteEngine = Flag("DangerousRemoteEngine"),
+                DangerousSharedPrefixCache = Flag("DangerousSharedPrefixCache"),
+            };
+        }
+
+        bool Flag(string name) => configuration[name] is { } value && (bool.TryParse(value, out var flag) ? flag : throw Invalid(name, "true or false"));
 
         string Required(string name) => configuration[name] is { Length: > 0 } value ? value : throw Missing(name);
 
@@ -42,6 +78,7 @@ internal sealed record NodeSettings(NodeOptions Node, EmbeddedEngineOptions Engi
         NodeOptionsException e => (e.Message, e.Hint),
         ModelLoadException e => (e.Message, e.Hint),
         LlamaLibraryException e => (e.Message, e.Hint),
+        UpstreamException e => (e.Message, e.Hint),
         _ => null,
     };
 }

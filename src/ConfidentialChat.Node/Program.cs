@@ -6,7 +6,9 @@ var configuration = new ConfigurationBuilder().AddEnvironmentVariables("CONFIDEN
 try
 {
     var settings = NodeSettings.Read(configuration);
-    await using var engine = await EmbeddedEngine.OpenAsync(settings.Engine, null, CancellationToken.None);
+    await using var engine = await EngineSet.OpenAsync(settings.Engine, settings.Upstream, null, CancellationToken.None);
+    foreach (var fault in engine.Faults)
+        await Console.Error.WriteLineAsync($"warning: {fault} The node serves it once it is up.");
     await using var app = NodeHost.Create(settings.Node, engine, builder => builder.Logging.AddSimpleConsole(console => console.SingleLine = true));
     await app.RunAsync();
     return Environment.ExitCode;

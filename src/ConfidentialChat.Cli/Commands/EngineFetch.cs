@@ -1,16 +1,21 @@
 using ConfidentialChat.Node.Inference;
 using ConfidentialChat.Node.Inference.Llama;
+using ConfidentialChat.Node.Inference.Upstream;
 
 namespace ConfidentialChat.Cli.Commands;
 
-/// <summary>Opens the embedded engine and tells people on standard error while its native library is fetched.</summary>
+/// <summary>Opens the engines and tells people on standard error while its native library is fetched.</summary>
 internal static class EngineFetch
 {
-    public static async Task<IInferenceBackend> OpenAsync(EmbeddedEngineOptions options, CancellationToken cancellation)
+    public static async Task<EngineSet> OpenAsync(EmbeddedEngineOptions? embedded, UpstreamOptions? upstream, CancellationToken cancellation)
     {
         try
         {
-            return await EmbeddedEngine.OpenAsync(options, new Progress(), cancellation);
+            return await EngineSet.OpenAsync(embedded, upstream, new Progress(), cancellation);
+        }
+        catch (UpstreamException e)
+        {
+            throw new CommandException(e.Message, e.Hint, ExitCode.Usage);
         }
         catch (ModelLoadException e)
         {

@@ -20,7 +20,8 @@ internal static class NodeCommand
     private static readonly Option<Uri?> Address = CommonOptions.Url("--address", "Where the gateway reaches the node, where that is not where it listens.");
     private static readonly Option<FileInfo?> Model = CommonOptions.Model();
     private static readonly Option<DirectoryInfo?> EngineDirectory = CommonOptions.EngineDirectory();
-    private static readonly Option<int> Parallel = CommonOptions.Positive("--parallel", 8, "Requests that are computed at once.");
+    private static readonly UpstreamArguments Upstream = new();
+    private static readonly Option<int> Parallel = CommonOptions.Positive("--parallel", 8, "Requests that the embedded engine computes at once.");
     private static readonly Option<int> Queue = CommonOptions.Positive("--queue", 64, "Requests that may wait; beyond it 429.");
     private static readonly Option<int> RotationMinutes = CommonOptions.Positive("--rotation-minutes", 60, "How long a node key is the current one.");
     private static readonly Option<bool> DangerousPlainHttp = CommonOptions.DangerousPlainHttp();
@@ -32,6 +33,8 @@ internal static class NodeCommand
             Data, Gateway, Listen, Port, Address, Model, EngineDirectory, Parallel, Queue, RotationMinutes, DangerousPlainHttp,
             ServerRun.Json, ServerRun.ExitWithStdin,
         };
+        foreach (var option in Upstream.All)
+            command.Options.Add(option);
         command.SetAction(RunAsync);
         command.Subcommands.Add(RotateCommand());
         return command;
@@ -63,7 +66,16 @@ internal static class NodeCommand
 
     private static async Task<int> RunAsync(ParseResult parsed, CancellationToken cancellation)
     {
-        var parallel = parsed.GetValue(Parallel);
+        var upstream = Upstream.Read(parsed);
+        var model = parsed.GetValue(Model)?.FullName;
+        if (model is null && upstream is null)
+            throw new CommandException("--model is missing.", "name a GGUF file: --model FILE.gguf, or an HTTP engine: --upstream URL --upstream-model NAME", ExitCode.Usage);
+        var embedded = model is null ? null : new EmbeddedEngineOptions
+        {
+            ModelPath = model,
+            EngineDirectory = parsed.GetValue(EngineDirectory)?.FullName,
+            Sequences = parsed.GetValue(Parallel),
+        };
         var options = new NodeOptions
         {
             DataDirectory = parsed.GetRequiredValue(Data).FullName,
@@ -74,28 +86,28 @@ internal static class NodeCommand
             PublicAddress = parsed.GetValue(Address),
             DangerousPlainHttp = parsed.GetValue(DangerousPlainHttp),
             KeyLifetime = TimeSpan.FromMinutes(parsed.GetValue(RotationMinutes)),
-            MaxConcurrent = parallel,
+            MaxConcurrent = (embedded?.Sequences ?? 0) + ((upstream?.MaxConcurrent * upstream?.Urls.Count) ?? 0),
             MaxQueued = parsed.GetValue(Queue),
         };
         options.Validate();
-        var engineOptions = new EmbeddedEngineOptions
-        {
-            ModelPath = parsed.GetValue(Model)?.FullName ?? throw new CommandException("--model is missing.", "name a GGUF file: --model FILE.gguf", ExitCode.Usage),
-            EngineDirectory = parsed.GetValue(EngineDirectory)?.FullName,
-            Sequences = parallel,
-        };
-        await using var engine = await EngineFetch.OpenAsync(engineOptions, cancellation);
+        await using var engine = await EngineFetch.OpenAsync(embedded, upstream, cancellation);
+        var faults = string.Join(' ', engine.Faults);
+        if (faults.Length > 0)
+            await Console.Error.WriteLineAsync($"warning: {faults} The node serves it once it is up.");
         await using var app = NodeHost.Create(options, engine, ServerRun.LogToStandardError);
         return await ServerRun.RunAsync(
             app,
             async cancel =>
             {
                 await NodeHost.WhenReadyAsync(app, cancel);
-                return new Dictionary<string, string>(StringComparer.Ordinal)
+                var facts = new Dictionary<string, string>(StringComparer.Ordinal)
                 {
                     ["node"] = NodeHost.Address(app).ToString().TrimEnd('/'),
                     ["model"] = engine.Models[0],
                 };
+                if (faults.Length > 0)
+                    facts["warning"] = faults;
+                return facts;
             },
             parsed,
             cancellation);

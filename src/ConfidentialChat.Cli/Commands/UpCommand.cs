@@ -12,6 +12,7 @@ internal static class UpCommand
     private static readonly Option<Uri?> NodeAddress = CommonOptions.Url("--node-address", "What the gateway uses to reach the node, where that is not where it listens.");
     private static readonly Option<DirectoryInfo> Data = CommonOptions.Data("databases, keys and logs");
     private static readonly Option<FileInfo?> Model = CommonOptions.Model();
+    private static readonly UpstreamArguments Upstream = new();
     private static readonly Option<DirectoryInfo?> EngineDirectory = CommonOptions.EngineDirectory();
     private static readonly Option<int> LockSeconds = CommonOptions.Positive("--lock-seconds", 5, "How long a lock lives when its client does not say.");
     private static readonly Option<bool> Json = new("--json")
@@ -21,16 +22,19 @@ internal static class UpCommand
 
     public static Command Create()
     {
-        var command = new Command("up", "Run gateway, node and embedded engine on this machine until SIGTERM. Without --model it serves a fixture that knows one answer, whatever the prompt.")
+        var command = new Command("up", "Run gateway, node and engine on this machine until SIGTERM. Without --model and --upstream it serves a fixture that knows one answer, whatever the prompt.")
         {
             GatewayPort, NodePort, NodeAddress, Data, Model, EngineDirectory, LockSeconds, Json,
         };
+        foreach (var option in Upstream.All)
+            command.Options.Add(option);
         command.SetAction(RunAsync);
         return command;
     }
 
     private static async Task<int> RunAsync(ParseResult parsed, CancellationToken cancellation)
     {
+        var upstream = Upstream.Read(parsed); // refused here, before anything starts
         var data = parsed.GetRequiredValue(Data).FullName;
         var options = new LocalStackOptions
         {
@@ -41,6 +45,8 @@ internal static class UpCommand
             ModelPath = parsed.GetValue(Model)?.FullName,
             EngineDirectory = parsed.GetValue(EngineDirectory)?.FullName,
             LockSeconds = parsed.GetValue(LockSeconds),
+            UpstreamArguments = upstream is null ? [] : Upstream.Forward(parsed),
+            UpstreamKeyVariable = Upstream.KeyVariable(parsed),
         };
         await using var stack = await LocalStack.StartAsync(options, Console.Error.WriteLine, cancellation);
         await Console.Error.WriteLineAsync(Warnings.NoAttestation);

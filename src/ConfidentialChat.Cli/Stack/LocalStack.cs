@@ -17,15 +17,21 @@ internal sealed record LocalStackOptions
     /// <summary>Where the gateway reaches the node; null: where it listens.</summary>
     public Uri? NodeAddress { get; init; }
 
-    /// <summary>Null serves the fixture.</summary>
+    /// <summary>Null serves the fixture, where there is no HTTP engine.</summary>
     public string? ModelPath { get; init; }
 
     public string? EngineDirectory { get; init; }
 
     public int? LockSeconds { get; init; }
+
+    /// <summary>The node's options that name HTTP engines; empty for none.</summary>
+    public IReadOnlyList<string> UpstreamArguments { get; init; } = [];
+
+    /// <summary>The variable with the HTTP engine's key, which the node gets and nobody else.</summary>
+    public string? UpstreamKeyVariable { get; init; }
 }
 
-/// <summary>A gateway and a node with the embedded engine on this machine, each a process of its own.</summary>
+/// <summary>A gateway and a node with its engine on this machine, each a process of its own.</summary>
 internal sealed class LocalStack : IAsyncDisposable
 {
     private static readonly TimeSpan NodePatience = TimeSpan.FromSeconds(70);
@@ -54,8 +60,15 @@ internal sealed class LocalStack : IAsyncDisposable
         var logs = Path.Combine(options.DataDirectory, "logs");
         CreateDirectory(options.DataDirectory);
         var occupation = Occupy(options.DataDirectory);
-        var model = options.ModelPath ?? WriteFixture(options.DataDirectory);
-        await EngineFetch.EnsureAsync(options.EngineDirectory, cancellation);
+        var model = options.ModelPath ?? (options.UpstreamArguments.Count > 0 ? null : WriteFixture(options.DataDirectory));
+        if (model is not null)
+            await EngineFetch.EnsureAsync(options.EngineDirectory, cancellation);
+        var secrets = new Dictionary<string, string>(StringComparer.Ordinal);
+        if (options.UpstreamKeyVariable is { } variable && Environment.GetEnvironmentVariable(variable) is { } key)
+        {
+            secrets[variable] = key;
+            Environment.SetEnvironmentVariable(variable, null); // the gateway inherits this process's variables
+        }
 
         progress("gateway: starting");
         var (apiKey, enrolmentToken) = await CredentialsAsync(options.DataDirectory, gatewayData, cancellation);
@@ -70,21 +83,24 @@ internal sealed class LocalStack : IAsyncDisposable
         {
             var gatewayUrl = Text(await gateway.ReadyAsync(cancellation), "gateway");
             progress($"gateway: {gatewayUrl}");
-            progress("node: starting, loading the model");
+            progress(model is null ? "node: starting" : "node: starting, loading the model");
+            string[] embedded = model is null ? [] : ["--model", model];
             string[] address = options.NodeAddress is { } url ? ["--address", url.ToString()] : [];
             string[] engine = options.EngineDirectory is { } directory ? ["--engine-dir", directory] : [];
             node = ChildProcess.Start(
                 "node",
                 [
                     "node", "--data", Path.Combine(options.DataDirectory, "node"), "--port", $"{options.NodePort}",
-                    "--gateway", gatewayUrl, "--model", model, .. address, .. engine,
+                    "--gateway", gatewayUrl, .. embedded, .. address, .. engine, .. options.UpstreamArguments,
                 ],
-                new Dictionary<string, string>(StringComparer.Ordinal) { [NodeCommand.EnrolmentTokenVariable] = enrolmentToken },
+                new Dictionary<string, string>(secrets, StringComparer.Ordinal) { [NodeCommand.EnrolmentTokenVariable] = enrolmentToken },
                 logs);
             var starting = node.ReadyAsync(cancellation);
             if (await Task.WhenAny(starting, gateway.Exited) == gateway.Exited)
                 throw await gateway.EndedAsync("stopped by itself");
             var nodeReady = await starting;
+            if (nodeReady.TryGetProperty("warning", out var warning))
+                progress($"warning: {warning.GetString()} The node serves it once it is up.");
             progress($"node: {Text(nodeReady, "node")}, model {Text(nodeReady, "model")}");
             return new LocalStack(occupation, gateway, node, new UpReady(gatewayUrl, Text(nodeReady, "node"), apiKey, Text(nodeReady, "model")));
         }

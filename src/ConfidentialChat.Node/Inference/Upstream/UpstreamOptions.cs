@@ -73,6 +73,21 @@ public sealed record UpstreamOptions
 
     public TimeProvider Time { get; init; } = TimeProvider.System;
 
+    /// <summary>Reads a kind as operators write it: <c>vllm</c>, <c>sglang</c>, <c>llama-server</c>, <c>ollama</c>, <c>tei</c>.</summary>
+    public static bool TryParseKind(string? text, out EngineKind kind)
+    {
+        kind = text switch
+        {
+            "vllm" => EngineKind.Vllm,
+            "sglang" => EngineKind.Sglang,
+            "llama-server" => EngineKind.LlamaServer,
+            "ollama" => EngineKind.Ollama,
+            "tei" => EngineKind.Tei,
+            _ => EngineKind.Unknown,
+        };
+        return kind != EngineKind.Unknown;
+    }
+
     // A record prints its members; this one holds a secret.
     public override string ToString() => $"{nameof(UpstreamOptions)} {{ {Model} }}";
 
