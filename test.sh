@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
 # Installs what the tests need where it is missing, runs them all, and ends with "N passed, N failed".
 #   ./test.sh          the fast run
-#   ./test.sh --slow   the slow one: long properties and everything that takes minutes
+#   ./test.sh --slow   the slow one: long properties, the soak, a real llama-server, and everything else that takes minutes
 set -euo pipefail
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")"
 
 export DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_NOLOGO=1
+slow=()
 case "${1:-}" in
   "") ;;
-  --slow) export CONFIDENTIALCHAT_SLOW=1 ;;
+  --slow) export CONFIDENTIALCHAT_SLOW=1; slow=(--explicit on) ;;
   -h|--help) sed -n '2,4p' "$0" | sed 's/^# \{0,1\}//'; exit 0 ;;
   *) echo "error: unknown option: $1" >&2; echo "hint: ./test.sh --help" >&2; exit 2 ;;
 esac
@@ -21,6 +22,9 @@ command -v npm >/dev/null || missing+=(npm)
 command -v python3 >/dev/null || missing+=(python3)
 command -v make >/dev/null || missing+=(make)
 command -v g++ >/dev/null || missing+=(g++)
+if ((${#slow[@]})); then # llama.cpp's server is built
+  command -v cmake >/dev/null || missing+=(cmake)
+fi
 if [[ ! -f /usr/include/node/node.h && ! -f "$(dirname "$(dirname "$(readlink -f "$(command -v node || echo /usr/bin/node)")")")/include/node/node.h" ]]; then
   missing+=(libnode-dev)
 fi
@@ -47,7 +51,7 @@ log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 echo "test.sh: testing" >&2
 status=0
-dotnet test --solution ConfidentialChat.slnx --configuration Release --no-build --max-parallel-test-modules 1 2>&1 | tee "$log" || status=$?
+dotnet test --solution ConfidentialChat.slnx --configuration Release --no-build --max-parallel-test-modules 1 "${slow[@]}" 2>&1 | tee "$log" || status=$?
 
 count() { awk -v word="$1:" '$1 == word { n = $2 } END { print n + 0 }' "$log"; }
 passed=$(count succeeded) failed=$(count failed) skipped=$(count skipped)

@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using System.Text.Json;
 using ConfidentialChat.EndToEnd.Running;
 using ConfidentialChat.Fixtures;
@@ -54,19 +53,13 @@ public sealed class AtomaSdkTests(RunningStack stack)
         failure.GetProperty("text").GetString()!.ShouldContain(code);
     }
 
-    private async Task<JsonElement> RunAsync(string scenario)
+    [Fact]
+    public async Task The_atoma_sdk_computes_embeddings_on_the_embedded_engine()
     {
-        var start = new ProcessStartInfo("node") { RedirectStandardOutput = true, RedirectStandardError = true };
-        start.ArgumentList.Add(Path.Combine(RunningStack.RepositoryRoot, "test", "Interop", "atoma", "run.mjs"));
-        start.ArgumentList.Add(scenario);
-        start.Environment["GATEWAY"] = stack.Gateway.ToString().TrimEnd('/');
-        start.Environment["API_KEY"] = stack.ApiKey;
-        start.Environment["MODEL"] = stack.Model;
-        using var process = Process.Start(start)!;
-        var errors = process.StandardError.ReadToEndAsync(TestContext.Current.CancellationToken);
-        var output = await process.StandardOutput.ReadToEndAsync(TestContext.Current.CancellationToken);
-        await process.WaitForExitAsync(TestContext.Current.CancellationToken);
-        process.ExitCode.ShouldBe(0, await errors);
-        return JsonDocument.Parse(output).RootElement;
+        var answer = await RunAsync("embeddings");
+
+        answer.GetProperty("sizes").EnumerateArray().Select(size => size.GetInt32()).Distinct().Single().ShouldBeGreaterThan(8);
     }
+
+    private Task<JsonElement> RunAsync(string scenario) => AtomaSdk.RunAsync(scenario, stack);
 }

@@ -44,7 +44,6 @@ internal sealed partial class ConfidentialHandler(
         catch (CallerGoneException)
         {
             outcome.Code = "CLIENT_GONE";
-            outcome.IsGone = true; // a connection that breaks while it is read is not always called aborted
             http.Abort();
         }
         catch (ReaderTooSlowException)
@@ -54,12 +53,12 @@ internal sealed partial class ConfidentialHandler(
         }
         finally
         {
-            // 12 forget. What was computed is reported, also for a caller who is gone; a refusal is the gateway's to release.
+            // 12 forget. What was computed is reported, also for a caller who is gone; and a refusal with nothing, because its answer
+            // may not arrive, and the gateway would hold the units until its deadline.
             LogServed(
                 logger, token.Request.Value, outcome.Code, outcome.Usage.PromptTokens, outcome.Usage.CompletionTokens, outcome.Usage.Pixels,
                 (long)time.GetElapsedTime(started).TotalMilliseconds);
-            if (outcome.Accepted || outcome.IsGone || http.RequestAborted.IsCancellationRequested)
-                usage.Report(token, outcome.Usage);
+            usage.Report(token, outcome.Usage);
         }
     }
 
@@ -218,8 +217,6 @@ internal sealed partial class ConfidentialHandler(
     private sealed class Outcome
     {
         public bool Accepted { get; set; }
-
-        public bool IsGone { get; set; }
 
         public string Code { get; set; } = V1Error.InternalError.Row().Code;
 

@@ -27,11 +27,43 @@ public static class Ledger
              - (SELECT COALESCE(SUM(held), 0) FROM reservations WHERE state = 'held')
         """);
 
-    private static long Query(RunningStack stack, string sql)
+    /// <summary>Locks that the user of an API key could still use.</summary>
+    public static long UsableLocks(RunningStack stack, string apiKey) => Query(
+        stack,
+        $"""
+        SELECT COUNT(*) FROM locks JOIN stacks ON stacks.id = locks.stack_id JOIN api_keys ON api_keys.user_id = stacks.user_id
+        WHERE api_keys.prefix = '{apiKey.Split('_')[1]}' AND locks.state IN ('open', 'returned') AND locks.expires_at > {DateTimeOffset.UtcNow.ToUnixTimeMilliseconds()}
+        """);
+
+    /// <summary>Reservations whose request has neither been settled nor released.</summary>
+    public static long Held(RunningStack stack) => Query(stack, "SELECT COUNT(*) FROM reservations WHERE state = 'held'");
+
+    /// <summary>A stack that a request is charged to or held on goes below nothing or above its total: never.</summary>
+    public static long Broken(RunningStack stack) => Query(stack, "SELECT COUNT(*) FROM stacks WHERE used < 0 OR reserved < 0 OR used + reserved > total");
+
+    public static IReadOnlyList<string> HeldRequests(RunningStack stack)
+    {
+        using var connection = Open(stack);
+        using var command = connection.CreateCommand();
+        command.CommandText = "SELECT request_id FROM reservations WHERE state = 'held'";
+        using var rows = command.ExecuteReader();
+        var requests = new List<string>();
+        while (rows.Read())
+            requests.Add(rows.GetString(0));
+        return requests;
+    }
+
+    private static SqliteConnection Open(RunningStack stack)
     {
         var path = Directory.GetFiles(Path.Combine(stack.DataDirectory, "gateway"), "*.db").Single();
-        using var connection = new SqliteConnection($"Data Source={path};Mode=ReadOnly;Pooling=False");
+        var connection = new SqliteConnection($"Data Source={path};Mode=ReadOnly;Pooling=False");
         connection.Open();
+        return connection;
+    }
+
+    private static long Query(RunningStack stack, string sql)
+    {
+        using var connection = Open(stack);
         using var command = connection.CreateCommand();
         command.CommandText = sql;
         return (long)command.ExecuteScalar()!;

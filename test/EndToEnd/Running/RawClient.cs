@@ -47,9 +47,17 @@ public sealed class RawClient(RunningStack stack, string? apiKey = null) : IDisp
     public Task<HttpResponseMessage> SendAsync(JsonObject envelope, CancellationToken cancellation = default) =>
         PostAsync("/v1/confidential/chat/completions", envelope.ToJsonString(), cancellation);
 
-    public async Task<HttpResponseMessage> PostAsync(string path, string body, CancellationToken cancellation = default)
+    public Task<HttpResponseMessage> PostAsync(string path, string body, CancellationToken cancellation = default) =>
+        PostAsync(path, new StringContent(body, Encoding.UTF8, "application/json"), cancellation);
+
+    public Task<HttpResponseMessage> PostAsync(string path, HttpContent body, CancellationToken cancellation = default) =>
+        SendAsync(new HttpRequestMessage(HttpMethod.Post, path) { Content = body }, cancellation);
+
+    public Task<HttpResponseMessage> GetAsync(string path) => SendAsync(new HttpRequestMessage(HttpMethod.Get, path), default);
+
+    private async Task<HttpResponseMessage> SendAsync(HttpRequestMessage request, CancellationToken cancellation)
     {
-        using var request = new HttpRequestMessage(HttpMethod.Post, path) { Content = new StringContent(body, Encoding.UTF8, "application/json") };
+        request.Headers.ExpectContinue = request.Content?.Headers.ContentLength > 1024 * 1024; // an answer that comes before the body is read
         request.Headers.Authorization = new AuthenticationHeaderValue("Bearer", apiKey ?? stack.ApiKey);
         return await http.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, cancellation);
     }

@@ -77,10 +77,35 @@ public sealed class RunningStack : IAsyncLifetime
         return (process.ExitCode, await process.StandardOutput.ReadToEndAsync(), await errors!);
     }
 
-    public async Task SignalAsync(string signal)
+    public Task SignalAsync(string signal) => SignalAsync(process!.Id, signal);
+
+    /// <summary>The processes of gateway and node, which are children of <c>up</c>.</summary>
+    public IReadOnlyList<(string Role, int Id)> Children() =>
+    [
+        .. Directory.GetDirectories("/proc").Select(path => int.TryParse(Path.GetFileName(path), out var id) ? id : 0).Where(id => id > 0)
+            .Select(id => (Id: id, Line: Read($"/proc/{id}/cmdline"), Status: Read($"/proc/{id}/status")))
+            .Where(child => child.Status.Contains($"\nPPid:\t{process!.Id}\n", StringComparison.Ordinal))
+            .Select(child => (child.Line.Split('\0')[1], child.Id)),
+    ];
+
+    public Task SignalNodeAsync(string signal) => SignalAsync(Children().Single(child => child.Role == "node").Id, signal);
+
+    private static async Task SignalAsync(int id, string signal)
     {
-        using var kill = Process.Start("kill", [$"-{signal}", $"{process!.Id}"]);
+        using var kill = Process.Start("kill", [$"-{signal}", $"{id}"]);
         await kill.WaitForExitAsync();
+    }
+
+    private static string Read(string path)
+    {
+        try
+        {
+            return File.ReadAllText(path);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return ""; // it has ended meanwhile
+        }
     }
 
     /// <summary>Runs <c>cchat</c> to its end.</summary>

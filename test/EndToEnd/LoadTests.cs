@@ -1,0 +1,120 @@
+using System.Text;
+using ConfidentialChat.Client;
+using ConfidentialChat.Client.Chat;
+using ConfidentialChat.EndToEnd.Running;
+using ConfidentialChat.Scripting;
+
+namespace ConfidentialChat.EndToEnd;
+
+/// <summary>Many at once, and engines that fail, through gateway and node in processes of their own.</summary>
+public sealed class LoadTests(ScriptedStack scripted) : IClassFixture<ScriptedStack>
+{
+    [Fact]
+    public async Task Fifty_streams_go_through_two_rotations_with_none_lost()
+    {
+        const int streams = 50, tokens = 60;
+        scripted.Engine.Script = scripted.Engine.Script with { Exchanges = [], Events = tokens, DelayMs = 50 };
+        using var client = scripted.Client(await scripted.Stack.NewUserAsync());
+        var begun = new SemaphoreSlim(0);
+        var running = Enumerable.Range(0, streams).Select(_ => Task.Run(() => ReadAsync(client, onFirst: () => begun.Release()))).ToList();
+        for (var i = 0; i < streams; i++)
+            await begun.WaitAsync(TestContext.Current.CancellationToken);
+        var node = Path.Combine(scripted.Stack.DataDirectory, "node");
+        for (var i = 0; i < 2; i++)
+            (await RunningStack.RunAsync(["node", "rotate", "--data", node])).ExitCode.ShouldBe(0);
+
+        var texts = await Task.WhenAll(running);
+
+        texts.Distinct().Count().ShouldBe(1);
+        texts[0].Split(' ', StringSplitOptions.RemoveEmptyEntries).Length.ShouldBe(tokens);
+        scripted.Engine.Counters.PeakInFlight.ShouldBeGreaterThanOrEqualTo(streams);
+        (await Ledger.SettledAsync(scripted.Stack)).ShouldBeGreaterThanOrEqualTo(streams * tokens);
+        Ledger.Lost(scripted.Stack).ShouldBe(0);
+    }
+
+    [Theory]
+    [InlineData("cut")]
+    [InlineData("reset")]
+    public async Task An_engine_that_fails_in_mid_stream_never_looks_like_an_end(string how)
+    {
+        scripted.Next(EngineStep.Head(), new EngineStep { Do = "stream", Events = 5, Ms = 100 }, new EngineStep { Do = "delay", Ms = 500 }, EngineStep.Of(how));
+        using var client = scripted.Client(await scripted.Stack.NewUserAsync());
+        var text = new StringBuilder();
+        await Should.ThrowAsync<ConfidentialChatException>(() => ReadAsync(client, text: text));
+        text.Length.ShouldBeGreaterThan(0);
+        await Ledger.SettledAsync(scripted.Stack);
+        Ledger.Lost(scripted.Stack).ShouldBe(0);
+    }
+
+    [Fact]
+    public async Task An_engine_that_is_down_is_an_error_and_one_that_comes_back_serves()
+    {
+        using var client = scripted.Client(await scripted.Stack.NewUserAsync());
+        scripted.Engine.Script = scripted.Engine.Script with { Exchanges = [], Events = 3, DelayMs = 0 };
+        await ReadAsync(client);
+        await scripted.Engine.LeaveAsync();
+        var refusal = await Should.ThrowAsync<ApiException>(() => ReadAsync(client));
+        refusal.Status.ShouldBeOneOf(500, 503);
+        await scripted.Engine.ReturnAsync();
+        for (var tries = 0; ; tries++)
+        {
+            try
+            {
+                (await ReadAsync(client)).ShouldNotBeEmpty();
+                break;
+            }
+            catch (ApiException) when (tries < 100)
+            {
+                await Task.Delay(200, TestContext.Current.CancellationToken); // until it is looked at again
+            }
+        }
+    }
+
+    [Theory]
+    [InlineData(0)]
+    [InlineData(1)]
+    [InlineData(3)]
+    public async Task Who_leaves_stops_the_engine_whenever_it_is(int after)
+    {
+        var before = scripted.Engine.Counters.Cancelled;
+        scripted.Engine.Script = scripted.Engine.Script with { Exchanges = [], Events = 1000, DelayMs = 100 };
+        using var client = scripted.Client(await scripted.Stack.NewUserAsync());
+        using var leave = new CancellationTokenSource();
+        var started = scripted.Engine.Counters.Requests;
+        var reading = ReadAsync(client, cancellation: leave.Token, onEvent: count =>
+        {
+            if (count == after)
+                leave.Cancel();
+        });
+        if (after == 0)
+        {
+            while (scripted.Engine.Counters.Requests == started)
+                await Task.Delay(5, TestContext.Current.CancellationToken);
+            await leave.CancelAsync();
+        }
+
+        await Should.ThrowAsync<OperationCanceledException>(() => reading);
+        for (var tries = 0; scripted.Engine.Counters.Cancelled == before && tries < 200; tries++)
+            await Task.Delay(25, TestContext.Current.CancellationToken);
+        scripted.Engine.Counters.Cancelled.ShouldBe(before + 1);
+        await Ledger.SettledAsync(scripted.Stack);
+        Ledger.Lost(scripted.Stack).ShouldBe(0);
+    }
+
+    private static async Task<string> ReadAsync(
+        ConfidentialChatClient client, Action? onFirst = null, StringBuilder? text = null, Action<int>? onEvent = null, CancellationToken cancellation = default)
+    {
+        text ??= new StringBuilder();
+        var events = 0;
+        var request = new ChatCompletionRequest { Model = ScriptedStack.Model, Messages = [ChatMessage.User(ScriptedStack.PromptCanary)] };
+        await foreach (var chunk in client.ConfidentialChat.CreateStreamAsync(request, cancellation))
+        {
+            if (events++ == 0)
+                onFirst?.Invoke();
+            text.Append(chunk.Choices.FirstOrDefault()?.Delta?.Content);
+            onEvent?.Invoke(events);
+        }
+
+        return text.ToString();
+    }
+}

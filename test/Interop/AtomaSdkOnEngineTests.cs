@@ -1,0 +1,77 @@
+using System.Text.Json;
+using ConfidentialChat.EndToEnd.Running;
+using ConfidentialChat.Scripting;
+
+namespace ConfidentialChat.Interop;
+
+/// <summary>npm <c>atoma-sdk</c> 0.1.1, unmodified, with a node before an HTTP engine: retries, load, large prompts, leaving early.</summary>
+public sealed class AtomaSdkOnEngineTests(ScriptedStack scripted) : IClassFixture<ScriptedStack>
+{
+    [Fact]
+    public async Task It_computes_embeddings()
+    {
+        Serve();
+        var answer = await RunAsync("embeddings");
+        answer.GetProperty("sizes").EnumerateArray().Select(size => size.GetInt32()).Distinct().Single().ShouldBeGreaterThan(1);
+        answer.GetProperty("sizes").GetArrayLength().ShouldBe(2);
+        answer.GetProperty("usage").GetProperty("promptTokens").GetInt32().ShouldBeGreaterThan(0);
+    }
+
+    [Fact]
+    public async Task It_has_images_made()
+    {
+        Serve();
+        (await RunAsync("images")).GetProperty("images").GetInt32().ShouldBe(1);
+    }
+
+    [Theory]
+    [InlineData("retry", 429)]
+    [InlineData("retry", 500)]
+    [InlineData("retry-stream", 429)]
+    [InlineData("retry-stream", 500)]
+    public async Task Its_byte_identical_retry_is_served(string scenario, int status)
+    {
+        Serve();
+        scripted.Next(EngineStep.Answer(status, "{}"));
+        var before = scripted.Engine.Counters.Requests;
+        var answer = await RunAsync(scenario);
+        answer.GetProperty("text").GetString()!.ShouldNotBeEmpty();
+        (scripted.Engine.Counters.Requests - before).ShouldBe(2);
+        if (status == 429)
+            answer.GetProperty("milliseconds").GetDouble().ShouldBeGreaterThan(1000); // Retry-After: 1, and not the ten milliseconds of its own
+        await Ledger.SettledAsync(scripted.Stack);
+        Ledger.Lost(scripted.Stack).ShouldBe(0);
+    }
+
+    [Fact]
+    public async Task Fifty_streams_at_once_are_each_whole()
+    {
+        Serve(events: 30, delayMs: 10);
+        var texts = (await RunAsync("fifty")).GetProperty("streams").EnumerateArray().Select(stream => stream.GetProperty("text").GetString()!).ToList();
+        texts.Count.ShouldBe(50);
+        texts.ShouldAllBe(text => text == texts[0] && text.Split(' ', StringSplitOptions.RemoveEmptyEntries).Length == 30);
+    }
+
+    [Fact]
+    public async Task Who_aborts_stops_the_engine()
+    {
+        Serve(events: 1000, delayMs: 50);
+        var before = scripted.Engine.Counters.Cancelled;
+        var answer = await RunAsync("abort");
+        answer.GetProperty("aborted").GetBoolean().ShouldBeTrue();
+        for (var tries = 0; scripted.Engine.Counters.Cancelled == before && tries < 200; tries++)
+            await Task.Delay(25, TestContext.Current.CancellationToken);
+        scripted.Engine.Counters.Cancelled.ShouldBe(before + 1);
+    }
+
+    [Fact]
+    public async Task A_prompt_of_two_hundred_kibibytes_is_answered()
+    {
+        Serve();
+        (await RunAsync("large")).GetProperty("usage").GetProperty("promptTokens").GetInt32().ShouldBeGreaterThanOrEqualTo(40 * 1024);
+    }
+
+    private void Serve(int events = 8, int delayMs = 0) => scripted.Engine.Script = scripted.Engine.Script with { Exchanges = [], Events = events, DelayMs = delayMs };
+
+    private Task<JsonElement> RunAsync(string scenario) => AtomaSdk.RunAsync(scenario, scripted.Stack);
+}
