@@ -21,6 +21,7 @@ public sealed class AtomaSdkOnEngineTests(ScriptedStack scripted) : IClassFixtur
     public async Task It_has_images_made()
     {
         Serve();
+        scripted.Next(EngineStep.Answer(200, """{"created":1767225600,"data":[{"url":"https://images.example/1.png"}]}""")); // this SDK asks for a URL
         (await RunAsync("images")).GetProperty("images").GetInt32().ShouldBe(1);
     }
 
@@ -38,7 +39,7 @@ public sealed class AtomaSdkOnEngineTests(ScriptedStack scripted) : IClassFixtur
         answer.GetProperty("text").GetString()!.ShouldNotBeEmpty();
         (scripted.Engine.Counters.Requests - before).ShouldBe(2);
         if (status == 429)
-            answer.GetProperty("milliseconds").GetDouble().ShouldBeGreaterThan(1000); // Retry-After: 1, and not the ten milliseconds of its own
+            answer.GetProperty("milliseconds").GetDouble().ShouldBeGreaterThan(1000); // Retry-After: 1
         await Ledger.SettledAsync(scripted.Stack);
         Ledger.Lost(scripted.Stack).ShouldBe(0);
     }
@@ -58,7 +59,7 @@ public sealed class AtomaSdkOnEngineTests(ScriptedStack scripted) : IClassFixtur
         Serve(events: 1000, delayMs: 50);
         var before = scripted.Engine.Counters.Cancelled;
         var answer = await RunAsync("abort");
-        answer.GetProperty("aborted").GetBoolean().ShouldBeTrue();
+        answer.GetProperty("chunks").GetInt32().ShouldBeLessThan(100);
         for (var tries = 0; scripted.Engine.Counters.Cancelled == before && tries < 200; tries++)
             await Task.Delay(25, TestContext.Current.CancellationToken);
         scripted.Engine.Counters.Cancelled.ShouldBe(before + 1);
