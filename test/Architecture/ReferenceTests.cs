@@ -10,6 +10,7 @@ public sealed class ReferenceTests
     private static readonly Dictionary<string, string[]> Packages = new(StringComparer.Ordinal)
     {
         ["ConfidentialChat.Protocol"] = ["NSec.Cryptography"],
+        ["ConfidentialChat.Attestation"] = ["Tomlyn"],
         ["ConfidentialChat.Client"] = [],
         ["ConfidentialChat.Gateway"] = ["Microsoft.EntityFrameworkCore.Design", "Microsoft.EntityFrameworkCore.Sqlite", "Scalar.AspNetCore", "Yarp.ReverseProxy"],
         ["ConfidentialChat.Node"] = ["Scalar.AspNetCore"],
@@ -91,7 +92,7 @@ public sealed class ReferenceTests
                 var names => names.Split(',', StringSplitOptions.TrimEntries),
             },
             StringComparer.Ordinal);
-        drawn.Count.ShouldBe(5);
+        drawn.Count.ShouldBe(6);
         drawn["ConfidentialChat.FixtureModel"] = []; // it stands beside the drawing and knows nobody
         return drawn.ToDictionary(
             entry => entry.Key,

@@ -1,0 +1,198 @@
+// spec/attestation.md section 4 rule 1.
+using System.Formats.Asn1;
+using System.Security.Cryptography;
+using System.Security.Cryptography.X509Certificates;
+using System.Text;
+
+namespace ConfidentialChat.Attestation.Certificates;
+
+/// <summary>One X.509 certificate whose every part that a check needs could be read. Whoever parses it disposes it.</summary>
+public sealed class Certificate : IDisposable
+{
+    private readonly X509Certificate2 x509;
+
+    private Certificate(X509Certificate2 x509)
+    {
+        this.x509 = x509;
+        NotBefore = new DateTimeOffset(x509.NotBefore.ToUniversalTime(), TimeSpan.Zero);
+        NotAfter = new DateTimeOffset(x509.NotAfter.ToUniversalTime(), TimeSpan.Zero);
+        CommonName = x509.GetNameInfo(X509NameType.SimpleName, forIssuer: false);
+        foreach (var extension in x509.Extensions)
+        {
+            if (extension is X509BasicConstraintsExtension constraints)
+                (IsAuthority, PathLength) = (constraints.CertificateAuthority, constraints.HasPathLengthConstraint ? constraints.PathLengthConstraint : null);
+            else if (extension is X509KeyUsageExtension usage)
+                KeyUsages = usage.KeyUsages;
+        }
+    }
+
+    /// <summary>The whole certificate, DER.</summary>
+    public ReadOnlyMemory<byte> Der => x509.RawDataMemory;
+
+    public DateTimeOffset NotBefore { get; }
+
+    public DateTimeOffset NotAfter { get; }
+
+    /// <summary>The subject's common name, or whatever name it has instead.</summary>
+    public string CommonName { get; }
+
+    /// <summary>Basic constraints say that it is a CA.</summary>
+    public bool IsAuthority { get; }
+
+    /// <summary>How many CAs may stand below it; null is any number.</summary>
+    public int? PathLength { get; }
+
+    /// <summary>Null where the certificate does not say.</summary>
+    public X509KeyUsageFlags? KeyUsages { get; }
+
+    /// <summary>The serial number, big endian, as it is encoded.</summary>
+    public ReadOnlyMemory<byte> SerialNumber => x509.SerialNumberBytes;
+
+    /// <summary>The subject's name, DER.</summary>
+    public ReadOnlySpan<byte> Subject => x509.SubjectName.RawData;
+
+    internal X509Certificate2 X509 => x509;
+
+    /// <summary>Reads exactly one certificate in DER.</summary>
+    public static Rejection? TryParse(ReadOnlySpan<byte> der, out Certificate? certificate)
+    {
+        certificate = null;
+        if (der.Length > Bounds.Certificate)
+            return Rejection.TooLarge(Bounds.Certificate, der.Length);
+        X509Certificate2? x509 = null;
+        try
+        {
+            // One SEQUENCE and nothing after it: the loader itself would also take PEM, and forgive a tail.
+            AsnDecoder.ReadSequence(der, AsnEncodingRules.DER, out _, out _, out var consumed);
+            if (consumed != der.Length)
+                return Rejection.Malformed("one certificate", $"{der.Length - consumed} bytes after it");
+            x509 = X509CertificateLoader.LoadCertificate(der);
+            certificate = new Certificate(x509);
+            _ = certificate.Subject;
+            _ = x509.IssuerName.RawData;
+            x509 = null;
+            return null;
+        }
+        // Dates, names and extensions are decoded on access, each with an exception of its own.
+        catch (Exception e) when (e is CryptographicException or AsnContentException or ArgumentException or FormatException or OverflowException)
+        {
+            certificate = null;
+            return Rejection.Malformed("a certificate in DER", "undecodable bytes");
+        }
+        finally
+        {
+            x509?.Dispose();
+        }
+    }
+
+    /// <summary>The value of an extension, or null where it is absent.</summary>
+    /// <param name="oid">Dotted.</param>
+    public ReadOnlyMemory<byte>? Extension(string oid) => x509.Extensions[oid]?.RawData;
+
+    /// <summary>Every extension's OID; an OID that stands twice is there twice.</summary>
+    public IEnumerable<string> ExtensionOids => x509.Extensions.Select(extension => extension.Oid?.Value ?? "");
+
+    public void Dispose() => x509.Dispose();
+
+    public override string ToString() => Shown.Text(CommonName);
+}
+
+/// <summary>The certificates of one text, in its order. Owns them.</summary>
+public sealed class CertificateList : IDisposable
+{
+    private readonly List<Certificate> certificates = [];
+
+    private CertificateList()
+    {
+    }
+
+    public IReadOnlyList<Certificate> Items => certificates;
+
+    /// <summary>A list that takes over what it is given.</summary>
+    public static CertificateList Of(params ReadOnlySpan<Certificate> certificates)
+    {
+        var list = new CertificateList();
+        list.certificates.AddRange(certificates);
+        return list;
+    }
+
+    /// <summary>PEM, or certificates in DER one after the other: the first byte says which.</summary>
+    public static Rejection? TryParse(ReadOnlySpan<byte> text, out CertificateList? list)
+    {
+        list = null;
+        if (text.Length > Bounds.Pem)
+            return Rejection.TooLarge(Bounds.Pem, text.Length);
+        var parsed = new CertificateList();
+        var rejection = !text.IsEmpty && text[0] == 0x30 ? parsed.AddDer(text) : parsed.AddPem(text);
+        if (rejection is null && parsed.certificates.Count == 0)
+            rejection = Rejection.Malformed("a certificate", "none");
+        if (rejection is null)
+            list = parsed;
+        else
+            parsed.Dispose();
+        return rejection;
+    }
+
+    public void Dispose() => certificates.ForEach(certificate => certificate.Dispose());
+
+    private Rejection? AddDer(ReadOnlySpan<byte> rest)
+    {
+        while (!rest.IsEmpty)
+        {
+            int consumed;
+            try
+            {
+                AsnDecoder.ReadSequence(rest, AsnEncodingRules.DER, out _, out _, out consumed);
+            }
+            catch (AsnContentException)
+            {
+                return Rejection.Malformed("certificates in DER", "undecodable bytes");
+            }
+
+            if (Add(rest[..consumed]) is { } rejection)
+                return rejection;
+            rest = rest[consumed..];
+        }
+
+        return null;
+    }
+
+    private Rejection? AddPem(ReadOnlySpan<byte> bytes)
+    {
+        // Intel's quoting library ends the text with one NUL.
+        if (!bytes.IsEmpty && bytes[^1] == 0)
+            bytes = bytes[..^1];
+        if (bytes.ContainsAnyExceptInRange((byte)0x01, (byte)0x7F))
+            return Rejection.Malformed("PEM", "bytes that are no ASCII");
+        var rest = Encoding.ASCII.GetString(bytes).AsSpan();
+        while (!rest.IsWhiteSpace())
+        {
+            if (!PemEncoding.TryFind(rest, out var fields))
+                return Rejection.Malformed("PEM", "no block");
+            if (!rest[..fields.Location.Start.Value].IsWhiteSpace())
+                return Rejection.Malformed("PEM blocks only", "text between them");
+            if (rest[fields.Label] is not "CERTIFICATE")
+                return Rejection.Malformed("a CERTIFICATE block", "another");
+            if (fields.DecodedDataLength > Bounds.Certificate)
+                return Rejection.TooLarge(Bounds.Certificate, fields.DecodedDataLength);
+            var der = new byte[fields.DecodedDataLength];
+            if (!Convert.TryFromBase64Chars(rest[fields.Base64Data], der, out var written) || written != der.Length)
+                return Rejection.Malformed("base64", "something else");
+            if (Add(der) is { } rejection)
+                return rejection;
+            rest = rest[fields.Location.End.Value..];
+        }
+
+        return null;
+    }
+
+    private Rejection? Add(ReadOnlySpan<byte> der)
+    {
+        if (certificates.Count == Bounds.CertificateCount)
+            return new Rejection(RejectionCode.TooLarge, $"at most {Bounds.CertificateCount} certificates", "more");
+        if (Certificate.TryParse(der, out var certificate) is { } rejection)
+            return rejection;
+        certificates.Add(certificate!);
+        return null;
+    }
+}

@@ -1,0 +1,80 @@
+// spec/attestation.md section 10, table [tdx].
+using ConfidentialChat.Attestation.Policies;
+
+namespace ConfidentialChat.Attestation.Tdx;
+
+/// <summary>What a policy accepts of TDX. Immutable.</summary>
+public sealed record TdxPolicy
+{
+    private const int RegisterSize = 48; // SHA-384
+
+    public IReadOnlyList<TcbStatus> TcbStatuses { get; init; } = [TcbStatus.UpToDate];
+
+    /// <summary>Intel's advisories that are accepted on levels that are not up to date.</summary>
+    public IReadOnlyList<string> Advisories { get; init; } = [];
+
+    public int MinTcbEvaluationDataNumber { get; init; }
+
+    public bool AllowPerfmon { get; init; }
+
+    public bool AllowMigration { get; init; }
+
+    public bool RequireSeptVeDisable { get; init; }
+
+    public ReferenceValues MrTd { get; init; } = ReferenceValues.Unnamed;
+
+    public ReferenceValues Rtmr0 { get; init; } = ReferenceValues.Unnamed;
+
+    public ReferenceValues Rtmr1 { get; init; } = ReferenceValues.Unnamed;
+
+    public ReferenceValues Rtmr2 { get; init; } = ReferenceValues.Unnamed;
+
+    public ReferenceValues Rtmr3 { get; init; } = ReferenceValues.Unnamed;
+
+    public ReferenceValues MrConfigId { get; init; } = ReferenceValues.Unnamed;
+
+    public ReferenceValues MrOwner { get; init; } = ReferenceValues.Unnamed;
+
+    public ReferenceValues MrOwnerConfig { get; init; } = ReferenceValues.Unnamed;
+
+    public ReferenceValues MrSeam { get; init; } = ReferenceValues.Unnamed;
+
+    internal static TdxPolicy Read(PolicyTable table) => new()
+    {
+        TcbStatuses = [.. table.Words("tcb_statuses", [nameof(TcbStatus.UpToDate)], TcbStatusNames.Acceptable).Select(Enum.Parse<TcbStatus>)],
+        Advisories = table.Words("advisories", []),
+        MinTcbEvaluationDataNumber = table.Number("min_tcb_evaluation_data_number", 0),
+        AllowPerfmon = table.Flag("allow_perfmon", fallback: false),
+        AllowMigration = table.Flag("allow_migration", fallback: false),
+        RequireSeptVeDisable = table.Flag("require_sept_ve_disable", fallback: false),
+        MrTd = table.Values("mr_td", RegisterSize),
+        Rtmr0 = table.Values("rtmr0", RegisterSize),
+        Rtmr1 = table.Values("rtmr1", RegisterSize),
+        Rtmr2 = table.Values("rtmr2", RegisterSize),
+        Rtmr3 = table.Values("rtmr3", RegisterSize),
+        MrConfigId = table.Values("mr_config_id", RegisterSize),
+        MrOwner = table.Values("mr_owner", RegisterSize),
+        MrOwnerConfig = table.Values("mr_owner_config", RegisterSize),
+        MrSeam = table.Values("mr_seam", RegisterSize),
+    };
+
+    internal void Write(PolicyText text)
+    {
+        text.Table("tdx", "Intel TDX");
+        text.Words("tcb_statuses", TcbStatuses.Select(status => status.ToString()), "accepted: " + string.Join(", ", TcbStatusNames.Acceptable));
+        text.Words("advisories", Advisories, "Intel's advisories that are accepted on a level that is not UpToDate");
+        text.Number("min_tcb_evaluation_data_number", MinTcbEvaluationDataNumber, "refuses older evaluations that are still within their dates");
+        text.Flag("allow_perfmon", AllowPerfmon, "performance counters are a side channel");
+        text.Flag("allow_migration", AllowMigration, "a migrated TD runs where nothing was verified");
+        text.Flag("require_sept_ve_disable", RequireSeptVeDisable, "the host cannot inject exceptions by unmapping memory");
+        text.Values("mr_td", MrTd, "the firmware. Lists of values, or \"any\"; an empty list names none");
+        text.Values("rtmr0", Rtmr0, "the virtual hardware");
+        text.Values("rtmr1", Rtmr1, "the kernel");
+        text.Values("rtmr2", Rtmr2, "its command line and initial file system");
+        text.Values("rtmr3", Rtmr3, "what the image measures at run time; 48 zero bytes where it does not");
+        text.Values("mr_config_id", MrConfigId, "given by whoever started the TD; checked where named, like the next");
+        text.Values("mr_owner", MrOwner, null);
+        text.Values("mr_owner_config", MrOwnerConfig, null);
+        text.Values("mr_seam", MrSeam, "the TDX module's own measurement");
+    }
+}

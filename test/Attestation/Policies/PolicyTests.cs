@@ -1,0 +1,80 @@
+using ConfidentialChat.Attestation;
+using ConfidentialChat.Attestation.Policies;
+using ConfidentialChat.Attestation.Tdx;
+
+namespace ConfidentialChat.Tests.Attestation.Policies;
+
+/// <summary>spec/attestation.md section 10.</summary>
+public sealed class PolicyTests
+{
+    private const string Register = "91eb2b44d141d4ece09f0c75c2c53d247a3c68edd7fafe8a3520c942a604a407de03ae6dc5f87f27428b2538873118b7";
+
+    [Fact]
+    public void What_is_written_reads_back_as_the_same_policy()
+    {
+        var policy = Policy.Default with
+        {
+            MeasurementsAny = true,
+            Advisory = new HashSet<string> { "tdx.perfmon" },
+            MaxCrlAge = TimeSpan.FromDays(3),
+            ClockSkew = TimeSpan.FromSeconds(61),
+            Upstreams = ["http://127.0.0.1:8000/\"\\\n"],
+            Tdx = new TdxPolicy { MrTd = ReferenceValues.OneOf(Convert.FromHexString(Register), new byte[48]), Rtmr3 = ReferenceValues.Any, TcbStatuses = [TcbStatus.OutOfDate] },
+        };
+        var read = Policy.Parse(policy.ToToml());
+        read.ToToml().ShouldBe(policy.ToToml());
+        read.Tdx.MrTd.Accepts(Convert.FromHexString(Register)).ShouldBeTrue();
+        read.Tdx.MrTd.Accepts(new byte[47]).ShouldBeFalse();
+        read.Upstreams.ShouldBe(policy.Upstreams);
+        Policy.Parse("version = 1").ToToml().ShouldBe(Policy.Default.ToToml());
+    }
+
+    [Theory]
+    [InlineData("")]
+    [InlineData("version = 2")]
+    [InlineData("version = \"1\"")]
+    [InlineData("version = 1\nversion = 1")]
+    [InlineData("version = 1\nalow_simulated = true")]
+    [InlineData("version = 1\nallow_simulated = \"true\"")]
+    [InlineData("version = 1\nmeasurements = \"all\"")]
+    [InlineData("version = 1\ntees = [\"tdx\", \"sgx\"]")]
+    [InlineData("version = 1\ntees = [\"simulated\"]")]
+    [InlineData("version = 1\nadvisory = [\"tdx.quote_signature\"]")]
+    [InlineData("version = 1\nadvisory = [\"tdx.debug\"]")]
+    [InlineData("version = 1\nadvisory = [\"bundle.tee\"]")]
+    [InlineData("version = 1\n[tdx]\nmrtd = []")]
+    [InlineData("version = 1\n[tdx]\nmr_td = [\"00\"]")]
+    [InlineData("version = 1\n[tdx]\nmr_td = [1]")]
+    [InlineData("version = 1\n[tdx]\nmr_td = \"" + Register + "\"")]
+    [InlineData("version = 1\n[tdx]\ntcb_statuses = [\"Revoked\"]")]
+    [InlineData("version = 1\n[tdx]\ntcb_statuses = [\"NoMatchingTcbLevel\"]")]
+    [InlineData("version = 1\n[tdx]\nmin_tcb_evaluation_data_number = -1")]
+    [InlineData("version = 1\n[freshness]\nmax_lifetime = \"unlimited\"")]
+    [InlineData("version = 1\n[freshness]\nclock_skew = 60")]
+    [InlineData("version = 1\n[freshness]\nclock_skew = \"-1s\"")]
+    [InlineData("version = 1\n[dangerous_test_roots]\nintel = \"no certificate\"")]
+    [InlineData("version = 1\n[unknown]")]
+    [InlineData("version = 1\n[tdx]\nallow_perfmon = false\nallow_perfmon = true")]
+    [InlineData("version = 1\n[tdx]\n[tdx]\nallow_perfmon = true")]
+    [InlineData("version = 1\ntdx = { allow_perfmon = false, allow_perfmon = true }")]
+    [InlineData("version = 1\n[[tdx]]\nallow_perfmon = true")]
+    [InlineData("version = 1\n[tdx")]
+    public void A_policy_that_says_something_else_is_refused_with_a_hint(string text) =>
+        Should.Throw<PolicyException>(() => Policy.Parse(text)).Hint.ShouldNotBeNullOrEmpty();
+
+    [Fact]
+    public void An_empty_list_names_no_value() => Policy.Parse("version = 1\n[tdx]\nmr_td = []").Tdx.MrTd.IsUnnamed.ShouldBeTrue();
+
+    [Fact]
+    public void Every_policy_factor_may_be_made_advisory_and_no_other()
+    {
+        foreach (var name in FactorNames.All)
+        {
+            var text = $"version = 1\nadvisory = [\"{name}\"]";
+            if (name.Kind == FactorKind.Policy)
+                Policy.Parse(text).Advisory.ShouldBe([name.Value]);
+            else
+                Should.Throw<PolicyException>(() => Policy.Parse(text));
+        }
+    }
+}
