@@ -30,7 +30,8 @@ internal static class Vectors
 
     public static string String(this JsonElement vector, string member) => vector.GetProperty(member).GetString()!;
 
-    private static string Locate(string path)
+    /// <summary>Where a file or folder of them is.</summary>
+    public static string Locate(string path)
     {
         var promised = Environment.GetEnvironmentVariable(Variable);
         var root = string.IsNullOrEmpty(promised) ? BesideRepository() : promised;

@@ -1,0 +1,188 @@
+// spec/attestation.md section 7.
+using System.Buffers.Binary;
+using System.Security.Cryptography;
+using System.Text;
+
+namespace ConfidentialChat.Attestation.Tdx;
+
+/// <summary>One event of a log.</summary>
+/// <param name="Register">0 to 3.</param>
+/// <param name="Digest">48 bytes, what extended the register.</param>
+/// <param name="Name">The name of a runtime event, bound by its digest; null for others.</param>
+/// <param name="Payload">The payload of a runtime event; empty for others.</param>
+public sealed record MeasuredEvent(int Register, ReadOnlyMemory<byte> Digest, string? Name, ReadOnlyMemory<byte> Payload);
+
+/// <summary>What extended the registers, in order. Believed only where its replay gives the quote's registers.</summary>
+public sealed class EventLog
+{
+    private const uint NoAction = 3; // EV_NO_ACTION
+    private const ushort Sha384 = 0x000C; // TPM_ALG_SHA384
+    private const uint RuntimeEvent = 0x0800_0001; // DSTACK_RUNTIME_EVENT_TYPE
+    private const int DigestSize = 48;
+
+    private EventLog(IReadOnlyList<MeasuredEvent> events) => Events = events;
+
+    public IReadOnlyList<MeasuredEvent> Events { get; }
+
+    /// <summary>Reads a CCEL or a log in JSON: the first byte that is no white space says which.</summary>
+    public static Rejection? TryParse(ReadOnlyMemory<byte> bytes, out EventLog? log)
+    {
+        log = null;
+        if (bytes.Length > Bounds.EventLog)
+            return Rejection.TooLarge(Bounds.EventLog, bytes.Length);
+        var first = bytes.Span.TrimStart(" \t\r\n"u8);
+        var rejection = !first.IsEmpty && first[0] == '[' ? ParseJson(bytes, out var events) : ParseCcel(bytes, out events);
+        if (rejection is null)
+            log = new EventLog(events!);
+        return rejection;
+    }
+
+    /// <summary>What the register holds after these events. 48 bytes.</summary>
+    /// <param name="register">0 to 3.</param>
+    public byte[] Replay(int register)
+    {
+        var value = new byte[DigestSize];
+        Span<byte> extended = stackalloc byte[2 * DigestSize];
+        foreach (var measured in Events)
+        {
+            if (measured.Register != register)
+                continue;
+            value.CopyTo(extended);
+            measured.Digest.Span.CopyTo(extended[DigestSize..]);
+            SHA384.HashData(extended, value);
+        }
+
+        return value;
+    }
+
+    /// <summary>Null where the replay gives all four registers of the report.</summary>
+    public Rejection? Fault(TdReport report)
+    {
+        ArgumentNullException.ThrowIfNull(report);
+        for (var register = 0; register < 4; register++)
+        {
+            var replayed = Replay(register);
+            if (!report.Rtmr(register).Span.SequenceEqual(replayed))
+                return new Rejection(RejectionCode.Mismatch, $"rtmr{register} {Shown.Hex(report.Rtmr(register).Span)}", $"{Shown.Hex(replayed)} by replay");
+        }
+
+        return null;
+    }
+
+    // JSON documents here are objects: the array is wrapped in one.
+    private static Rejection? ParseJson(ReadOnlyMemory<byte> bytes, out IReadOnlyList<MeasuredEvent>? events)
+    {
+        var wrapped = new byte[bytes.Length + 11];
+        "{\"events\":"u8.CopyTo(wrapped);
+        bytes.Span.CopyTo(wrapped.AsSpan(10));
+        wrapped[^1] = (byte)'}';
+        return JsonFields.Read(
+            wrapped,
+            wrapped.Length,
+            "event log",
+            log =>
+            {
+                var list = log.List("events", Bounds.EventCount);
+                log.End();
+                return (IReadOnlyList<MeasuredEvent>)[.. list.Select(Read)];
+            },
+            out events);
+
+        static MeasuredEvent Read(JsonFields fields)
+        {
+            var register = (int)fields.Number("imr", 0, 3);
+            var type = (uint)fields.Number("event_type", 0, uint.MaxValue);
+            var digest = fields.Hex("digest", DigestSize);
+            if (type != RuntimeEvent)
+                return new MeasuredEvent(register, digest, null, default);
+            var name = fields.Text("event", 1024);
+            var payloadText = fields.Text("event_payload", Bounds.EventLog);
+            var payload = new byte[payloadText.Length / 2];
+            if (payloadText.Length % 2 != 0 || Convert.FromHexString(payloadText, payload, out _, out _) != System.Buffers.OperationStatus.Done)
+                fields.Wrong("event_payload", "hexadecimal");
+            if (!digest.AsSpan().SequenceEqual(RuntimeDigest(name, payload)))
+                fields.Wrong(new Rejection(RejectionCode.Mismatch, "a runtime event whose digest names it", Shown.Text(name)));
+            return new MeasuredEvent(register, digest, name, payload);
+        }
+    }
+
+    // SHA-384(u32le(event_type) ‖ ":" ‖ event ‖ ":" ‖ payload)
+    private static byte[] RuntimeDigest(string name, ReadOnlySpan<byte> payload)
+    {
+        using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA384);
+        Span<byte> type = stackalloc byte[4];
+        BinaryPrimitives.WriteUInt32LittleEndian(type, RuntimeEvent);
+        hash.AppendData(type);
+        hash.AppendData(":"u8);
+        hash.AppendData(Encoding.UTF8.GetBytes(name));
+        hash.AppendData(":"u8);
+        hash.AppendData(payload);
+        return hash.GetHashAndReset();
+    }
+
+    private static Rejection? ParseCcel(ReadOnlyMemory<byte> bytes, out IReadOnlyList<MeasuredEvent>? events)
+    {
+        events = null;
+        var reader = new ByteReader(bytes);
+        // The legacy event: u32 index, u32 type, SHA-1 digest, u32 size, then "Spec ID Event03".
+        reader.UInt32();
+        var type = reader.UInt32();
+        reader.Take(20);
+        var specification = new ByteReader(reader.Take(reader.UInt32()));
+        if (reader.HasFailed || type != NoAction || !specification.Take(16).Span.SequenceEqual("Spec ID Event03\0"u8))
+            return Rejection.Malformed("an event log that begins with Spec ID Event03", "another beginning");
+        specification.Take(8); // platform class, versions, size of a word
+        var count = specification.UInt32();
+        var sizes = new Dictionary<ushort, int>();
+        for (var i = 0; i < count && !specification.HasFailed; i++)
+        {
+            if (i == 8 || !sizes.TryAdd(specification.UInt16(), specification.UInt16()))
+                return Rejection.Malformed("at most 8 different algorithms", "others");
+        }
+
+        if (specification.HasFailed || sizes.GetValueOrDefault(Sha384) != DigestSize)
+            return new Rejection(RejectionCode.Unsupported, "an event log with SHA-384", "one without");
+
+        var list = new List<MeasuredEvent>();
+        while (reader.Remaining >= 4)
+        {
+            var index = reader.UInt32();
+            if (index is 0 or uint.MaxValue)
+                break; // the rest of the table is unused
+            type = reader.UInt32();
+            var digests = reader.UInt32();
+            var digest = ReadDigests(ref reader, digests, sizes);
+            reader.Take(reader.UInt32());
+            if (reader.HasFailed || digest is null)
+                return Rejection.Malformed("an event with one digest for each algorithm", "a size that does not fit, or another algorithm");
+            if (index > 4)
+                return Rejection.Malformed("register index 1 to 4", $"{index}");
+            if (list.Count == Bounds.EventCount)
+                return new Rejection(RejectionCode.TooLarge, $"at most {Bounds.EventCount} events", "more");
+            if (type != NoAction)
+                list.Add(new MeasuredEvent((int)index - 1, digest.Value, null, default));
+        }
+
+        events = list;
+        return null;
+    }
+
+    // The SHA-384 among them; null where one is missing, doubled or of an algorithm that the log did not list.
+    private static ReadOnlyMemory<byte>? ReadDigests(ref ByteReader reader, uint count, Dictionary<ushort, int> sizes)
+    {
+        ReadOnlyMemory<byte>? found = null;
+        if (count > sizes.Count)
+            return null;
+        for (var i = 0; i < count; i++)
+        {
+            var algorithm = reader.UInt16();
+            if (!sizes.TryGetValue(algorithm, out var size) || (algorithm == Sha384 && found is not null))
+                return null;
+            var digest = reader.Take(size);
+            if (algorithm == Sha384)
+                found = digest;
+        }
+
+        return found;
+    }
+}

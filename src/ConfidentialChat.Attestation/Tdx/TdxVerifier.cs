@@ -1,0 +1,349 @@
+// spec/attestation.md sections 6 and 13.
+using System.Security.Cryptography;
+using ConfidentialChat.Attestation.Bundles;
+using ConfidentialChat.Attestation.Certificates;
+using ConfidentialChat.Attestation.Policies;
+
+namespace ConfidentialChat.Attestation.Tdx;
+
+/// <summary>A verdict on a quote, and what was read of it.</summary>
+/// <param name="Verdict">The factors.</param>
+/// <param name="Quote">What the quote says, believed or not; null where it could not be parsed.</param>
+/// <param name="EventLog">The log, where one was given and could be read.</param>
+public sealed record TdxVerification(Verdict Verdict, TdxQuote? Quote, EventLog? EventLog)
+{
+    /// <summary>The measurements by their names in a policy; empty where there is no quote.</summary>
+    public IReadOnlyDictionary<string, ReadOnlyMemory<byte>> Measurements => Quote is null ? new Dictionary<string, ReadOnlyMemory<byte>>() : TdxVerifier.Measurements(Quote.Report);
+}
+
+/// <summary>Verifies TDX quotes: a pure function of quote, collateral, policy and time. Safe for several threads.</summary>
+public static class TdxVerifier
+{
+    private static readonly byte[] IntelQeVendor = Convert.FromHexString("939a7233f79c4ca9940a0db3957f0607");
+
+    private static readonly PathRules PckPathRules = new()
+    {
+        LeafNames = ["Intel SGX PCK Certificate"],
+        LeafKey = KeyKind.EcdsaP256,
+        IntermediateNames = ["Intel SGX PCK Platform CA", "Intel SGX PCK Processor CA"],
+        AuthorityKey = KeyKind.EcdsaP256,
+    };
+
+    private static readonly PathRules TcbSigningPathRules = new()
+    {
+        LeafNames = ["Intel SGX TCB Signing"],
+        LeafKey = KeyKind.EcdsaP256,
+        IntermediateNames = [],
+        AuthorityKey = KeyKind.EcdsaP256,
+    };
+
+    /// <summary>Raw evidence: measurements without a reference value are skipped.</summary>
+    /// <param name="quote">As the kernel gave it, padding included.</param>
+    /// <param name="collateral">What is missing in it fails.</param>
+    /// <param name="policy">What is accepted.</param>
+    /// <param name="at">The time of verification.</param>
+    /// <param name="reportData">The expected 64 bytes, or null to skip that check.</param>
+    /// <param name="eventLog">A CCEL or a log in JSON, or null to skip its replay.</param>
+    public static TdxVerification Verify(
+        ReadOnlySpan<byte> quote, TdxCollateral collateral, Policy policy, DateTimeOffset at, ReadOnlyMemory<byte>? reportData = null, ReadOnlyMemory<byte>? eventLog = null)
+    {
+        ArgumentNullException.ThrowIfNull(collateral);
+        ArgumentNullException.ThrowIfNull(policy);
+        var findings = policy.Begin(at);
+        EventLog? log = null;
+        TdxQuote? parsed = null;
+        if (policy.Tees.Contains(CpuType.Tdx))
+        {
+            parsed = Check(quote, collateral, policy, findings, isRaw: true, checkReportData: report =>
+            {
+                if (reportData is { } expected)
+                    findings.Check(TdxFactors.ReportData, report.ReportData.Span.SequenceEqual(expected.Span), RejectionCode.Mismatch, Shown.Hex(expected.Span), Shown.Hex(report.ReportData.Span));
+                else
+                    findings.Skip(TdxFactors.ReportData, $"{Shown.Hex(report.ReportData.Span)} (nothing expected)");
+            });
+            log = parsed is null ? null : CheckEventLog(parsed.Report, eventLog, findings);
+        }
+        else
+        {
+            findings.Fail(BundleFactors.Tee, RejectionCode.Forbidden, Shown.List(policy.Tees), CpuType.Tdx);
+        }
+
+        if (policy.DangerousTestRoots is not null)
+            findings.Fail(BundleFactors.TestRoots, RejectionCode.Untrusted, "the vendors' roots", "roots of a test");
+        return new TdxVerification(findings.ToVerdict(), parsed, log);
+    }
+
+    /// <summary>Reads which platform a quote is of, to find its collateral; null where it does not say.</summary>
+    /// <returns>12 hexadecimal digits, lower case. Unverified.</returns>
+    public static string? ReadFmspc(ReadOnlySpan<byte> quote)
+    {
+        if (TdxQuote.TryParse(quote, out var parsed) is not null || CertificateList.TryParse(parsed!.PckPath.Span, out var path) is not null)
+            return null;
+        using (path)
+            return PckExtension.TryRead(path!.Items[0], out var pck) is null ? Shown.Hex(pck!.Fmspc.Span) : null;
+    }
+
+    internal static Dictionary<string, ReadOnlyMemory<byte>> Measurements(TdReport report) => new(StringComparer.Ordinal)
+    {
+        ["mr_td"] = report.MrTd,
+        ["rtmr0"] = report.Rtmr(0),
+        ["rtmr1"] = report.Rtmr(1),
+        ["rtmr2"] = report.Rtmr(2),
+        ["rtmr3"] = report.Rtmr(3),
+    };
+
+    internal static EventLog? CheckEventLog(TdReport report, ReadOnlyMemory<byte>? bytes, Findings findings)
+    {
+        if (bytes is not { } given)
+        {
+            findings.Skip(TdxFactors.EventLog, "no log given");
+            return null;
+        }
+
+        var rejection = EventLog.TryParse(given, out var log);
+        findings.Report(TdxFactors.EventLog, rejection ?? log!.Fault(report), "a log that gives the registers", $"{log?.Events.Count} events give the registers");
+        return log;
+    }
+
+    // The numbers are those of the specification.
+    internal static TdxQuote? Check(ReadOnlySpan<byte> bytes, TdxCollateral collateral, Policy policy, Findings findings, bool isRaw, Action<TdReport> checkReportData)
+    {
+        // 1, 2.
+        if (!findings.Report(TdxFactors.Quote, TdxQuote.TryParse(bytes, out var quote), "a TDX quote", quote is null ? "" : $"version {quote.Version}, {quote.Report.Body.Length} bytes of body"))
+            return null;
+        findings.Check(TdxFactors.QeVendor, quote!.QeVendorId.Span.SequenceEqual(IntelQeVendor), RejectionCode.Unsupported, Shown.Hex(IntelQeVendor), Shown.Hex(quote.QeVendorId.Span));
+
+        // 3, 4.
+        var root = policy.DangerousTestRoots?.Intel ?? IntelRoot.SgxRootCa;
+        var unreadable = CertificateList.TryParse(quote.PckPath.Span, out var path);
+        if (unreadable is not null)
+        {
+            findings.Report(TdxFactors.PckPath, unreadable, "", "");
+            return quote;
+        }
+
+        using var pckPath = path!;
+        var pck = pckPath.Items[0];
+        findings.Report(TdxFactors.PckPath, CertificatePath.Fault(pckPath.Items, root, PckPathRules, findings), "a path to the Intel SGX Root CA", $"{pck} by {(pckPath.Items.Count > 1 ? pckPath.Items[1] : "nobody")}");
+        if (!findings.Report(TdxFactors.PckExtension, PckExtension.TryRead(pck, out var platform), "Intel's extension", platform is null ? "" : $"fmspc {Shown.Hex(platform.Fmspc.Span)}"))
+            return quote;
+
+        // 5, 6, 7.
+        CheckSignatures(quote, pck, findings);
+
+        // 8 to 16.
+        var signer = CheckLists(collateral, policy, root, pckPath, findings);
+        using (signer)
+        {
+            var tcbInfo = CheckTcbInfo(collateral, policy, signer, platform!, findings);
+            var identity = CheckQeIdentity(collateral, policy, signer, quote, findings);
+
+            // 17 to 20.
+            CheckTcb(quote, platform!, tcbInfo, identity, policy, findings);
+        }
+
+        // 21 to 29.
+        CheckReport(quote.Report, platform!, policy, isRaw, findings);
+        checkReportData(quote.Report);
+        return quote;
+    }
+
+    private static void CheckSignatures(TdxQuote quote, Certificate pck, Findings findings)
+    {
+        var keyRejection = VerificationKey.TryTake(pck, KeyKind.EcdsaP256, out var pckKey);
+        using (pckKey)
+        {
+            findings.Report(
+                TdxFactors.QeReportSignature,
+                keyRejection ?? BadUnless(pckKey!.Verify(quote.Qe.Bytes.Span, quote.QeReportSignature.Span), "signed by the PCK"),
+                "signed by the PCK", "signed by the PCK");
+        }
+
+        Span<byte> bound = stackalloc byte[64];
+        bound.Clear();
+        using (var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256))
+        {
+            hash.AppendData(quote.AttestationKey.Span);
+            hash.AppendData(quote.QeAuthData.Span);
+            hash.GetHashAndReset(bound);
+        }
+
+        findings.Check(TdxFactors.AttestationKey, quote.Qe.ReportData.SequenceEqual(bound), RejectionCode.Mismatch, "the attestation key's digest in the QE report", quote.Qe.ReportData.SequenceEqual(bound) ? "its digest" : "another");
+
+        var importRejection = VerificationKey.TryImportP256(quote.AttestationKey.Span, out var attestationKey);
+        using (attestationKey)
+        {
+            findings.Report(
+                TdxFactors.QuoteSignature,
+                importRejection ?? BadUnless(attestationKey!.Verify(quote.Signed.Span, quote.Signature.Span), "signed by the attestation key"),
+                "signed by the attestation key", "signed by the attestation key");
+        }
+    }
+
+    // 8, 9, 10. Gives the TCB signing certificate's key, trusted or not: what it signed is checked either way.
+    private static VerificationKey? CheckLists(TdxCollateral collateral, Policy policy, Certificate root, CertificateList pckPath, Findings findings)
+    {
+        CertificateList? signing = null;
+        var signingRejection = collateral.TcbSigningChain is { } chain ? CertificateList.TryParse(chain.Span, out signing) : Rejection.Missing("the TCB signing chain");
+        using (signing)
+        {
+            findings.Report(
+                TdxFactors.RootCrl,
+                ListFault(collateral.RootCaCrl, "the root's revocation list", root, policy.MaxRootCrlAge, findings, [.. pckPath.Items.Skip(1).Take(1), .. signing?.Items.Take(1) ?? []]),
+                "the root's list, without these", "neither intermediate nor TCB signer revoked");
+            findings.Report(
+                TdxFactors.PckCrl,
+                pckPath.Items.Count > 1
+                    ? ListFault(collateral.PckCrl, "the revocation list of the PCK's issuer", pckPath.Items[1], policy.MaxCrlAge, findings, [pckPath.Items[0]])
+                    : Rejection.Missing("the PCK's issuer"),
+                "the issuer's list, without the PCK", "PCK not revoked");
+            findings.Report(
+                TdxFactors.TcbSigningPath,
+                signingRejection ?? CertificatePath.Fault(signing!.Items, root, TcbSigningPathRules, findings),
+                "a path to the Intel SGX Root CA", signing is null ? "" : signing.Items[0].ToString());
+            VerificationKey? key = null;
+            if (signing is not null)
+                _ = VerificationKey.TryTake(signing.Items[0], KeyKind.EcdsaP256, out key);
+            return key;
+        }
+    }
+
+    private static Rejection? ListFault(ReadOnlyMemory<byte>? bytes, string name, Certificate authority, TimeSpan? maxAge, Findings findings, IReadOnlyList<Certificate> certificates)
+    {
+        if (bytes is not { } given)
+            return Rejection.Missing(name);
+        if ((RevocationList.TryParse(given.Span, out var list) ?? list!.Fault(authority, KeyKind.EcdsaP256, maxAge, findings)) is { } rejection)
+            return rejection;
+        return certificates.FirstOrDefault(list!.Revokes) is { } revoked ? new Rejection(RejectionCode.Revoked, "no certificate of the path", revoked.ToString()) : null;
+    }
+
+    private static TcbInfo? CheckTcbInfo(TdxCollateral collateral, Policy policy, VerificationKey? signer, PckExtension platform, Findings findings)
+    {
+        IntelDocument<TcbInfo>? document = null;
+        var rejection = collateral.TcbInfo is { } json ? IntelDocument<TcbInfo>.TryParse(json, "tcbInfo", fields => TcbInfo.Read(fields)!, out document) : Rejection.Missing("TCB info");
+        findings.Report(TdxFactors.TcbInfo, rejection ?? SignatureFault(document!, signer), "TCB info signed by Intel", document is null ? "" : $"TCB info of {Shown.Date(document.Body.IssueDate)}");
+        if (document is null)
+        {
+            foreach (var factor in (ReadOnlySpan<FactorName>)[TdxFactors.TcbInfoDate, TdxFactors.TcbInfoPlatform])
+                findings.Fail(factor, RejectionCode.Missing, "TCB info", "none that can be read");
+            return null;
+        }
+
+        var info = document.Body;
+        findings.Report(TdxFactors.TcbInfoDate, AgeFault("TCB info", info.IssueDate, info.NextUpdate, policy, findings), "in date", $"until {Shown.Date(info.NextUpdate)}");
+        findings.Check(
+            TdxFactors.TcbInfoPlatform, info.Fmspc.AsSpan().SequenceEqual(platform.Fmspc.Span) && info.PceId.AsSpan().SequenceEqual(platform.PceId.Span), RejectionCode.Mismatch,
+            $"fmspc {Shown.Hex(platform.Fmspc.Span)}, pceid {Shown.Hex(platform.PceId.Span)}", $"fmspc {Shown.Hex(info.Fmspc)}, pceid {Shown.Hex(info.PceId)}");
+        return info;
+    }
+
+    private static QeIdentity? CheckQeIdentity(TdxCollateral collateral, Policy policy, VerificationKey? signer, TdxQuote quote, Findings findings)
+    {
+        IntelDocument<QeIdentity>? document = null;
+        var rejection = collateral.QeIdentity is { } json ? IntelDocument<QeIdentity>.TryParse(json, "enclaveIdentity", fields => QeIdentity.Read(fields)!, out document) : Rejection.Missing("QE identity");
+        findings.Report(TdxFactors.QeIdentity, rejection ?? SignatureFault(document!, signer), "QE identity signed by Intel", document is null ? "" : $"QE identity of {Shown.Date(document.Body.IssueDate)}");
+        if (document is null)
+        {
+            foreach (var factor in (ReadOnlySpan<FactorName>)[TdxFactors.QeIdentityDate, TdxFactors.Qe])
+                findings.Fail(factor, RejectionCode.Missing, "QE identity", "none that can be read");
+            return null;
+        }
+
+        var identity = document.Body;
+        findings.Report(TdxFactors.QeIdentityDate, AgeFault("QE identity", identity.IssueDate, identity.NextUpdate, policy, findings), "in date", $"until {Shown.Date(identity.NextUpdate)}");
+        findings.Report(TdxFactors.Qe, identity.Fault(quote.Qe), "Intel's quoting enclave", $"isvsvn {quote.Qe.IsvSvn}");
+        return identity;
+    }
+
+    private static void CheckTcb(TdxQuote quote, PckExtension platform, TcbInfo? info, QeIdentity? identity, Policy policy, Findings findings)
+    {
+        if (info is null || identity is null)
+        {
+            foreach (var factor in (ReadOnlySpan<FactorName>)[TdxFactors.TdxModule, TdxFactors.TcbStatus, TdxFactors.Advisories, TdxFactors.TcbEvaluation])
+                findings.Fail(factor, RejectionCode.Missing, info is null ? "TCB info" : "QE identity", "none that can be read");
+            return;
+        }
+
+        // 17.
+        var svn = quote.Report.TeeTcbSvn.ToArray();
+        var id = $"TDX_{svn[1]:X2}";
+        var module = svn[1] == 0 ? info.TdxModule : info.Modules.FirstOrDefault(candidate => candidate.Id == id);
+        var moduleShown = svn[1] == 0 ? "TDX module of version 0" : $"TDX module {id}";
+        findings.Report(
+            TdxFactors.TdxModule,
+            module is null ? new Rejection(RejectionCode.Mismatch, $"an identity of {id}", "none in TCB info")
+            : !quote.Report.MrSignerSeam.Span.SequenceEqual(module.MrSigner) ? new Rejection(RejectionCode.Mismatch, $"mr_signer_seam {Shown.Hex(module.MrSigner)}", Shown.Hex(quote.Report.MrSignerSeam.Span))
+            : !Masked.Equal(quote.Report.SeamAttributes.Span, module.Attributes, module.AttributesMask) ? new Rejection(RejectionCode.Mismatch, $"seam_attributes {Shown.Hex(module.Attributes)}", Shown.Hex(quote.Report.SeamAttributes.Span))
+            : null,
+            "the identity of the TDX module", moduleShown);
+
+        // 18. A module of version 0 is judged by the platform's components alone.
+        var level = info.Levels.FirstOrDefault(candidate => candidate.IsReachedBy(platform, svn));
+        var platformStatus = level?.Status ?? TcbStatus.NoMatchingTcbLevel;
+        var moduleLevel = svn[1] == 0 ? new IsvLevel(0, TcbStatus.UpToDate, []) : IsvLevel.Match(module?.Levels ?? [], svn[0]);
+        var qeLevel = IsvLevel.Match(identity.Levels, quote.Qe.IsvSvn);
+        var status = TcbStatusNames.Combine(platformStatus, moduleLevel.Status, qeLevel.Status);
+        findings.Check(
+            TdxFactors.TcbStatus, policy.Tdx.TcbStatuses.Contains(status) && status is not (TcbStatus.Revoked or TcbStatus.NoMatchingTcbLevel),
+            status == TcbStatus.Revoked ? RejectionCode.Revoked : RejectionCode.OutOfDate,
+            string.Join(" or ", policy.Tdx.TcbStatuses), $"{status} (platform {platformStatus}, module {moduleLevel.Status}, QE {qeLevel.Status})");
+
+        // 19.
+        string[] open = [.. Open(platformStatus, level?.Advisories), .. Open(moduleLevel.Status, moduleLevel.Advisories), .. Open(qeLevel.Status, qeLevel.Advisories)];
+        var unaccepted = open.Distinct(StringComparer.Ordinal).Except(policy.Tdx.Advisories, StringComparer.Ordinal).ToList();
+        findings.Check(TdxFactors.Advisories, unaccepted.Count == 0, RejectionCode.OutOfDate, policy.Tdx.Advisories.Count == 0 ? "none open" : $"none open but {Shown.List(policy.Tdx.Advisories)}", Shown.List(unaccepted.Count > 0 ? unaccepted : open));
+
+        // 20.
+        var evaluation = Math.Min(info.EvaluationNumber, identity.EvaluationNumber);
+        findings.Check(TdxFactors.TcbEvaluation, evaluation >= policy.Tdx.MinTcbEvaluationDataNumber, RejectionCode.OutOfDate, $"tcbEvaluationDataNumber at least {policy.Tdx.MinTcbEvaluationDataNumber}", $"{evaluation}");
+
+        static IEnumerable<string> Open(TcbStatus status, IReadOnlyList<string>? advisories) => status == TcbStatus.UpToDate ? [] : advisories ?? [];
+    }
+
+    private static void CheckReport(TdReport report, PckExtension platform, Policy policy, bool isRaw, Findings findings)
+    {
+        const ulong debug = 1, migratable = 1UL << 29, septVeDisable = 1UL << 28, perfmon = 1UL << 63;
+        const ulong known = debug | migratable | septVeDisable | perfmon | (1UL << 30) | (1UL << 31); // PKS, KL
+        var attributes = report.TdAttributes;
+        var shown = $"td_attributes {Shown.Hex(report.TdAttributesBytes.Span)}";
+        findings.Check(TdxFactors.Debug, (attributes & debug) == 0 || policy.DangerousAllowDebug, RejectionCode.Forbidden, "DEBUG 0", (attributes & debug) == 0 ? "DEBUG 0" : "DEBUG 1");
+        findings.Check(TdxFactors.TdAttributes, (attributes & ~known) == 0, RejectionCode.Unsupported, $"no bit beyond {known:x16}", shown);
+        findings.Check(TdxFactors.Perfmon, (attributes & perfmon) == 0 || policy.Tdx.AllowPerfmon, RejectionCode.Forbidden, "PERFMON 0", (attributes & perfmon) == 0 ? "PERFMON 0" : "PERFMON 1");
+        var bound = report.MrServiceTd.Span.ContainsAnyExcept((byte)0);
+        findings.Check(
+            TdxFactors.Migratable, ((attributes & migratable) == 0 && !bound) || policy.Tdx.AllowMigration, RejectionCode.Forbidden,
+            "MIGRATABLE 0, no service TD", $"MIGRATABLE {((attributes & migratable) == 0 ? 0 : 1)}, {(bound ? "a" : "no")} service TD");
+        if (policy.Tdx.RequireSeptVeDisable)
+            findings.Check(TdxFactors.SeptVeDisable, (attributes & septVeDisable) != 0, RejectionCode.Forbidden, "SEPT_VE_DISABLE 1", (attributes & septVeDisable) != 0 ? "SEPT_VE_DISABLE 1" : "SEPT_VE_DISABLE 0");
+        else
+            findings.Skip(TdxFactors.SeptVeDisable, $"SEPT_VE_DISABLE {((attributes & septVeDisable) != 0 ? 1 : 0)} (not demanded)");
+
+        // 26, 27.
+        var demanded = !isRaw && !policy.MeasurementsAny;
+        policy.Tdx.MrTd.Check(TdxFactors.MrTd, report.MrTd.Span, demanded, findings);
+        policy.Tdx.Rtmr0.Check(TdxFactors.Rtmr0, report.Rtmr(0).Span, demanded, findings);
+        policy.Tdx.Rtmr1.Check(TdxFactors.Rtmr1, report.Rtmr(1).Span, demanded, findings);
+        policy.Tdx.Rtmr2.Check(TdxFactors.Rtmr2, report.Rtmr(2).Span, demanded, findings);
+        policy.Tdx.Rtmr3.Check(TdxFactors.Rtmr3, report.Rtmr(3).Span, demanded, findings);
+        policy.Tdx.MrConfigId.Check(TdxFactors.MrConfigId, report.MrConfigId.Span, isDemanded: false, findings);
+        policy.Tdx.MrOwner.Check(TdxFactors.MrOwner, report.MrOwner.Span, isDemanded: false, findings);
+        policy.Tdx.MrOwnerConfig.Check(TdxFactors.MrOwnerConfig, report.MrOwnerConfig.Span, isDemanded: false, findings);
+        policy.Tdx.MrSeam.Check(TdxFactors.MrSeam, report.MrSeam.Span, isDemanded: false, findings);
+
+        // 28.
+        if (policy.Platforms.Count == 0)
+            findings.Skip(TdxFactors.Platform, $"{platform.PlatformId} (any is accepted)");
+        else
+            findings.Check(TdxFactors.Platform, policy.Platforms.Contains(platform.PlatformId), RejectionCode.Forbidden, "a platform on the policy's list", platform.PlatformId);
+    }
+
+    private static Rejection? SignatureFault<T>(IntelDocument<T> document, VerificationKey? signer)
+        where T : class =>
+        signer is null ? Rejection.Missing("the TCB signing certificate's key") : BadUnless(document.IsSignedBy(signer), "signed by the TCB signing certificate");
+
+    private static Rejection? AgeFault(string name, DateTimeOffset issued, DateTimeOffset nextUpdate, Policy policy, Findings findings) =>
+        findings.DateFault(name, issued, nextUpdate)
+        ?? (policy.MaxTcbInfoAge is { } age ? findings.DateFault($"{name} by its age", issued, RevocationList.Later(issued, age)) : null);
+
+    private static Rejection? BadUnless(bool verifies, string expected) => verifies ? null : new Rejection(RejectionCode.BadSignature, expected, "another signature");
+}
