@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Runtime.InteropServices;
+using ConfidentialChat.Attestation.Policies;
 using ConfidentialChat.Cli.Stack;
 using ConfidentialChat.Client;
 using ConfidentialChat.Gateway;
@@ -17,6 +18,7 @@ internal static class ExitCode
     public const int Refused = 4;
     public const int NotReached = 5;
     public const int Untrustworthy = 6;
+    public const int EvidenceRefused = 7;
     public const int Interrupted = 130;
 }
 
@@ -93,6 +95,7 @@ internal static class Invocation
         CommandException e => e,
         NodeOptionsException e => new CommandException(e.Message, e.Hint, ExitCode.Usage),
         GatewayOptionsException e => new CommandException(e.Message, e.Hint, ExitCode.Usage),
+        PolicyException e => new CommandException(e.Message, e.Hint, ExitCode.Usage),
         ConfigurationException e => Split(e, "see --help", ExitCode.Usage),
         ApiException { Status: 401 } => new CommandException("the gateway does not know this API key (AUTH_ERROR).", "\"up\" prints the key and keeps it in its data directory; ./cchat keys create makes another", ExitCode.Refused),
         ApiException e => Split(e, Hint(e), ExitCode.Refused),

@@ -8,6 +8,8 @@ var root = new RootCommand("ConfidentialChat: chat completions sealed between cl
     UpCommand.Create(),
     AskCommand.Create(),
     ChatCommand.Create(),
+    VerifyCommand.Create(),
+    PolicyCommand.Create(),
     GatewayCommand.Create(),
     KeysCommand.Create(),
     NodeCommand.Create(),

@@ -11,6 +11,7 @@ public sealed class ReferenceTests
     {
         ["ConfidentialChat.Protocol"] = ["NSec.Cryptography"],
         ["ConfidentialChat.Attestation"] = ["Tomlyn"],
+        ["ConfidentialChat.Attestation.Simulated"] = [],
         ["ConfidentialChat.Client"] = [],
         ["ConfidentialChat.Gateway"] = ["Microsoft.EntityFrameworkCore.Design", "Microsoft.EntityFrameworkCore.Sqlite", "Scalar.AspNetCore", "Yarp.ReverseProxy"],
         ["ConfidentialChat.Node"] = ["Scalar.AspNetCore"],
@@ -44,12 +45,13 @@ public sealed class ReferenceTests
     [Theory]
     [InlineData("ConfidentialChat.Node")]
     [InlineData("ConfidentialChat.Gateway")]
-    public void What_is_deployed_reaches_neither_the_fixture_model_nor_the_command_line(string project)
+    public void What_is_deployed_reaches_neither_the_fixture_model_nor_simulated_evidence_nor_the_command_line(string project)
     {
         var reached = new HashSet<string>(StringComparer.Ordinal);
         Reach(project);
         reached.ShouldNotContain("ConfidentialChat.FixtureModel");
         reached.ShouldNotContain("ConfidentialChat.Cli");
+        reached.ShouldNotContain("ConfidentialChat.Attestation.Simulated");
 
         void Reach(string name)
         {
@@ -92,7 +94,7 @@ public sealed class ReferenceTests
                 var names => names.Split(',', StringSplitOptions.TrimEntries),
             },
             StringComparer.Ordinal);
-        drawn.Count.ShouldBe(6);
+        drawn.Count.ShouldBe(7);
         drawn["ConfidentialChat.FixtureModel"] = []; // it stands beside the drawing and knows nobody
         return drawn.ToDictionary(
             entry => entry.Key,

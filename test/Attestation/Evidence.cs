@@ -66,5 +66,5 @@ internal static class Evidence
 
     public static RejectionCode? CodeOf(this Verdict verdict, FactorName name) => verdict.Factors.Single(factor => factor.Name == name).Code;
 
-    private static ReadOnlyMemory<byte>? Optional(string path) => File.Exists(Vectors.Locate(path)) ? Bytes(path) : null;
+    private static ReadOnlyMemory<byte>? Optional(string path) => File.Exists(Vectors.Locate(path)) ? (ReadOnlyMemory<byte>?)Bytes(path) : null;
 }

@@ -74,7 +74,7 @@ public sealed class Certificate : IDisposable
             return null;
         }
         // Dates, names and extensions are decoded on access, each with an exception of its own.
-        catch (Exception e) when (e is CryptographicException or AsnContentException or ArgumentException or FormatException or OverflowException)
+        catch (Exception e) when (e is CryptographicException or AsnContentException or ArgumentException or FormatException or OverflowException or NotSupportedException)
         {
             certificate = null;
             return Rejection.Malformed("a certificate in DER", "undecodable bytes");
@@ -97,7 +97,7 @@ public sealed class Certificate : IDisposable
     public override string ToString() => Shown.Text(CommonName);
 }
 
-/// <summary>The certificates of one text, in its order. Owns them.</summary>
+/// <summary>The certificates of one text, leaf first. Owns them.</summary>
 public sealed class CertificateList : IDisposable
 {
     private readonly List<Certificate> certificates = [];
@@ -126,6 +126,9 @@ public sealed class CertificateList : IDisposable
         var rejection = !text.IsEmpty && text[0] == 0x30 ? parsed.AddDer(text) : parsed.AddPem(text);
         if (rejection is null && parsed.certificates.Count == 0)
             rejection = Rejection.Malformed("a certificate", "none");
+        // Root first is the one other order in which paths are written.
+        if (rejection is null && parsed.certificates[0].IsAuthority && !parsed.certificates[^1].IsAuthority)
+            parsed.certificates.Reverse();
         if (rejection is null)
             list = parsed;
         else

@@ -75,7 +75,7 @@ public static class CertificatePath
                 ? new Rejection(RejectionCode.BadCertificate, "certificates of the right use", found)
                 : new Rejection(RejectionCode.Untrusted, $"a path to the pinned {path[^1]}", found);
         }
-        catch (Exception e) when (e is CryptographicException or ArgumentException)
+        catch (Exception e) when (e is CryptographicException or ArgumentException or NotSupportedException)
         {
             return new Rejection(RejectionCode.Untrusted, $"a path to the pinned {path[^1]}", "undecodable certificates");
         }

@@ -49,7 +49,7 @@ public sealed class VerificationKey : IDisposable
             result = new VerificationKey(key, KeyKind.EcdsaP256);
             return null;
         }
-        catch (Exception e) when (e is CryptographicException or ArgumentException)
+        catch (Exception e) when (e is CryptographicException or ArgumentException or NotSupportedException)
         {
             return Rejection.Malformed("a point of P-256", "another");
         }
@@ -78,7 +78,7 @@ public sealed class VerificationKey : IDisposable
             key = null;
             return null;
         }
-        catch (Exception e) when (e is CryptographicException or ArgumentException)
+        catch (Exception e) when (e is CryptographicException or ArgumentException or NotSupportedException)
         {
             return new Rejection(RejectionCode.BadCertificate, $"a key of the kind {kind}", "an undecodable one");
         }

@@ -27,6 +27,18 @@ public sealed class ReferenceValues
     /// <summary>One value or several, any of which is accepted.</summary>
     public static ReferenceValues OneOf(params IEnumerable<byte[]> values) => new(false, [.. values.Select(value => (byte[])value.Clone())]);
 
+    /// <summary>These values and one more; "any" becomes the one.</summary>
+    public ReferenceValues With(ReadOnlySpan<byte> value)
+    {
+        foreach (var known in values)
+        {
+            if (value.SequenceEqual(known))
+                return this;
+        }
+
+        return new ReferenceValues(false, [.. values, value.ToArray()]);
+    }
+
     public bool Accepts(ReadOnlySpan<byte> found)
     {
         foreach (var value in values)

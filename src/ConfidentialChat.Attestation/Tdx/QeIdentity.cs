@@ -39,8 +39,8 @@ internal sealed record QeIdentity
             IssueDate = fields.Date("issueDate"),
             NextUpdate = fields.Date("nextUpdate"),
             EvaluationNumber = (int)fields.Number("tcbEvaluationDataNumber", 0, int.MaxValue),
-            MiscSelect = Reversed(fields.Hex("miscselect", 4)),
-            MiscSelectMask = Reversed(fields.Hex("miscselectMask", 4)),
+            MiscSelect = fields.Hex("miscselect", 4),
+            MiscSelectMask = fields.Hex("miscselectMask", 4),
             Attributes = fields.Hex("attributes", 16),
             AttributesMask = fields.Hex("attributesMask", 16),
             MrSigner = fields.Hex("mrsigner", 32),
@@ -59,13 +59,6 @@ internal sealed record QeIdentity
         if (!Masked.Equal(report.MiscSelect, MiscSelect, MiscSelectMask))
             return Mismatch("miscselect", MiscSelect, report.MiscSelect);
         return Masked.Equal(report.Attributes, Attributes, AttributesMask) ? null : Mismatch("attributes", Attributes, report.Attributes);
-    }
-
-    // Intel writes this number, unlike the others, with its highest byte first.
-    private static byte[] Reversed(byte[] number)
-    {
-        Array.Reverse(number);
-        return number;
     }
 
     private static Rejection Mismatch(string name, ReadOnlySpan<byte> expected, ReadOnlySpan<byte> found) =>

@@ -61,7 +61,7 @@ internal sealed record ModuleIdentity(string Id, byte[] MrSigner, byte[] Attribu
 }
 
 /// <summary>One level of a platform's TCB.</summary>
-internal sealed record TcbLevel(byte[] Sgx, int PceSvn, byte[] Tdx, TcbStatus Status, IReadOnlyList<string> Advisories)
+internal sealed record TcbLevel(int[] Sgx, int PceSvn, int[] Tdx, TcbStatus Status, IReadOnlyList<string> Advisories)
 {
     public static TcbLevel Read(JsonFields fields)
     {
@@ -81,7 +81,7 @@ internal sealed record TcbLevel(byte[] Sgx, int PceSvn, byte[] Tdx, TcbStatus St
         return AtLeast(pck.Components.Span, Sgx) && pck.PceSvn >= PceSvn && AtLeast(teeTcbSvn[first..], Tdx.AsSpan(first));
     }
 
-    private static bool AtLeast(ReadOnlySpan<byte> found, ReadOnlySpan<byte> level)
+    private static bool AtLeast(ReadOnlySpan<byte> found, ReadOnlySpan<int> level)
     {
         for (var i = 0; i < level.Length; i++)
         {
@@ -92,11 +92,11 @@ internal sealed record TcbLevel(byte[] Sgx, int PceSvn, byte[] Tdx, TcbStatus St
         return true;
     }
 
-    private static byte[] Components(JsonFields tcb, string name)
+    private static int[] Components(JsonFields tcb, string name)
     {
         var components = tcb.List(name, 16);
         if (tcb.Fault is null && components.Count != 16)
             tcb.Wrong(name, "16 components");
-        return [.. components.Select(component => (byte)component.Number("svn", 0, byte.MaxValue))];
+        return [.. components.Select(component => (int)component.Number("svn", 0, ushort.MaxValue))];
     }
 }

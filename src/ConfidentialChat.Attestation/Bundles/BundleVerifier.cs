@@ -1,0 +1,157 @@
+// spec/attestation.md section 12.
+using System.Security.Cryptography;
+using ConfidentialChat.Attestation.Policies;
+using ConfidentialChat.Attestation.Tdx;
+
+namespace ConfidentialChat.Attestation.Bundles;
+
+/// <summary>
+/// The witness of an accepted verdict: these keys live in a TEE that runs what the policy names. Only <see cref="BundleVerifier"/> makes it,
+/// and what seals to a node takes nothing less. Immutable.
+/// </summary>
+public sealed class VerifiedBundle
+{
+    internal VerifiedBundle(BundleStatement statement, CpuClaims claims, string type, DateTimeOffset validFrom, DateTimeOffset validBefore)
+    {
+        Statement = statement;
+        Claims = claims;
+        Type = type;
+        ValidFrom = validFrom;
+        ValidBefore = validBefore;
+    }
+
+    public BundleStatement Statement { get; }
+
+    public NodeKeys Keys => Statement.Keys;
+
+    public CpuClaims Claims { get; }
+
+    /// <summary>One of <see cref="CpuType"/>. Simulated evidence protects nothing.</summary>
+    public string Type { get; }
+
+    /// <summary>The verdict stands from here ...</summary>
+    public DateTimeOffset ValidFrom { get; }
+
+    /// <summary>... until here, exclusively. After it the bundle has to be verified again.</summary>
+    public DateTimeOffset ValidBefore { get; }
+
+    public bool IsValidAt(DateTimeOffset at) => at >= ValidFrom && at < ValidBefore;
+}
+
+/// <summary>A verdict on a bundle.</summary>
+/// <param name="Verdict">The factors.</param>
+/// <param name="Verified">The witness; null where the verdict refuses.</param>
+/// <param name="Claims">What the processor's evidence says, believed or not; null where nothing could be read.</param>
+public sealed record BundleVerification(Verdict Verdict, VerifiedBundle? Verified, CpuClaims? Claims);
+
+/// <summary>Verifies bundles with the types of evidence that it was given. Pure, and safe for several threads.</summary>
+public sealed class BundleVerifier
+{
+    private readonly ICpuVerifier[] verifiers;
+
+    /// <param name="more">Types besides Intel's and AMD's: simulated evidence, for development.</param>
+    public BundleVerifier(params ICpuVerifier[] more)
+    {
+        ArgumentNullException.ThrowIfNull(more);
+        verifiers = [new TdxCpuVerifier(), .. more];
+    }
+
+    /// <param name="json">A bundle as it was received.</param>
+    /// <param name="policy">What is accepted.</param>
+    /// <param name="at">The time of verification.</param>
+    /// <param name="nonce">The caller's challenge of 32 bytes, or null where there was none.</param>
+    public BundleVerification Verify(ReadOnlyMemory<byte> json, Policy policy, DateTimeOffset at, ReadOnlyMemory<byte>? nonce = null)
+    {
+        ArgumentNullException.ThrowIfNull(policy);
+        if (EvidenceBundle.TryParse(json, out var bundle) is not { } rejection)
+            return Verify(bundle!, policy, at, nonce);
+        var findings = policy.Begin(at);
+        findings.Report(BundleFactors.Format, rejection, "", "");
+        return new BundleVerification(findings.ToVerdict(), null, null);
+    }
+
+    /// <summary>Verifies a bundle that was parsed.</summary>
+    public BundleVerification Verify(EvidenceBundle bundle, Policy policy, DateTimeOffset at, ReadOnlyMemory<byte>? nonce = null)
+    {
+        ArgumentNullException.ThrowIfNull(bundle);
+        ArgumentNullException.ThrowIfNull(policy);
+        var findings = policy.Begin(at);
+
+        // 1, 2.
+        findings.Pass(BundleFactors.Format, "a bundle", $"{bundle.Cpu.Evidence.Length} bytes of evidence, {bundle.Devices.Count} devices");
+        if (!findings.Report(BundleFactors.Statement, bundle.StatementRejection, "a statement", bundle.Statement is null ? "" : $"node {bundle.Statement.Node}"))
+            return new BundleVerification(findings.ToVerdict(), null, null);
+        var statement = bundle.Statement!;
+
+        // 3, 4.
+        var cpu = bundle.Cpu;
+        var verifier = verifiers.FirstOrDefault(known => known.Type == cpu.Type);
+        var isAccepted = cpu.Type == CpuType.Simulated ? policy.AllowSimulated : policy.Tees.Contains(cpu.Type);
+        var unknownName = verifier is null ? null : cpu.Collateral.Keys.FirstOrDefault(name => !verifier.CollateralNames.Contains(name));
+        var accepted = Shown.List([.. policy.Tees, .. policy.AllowSimulated ? [CpuType.Simulated] : Array.Empty<string>()]);
+        var teeRejection = !isAccepted ? new Rejection(RejectionCode.Forbidden, accepted, Shown.Text(cpu.Type))
+            : verifier is null ? new Rejection(RejectionCode.Unsupported, Shown.List(verifiers.Select(known => known.Type)), Shown.Text(cpu.Type))
+            : unknownName is not null ? Rejection.Malformed(Shown.List(verifier.CollateralNames), Shown.Text(unknownName))
+            : null;
+        if (!findings.Report(BundleFactors.Tee, teeRejection, accepted, cpu.Type))
+            return new BundleVerification(findings.ToVerdict(), null, null);
+        var claims = verifier!.Verify(cpu, policy, findings);
+
+        // 5 to 12.
+        var expected = BundleStatement.ReportData(bundle.StatementBytes.Span);
+        findings.Report(
+            BundleFactors.ReportData,
+            claims is null ? Rejection.Missing("evidence that can be read")
+            : claims.ReportData.Span.SequenceEqual(expected) ? null : new Rejection(RejectionCode.Mismatch, Shown.Hex(expected), Shown.Hex(claims.ReportData.Span)),
+            "the statement's digest", "the statement's digest");
+        CheckDevices(bundle, statement, policy, findings);
+        CheckFreshness(statement, policy, nonce, findings);
+        CheckConfiguration(statement.Configuration, policy, findings);
+        if (policy.DangerousTestRoots is not null)
+            findings.Fail(BundleFactors.TestRoots, RejectionCode.Untrusted, "the vendors' roots", "roots of a test");
+        var verdict = findings.ToVerdict();
+        return new BundleVerification(
+            verdict, verdict.IsAccepted && claims is not null ? new VerifiedBundle(statement, claims, cpu.Type, verdict.ValidFrom, verdict.ValidBefore) : null, claims);
+    }
+
+    private static void CheckDevices(EvidenceBundle bundle, BundleStatement statement, Policy policy, Findings findings)
+    {
+        var isBound = statement.Devices.Count == bundle.Devices.Count
+            && bundle.Devices.Zip(statement.Devices).All(pair => SHA256.HashData(pair.First.Evidence.Span).AsSpan().SequenceEqual(pair.Second));
+        findings.Check(BundleFactors.DevicesBound, isBound, RejectionCode.Mismatch, $"{statement.Devices.Count} devices as the statement has them", isBound ? $"{bundle.Devices.Count} devices" : "others");
+        if (bundle.Devices.Count == 0)
+            findings.Pass(BundleFactors.Devices, "verified devices", "no devices");
+        else if (policy.IgnoreDevices)
+            findings.Skip(BundleFactors.Devices, $"{bundle.Devices.Count} devices (the policy ignores them)");
+        else
+            findings.Fail(BundleFactors.Devices, RejectionCode.Unsupported, "no devices, or a policy that ignores them", $"{bundle.Devices.Count} devices");
+    }
+
+    private static void CheckFreshness(BundleStatement statement, Policy policy, ReadOnlyMemory<byte>? nonce, Findings findings)
+    {
+        if (nonce is { } challenge)
+            findings.Check(BundleFactors.Nonce, statement.Nonce.Span.SequenceEqual(challenge.Span), RejectionCode.Mismatch, Shown.Hex(challenge.Span), Shown.Hex(statement.Nonce.Span));
+        else if (policy.RequireNonce)
+            findings.Fail(BundleFactors.Nonce, RejectionCode.Missing, "a challenge of the caller", "none");
+        else
+            findings.Skip(BundleFactors.Nonce, "no challenge was given");
+
+        var (issued, end) = (statement.IssuedAt, statement.NotAfter);
+        var rejection = end < issued ? Rejection.Malformed("not_after after issued_at", Shown.Date(end))
+            : end - issued > policy.MaxLifetime ? new Rejection(RejectionCode.Forbidden, $"a lifetime of at most {policy.MaxLifetime}", $"{end - issued}")
+            : findings.DateFault("statement", Earlier(issued, policy.ClockSkew), Certificates.RevocationList.Later(end, policy.ClockSkew));
+        findings.Report(BundleFactors.Time, rejection, "in date", $"until {Shown.Date(end)}");
+    }
+
+    private static void CheckConfiguration(NodeConfiguration configuration, Policy policy, Findings findings)
+    {
+        var dangerous = configuration.Dangerous.Except(policy.DangerousOptions, StringComparer.Ordinal).ToList();
+        findings.Check(BundleFactors.DangerousOptions, dangerous.Count == 0, RejectionCode.Forbidden, policy.DangerousOptions.Count == 0 ? "none" : Shown.List(policy.DangerousOptions), Shown.List(configuration.Dangerous));
+        findings.Check(
+            BundleFactors.Upstream, configuration.Upstream is null || policy.Upstreams.Contains(configuration.Upstream, StringComparer.Ordinal), RejectionCode.Forbidden,
+            policy.Upstreams.Count == 0 ? "an engine within the process" : Shown.List(policy.Upstreams), configuration.Upstream is null ? "an engine within the process" : Shown.Text(configuration.Upstream));
+    }
+
+    private static DateTimeOffset Earlier(DateTimeOffset date, TimeSpan skew) =>
+        date - DateTimeOffset.MinValue > skew ? date - skew : DateTimeOffset.MinValue;
+}

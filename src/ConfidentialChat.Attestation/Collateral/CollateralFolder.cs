@@ -1,0 +1,44 @@
+// spec/attestation.md section 13, and docs/attestation.md for the names of files.
+using ConfidentialChat.Attestation.Tdx;
+
+namespace ConfidentialChat.Attestation.Collateral;
+
+/// <summary>Where collateral comes from. What comes is a stranger's bytes until it is verified.</summary>
+public interface ICollateralSource
+{
+    /// <summary>Intel's collateral for a platform; what is not there is null in it.</summary>
+    /// <param name="fmspc">12 hexadecimal digits, lower case, or null where the quote names none.</param>
+    TdxCollateral Tdx(string? fmspc);
+}
+
+/// <summary>A folder of files as Intel's service gave them. The only source of this version: nothing is fetched.</summary>
+public sealed class CollateralFolder(string folder) : ICollateralSource
+{
+    private const int LargestFile = Bounds.IntelJson;
+
+    public TdxCollateral Tdx(string? fmspc) => new()
+    {
+        TcbInfo = (fmspc is null ? null : Find($"tcb_info_{fmspc}.json")) ?? Find("tcb_info.json", "tcbInfo.json"),
+        QeIdentity = Find("qe_identity.json", "qeIdentity.json"),
+        TcbSigningChain = Find("tcb_signing_chain.pem", "tcbSignChain.pem"),
+        PckCrl = Find("pck_crl.der", "intermediateCaCrl.der"),
+        RootCaCrl = Find("root_ca_crl.der", "rootCaCrl.der"),
+    };
+
+    // The first that is there. A file that is too large is cut one byte beyond its bound, and refused for it where it is parsed.
+    private ReadOnlyMemory<byte>? Find(params ReadOnlySpan<string> names)
+    {
+        foreach (var name in names)
+        {
+            var path = Path.Combine(folder, name);
+            if (!File.Exists(path))
+                continue;
+            using var file = File.OpenRead(path);
+            var bytes = new byte[Math.Min(file.Length, LargestFile + 1)];
+            file.ReadExactly(bytes);
+            return bytes;
+        }
+
+        return null;
+    }
+}

@@ -1,0 +1,56 @@
+using System.CommandLine;
+using System.Globalization;
+using ConfidentialChat.Attestation;
+using ConfidentialChat.Attestation.Policies;
+
+namespace ConfidentialChat.Cli.Commands;
+
+/// <summary>What all ways of verifying evidence ask for.</summary>
+internal static class VerifyOptions
+{
+    public static Option<FileInfo?> Policy() => new("--policy") { Description = "Policy to hold the evidence against. Default: that of \"cchat policy init\".", HelpName = "FILE" };
+
+    public static Option<string?> At() => new("--at") { Description = "Time of verification, 2026-07-04T10:16:31Z for example. Default: now.", HelpName = "TIME" };
+
+    public static Option<bool> Json() => new("--json") { Description = "Print one JSON object instead of lines." };
+
+    public static Option<string?> Hex(string name, string what) => new(name) { Description = $"Expected {what}, hexadecimal.", HelpName = "HEX" };
+
+    public static Policy ReadPolicy(FileInfo? file) => file is null ? Attestation.Policies.Policy.Default : Attestation.Policies.Policy.Parse(System.Text.Encoding.UTF8.GetString(ReadFile(file, Bounds.Policy)));
+
+    public static DateTimeOffset ReadTime(string? text) =>
+        text is null ? TimeProvider.System.GetUtcNow()
+        : DateTimeOffset.TryParse(text, CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal | DateTimeStyles.AdjustToUniversal, out var time) ? time
+        : throw new CommandException($"--at is no time: {Shown.Text(text)}", "write it like 2026-07-04T10:16:31Z", ExitCode.Usage);
+
+    /// <summary>A value of one size; null where the option is not given.</summary>
+    /// <param name="name">The option's.</param>
+    /// <param name="text">Its value.</param>
+    /// <param name="size">In bytes.</param>
+    public static byte[]? ReadHex(string name, string? text, int size)
+    {
+        if (text is null)
+            return null;
+        var bytes = new byte[size];
+        return text.Length == size * 2 && Convert.FromHexString(text, bytes, out _, out _) == System.Buffers.OperationStatus.Done ? bytes
+            : throw new CommandException($"{name} is not {size} bytes", $"write {size * 2} hexadecimal digits", ExitCode.Usage);
+    }
+
+    /// <summary>A whole file, and one byte more than the bound where it is larger: the verifier then says so.</summary>
+    public static byte[] ReadFile(FileInfo file, int bound)
+    {
+        try
+        {
+            using var stream = file.OpenRead();
+            using var copy = new MemoryStream();
+            var buffer = new byte[64 << 10];
+            while (copy.Length <= bound && stream.Read(buffer) is > 0 and var read)
+                copy.Write(buffer, 0, read);
+            return copy.Length <= bound ? copy.ToArray() : copy.GetBuffer()[..(bound + 1)];
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new CommandException($"cannot read {file}: {e.Message}", "name a file that is there and may be read", ExitCode.Usage);
+        }
+    }
+}

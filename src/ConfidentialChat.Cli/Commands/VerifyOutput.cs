@@ -1,0 +1,54 @@
+using System.Text;
+using System.Text.Encodings.Web;
+using System.Text.Json;
+using ConfidentialChat.Attestation;
+
+namespace ConfidentialChat.Cli.Commands;
+
+/// <summary>Prints a verdict and gives its exit code: 0 only where it is accepted.</summary>
+internal static class VerifyOutput
+{
+    /// <param name="verdict">What was found.</param>
+    /// <param name="isRaw">Raw evidence: an accepted verdict is called authentic, and what nobody asked for is named.</param>
+    /// <param name="json">One JSON object instead of lines.</param>
+    /// <param name="writeEvidence">Writes more members into that object.</param>
+    public static async Task<int> WriteAsync(Verdict verdict, bool isRaw, bool json, Action<Utf8JsonWriter> writeEvidence)
+    {
+        if (json)
+            await Console.Out.WriteLineAsync(ToJson(verdict, writeEvidence));
+        else
+            await Console.Out.WriteAsync(verdict.ToText());
+        foreach (var warning in verdict.Warnings)
+            await Console.Error.WriteLineAsync($"warning: {warning.Name}: expected {warning.Expected}; found {warning.Found}");
+        if (!verdict.IsAccepted)
+        {
+            await Console.Error.WriteLineAsync($"error: the evidence is refused: {string.Join(", ", verdict.Failures.Select(factor => $"{factor.Name} ({factor.Code?.Spell()})"))}");
+            await Console.Error.WriteLineAsync("hint: spec/attestation.md explains each check; --at verifies for another time");
+            return ExitCode.EvidenceRefused;
+        }
+
+        if (!json)
+            await Console.Out.WriteLineAsync(Summary(verdict, isRaw));
+        return ExitCode.Success;
+    }
+
+    private static string Summary(Verdict verdict, bool isRaw)
+    {
+        string[] skipped = [.. verdict.NotChecked.Select(factor => factor.Name.Value)];
+        return (isRaw ? "authentic" : "accepted") + (skipped.Length == 0 ? "" : $"; not checked: {string.Join(", ", skipped)}");
+    }
+
+    private static string ToJson(Verdict verdict, Action<Utf8JsonWriter> writeEvidence)
+    {
+        using var stream = new MemoryStream();
+        using (var writer = new Utf8JsonWriter(stream, new JsonWriterOptions { Indented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping }))
+        {
+            writer.WriteStartObject();
+            verdict.WriteMembers(writer);
+            writeEvidence(writer);
+            writer.WriteEndObject();
+        }
+
+        return Encoding.UTF8.GetString(stream.ToArray());
+    }
+}

@@ -1,0 +1,146 @@
+using System.Diagnostics;
+using System.Net;
+using System.Net.Sockets;
+using System.Security.Cryptography.X509Certificates;
+using System.Text;
+using ConfidentialChat.Attestation;
+using ConfidentialChat.Attestation.Bundles;
+using ConfidentialChat.Attestation.Certificates;
+using ConfidentialChat.Attestation.Policies;
+using ConfidentialChat.Attestation.Tdx;
+using ConfidentialChat.Tests.Attestation.Tdx;
+
+namespace ConfidentialChat.Tests.Attestation.Certificates;
+
+/// <summary>spec/attestation.md sections 3 and 4: certificates that want to be fetched for, and bytes that want to be expensive.</summary>
+public sealed class HostileTests
+{
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void Certificates_that_name_addresses_are_verified_without_calling_them(bool isIncomplete)
+    {
+        using var listener = new TcpListener(IPAddress.Loopback, 0);
+        listener.Start();
+        var address = $"http://127.0.0.1:{((IPEndPoint)listener.LocalEndpoint).Port}/";
+        var platform = new IntelPlatform { OmitIntermediate = isIncomplete, OmitRoot = isIncomplete };
+        foreach (var plan in new[] { platform.Pck, platform.Intermediate, platform.Signer })
+        {
+            plan.MoreExtensions.Add(new X509AuthorityInformationAccessExtension([address + "ocsp"], [address + "issuer.der"]));
+            plan.MoreExtensions.Add(CertificateRevocationListBuilder.BuildCrlDistributionPointExtension([address + "list.crl"]));
+        }
+
+        // The framework would call these addresses where it is let: to complete a path, and to ask who is revoked.
+        platform.Verify().Verdict.IsAccepted.ShouldBe(!isIncomplete);
+        listener.Pending().ShouldBeFalse("a connection was made");
+    }
+
+    [Fact]
+    public void The_right_name_on_the_wrong_root_is_refused_and_named()
+    {
+        var platform = new IntelPlatform();
+        var verdict = TdxVerifier.Verify(platform.Quote(), platform.Collateral(), Policy.Default, IntelPlatform.Now).Verdict;
+        verdict.CodeOf(TdxFactors.PckPath).ShouldBe(RejectionCode.Untrusted);
+        verdict.Failures.First().Found.ShouldContain("another root");
+    }
+
+    [Fact]
+    public void The_pinned_root_is_the_published_one()
+    {
+        Shown.Hex(System.Security.Cryptography.SHA256.HashData(IntelRoot.SgxRootCa.Der.Span)).ShouldBe("44a0196b2b99f889b8e149e95b807a350e7424964399e885a7cbb8ccfab674d3");
+        CertificateList.TryParse(Evidence.Bytes("roots/intel/Intel_SGX_Root_CA.pem"), out var list).ShouldBeNull();
+        using (list)
+            list!.Items.Single().Der.Span.SequenceEqual(IntelRoot.SgxRootCa.Der.Span).ShouldBeTrue();
+    }
+
+    [Theory]
+    [InlineData("")]
+    [InlineData("no PEM")]
+    [InlineData("-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----")]
+    [InlineData("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----")]
+    [InlineData("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----")]
+    [InlineData("-----BEGIN CERTIFICATE-----\nAAAA\n")]
+    public void What_is_no_certificate_is_refused(string text) => CertificateList.TryParse(Encoding.UTF8.GetBytes(text), out _).ShouldNotBeNull();
+
+    [Fact]
+    public void Text_between_certificates_and_too_many_of_them_are_refused()
+    {
+        var pem = Encoding.ASCII.GetString(Evidence.Bytes("roots/intel/Intel_SGX_Root_CA.pem")).Trim();
+        Parse(pem).ShouldBeNull();
+        Parse(pem + "\n\0").ShouldBeNull();
+        Parse($"{pem}\n \t\r\n{pem}").ShouldBeNull();
+        Parse($"x{pem}").ShouldNotBeNull();
+        Parse($"{pem}\nx\n{pem}").ShouldNotBeNull();
+        Parse($"{pem}\nx").ShouldNotBeNull();
+        Parse(pem + "\n\0\0").ShouldNotBeNull();
+        Parse(string.Join('\n', Enumerable.Repeat(pem, 5)))!.Code.ShouldBe(RejectionCode.TooLarge);
+        Parse(new string(' ', Bounds.Pem + 1))!.Code.ShouldBe(RejectionCode.TooLarge);
+
+        static Rejection? Parse(string text)
+        {
+            var rejection = CertificateList.TryParse(Encoding.UTF8.GetBytes(text), out var list);
+            list?.Dispose();
+            return rejection;
+        }
+    }
+
+    [Fact]
+    public void Deeply_nested_and_oversized_input_is_refused_quickly()
+    {
+        var watch = Stopwatch.StartNew();
+        var depth = new byte[Bounds.RevocationList];
+        for (var i = 0; i + 4 <= depth.Length; i += 4)
+            new byte[] { 0x30, 0x82, (byte)((depth.Length - i - 4) >> 8), (byte)(depth.Length - i - 4) }.CopyTo(depth, i);
+        RevocationList.TryParse(depth, out _).ShouldNotBeNull();
+        Certificate.TryParse(depth.AsSpan(0, Bounds.Certificate), out _).ShouldNotBeNull();
+        RevocationList.TryParse(new byte[Bounds.RevocationList + 1], out _)!.Code.ShouldBe(RejectionCode.TooLarge);
+        Certificate.TryParse(new byte[Bounds.Certificate + 1], out _)!.Code.ShouldBe(RejectionCode.TooLarge);
+        TdxQuote.TryParse(new byte[Bounds.TdxQuote + 1], out _)!.Code.ShouldBe(RejectionCode.TooLarge);
+        var platform = new IntelPlatform();
+        foreach (var json in new[]
+        {
+            new string('[', 100_000), $"{{\"tcbInfo\":{new string('[', 100)}{new string(']', 100)},\"signature\":\"\"}}", $"{{\"tcbInfo\":{{\"id\":\"{new string('x', 200_000)}\"}}}}",
+            $"{{{string.Join(',', Enumerable.Range(0, 20_000).Select(i => $"\"a{i}\":1"))}}}",
+        })
+        {
+            var verdict = TdxVerifier.Verify(platform.Quote(), platform.Collateral() with { TcbInfo = Encoding.UTF8.GetBytes(json) }, platform.TrustingPolicy(), IntelPlatform.Now).Verdict;
+            verdict.IsAccepted.ShouldBeFalse();
+            verdict.CodeOf(TdxFactors.TcbInfo).ShouldBe(RejectionCode.Malformed);
+        }
+
+        var levels = string.Join(',', Enumerable.Repeat(IntelPlatform.Level(11, 3, "UpToDate").ToJsonString(), Bounds.TcbLevelCount + 1));
+        platform.TcbInfo["tcbLevels"] = System.Text.Json.Nodes.JsonNode.Parse($"[{levels}]");
+        platform.Verify().Verdict.IsAccepted.ShouldBeFalse();
+        watch.Elapsed.ShouldBeLessThan(TimeSpan.FromSeconds(20), "on a busy machine; idle it takes a fraction of a second");
+    }
+
+    [Fact]
+    public void A_list_beyond_its_entries_is_refused()
+    {
+        var platform = new IntelPlatform();
+        platform.RevokedByIntermediate.AddRange(Enumerable.Range(0, Bounds.RevocationCount + 1).Select(i => (byte[])[1, (byte)(i >> 8), (byte)i]));
+        platform.Verify().Verdict.CodeOf(TdxFactors.PckCrl).ShouldBe(RejectionCode.TooLarge);
+        platform.RevokedByIntermediate.RemoveAt(0);
+        platform.Verify().Verdict.IsAccepted.ShouldBeTrue();
+    }
+
+    [Fact]
+    public void A_strangers_text_is_cut_and_cannot_forge_lines()
+    {
+        var platform = new IntelPlatform();
+        platform.Intermediate.Name = "CN=\"Intel\nPASS  everything\u001b[2J\"";
+        var text = platform.Verify().Verdict.ToText();
+        text.ShouldNotContain("\nPASS  everything");
+        text.ShouldNotContain('\u001b');
+        Shown.Text(new string('x', 1_000)).Length.ShouldBe(100);
+    }
+
+    [Fact]
+    public void The_largest_bundle_of_nonsense_is_refused_without_much_memory()
+    {
+        var bundle = Encoding.UTF8.GetBytes($"{{\"statement\":\"{new string('A', Bounds.Bundle - 32)}\"}}");
+        var before = GC.GetAllocatedBytesForCurrentThread();
+        new BundleVerifier().Verify(bundle, Policy.Default, IntelPlatform.Now).Verdict.Refusals().ShouldBe(["bundle.format"]);
+        (GC.GetAllocatedBytesForCurrentThread() - before).ShouldBeLessThan(10 * Bounds.Bundle);
+    }
+}

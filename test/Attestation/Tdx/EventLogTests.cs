@@ -1,0 +1,112 @@
+using System.Text;
+using System.Text.Json.Nodes;
+using ConfidentialChat.Attestation;
+using ConfidentialChat.Attestation.Policies;
+using ConfidentialChat.Attestation.Tdx;
+
+namespace ConfidentialChat.Tests.Attestation.Tdx;
+
+/// <summary>spec/attestation.md section 7.</summary>
+public sealed class EventLogTests
+{
+    private const string Ccel = "tdx/05-v4-gcp-ccel-00806f";
+    private const string Dstack = "tdx/09-v4-dstack-eventlog-90c06f";
+
+    [Theory]
+    [InlineData(Ccel, "ccel_data.bin")]
+    [InlineData(Dstack, "event_log.json")]
+    [InlineData("tdx/08-v4-outofdate-nearai-gateway-b0c06f", "event_log.json")]
+    public void A_recorded_log_gives_the_registers_of_its_quote(string set, string file)
+    {
+        var verification = Verify(set, Evidence.Bytes($"{set}/{file}"));
+        verification.Verdict.Factors.Single(factor => factor.Name == TdxFactors.EventLog).Outcome.ShouldBe(Outcome.Pass, verification.Verdict.ToText());
+        var expected = Vectors.Json($"{set}/expected.json").GetProperty("event_log_replay");
+        if (!expected.TryGetProperty("imr3_events", out var events))
+            return;
+        var found = verification.EventLog!.Events.Where(measured => measured.Name is not null).ToList();
+        found.Select(measured => measured.Name).ShouldBe(events.EnumerateArray().Select(item => item.String("event")));
+        found.Select(measured => Shown.Hex(measured.Payload.Span)).Zip(events.EnumerateArray().Select(item => item.String("payload").TrimEnd('.')))
+            .ShouldAllBe(pair => pair.First.StartsWith(pair.Second));
+    }
+
+    [Fact]
+    public void A_log_of_another_machine_is_refused_and_nothing_else()
+    {
+        var verification = Verify(Dstack, Evidence.Bytes("tdx/08-v4-outofdate-nearai-gateway-b0c06f/event_log.json"));
+        verification.Verdict.Refusals().ShouldBe(["tdx.event_log"]);
+        verification.Verdict.CodeOf(TdxFactors.EventLog).ShouldBe(RejectionCode.Mismatch);
+    }
+
+    [Fact]
+    public void An_event_that_is_dropped_doubled_or_moved_breaks_the_replay()
+    {
+        var log = JsonNode.Parse(Vectors.Text($"{Dstack}/event_log.json"))!.AsArray();
+        var moved = (JsonArray)log.DeepClone();
+        var last = moved[^1]!;
+        moved.RemoveAt(moved.Count - 1);
+        Refused(moved);
+        moved.Insert(moved.Count - 1, last);
+        Refused(moved);
+        var doubled = (JsonArray)log.DeepClone();
+        doubled.Add(doubled[0]!.DeepClone());
+        Refused(doubled);
+    }
+
+    [Fact]
+    public void A_false_name_beside_a_true_digest_is_refused()
+    {
+        var log = Vectors.Text($"{Dstack}/event_log.json");
+        foreach (var (from, to) in new[] { ("\"event\":\"app-id\"", "\"event\":\"app-xx\""), ("3763bc34552cf3a27ff71ad5f7a90471562a1a2d\"", "3763bc34552cf3a27ff71ad5f7a90471562a1a2e\"") })
+        {
+            log.ShouldContain(from);
+            var verification = Verify(Dstack, Encoding.UTF8.GetBytes(log.Replace(from, to, StringComparison.Ordinal)));
+            verification.Verdict.Refusals().ShouldBe(["tdx.event_log"]);
+        }
+    }
+
+    [Theory]
+    [InlineData("")]
+    [InlineData("[")]
+    [InlineData("[{}]")]
+    [InlineData("[],\"events\":[]")]
+    [InlineData("[{\"imr\":4,\"event_type\":1,\"digest\":\"00\"}]")]
+    [InlineData("{}")]
+    [InlineData("CCEL")]
+    public void What_is_no_log_is_refused(string text)
+    {
+        var verification = Verify(Dstack, Encoding.UTF8.GetBytes(text));
+        verification.Verdict.Refusals().ShouldBe(["tdx.event_log"]);
+    }
+
+    [Fact]
+    public void A_log_cut_anywhere_is_read_or_refused()
+    {
+        var whole = Evidence.Bytes($"{Ccel}/ccel_data.bin")[..18_200];
+        TdxQuote.TryParse(Evidence.Bytes($"{Ccel}/quote.bin"), out var quote);
+        foreach (var length in Daily.Of(18_101, 20))
+        {
+            // Cut at an event's end, it is a log; only the replay tells.
+            if (EventLog.TryParse(whole.AsMemory(0, length), out var log) is null)
+                log!.Fault(quote!.Report).ShouldNotBeNull($"{length} bytes");
+        }
+
+        EventLog.TryParse(whole.AsMemory(0, 18_101), out var all).ShouldBeNull();
+        all!.Fault(quote!.Report).ShouldBeNull();
+    }
+
+    [Fact]
+    public void A_log_beyond_its_bounds_is_refused_before_it_is_read()
+    {
+        Verify(Dstack, new byte[Bounds.EventLog + 1]).Verdict.CodeOf(TdxFactors.EventLog).ShouldBe(RejectionCode.TooLarge);
+        var many = $"[{string.Join(',', Enumerable.Repeat($"{{\"imr\":0,\"event_type\":1,\"digest\":\"{new string('0', 96)}\"}}", Bounds.EventCount + 1))}]";
+        EventLog.TryParse(Encoding.UTF8.GetBytes(many), out _).ShouldNotBeNull();
+    }
+
+    private static void Refused(JsonArray log) => Verify(Dstack, Encoding.UTF8.GetBytes(log.ToJsonString())).Verdict.Refusals().ShouldBe(["tdx.event_log"]);
+
+    private static TdxVerification Verify(string set, byte[] log)
+    {
+        var (collateral, at) = Evidence.First(set);
+        return TdxVerifier.Verify(Evidence.Bytes($"{set}/quote.bin"), collateral, Policy.Default, at, eventLog: log);
+    }
+}
