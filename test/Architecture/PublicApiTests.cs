@@ -1,5 +1,6 @@
 using System.Reflection;
 using System.Runtime.CompilerServices;
+using ConfidentialChat.Attestation;
 using ConfidentialChat.Client;
 using ConfidentialChat.Protocol.V1;
 using PublicApiGenerator;
@@ -16,6 +17,9 @@ public sealed class PublicApiTests
 
     [Fact]
     public void The_clients_public_api_is_the_accepted_one() => ShouldBeAccepted(typeof(ConfidentialChatClient).Assembly);
+
+    [Fact]
+    public void The_verifiers_public_api_is_the_accepted_one() => ShouldBeAccepted(typeof(Verdict).Assembly);
 
     private static void ShouldBeAccepted(Assembly assembly)
     {

@@ -21,6 +21,23 @@ public sealed class PurityTests
     }
 
     [Fact]
+    public void The_verifier_asks_no_clock_tells_no_log_and_reads_files_in_its_collateral_folder_alone()
+    {
+        const string forbidden =
+            @"\bSystem\.Net\b|\bMicrosoft\.\w+|\b(?:File|Directory|FileStream|Socket|HttpClient|Console|Environment|Process)\.|\bnew (?:FileStream|Socket|HttpClient)\b"
+            + @"|\bDateTime(?:Offset)?\.(?:Utc)?(?:Now|Today)\b|\bStopwatch\b|\bTimeProvider\b|\bThread\.Sleep\b|\bTask\.Delay\b|\bILogger\b";
+        var findings =
+            from source in Repository.Sources
+            where source.IsIn("src/ConfidentialChat.Attestation") && !source.IsIn("src/ConfidentialChat.Attestation/Collateral")
+            from Match match in Regex.Matches(source.Code, forbidden)
+            select $"{source.Path}: {match.Value}";
+        findings.ShouldBeNone("A verdict is a function of evidence, collateral, policy and time.");
+        Assembly.LoadFrom(Path.Combine(AppContext.BaseDirectory, "ConfidentialChat.Attestation.dll"))
+            .GetReferencedAssemblies().Select(name => name.Name!).Where(name => name.StartsWith("System.Net", StringComparison.Ordinal))
+            .ShouldBeNone("Verification has no network: docs/decisions/0012.");
+    }
+
+    [Fact]
     public void The_protocols_assembly_knows_neither_network_nor_files_nor_logging()
     {
         string[] allowed =

@@ -34,7 +34,8 @@ public sealed record TdxCollateral
             RootCaCrl = Find("root_ca_crl"),
         };
 
-        ReadOnlyMemory<byte>? Find(string name) => named.TryGetValue(name, out var value) ? value : null;
+        // With the cast: without it null becomes an empty array, and what is missing would be called malformed.
+        ReadOnlyMemory<byte>? Find(string name) => named.TryGetValue(name, out var value) ? (ReadOnlyMemory<byte>?)value : null;
     }
 
     /// <summary>By the names in a bundle; what is null is left out.</summary>

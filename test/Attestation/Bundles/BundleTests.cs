@@ -59,7 +59,7 @@ public sealed class BundleTests
         ["a program that the policy does not name"] = (
             node => node.Platform.Policy = node.Platform.Policy with { MeasurementsAny = false },
             "tdx.mr_td tdx.rtmr0 tdx.rtmr1 tdx.rtmr2 tdx.rtmr3", RejectionCode.NoReference),
-        ["a log of other events"] = (node => node.EventLog = "[]"u8.ToArray(), "tdx.event_log", RejectionCode.Mismatch),
+        ["a log of other events"] = (node => node.EventLog = Encoding.ASCII.GetBytes($"[{{\"imr\":2,\"event_type\":1,\"digest\":\"{new string('1', 96)}\"}}]"), "tdx.event_log", RejectionCode.Mismatch),
         ["collateral that is missing"] = (node => node.ChangeJson = json => json["cpu"]!["collateral"]!.AsObject().Remove("pck_crl"), "tdx.pck_crl", RejectionCode.Missing),
         ["evidence that is none"] = (node => node.ChangeJson = json => json["cpu"]!["evidence"] = "", "tdx.quote bundle.report_data", RejectionCode.Malformed),
     };

@@ -26,7 +26,7 @@ public sealed class SingleFaultTests
         ["a PCK of another name"] = (platform => platform.Pck.Name = "CN=Intel SGX TCB Signing", "tdx.pck_path", RejectionCode.BadCertificate),
         ["an intermediate of another name"] = (platform => platform.Intermediate.Name = "CN=Intel SGX PCK Evil CA", "tdx.pck_path", RejectionCode.BadCertificate),
         ["a PCK that is a CA"] = (platform => platform.Pck.IsAuthority = true, "tdx.pck_path", RejectionCode.BadCertificate),
-        ["a PCK that may not sign"] = (platform => platform.Pck.Usages = X509KeyUsageFlags.KeyAgreement, "tdx.pck_path", RejectionCode.BadCertificate),
+        ["a PCK that may not sign"] = (platform => platform.Pck.Usages = X509KeyUsageFlags.KeyAgreement, "tdx.pck_path tdx.qe_report_signature", RejectionCode.BadCertificate),
         ["an intermediate that may not sign certificates"] = (platform => platform.Intermediate.Usages = X509KeyUsageFlags.CrlSign, "tdx.pck_path", RejectionCode.BadCertificate),
         ["an intermediate that is no CA"] = (platform => platform.Intermediate.IsAuthority = false, "tdx.pck_path", RejectionCode.BadCertificate),
         ["a PCK with an unknown critical extension"] =

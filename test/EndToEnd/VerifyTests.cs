@@ -1,0 +1,180 @@
+using System.Diagnostics;
+using System.Text.Json;
+using ConfidentialChat.Attestation.Bundles;
+using ConfidentialChat.Attestation.Simulated;
+using ConfidentialChat.EndToEnd.Running;
+
+namespace ConfidentialChat.EndToEnd;
+
+/// <summary><c>cchat verify</c> and <c>cchat policy</c>, as transcripts; and without a network.</summary>
+public sealed class VerifyTests : IDisposable
+{
+    private const string Accepted = "tdx/01-v4-uptodate-b0c06f";
+    private const string At = "2025-07-04T10:16:31Z";
+    private const string MrTd = "91eb2b44d141d4ece09f0c75c2c53d247a3c68edd7fafe8a3520c942a604a407de03ae6dc5f87f27428b2538873118b7";
+
+    private readonly DirectoryInfo folder = Directory.CreateTempSubdirectory("cchat-verify-");
+
+    [Fact]
+    public async Task A_quote_that_verifies_is_authentic_and_what_was_not_checked_is_named()
+    {
+        var (exitCode, output, errors) = await VerifyAsync(Accepted);
+        exitCode.ShouldBe(0, errors);
+        output.ShouldContain("PASS  tdx.quote_signature");
+        output.ShouldEndWith("authentic; not checked: tdx.sept_ve_disable, tdx.mr_td, tdx.rtmr0, tdx.rtmr1, tdx.rtmr2, tdx.rtmr3, "
+            + "tdx.mr_config_id, tdx.mr_owner, tdx.mr_owner_config, tdx.mr_seam, tdx.platform, tdx.report_data, tdx.event_log\n");
+        errors.ShouldBeEmpty();
+    }
+
+    [Fact]
+    public async Task Expected_values_are_checked_and_the_JSON_says_so()
+    {
+        var (exitCode, output, _) = await VerifyAsync(Accepted, "--mrtd", MrTd, "--json");
+        exitCode.ShouldBe(0);
+        using var json = JsonDocument.Parse(output);
+        json.RootElement.GetProperty("accepted").GetBoolean().ShouldBeTrue();
+        json.RootElement.GetProperty("quote").GetProperty("mr_td").GetString().ShouldBe(MrTd);
+        json.RootElement.GetProperty("factors").EnumerateArray().Single(factor => factor.GetProperty("factor").GetString() == "tdx.mr_td").GetProperty("outcome").GetString().ShouldBe("PASS");
+
+        (exitCode, output, var errors) = await VerifyAsync(Accepted, "--mrtd", new string('0', 96), "--report-data", new string('0', 128));
+        exitCode.ShouldBe(7);
+        output.ShouldContain($"FAIL  tdx.mr_td                   MISMATCH: expected {new string('0', 96)}; found {MrTd}");
+        errors.ShouldContain("error: the evidence is refused: tdx.mr_td (MISMATCH), tdx.report_data (MISMATCH)");
+        errors.ShouldContain("hint: ");
+    }
+
+    [Fact]
+    public async Task An_event_log_is_replayed()
+    {
+        const string set = "tdx/05-v4-gcp-ccel-00806f";
+        var (exitCode, output, errors) = await RunAsync("verify", "tdx", Vector($"{set}/quote.bin"), "--collateral", Vector(set), "--at", "2025-10-31T14:17:11Z", "--event-log", Vector($"{set}/ccel_data.bin"));
+        exitCode.ShouldBe(0, errors);
+        output.ShouldContain("PASS  tdx.event_log");
+    }
+
+    [Theory]
+    [InlineData("tdx/04-v4-debug-td-50806f", "collateral-2023-06", "2023-06-28T08:03:58Z", "tdx.debug (FORBIDDEN)")]
+    [InlineData("tdx/07-v3-sgx-not-tdx-00a067", ".", "2025-07-04T10:28:44Z", "tdx.quote (UNSUPPORTED)")]
+    [InlineData("tdx/01-v4-uptodate-b0c06f", ".", "2026-11-22T00:00:00Z", "tdx.tcb_info_date (EXPIRED)")]
+    [InlineData("tdx/01-v4-uptodate-b0c06f", "../../roots", "2025-07-04T10:16:31Z", "tdx.tcb_info (MISSING)")]
+    public async Task What_is_refused_is_named_and_has_an_exit_code_of_its_own(string set, string collateral, string at, string refusal)
+    {
+        var (exitCode, _, errors) = await RunAsync("verify", "tdx", Vector($"{set}/quote.bin"), "--collateral", Path.Combine(Vector(set), collateral), "--at", at);
+        exitCode.ShouldBe(7, errors);
+        errors.ShouldContain(refusal);
+    }
+
+    [Fact]
+    public async Task Without_a_network_the_verdict_is_the_same()
+    {
+        var available = await StartAsync("unshare", "-rn", "true") == 0;
+        Assert.SkipUnless(available, "unshare is not allowed here");
+        var cchat = Path.Combine(AppContext.BaseDirectory, "cchat");
+        var exitCode = await StartAsync("unshare", "-rn", cchat, "verify", "tdx", Vector($"{Accepted}/quote.bin"), "--collateral", Vector(Accepted), "--at", At);
+        exitCode.ShouldBe(0);
+    }
+
+    [Theory]
+    [InlineData("verify")]
+    [InlineData("verify /does/not/exist.json")]
+    [InlineData("verify tdx /does/not/exist.bin --collateral /")]
+    [InlineData("verify tdx /dev/null --collateral /does/not/exist")]
+    [InlineData("verify tdx /dev/null")]
+    [InlineData("verify tdx /dev/null --collateral / --at yesterday")]
+    [InlineData("verify tdx /dev/null --collateral / --mrtd 00")]
+    [InlineData("verify tdx /dev/null --collateral / --policy /does/not/exist.toml")]
+    [InlineData("policy pin /dev/null --policy /proc/policy.toml")]
+    [InlineData("policy init --output /proc/policy.toml")]
+    public async Task A_mistake_is_no_refusal(string arguments)
+    {
+        var (exitCode, _, errors) = await RunAsync(arguments.Split(' '));
+        exitCode.ShouldBe(2, errors);
+        errors.ShouldContain("error: ");
+        errors.ShouldContain("hint: ");
+        errors.ShouldNotContain("   at ConfidentialChat");
+    }
+
+    [Fact]
+    public async Task A_policy_is_begun_pinned_and_holds_what_was_pinned()
+    {
+        var policy = Path.Combine(folder.FullName, "policy.toml");
+        (await RunAsync("policy", "init", "--output", policy)).ExitCode.ShouldBe(0);
+        (await RunAsync("policy", "init", "--output", policy)).ExitCode.ShouldBe(2, "it is there already");
+        (await RunAsync("policy", "init")).Output.ShouldBe(await File.ReadAllTextAsync(policy, TestContext.Current.CancellationToken));
+
+        var (exitCode, output, errors) = await RunAsync("policy", "pin", Vector($"{Accepted}/quote.bin"), "--collateral", Vector(Accepted), "--at", At, "--policy", policy);
+        exitCode.ShouldBe(0, errors);
+        output.ShouldContain($"mr_td = {MrTd}\n");
+        (await VerifyAsync(Accepted, "--policy", policy)).Output.ShouldContain("PASS  tdx.mr_td");
+
+        // Another program on another platform is authentic, and not this one.
+        const string other = "tdx/09-v4-dstack-eventlog-90c06f";
+        var refused = await RunAsync("verify", "tdx", Vector($"{other}/quote.bin"), "--collateral", Vector(other), "--at", "2026-02-25T00:45:50Z", "--policy", policy);
+        refused.ExitCode.ShouldBe(7);
+        refused.Errors.ShouldContain("tdx.mr_td (MISMATCH)");
+
+        // What does not verify is not pinned, and the policy stays as it is.
+        var before = await File.ReadAllTextAsync(policy, TestContext.Current.CancellationToken);
+        (await RunAsync("policy", "pin", Vector($"{Accepted}/quote.bin"), "--collateral", Vector(Accepted), "--policy", policy)).ExitCode.ShouldBe(7);
+        (await File.ReadAllTextAsync(policy, TestContext.Current.CancellationToken)).ShouldBe(before);
+    }
+
+    [Fact]
+    public async Task A_bundle_of_simulated_evidence_is_refused_unless_the_policy_allows_it_and_then_warned_of()
+    {
+        using var platform = new SimulatedPlatform();
+        var now = DateTimeOffset.FromUnixTimeSeconds(DateTimeOffset.UtcNow.ToUnixTimeSeconds());
+        var statement = new BundleStatement
+        {
+            Node = 3,
+            Keys = new NodeKeys { Ohttp = new byte[40], X25519 = new byte[32], Signing = new byte[32] },
+            IssuedAt = now,
+            NotAfter = now.AddHours(1),
+            Nonce = new byte[32],
+            Software = new NodeSoftware("node", "1", null),
+            Configuration = new NodeConfiguration(null, [], "information", []),
+        }.ToBytes();
+        var bundle = Path.Combine(folder.FullName, "bundle.json");
+        await File.WriteAllBytesAsync(bundle, EvidenceBundle.Write(statement, platform.Sign(BundleStatement.ReportData(statement)), []), TestContext.Current.CancellationToken);
+        var (exitCode, _, errors) = await RunAsync("verify", bundle);
+        exitCode.ShouldBe(7);
+        errors.ShouldContain("bundle.tee (FORBIDDEN)");
+
+        var policy = Path.Combine(folder.FullName, "simulated.toml");
+        await File.WriteAllTextAsync(policy, "version = 1\nallow_simulated = true\n", TestContext.Current.CancellationToken);
+        (exitCode, var output, errors) = await RunAsync("verify", bundle, "--policy", policy);
+        exitCode.ShouldBe(0, errors);
+        output.ShouldContain("accepted; not checked: bundle.nonce\n");
+        errors.ShouldContain("NOTHING IS PROTECTED");
+    }
+
+    public void Dispose() => folder.Delete(recursive: true);
+
+    private static Task<(int ExitCode, string Output, string Errors)> VerifyAsync(string set, params string[] more) =>
+        RunAsync(["verify", "tdx", Vector($"{set}/quote.bin"), "--collateral", Vector(set), "--at", At, .. more]);
+
+    private static Task<(int ExitCode, string Output, string Errors)> RunAsync(params string[] arguments) => RunningStack.RunAsync(arguments);
+
+    private static async Task<int> StartAsync(string program, params string[] arguments)
+    {
+        try
+        {
+            using var process = Process.Start(new ProcessStartInfo(program, arguments) { RedirectStandardOutput = true, RedirectStandardError = true })!;
+            await Task.WhenAll(process.StandardOutput.ReadToEndAsync(), process.StandardError.ReadToEndAsync());
+            await process.WaitForExitAsync();
+            return process.ExitCode;
+        }
+        catch (System.ComponentModel.Win32Exception)
+        {
+            return -1;
+        }
+    }
+
+    private static string Vector(string path)
+    {
+        var promised = Environment.GetEnvironmentVariable("CONFIDENTIALCHAT_VECTORS");
+        var root = string.IsNullOrEmpty(promised) ? Path.Combine(RunningStack.RepositoryRoot, "..", "shared", "vectors") : promised;
+        Assert.SkipWhen(string.IsNullOrEmpty(promised) && !Directory.Exists(root), "vectors absent");
+        return Path.Combine(root, path);
+    }
+}
