@@ -17,6 +17,7 @@ public sealed class Certificate : IDisposable
         NotBefore = new DateTimeOffset(x509.NotBefore.ToUniversalTime(), TimeSpan.Zero);
         NotAfter = new DateTimeOffset(x509.NotAfter.ToUniversalTime(), TimeSpan.Zero);
         CommonName = x509.GetNameInfo(X509NameType.SimpleName, forIssuer: false);
+        IssuerCommonName = x509.GetNameInfo(X509NameType.SimpleName, forIssuer: true);
         foreach (var extension in x509.Extensions)
         {
             if (extension is X509BasicConstraintsExtension constraints)
@@ -35,6 +36,9 @@ public sealed class Certificate : IDisposable
 
     /// <summary>The subject's common name, or whatever name it has instead.</summary>
     public string CommonName { get; }
+
+    /// <summary>Likewise of whoever it names as its issuer.</summary>
+    public string IssuerCommonName { get; }
 
     /// <summary>Basic constraints say that it is a CA.</summary>
     public bool IsAuthority { get; }

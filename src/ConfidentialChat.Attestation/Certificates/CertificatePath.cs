@@ -94,6 +94,8 @@ public static class CertificatePath
                 return new Rejection(RejectionCode.BadCertificate, "a CA that may sign certificates", path[i].ToString());
             if (KeyFault(path[i], rules.AuthorityKey) is { } keyFault)
                 return keyFault;
+            if (rules.AuthorityKey == KeyKind.RsaPss4096 && path[i - 1].X509.SignatureAlgorithm.Value != VerificationKey.RsaPss)
+                return new Rejection(RejectionCode.BadCertificate, "a certificate signed with RSASSA-PSS", path[i - 1].ToString());
         }
 
         if (path[0].IsAuthority)

@@ -20,6 +20,8 @@ public enum KeyKind
 /// <summary>A vendor's public key of a known kind. Whoever imports it disposes it.</summary>
 public sealed class VerificationKey : IDisposable
 {
+    internal const string RsaPss = "1.2.840.113549.1.1.10";
+
     private static readonly byte[] P256 = [0x06, 0x08, 0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x03, 0x01, 0x07]; // 1.2.840.10045.3.1.7
     private static readonly byte[] P384 = [0x06, 0x05, 0x2B, 0x81, 0x04, 0x00, 0x22]; // 1.3.132.0.34
 
@@ -69,7 +71,7 @@ public sealed class VerificationKey : IDisposable
             {
                 KeyKind.EcdsaP256 when IsOn(publicKey, P256) => certificate.X509.GetECDsaPublicKey(),
                 KeyKind.EcdsaP384 when IsOn(publicKey, P384) => certificate.X509.GetECDsaPublicKey(),
-                KeyKind.RsaPss4096 when publicKey.Oid.Value is "1.2.840.113549.1.1.1" or "1.2.840.113549.1.1.10" => certificate.X509.GetRSAPublicKey(),
+                KeyKind.RsaPss4096 when publicKey.Oid.Value is "1.2.840.113549.1.1.1" or RsaPss => certificate.X509.GetRSAPublicKey(),
                 _ => null,
             };
             if (key is null || (kind == KeyKind.RsaPss4096 && key.KeySize != 4096)) // bits

@@ -3,6 +3,7 @@ using System.Security.Cryptography;
 using System.Text;
 using ConfidentialChat.Attestation.Bundles;
 using ConfidentialChat.Attestation.Certificates;
+using ConfidentialChat.Attestation.SevSnp;
 using ConfidentialChat.Attestation.Tdx;
 using Tomlyn;
 using Tomlyn.Model;
@@ -63,6 +64,8 @@ public sealed record Policy
 
     public TdxPolicy Tdx { get; init; } = new();
 
+    public SevSnpPolicy SevSnp { get; init; } = new();
+
     /// <summary>Roots that are trusted instead of the vendors'; null for the vendors' own. For tests.</summary>
     public TestRoots? DangerousTestRoots { get; init; }
 
@@ -87,8 +90,8 @@ public sealed record Policy
         var root = new PolicyTable("", toml);
         if (root.Number("version", 0) != 1)
             throw new PolicyException("the policy's version is not 1", "begin it with: version = 1");
-        var (freshness, collateral, node, devices, tdx, roots) = (
-            root.Table("freshness"), root.Table("collateral"), root.Table("node"), root.Table("devices"), root.Table("tdx"), root.Table("dangerous_test_roots"));
+        var (freshness, collateral, node, devices, tdx, sevSnp, roots) = (
+            root.Table("freshness"), root.Table("collateral"), root.Table("node"), root.Table("devices"), root.Table("tdx"), root.Table("sev_snp"), root.Table("dangerous_test_roots"));
         var policy = new Policy
         {
             Tees = root.Words("tees", Default.Tees, [CpuType.Tdx, CpuType.SevSnp]),
@@ -107,9 +110,10 @@ public sealed record Policy
             Platforms = [.. node.Words("platforms", []).Select(id => id.ToLowerInvariant())],
             IgnoreDevices = devices.Word("mode", "verify", "verify", "ignore") == "ignore",
             Tdx = TdxPolicy.Read(tdx),
+            SevSnp = SevSnpPolicy.Read(sevSnp),
             DangerousTestRoots = TestRoots.Read(roots),
         };
-        foreach (var table in (PolicyTable[])[freshness, collateral, node, devices, tdx, roots, root])
+        foreach (var table in (PolicyTable[])[freshness, collateral, node, devices, tdx, sevSnp, roots, root])
             table.End();
         return policy;
     }
@@ -130,9 +134,12 @@ public sealed record TestRoots
     /// <summary>In the place of the Intel SGX Root CA; null for the vendor's own.</summary>
     public Certificate? Intel { get; init; }
 
+    /// <summary>In the place of every AMD root key (ARK); null for the vendor's own.</summary>
+    public Certificate? Amd { get; init; }
+
     internal static TestRoots? Read(PolicyTable table)
     {
-        var roots = new TestRoots { Intel = Root(table, "intel") };
+        var roots = new TestRoots { Intel = Root(table, "intel"), Amd = Root(table, "amd") };
         return roots == new TestRoots() ? null : roots;
     }
 

@@ -21,8 +21,8 @@ internal sealed class PolicyTable
     /// <summary>A table below this one; an empty one where it is not written.</summary>
     public PolicyTable Table(string key) => Take(key) switch
     {
-        null => new PolicyTable(key, []),
-        TomlTable table => new PolicyTable(key, table),
+        null => new PolicyTable(Path(key), []),
+        TomlTable table => new PolicyTable(Path(key), table),
         _ => throw Wrong(key, "a table"),
     };
 

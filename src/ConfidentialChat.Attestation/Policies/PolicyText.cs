@@ -36,10 +36,12 @@ internal sealed class PolicyText
         text.Table("devices", "GPUs and switches");
         text.Word("mode", policy.IgnoreDevices ? "ignore" : "verify", "\"ignore\" skips what a bundle says of devices");
         policy.Tdx.Write(text);
+        policy.SevSnp.Write(text);
         if (policy.DangerousTestRoots is { } roots)
         {
             text.Table("dangerous_test_roots", "Trusted INSTEAD of the vendors' roots: for tests alone");
             text.Root("intel", roots.Intel);
+            text.Root("amd", roots.Amd);
         }
 
         return text.text.ToString();

@@ -1,0 +1,156 @@
+// spec/attestation.md section 10, table [sev_snp].
+using ConfidentialChat.Attestation.Policies;
+
+namespace ConfidentialChat.Attestation.SevSnp;
+
+/// <summary>What a policy accepts of SEV-SNP. Immutable.</summary>
+public sealed record SevSnpPolicy
+{
+    private const int DigestSize = 48; // SHA-384
+    private const int HostDataSize = 32;
+    private const int LowestLevel = 3;
+
+    /// <summary>Accepts reports that a cloud provider's key signs: they name no chip.</summary>
+    public bool AllowVlek { get; init; } = true;
+
+    /// <summary>Accepts reports whose host hides the chip's id; the VCEK names it all the same.</summary>
+    public bool AllowMaskedChipId { get; init; }
+
+    public bool AllowSmt { get; init; } = true;
+
+    public bool AllowMigration { get; init; }
+
+    public bool AllowCxl { get; init; }
+
+    public bool RequireSingleSocket { get; init; }
+
+    /// <summary>Refuses evidence without AMD's revocation list.</summary>
+    public bool RequireCrl { get; init; }
+
+    /// <summary>0 to 3. A report of a higher number is by software that the levels above it can replace.</summary>
+    public int MaxVmpl { get; init; } = LowestLevel;
+
+    /// <summary>Bits that have to be set: of <see cref="SevSnp.PlatformInfo.Names"/>.</summary>
+    public IReadOnlyList<string> PlatformInfo { get; init; } = [];
+
+    public ReferenceValues Measurement { get; init; } = ReferenceValues.Unnamed;
+
+    public ReferenceValues HostData { get; init; } = ReferenceValues.Unnamed;
+
+    public ReferenceValues IdKeyDigest { get; init; } = ReferenceValues.Unnamed;
+
+    public ReferenceValues AuthorKeyDigest { get; init; } = ReferenceValues.Unnamed;
+
+    public TcbFloor MilanFloor { get; init; } = new();
+
+    public TcbFloor GenoaFloor { get; init; } = new();
+
+    public TcbFloor TurinFloor { get; init; } = new();
+
+    internal static SevSnpPolicy Read(PolicyTable table)
+    {
+        var (milan, genoa, turin) = (table.Table("milan"), table.Table("genoa"), table.Table("turin"));
+        var policy = new SevSnpPolicy
+        {
+            AllowVlek = table.Flag("allow_vlek", fallback: true),
+            AllowMaskedChipId = table.Flag("allow_masked_chip_id", fallback: false),
+            AllowSmt = table.Flag("allow_smt", fallback: true),
+            AllowMigration = table.Flag("allow_migration", fallback: false),
+            AllowCxl = table.Flag("allow_cxl", fallback: false),
+            RequireSingleSocket = table.Flag("require_single_socket", fallback: false),
+            RequireCrl = table.Flag("require_crl", fallback: false),
+            MaxVmpl = Limited(table, "max_vmpl", LowestLevel, LowestLevel),
+            PlatformInfo = table.Words("platform_info", [], SevSnp.PlatformInfo.Names),
+            Measurement = table.Values("measurement", DigestSize),
+            HostData = table.Values("host_data", HostDataSize),
+            IdKeyDigest = table.Values("id_key_digest", DigestSize),
+            AuthorKeyDigest = table.Values("author_key_digest", DigestSize),
+            MilanFloor = TcbFloor.Read(milan, SevSnpProduct.Milan),
+            GenoaFloor = TcbFloor.Read(genoa, SevSnpProduct.Genoa),
+            TurinFloor = TcbFloor.Read(turin, SevSnpProduct.Turin),
+        };
+        foreach (var floor in (PolicyTable[])[milan, genoa, turin])
+            floor.End();
+        return policy;
+    }
+
+    internal static int Limited(PolicyTable table, string key, int fallback, int highest) =>
+        table.Number(key, fallback) is var number && number <= highest ? number
+            : throw new PolicyException($"the policy's sev_snp {key} is wrong: expected 0 to {highest}", "./cchat policy init prints one that is right");
+
+    internal TcbFloor Floor(SevSnpProduct product) =>
+        product == SevSnpProduct.Milan ? MilanFloor : product == SevSnpProduct.Genoa ? GenoaFloor : TurinFloor;
+
+    internal void Write(PolicyText text)
+    {
+        text.Table("sev_snp", "AMD SEV-SNP");
+        text.Flag("allow_vlek", AllowVlek, "keys of a cloud provider, for any of its chips");
+        text.Flag("allow_masked_chip_id", AllowMaskedChipId, "hosts that hide the chip's id; the VCEK still names it");
+        text.Flag("allow_smt", AllowSmt, "a sibling thread shares caches with the guest");
+        text.Flag("allow_migration", AllowMigration, "a migration agent moves the guest to where nothing was verified");
+        text.Flag("allow_cxl", AllowCxl, "memory outside the socket");
+        text.Flag("require_single_socket", RequireSingleSocket, null);
+        text.Flag("require_crl", RequireCrl, "refuses evidence without AMD's revocation list");
+        text.Number("max_vmpl", MaxVmpl, "0 to 3; software at a higher number is under that at a lower one");
+        text.Words("platform_info", PlatformInfo, "demanded: " + string.Join(", ", SevSnp.PlatformInfo.Names));
+        text.Values("measurement", Measurement, "the launched memory. Lists of values, or \"any\"; an empty list names none");
+        text.Values("host_data", HostData, "given by whoever started the guest; checked where named, like the next");
+        text.Values("id_key_digest", IdKeyDigest, "who signed the guest's ID block");
+        text.Values("author_key_digest", AuthorKeyDigest, "who signed that key");
+        foreach (var product in SevSnpProduct.All)
+        {
+            text.Table($"sev_snp.{product.Name.ToLowerInvariant()}", $"TCB floor of {product}: AMD's security bulletins say which");
+            Floor(product).Write(text, product);
+        }
+    }
+}
+
+/// <summary>The least security versions that are accepted of a product; 0 is any.</summary>
+public sealed record TcbFloor
+{
+    /// <summary>Turin and later.</summary>
+    public int Fmc { get; init; }
+
+    public int Bootloader { get; init; }
+
+    public int Tee { get; init; }
+
+    public int Snp { get; init; }
+
+    public int Microcode { get; init; }
+
+    internal static TcbFloor Read(PolicyTable table, SevSnpProduct product) => new()
+    {
+        Fmc = product.Components.Contains(TcbComponent.Fmc) ? Read(table, TcbComponent.Fmc) : 0,
+        Bootloader = Read(table, TcbComponent.Bootloader),
+        Tee = Read(table, TcbComponent.Tee),
+        Snp = Read(table, TcbComponent.Snp),
+        Microcode = Read(table, TcbComponent.Microcode),
+    };
+
+    internal int Of(TcbComponent component) => component switch
+    {
+        TcbComponent.Fmc => Fmc,
+        TcbComponent.Bootloader => Bootloader,
+        TcbComponent.Tee => Tee,
+        TcbComponent.Snp => Snp,
+        TcbComponent.Microcode => Microcode,
+        _ => 0,
+    };
+
+    /// <summary>Whether each security version is high enough.</summary>
+    internal bool Accepts(TcbVersion version, SevSnpProduct product) =>
+        TcbComponents.Named.All(component => (version.Of(component, product) ?? 0) >= Of(component));
+
+    internal void Write(PolicyText text, SevSnpProduct product)
+    {
+        foreach (var component in Named(product))
+            text.Number(component.Spell(), Of(component), null);
+    }
+
+    internal string ToString(SevSnpProduct product) => string.Join(", ", Named(product).Select(component => $"{component.Spell()} {Of(component)}"));
+
+    private static IEnumerable<TcbComponent> Named(SevSnpProduct product) => TcbComponents.Named.Where(product.Components.Contains);
+
+    private static int Read(PolicyTable table, TcbComponent component) => SevSnpPolicy.Limited(table, component.Spell(), 0, byte.MaxValue);
+}

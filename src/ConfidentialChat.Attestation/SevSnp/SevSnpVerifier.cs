@@ -1,0 +1,230 @@
+// spec/attestation.md sections 9 and 13.
+using ConfidentialChat.Attestation.Bundles;
+using ConfidentialChat.Attestation.Certificates;
+using ConfidentialChat.Attestation.Policies;
+
+namespace ConfidentialChat.Attestation.SevSnp;
+
+/// <summary>A verdict on a report, and what was read of it.</summary>
+/// <param name="Verdict">The factors.</param>
+/// <param name="Report">What the report says, believed or not; null where it could not be parsed.</param>
+public sealed record SevSnpVerification(Verdict Verdict, SevSnpReport? Report)
+{
+    /// <summary>The measurements by their names in a policy; empty where there is no report.</summary>
+    public IReadOnlyDictionary<string, ReadOnlyMemory<byte>> Measurements => Report is null ? new Dictionary<string, ReadOnlyMemory<byte>>() : SevSnpVerifier.Measurements(Report);
+}
+
+/// <summary>Verifies SEV-SNP reports: a pure function of report, collateral, policy and time. Safe for several threads.</summary>
+public static class SevSnpVerifier
+{
+    /// <summary>Raw evidence: measurements without a reference value are skipped.</summary>
+    /// <param name="report">As the kernel gave it, 1184 bytes.</param>
+    /// <param name="collateral">What is missing in it fails.</param>
+    /// <param name="policy">What is accepted.</param>
+    /// <param name="at">The time of verification.</param>
+    /// <param name="reportData">The expected 64 bytes, or null to skip that check.</param>
+    public static SevSnpVerification Verify(
+        ReadOnlySpan<byte> report, SevSnpCollateral collateral, Policy policy, DateTimeOffset at, ReadOnlyMemory<byte>? reportData = null)
+    {
+        ArgumentNullException.ThrowIfNull(collateral);
+        ArgumentNullException.ThrowIfNull(policy);
+        var findings = policy.Begin(at);
+        SevSnpReport? parsed = null;
+        if (policy.Tees.Contains(CpuType.SevSnp))
+            parsed = Check(report, collateral, policy, findings, isRaw: true, reportData);
+        else
+            findings.Fail(BundleFactors.Tee, RejectionCode.Forbidden, Shown.List(policy.Tees), CpuType.SevSnp);
+        if (policy.DangerousTestRoots is not null)
+            findings.Fail(BundleFactors.TestRoots, RejectionCode.Untrusted, "the vendors' roots", "roots of a test");
+        return new SevSnpVerification(findings.ToVerdict(), parsed);
+    }
+
+    internal static Dictionary<string, ReadOnlyMemory<byte>> Measurements(SevSnpReport report) =>
+        new(StringComparer.Ordinal) { ["measurement"] = report.Measurement };
+
+    // The numbers are those of the specification.
+    internal static SevSnpReport? Check(
+        ReadOnlySpan<byte> bytes, SevSnpCollateral collateral, Policy policy, Findings findings, bool isRaw, ReadOnlyMemory<byte>? reportData = null)
+    {
+        // 1.
+        if (!findings.Report(SevSnpFactors.Report, SevSnpReport.TryParse(bytes, out var report), "a SEV-SNP report", report is null ? "" : $"version {report.Version}"))
+            return null;
+
+        // 2.
+        CertificateList? given = null;
+        var unreadable = collateral.Vek is { } vekBytes ? CertificateList.TryParse(vekBytes.Span, out given) : Rejection.Missing("a VCEK or VLEK certificate");
+        using (given)
+        {
+            if (unreadable is not null)
+            {
+                findings.Report(SevSnpFactors.VekPath, unreadable, "", "");
+                return report;
+            }
+
+            var vek = given!.Items[0];
+            if (SevSnpProduct.OfIssuer(vek.IssuerCommonName) is not var (product, kind))
+            {
+                findings.Fail(SevSnpFactors.VekPath, RejectionCode.Untrusted, "an issuer of VEKs: SEV-Milan, SEV-VLEK-Genoa ...", Shown.Text(vek.IssuerCommonName));
+                return report;
+            }
+
+            var root = policy.DangerousTestRoots?.Amd ?? product.Root;
+            IReadOnlyList<Certificate> path = given.Items.Count == 1 ? [vek, AmdRoots.Issuer(product, kind)] : given.Items;
+            findings.Report(
+                SevSnpFactors.VekPath, CertificatePath.Fault(path, root, Rules(product, kind), findings), $"a path to the pinned {root}", $"{vek} by {path[1]} by {root}");
+
+            // 3.
+            if (!findings.Report(
+                SevSnpFactors.VekExtensions, VekExtensions.TryRead(vek, product, kind, out var extensions), "AMD's extensions",
+                extensions is null ? "" : $"{Shown.Text(extensions.ProductName)}; {extensions.Tcb.ToString(product)}"))
+                return report;
+
+            // 4 to 9.
+            CheckKey(report!, vek, kind, findings);
+            CheckChip(report!, extensions!, product, policy, findings);
+            CheckCrl(collateral.Crl, path[1], root, policy, findings);
+
+            // 10 to 23.
+            CheckGuestPolicy(report!, policy, findings);
+            CheckPlatform(report!, extensions!, product, kind, policy, findings);
+            CheckMeasurements(report!, policy, isRaw, findings);
+            CheckIdentity(report!, extensions!, policy, findings);
+        }
+
+        if (isRaw)
+            CheckReportData(report!, reportData, findings);
+        return report;
+    }
+
+    private static PathRules Rules(SevSnpProduct product, VekKind kind) => new()
+    {
+        LeafNames = [kind == VekKind.Vcek ? "SEV-VCEK" : "SEV-VLEK"],
+        LeafKey = KeyKind.EcdsaP384,
+        IntermediateNames = [product.IssuerName(kind)],
+        AuthorityKey = KeyKind.RsaPss4096,
+    };
+
+    // 4, 5.
+    private static void CheckKey(SevSnpReport report, Certificate vek, VekKind kind, Findings findings)
+    {
+        var expected = kind == VekKind.Vcek ? "a VCEK's signature" : "a VLEK's signature";
+        findings.Check(
+            SevSnpFactors.SigningKey, report.SigningKey == (int)kind && !report.IsKeyMasked, RejectionCode.Mismatch, expected,
+            report.IsKeyMasked ? "a masked key" : report.SigningKey switch { 0 => "a VCEK's signature", 1 => "a VLEK's signature", var other => $"SIGNING_KEY {other}" });
+
+        var rejection = VerificationKey.TryTake(vek, KeyKind.EcdsaP384, out var key);
+        using (key)
+        {
+            Span<byte> signature = stackalloc byte[96];
+            report.CopySignature(signature);
+            if (rejection is null && !key!.Verify(report.Signed, signature))
+                rejection = new Rejection(RejectionCode.BadSignature, $"signed by the {vek}", "another signature");
+            findings.Report(SevSnpFactors.ReportSignature, rejection, "signed by the VEK", $"signed by the {vek}");
+        }
+    }
+
+    // 6, 7, 8.
+    private static void CheckChip(SevSnpReport report, VekExtensions vek, SevSnpProduct product, Policy policy, Findings findings)
+    {
+        findings.Check(SevSnpFactors.Tcb, report.ReportedTcb == vek.Tcb, RejectionCode.Mismatch, $"{vek.Tcb} of the certificate", $"{report.ReportedTcb}");
+
+        var cpuid = report.Cpuid;
+        findings.Check(
+            SevSnpFactors.Product, product.Includes(vek.ProductName) && (cpuid is not { } named || product.Includes(named)), RejectionCode.Mismatch, $"{product}",
+            Shown.Text(vek.ProductName) + (cpuid is null ? "" : $"; {cpuid}"));
+
+        var shown = Shown.Hex(report.ChipId.Span);
+        if (vek.Hwid is not { } hwid)
+            findings.Skip(SevSnpFactors.ChipId, "a VLEK names no chip");
+        else if (report.IsChipMasked && !policy.SevSnp.AllowMaskedChipId)
+            findings.Fail(SevSnpFactors.ChipId, RejectionCode.Forbidden, Shown.Hex(hwid.Span), "masked by the host");
+        else if (report.IsChipMasked)
+            findings.Pass(SevSnpFactors.ChipId, Shown.Hex(hwid.Span), "masked by the host, which the policy allows");
+        else
+            findings.Check(SevSnpFactors.ChipId, report.ChipId.Span.StartsWith(hwid.Span), RejectionCode.Mismatch, Shown.Hex(hwid.Span), shown);
+    }
+
+    // 9. The issuer has no right to sign lists, and VEKs have no serial number: the root's list is the only one there is.
+    private static void CheckCrl(ReadOnlyMemory<byte>? bytes, Certificate issuer, Certificate root, Policy policy, Findings findings)
+    {
+        if (bytes is not { } given)
+        {
+            if (policy.SevSnp.RequireCrl)
+                findings.Report(SevSnpFactors.Crl, Rejection.Missing($"the revocation list of {root}"), "", "");
+            else
+                findings.Skip(SevSnpFactors.Crl, "no list given");
+            return;
+        }
+
+        var rejection = RevocationList.TryParse(given.Span, out var list) ?? list!.Fault(root, KeyKind.RsaPss4096, policy.MaxRootCrlAge, findings);
+        Certificate[] certificates = [issuer, root];
+        if (rejection is null && Array.Find(certificates, list!.Revokes) is { } revoked)
+            rejection = new Rejection(RejectionCode.Revoked, "no certificate of the path", revoked.ToString());
+        findings.Report(SevSnpFactors.Crl, rejection, "the root's list, without the VEK's issuer", $"{issuer} not revoked");
+    }
+
+    // 10 to 15.
+    private static void CheckGuestPolicy(SevSnpReport report, Policy policy, Findings findings)
+    {
+        var (guest, accepted) = (report.GuestPolicy, policy.SevSnp);
+        findings.Check(SevSnpFactors.Debug, !guest.AllowsDebug || policy.DangerousAllowDebug, RejectionCode.Forbidden, "DEBUG 0", guest.AllowsDebug ? "DEBUG 1" : "DEBUG 0");
+        findings.Check(SevSnpFactors.GuestPolicy, guest.HasReservedBit && guest.Unknown == 0, RejectionCode.Unsupported, "bit 17 and no bit above 25", $"{guest}");
+        var hasAgent = report.ReportIdMa.Span.ContainsAnyExcept((byte)0xFF);
+        findings.Check(
+            SevSnpFactors.Migration, accepted.AllowMigration || !(guest.AllowsMigration || hasAgent), RejectionCode.Forbidden, "no migration agent",
+            hasAgent ? "a migration agent" : guest.AllowsMigration ? "MIGRATE_MA 1" : "no migration agent");
+        findings.Check(SevSnpFactors.Smt, accepted.AllowSmt || !guest.AllowsSmt, RejectionCode.Forbidden, "SMT 0", guest.AllowsSmt ? "SMT 1" : "SMT 0");
+        findings.Check(SevSnpFactors.Cxl, accepted.AllowCxl || !guest.AllowsCxl, RejectionCode.Forbidden, "CXL_ALLOW 0", guest.AllowsCxl ? "CXL_ALLOW 1" : "CXL_ALLOW 0");
+        findings.Check(
+            SevSnpFactors.SingleSocket, !accepted.RequireSingleSocket || guest.DemandsSingleSocket, RejectionCode.Forbidden, "SINGLE_SOCKET 1",
+            guest.DemandsSingleSocket ? "SINGLE_SOCKET 1" : "SINGLE_SOCKET 0");
+    }
+
+    // 16 to 19.
+    private static void CheckPlatform(SevSnpReport report, VekExtensions vek, SevSnpProduct product, VekKind kind, Policy policy, Findings findings)
+    {
+        var accepted = policy.SevSnp;
+        findings.Check(
+            SevSnpFactors.Vlek, accepted.AllowVlek || kind == VekKind.Vcek, RejectionCode.Forbidden, "a VCEK", kind == VekKind.Vcek ? "a VCEK" : $"a VLEK of {Shown.Text(vek.CspId)}");
+        findings.Check(SevSnpFactors.Vmpl, report.Vmpl <= accepted.MaxVmpl, RejectionCode.Forbidden, $"at most {accepted.MaxVmpl}", $"{report.Vmpl}");
+        findings.Check(
+            SevSnpFactors.PlatformInfo, accepted.PlatformInfo.All(report.PlatformInfo.IsSet), RejectionCode.Forbidden, Shown.List(accepted.PlatformInfo),
+            $"{report.PlatformInfo}: {Shown.List(PlatformInfo.Names.Where(report.PlatformInfo.IsSet))}");
+
+        var floor = accepted.Floor(product);
+        (string Name, TcbVersion Version)[] versions =
+            [("reported_tcb", report.ReportedTcb), ("committed_tcb", report.CommittedTcb), ("launch_tcb", report.LaunchTcb), ("current_tcb", report.CurrentTcb)];
+        var below = versions.FirstOrDefault(version => !floor.Accepts(version.Version, product));
+        var (name, found) = below.Name is null ? versions[0] : below;
+        findings.Check(SevSnpFactors.TcbFloor, below.Name is null, RejectionCode.OutOfDate, $"at least {floor.ToString(product)}", $"{name}: {found.ToString(product)}");
+    }
+
+    // 20, 21.
+    private static void CheckMeasurements(SevSnpReport report, Policy policy, bool isRaw, Findings findings)
+    {
+        policy.SevSnp.Measurement.Check(SevSnpFactors.Measurement, report.Measurement.Span, isDemanded: !isRaw && !policy.MeasurementsAny, findings);
+        policy.SevSnp.HostData.Check(SevSnpFactors.HostData, report.HostData.Span, isDemanded: false, findings);
+        policy.SevSnp.IdKeyDigest.Check(SevSnpFactors.IdKeyDigest, report.IdKeyDigest.Span, isDemanded: false, findings);
+        policy.SevSnp.AuthorKeyDigest.Check(SevSnpFactors.AuthorKeyDigest, report.AuthorKeyDigest.Span, isDemanded: false, findings);
+    }
+
+    // 22.
+    private static void CheckIdentity(SevSnpReport report, VekExtensions vek, Policy policy, Findings findings)
+    {
+        var id = vek.Hwid is { } hwid ? Shown.Hex(hwid.Span) : report.IsChipMasked ? null : Shown.Hex(report.ChipId.Span);
+        if (policy.Platforms.Count == 0)
+            findings.Skip(SevSnpFactors.Platform, $"{id ?? "masked"} (any is accepted)");
+        else
+            findings.Check(SevSnpFactors.Platform, id is not null && policy.Platforms.Contains(id), RejectionCode.Forbidden, "a platform on the policy's list", id ?? "masked");
+    }
+
+    // 23.
+    private static void CheckReportData(SevSnpReport report, ReadOnlyMemory<byte>? expected, Findings findings)
+    {
+        var shown = Shown.Hex(report.ReportData.Span);
+        if (expected is { } demanded)
+            findings.Check(SevSnpFactors.ReportData, report.ReportData.Span.SequenceEqual(demanded.Span), RejectionCode.Mismatch, Shown.Hex(demanded.Span), shown);
+        else
+            findings.Skip(SevSnpFactors.ReportData, $"{shown} (nothing expected)");
+    }
+}
