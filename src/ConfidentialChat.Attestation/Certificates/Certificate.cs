@@ -91,7 +91,7 @@ public sealed class Certificate : IDisposable
 
     /// <summary>The value of an extension, or null where it is absent.</summary>
     /// <param name="oid">Dotted.</param>
-    public ReadOnlyMemory<byte>? Extension(string oid) => x509.Extensions[oid]?.RawData;
+    public ReadOnlyMemory<byte>? Extension(string oid) => x509.Extensions[oid] is { } extension ? (ReadOnlyMemory<byte>?)extension.RawData : null;
 
     /// <summary>Every extension's OID; an OID that stands twice is there twice.</summary>
     public IEnumerable<string> ExtensionOids => x509.Extensions.Select(extension => extension.Oid?.Value ?? "");
