@@ -18,7 +18,8 @@ public sealed record SevSnpCollateral
         ArgumentNullException.ThrowIfNull(named);
         return new SevSnpCollateral { Vek = Find("vek"), Crl = Find("crl") };
 
-        ReadOnlyMemory<byte>? Find(string name) => named.TryGetValue(name, out var value) ? value : null;
+        // The cast is needed: a bare null would become an empty value, and what is missing would be malformed instead.
+        ReadOnlyMemory<byte>? Find(string name) => named.TryGetValue(name, out var value) ? (ReadOnlyMemory<byte>?)value : null;
     }
 
     /// <summary>By the names in a bundle; what is null is left out.</summary>

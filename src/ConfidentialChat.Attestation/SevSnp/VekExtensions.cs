@@ -57,7 +57,9 @@ internal sealed record VekExtensions(string ProductName, TcbVersion Tcb, ReadOnl
     {
         if (encoded.Length == size)
             return encoded;
-        return encoded.Length == size + 2 && encoded.Span[0] == 0x04 && encoded.Span[1] == size ? encoded[2..] : null;
+        if (encoded.Length == size + 2 && encoded.Span[0] == 0x04 && encoded.Span[1] == size)
+            return encoded[2..];
+        return null;
     }
 
     // Null where it is absent or beyond 32 bits.
