@@ -105,7 +105,7 @@ public sealed class AttackTests
             Only(Chip.Verify(collateral: new SevSnpCollateral { Vek = path }), SevSnpFactors.VekPath, RejectionCode.Untrusted);
         Only(Chip.Verify(collateral: new SevSnpCollateral { Vek = EmulatedChip.Path(vek, issuer, root, root, root) }), SevSnpFactors.VekPath, RejectionCode.TooLarge);
         Only(Chip.Verify(collateral: new SevSnpCollateral()), SevSnpFactors.VekPath, RejectionCode.Missing);
-        Only(Chip.Verify(collateral: new SevSnpCollateral { Vek = EmulatedChip.Path(issuer, vek) }), SevSnpFactors.VekPath, RejectionCode.Untrusted);
+        Only(Chip.Verify(collateral: new SevSnpCollateral { Vek = EmulatedChip.Path(issuer, root) }), SevSnpFactors.VekPath, RejectionCode.Untrusted);
     }
 
     [Fact]
