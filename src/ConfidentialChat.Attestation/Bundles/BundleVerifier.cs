@@ -1,6 +1,7 @@
 // spec/attestation.md section 12.
 using System.Security.Cryptography;
 using ConfidentialChat.Attestation.Policies;
+using ConfidentialChat.Attestation.SevSnp;
 using ConfidentialChat.Attestation.Tdx;
 
 namespace ConfidentialChat.Attestation.Bundles;
@@ -53,7 +54,7 @@ public sealed class BundleVerifier
     public BundleVerifier(params ICpuVerifier[] more)
     {
         ArgumentNullException.ThrowIfNull(more);
-        verifiers = [new TdxCpuVerifier(), .. more];
+        verifiers = [new TdxCpuVerifier(), new SevSnpCpuVerifier(), .. more];
     }
 
     /// <param name="json">A bundle as it was received.</param>

@@ -3,6 +3,7 @@ using ConfidentialChat.Attestation;
 using ConfidentialChat.Attestation.Bundles;
 using ConfidentialChat.Attestation.Collateral;
 using ConfidentialChat.Attestation.Policies;
+using ConfidentialChat.Attestation.SevSnp;
 using ConfidentialChat.Attestation.Simulated;
 using ConfidentialChat.Attestation.Tdx;
 
@@ -12,9 +13,10 @@ namespace ConfidentialChat.Cli.Commands;
 internal static class PolicyCommand
 {
     private static readonly Option<FileInfo?> Output = new("--output") { Description = "File to write; it must not be there yet. Default: standard output.", HelpName = "FILE" };
-    private static readonly Argument<FileInfo> Evidence = new("evidence") { Description = "A bundle, or a TDX quote with --collateral." };
+    private static readonly Argument<FileInfo> Evidence = new("evidence") { Description = "A bundle, a TDX quote with --collateral, or a SEV-SNP report with --cert." };
     private static readonly Option<FileInfo> PolicyFile = new("--policy") { Description = "The policy to write into. One that is not there is begun from the defaults.", HelpName = "FILE", Required = true };
     private static readonly Option<DirectoryInfo?> Collateral = new("--collateral") { Description = "Folder with Intel's collateral, for a quote alone.", HelpName = "DIR" };
+    private static readonly Option<FileInfo?> Vek = new("--cert") { Description = "VCEK or VLEK certificate, for a SEV-SNP report alone.", HelpName = "FILE" };
     private static readonly Option<string?> At = VerifyOptions.At();
     private static readonly Option<bool> Replace = new("--replace") { Description = "Put the values in the place of those that are there, instead of beside them." };
 
@@ -51,7 +53,7 @@ internal static class PolicyCommand
     {
         var command = new Command("pin", "Write the measurements of evidence that verifies into a policy. docs/attestation.md says what that does not prove.")
         {
-            Evidence, PolicyFile, Collateral, At, Replace,
+            Evidence, PolicyFile, Collateral, Vek, At, Replace,
         };
         command.SetAction(PinAsync);
         return command;
@@ -91,6 +93,7 @@ internal static class PolicyCommand
             Rtmr2 = ReferenceValues.Unnamed,
             Rtmr3 = ReferenceValues.Unnamed,
         },
+        SevSnp = policy.SevSnp with { Measurement = ReferenceValues.Unnamed },
     };
 
     private static (Verdict Verdict, string Type, IReadOnlyDictionary<string, ReadOnlyMemory<byte>> Measurements) Verify(byte[] bytes, Policy policy, ParseResult parsed)
@@ -102,8 +105,14 @@ internal static class PolicyCommand
             return (verification.Verdict, verification.Verified?.Type ?? "", verification.Claims?.Measurements ?? new Dictionary<string, ReadOnlyMemory<byte>>());
         }
 
+        if (parsed.GetValue(Vek) is { } vek)
+        {
+            var snp = SevSnpVerifier.Verify(bytes, new SevSnpCollateral { Vek = VerifyOptions.ReadFile(vek, Bounds.Pem) }, policy, at);
+            return (snp.Verdict, CpuType.SevSnp, snp.Measurements);
+        }
+
         if (parsed.GetValue(Collateral) is not { } folder)
-            throw new CommandException("a quote alone needs Intel's collateral.", "name its folder with --collateral, or pin from a bundle", ExitCode.Usage);
+            throw new CommandException("a quote alone needs Intel's collateral, a report alone AMD's certificate.", "name them with --collateral or --cert, or pin from a bundle", ExitCode.Usage);
         var tdx = TdxVerifier.Verify(bytes, new CollateralFolder(folder.FullName).Tdx(TdxVerifier.ReadFmspc(bytes)), policy, at);
         return (tdx.Verdict, CpuType.Tdx, tdx.Measurements);
     }
@@ -123,6 +132,7 @@ internal static class PolicyCommand
                     Rtmr3 = With(policy.Tdx.Rtmr3, "rtmr3"),
                 },
             },
+            CpuType.SevSnp => policy with { SevSnp = policy.SevSnp with { Measurement = With(policy.SevSnp.Measurement, "measurement") } },
             _ => throw new CommandException("simulated evidence has no measurements to pin.", "pin the evidence of a real TEE", ExitCode.Usage),
         };
 

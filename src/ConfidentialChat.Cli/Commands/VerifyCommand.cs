@@ -21,6 +21,7 @@ internal static class VerifyCommand
         {
             File, Policy, At, Nonce, Json,
             VerifyTdxCommand.Create(),
+            VerifySnpCommand.Create(),
         };
         command.SetAction(RunAsync);
         return command;
