@@ -148,6 +148,50 @@ public sealed class VerifyTests : IDisposable
         errors.ShouldContain("NOTHING IS PROTECTED");
     }
 
+    [Theory]
+    [InlineData("snp/05-milan-v3", "vcek.der", "2026-03-01T00:00:00Z", 0, "authentic; not checked: snp.crl, snp.measurement, ")]
+    [InlineData("snp/04-genoa-v5", "vcek.der", "2026-03-01T00:00:00Z", 0, "PASS  snp.report_signature")]
+    [InlineData("snp/03-milan-v3-vlek-aws", "vlek.der", "2025-06-01T00:00:00Z", 0, "SKIP  snp.chip_id                 a VLEK names no chip")]
+    [InlineData("snp/03-milan-v3-vlek-aws", "vlek.der", "2026-11-22T00:00:00Z", 7, "snp.vek_path (EXPIRED)")]
+    [InlineData("snp/01-milan-v2-debug", "vcek.der", "2026-03-01T00:00:00Z", 7, "snp.debug (FORBIDDEN)")]
+    [InlineData("snp/05-milan-v3", "expected.json", "2026-03-01T00:00:00Z", 7, "snp.vek_path (MALFORMED)")]
+    public async Task A_report_of_SEV_SNP_is_verified_with_its_certificate(string set, string certificate, string at, int expected, string says)
+    {
+        var (exitCode, output, errors) = await RunAsync("verify", "snp", Vector($"{set}/report.bin"), "--cert", Vector($"{set}/{certificate}"), "--at", at);
+        exitCode.ShouldBe(expected, errors);
+        (output + errors).ShouldContain(says);
+    }
+
+    [Fact]
+    public async Task Expected_values_of_a_report_are_checked_and_the_JSON_says_so()
+    {
+        string[] report = ["verify", "snp", Vector("snp/04-genoa-v5/report.bin"), "--cert", Vector("snp/04-genoa-v5/vcek.der"), "--at", "2026-03-01T00:00:00Z"];
+        const string measurement = "c57729018b0a6fb90dc17bb138b0aa35e4401004283ff4a2c24d3739ff3750f52384370e77b7032862a08c440a9bc4dc";
+        var (exitCode, output, _) = await RunAsync([.. report, "--measurement", measurement, "--host-data", new string('0', 64), "--json"]);
+        exitCode.ShouldBe(0);
+        using var json = JsonDocument.Parse(output);
+        json.RootElement.GetProperty("report").GetProperty("measurement").GetString().ShouldBe(measurement);
+        json.RootElement.GetProperty("not_checked").EnumerateArray().Select(name => name.GetString()).ShouldNotContain("snp.measurement");
+
+        (exitCode, _, var errors) = await RunAsync([.. report, "--measurement", new string('0', 96), "--id-key-digest", new string('1', 96), "--report-data", new string('0', 128)]);
+        exitCode.ShouldBe(7);
+        errors.ShouldContain("error: the evidence is refused: snp.measurement (MISMATCH), snp.id_key_digest (MISMATCH), snp.report_data (MISMATCH)");
+        (await RunAsync([.. report, "--measurement", "00"])).ExitCode.ShouldBe(2);
+        (await RunAsync([.. report, "--crl", "/does/not/exist"])).ExitCode.ShouldBe(2);
+    }
+
+    [Fact]
+    public async Task The_measurement_of_a_report_is_pinned()
+    {
+        var policy = Path.Combine(folder.FullName, "snp.toml");
+        string[] genoa = [Vector("snp/04-genoa-v5/report.bin"), "--cert", Vector("snp/04-genoa-v5/vcek.der"), "--at", "2026-03-01T00:00:00Z", "--policy", policy];
+        (await RunAsync(["policy", "pin", .. genoa])).ExitCode.ShouldBe(0);
+        (await RunAsync(["verify", "snp", .. genoa])).Output.ShouldContain("PASS  snp.measurement");
+        var other = await RunAsync("verify", "snp", Vector("snp/05-milan-v3/report.bin"), "--cert", Vector("snp/05-milan-v3/vcek.der"), "--at", "2026-03-01T00:00:00Z", "--policy", policy);
+        other.ExitCode.ShouldBe(7);
+        other.Errors.ShouldContain("error: the evidence is refused: snp.measurement (MISMATCH)");
+    }
+
     public void Dispose() => folder.Delete(recursive: true);
 
     private static Task<(int ExitCode, string Output, string Errors)> VerifyAsync(string set, params string[] more) =>
