@@ -41,7 +41,7 @@ internal sealed class Project
     {
         Name = Path.GetFileNameWithoutExtension(path);
         var xml = XDocument.Load(path);
-        ProjectReferences = [.. Includes(xml, "ProjectReference").Select(include => Path.GetFileNameWithoutExtension(include.Replace('\\', '/')))];
+        ProjectReferences = [.. Includes(xml, "ProjectReference").Select(include => Path.GetFileNameWithoutExtension(include.Replace('\\', '/'))).Order(StringComparer.Ordinal)];
         PackageReferences = [.. Includes(xml, "PackageReference")];
     }
 

@@ -101,6 +101,35 @@ public sealed class LoadTests(ScriptedStack scripted) : IClassFixture<ScriptedSt
         Ledger.Lost(scripted.Stack).ShouldBe(0);
     }
 
+    [Fact]
+    public async Task An_interrupt_stops_the_answer_of_a_conversation_and_the_engine_and_the_conversation_goes_on()
+    {
+        var before = scripted.Engine.Counters.Cancelled;
+        scripted.Engine.Script = scripted.Engine.Script with { Exchanges = [], Events = 1000, DelayMs = 50 };
+        using var chat = RunningStack.Start(
+            ["chat", "--gateway", scripted.Stack.Gateway.ToString()], new Dictionary<string, string> { ["CONFIDENTIALCHAT_API_KEY"] = await scripted.Stack.NewUserAsync() });
+        await chat.StandardInput.WriteLineAsync("go on for ever");
+        await chat.StandardInput.FlushAsync(TestContext.Current.CancellationToken);
+        var first = new char[20];
+        await chat.StandardOutput.ReadBlockAsync(first, TestContext.Current.CancellationToken);
+
+        using (var kill = System.Diagnostics.Process.Start("kill", ["-INT", $"{chat.Id}"]))
+            await kill.WaitForExitAsync(TestContext.Current.CancellationToken);
+        for (var tries = 0; scripted.Engine.Counters.Cancelled == before && tries < 200; tries++)
+            await Task.Delay(25, TestContext.Current.CancellationToken);
+        scripted.Engine.Counters.Cancelled.ShouldBe(before + 1);
+
+        scripted.Engine.Script = scripted.Engine.Script with { Events = 3, DelayMs = 0 };
+        await chat.StandardInput.WriteLineAsync("and now?");
+        chat.StandardInput.Close();
+        var rest = await chat.StandardOutput.ReadToEndAsync(TestContext.Current.CancellationToken);
+        var errors = await chat.StandardError.ReadToEndAsync(TestContext.Current.CancellationToken);
+        await chat.WaitForExitAsync(TestContext.Current.CancellationToken);
+        chat.ExitCode.ShouldBe(0, errors);
+        errors.ShouldContain("(stopped)");
+        rest.TrimEnd('\n').Split('\n')[^1].Split(' ', StringSplitOptions.RemoveEmptyEntries).Length.ShouldBe(3);
+    }
+
     private static async Task<string> ReadAsync(
         ConfidentialChatClient client, Action? onFirst = null, StringBuilder? text = null, Action<int>? onEvent = null, CancellationToken cancellation = default)
     {
