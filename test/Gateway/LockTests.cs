@@ -6,6 +6,18 @@ namespace ConfidentialChat.Gateway.Tests;
 public sealed class LockTests
 {
     [Fact]
+    public async Task A_model_that_its_node_cannot_serve_just_now_is_not_unknown()
+    {
+        await using var gateway = await GatewayUnderTest.StartAsync();
+        await using var node = await ScriptedNode.StartAsync(gateway);
+        using var user = await gateway.UserAsync();
+        await LockedNode.LockAsync(user);
+        node.Models = ["another"];
+        await node.BeatAsync();
+        await (await user.PostAsync("/v1/nodes/lock", Http.Json($$"""{"model":"{{GatewayUnderTest.Model}}"}"""))).ShouldBeErrorAsync(503, "SERVICE_UNAVAILABLE");
+    }
+
+    [Fact]
     public async Task A_lock_names_node_key_stack_and_null()
     {
         await using var gateway = await GatewayUnderTest.StartAsync();

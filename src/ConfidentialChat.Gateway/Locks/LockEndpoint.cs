@@ -35,7 +35,9 @@ internal static class LockEndpoint
             .ToListAsync(cancel);
         if (nodes.Count == 0)
         {
-            var known = await state.NodeModels.AnyAsync(model => model.Model == request.Model, cancel);
+            // A node leaves out what it cannot serve just now: a model that somebody holds a stack of is not unknown.
+            var known = await state.NodeModels.AnyAsync(model => model.Model == request.Model, cancel)
+                || await state.Stacks.AnyAsync(stack => stack.Model == request.Model && state.Nodes.Any(node => node.Id == stack.NodeId && node.RemovedAt == null), cancel);
             return new ErrorAnswer(known ? V1Error.ServiceUnavailable : V1Error.ModelNotFound);
         }
 
