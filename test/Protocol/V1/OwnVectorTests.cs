@@ -1,7 +1,7 @@
 using System.Text;
 using System.Text.Json;
-using ConfidentialChat.Protocol.V1;
 using ConfidentialChat.Protocol.Primitives;
+using ConfidentialChat.Protocol.V1;
 
 namespace ConfidentialChat.Tests.V1;
 
