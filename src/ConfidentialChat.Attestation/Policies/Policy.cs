@@ -1,5 +1,4 @@
 // spec/attestation.md section 10.
-using System.Security.Cryptography;
 using System.Text;
 using ConfidentialChat.Attestation.Bundles;
 using ConfidentialChat.Attestation.Certificates;
@@ -123,9 +122,6 @@ public sealed record Policy
 
     /// <summary>The policy as a text that <see cref="Parse"/> reads, with a comment for every key.</summary>
     public string ToToml() => PolicyText.Write(this);
-
-    /// <summary>SHA-256 of <see cref="ToToml"/>: equal policies have equal digests.</summary>
-    internal byte[] Digest() => SHA256.HashData(Encoding.UTF8.GetBytes(ToToml()));
 }
 
 /// <summary>Roots of a test's own PKI. A policy that names one shows it in every verdict.</summary>

@@ -136,6 +136,18 @@ public sealed class HostileTests
     }
 
     [Fact]
+    public void The_largest_bundle_of_members_is_refused_quickly()
+    {
+        var members = Encoding.UTF8.GetBytes($"{{{string.Join(',', Enumerable.Range(0, 350_000).Select(i => $"\"{i}\":0"))}}}");
+        members.Length.ShouldBeLessThan(Bounds.Bundle);
+        var watch = Stopwatch.StartNew();
+        new BundleVerifier().Verify(members, Policy.Default, IntelPlatform.Now).Verdict.Refusals().ShouldBe(["bundle.format"]);
+        new BundleVerifier().Verify(Encoding.UTF8.GetBytes($"{{\"devices\":[{new string('0', 1)}{string.Concat(Enumerable.Repeat(",0", 2_000_000))}]}}"), Policy.Default, IntelPlatform.Now)
+            .Verdict.Refusals().ShouldBe(["bundle.format"]);
+        watch.Elapsed.ShouldBeLessThan(TimeSpan.FromSeconds(20), "on a busy machine; idle it takes a fraction of a second");
+    }
+
+    [Fact]
     public void The_largest_bundle_of_nonsense_is_refused_without_much_memory()
     {
         var bundle = Encoding.UTF8.GetBytes($"{{\"statement\":\"{new string('A', Bounds.Bundle - 32)}\"}}");

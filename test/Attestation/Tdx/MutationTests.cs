@@ -52,6 +52,35 @@ public sealed class MutationTests
     }
 
     [Theory]
+    [InlineData("qe-sig", "tdx.qe_report_signature")]
+    [InlineData("qe-report", "tdx.qe_report_signature")]
+    [InlineData("qe-auth-data", "tdx.attestation_key")]
+    [InlineData("sig-r", "tdx.quote_signature")]
+    [InlineData("sig-s", "tdx.quote_signature")]
+    [InlineData("sig-zero", "tdx.quote_signature")]
+    [InlineData("user-data", "tdx.quote_signature")]
+    [InlineData("mrtd", "tdx.quote_signature")]
+    [InlineData("report-data", "tdx.quote_signature")]
+    public void An_altered_signature_is_refused_by_its_factor_alone(string id, string refusal)
+    {
+        foreach (var version in new[] { "v4", "v5" })
+        {
+            var item = Cases("tdx/mutations.json").Single(item => item.String("id") == $"{version}-{id}");
+            var (collateral, at) = Evidence.First(Path.GetDirectoryName(item.String("base"))!);
+            var verdict = TdxVerifier.Verify(Evidence.Mutate(Evidence.Bytes(item.String("base")), item.GetProperty("operations")), collateral, Policy.Default, at).Verdict;
+            verdict.Refusals().ShouldBe([refusal], verdict.ToText());
+        }
+    }
+
+    [Fact]
+    public void An_altered_date_of_the_QE_identity_is_refused_by_its_signature_alone()
+    {
+        var (collateral, at) = Evidence.First(Base);
+        var altered = collateral with { QeIdentity = Replace(collateral.QeIdentity, "\"nextUpdate\":\"20", "\"nextUpdate\":\"21") };
+        TdxVerifier.Verify(Evidence.Bytes($"{Base}/quote.bin"), altered, Policy.Default, at).Verdict.Refusals().ShouldBe(["tdx.qe_identity"]);
+    }
+
+    [Theory]
     [MemberData(nameof(CollateralCases))]
     public void Altered_collateral_is_refused_by_its_factor(string id)
     {

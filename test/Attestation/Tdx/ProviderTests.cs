@@ -36,6 +36,44 @@ public sealed class ProviderTests
         }
     }
 
+    [Theory]
+    [MemberData(nameof(Sets))]
+    public void Another_verifiers_report_on_the_same_bundle_has_the_same_registers_and_status(string set)
+    {
+        var report = Vectors.Text($"{set}/source-tool-report.txt");
+        var verification = FirstOf(set);
+        report.ShouldContain($"MRTD: {Shown.Hex(verification.Quote!.Report.MrTd.Span)[..16]}...");
+        report.ShouldContain("TCB is UpToDate");
+        verification.Verdict.Factors.Single(factor => factor.Name == TdxFactors.TcbStatus).Found.ShouldStartWith("UpToDate ");
+    }
+
+    [Fact]
+    public void Measurements_that_a_provider_published_with_its_build_are_those_that_are_parsed()
+    {
+        // Computed by the provider's build from image and firmware, signed through Sigstore; not taken from any quote.
+        var report = FirstOf("bundles/01-tinfoil-direct-tdx-1gpu").Quote!.Report;
+        var image = Published("sigstore/gemma4-31b.attestations.json");
+        image.ShouldContain(Shown.Hex(report.Rtmr(1).Span));
+        image.ShouldContain(Shown.Hex(report.Rtmr(2).Span));
+        var hardware = Published("sigstore/hardware-measurements.attestations.json");
+        hardware.ShouldContain(Shown.Hex(report.MrTd.Span));
+        hardware.ShouldContain(Shown.Hex(report.Rtmr(0).Span));
+    }
+
+    private static string Published(string file)
+    {
+        var payload = Vectors.Json(file).GetProperty("attestations")[0].GetProperty("bundle").GetProperty("dsseEnvelope").String("payload");
+        return Encoding.UTF8.GetString(Convert.FromBase64String(payload));
+    }
+
+    private static TdxVerification FirstOf(string set)
+    {
+        var expected = Vectors.Json($"{set}/expected.json");
+        var path = expected.GetProperty("tdx_quotes")[0].String("path");
+        return TdxVerifier.Verify(
+            Decode(At(Vectors.Json($"{set}/attestation.json"), path).GetString()!), Evidence.Collateral(set), Policy.Default, Evidence.Time(expected.String("verification_time")));
+    }
+
     private static JsonElement At(JsonElement element, string pointer)
     {
         foreach (var step in pointer.Split('/').Skip(1))
