@@ -24,7 +24,14 @@ internal static class Interrupt
         }
 
         context.Cancel = true;
-        action();
+        try
+        {
+            action();
+        }
+        catch (ObjectDisposedException)
+        {
+            // It ended by itself in this very moment.
+        }
     });
 
     private sealed class Taken : IDisposable

@@ -59,8 +59,8 @@ public sealed record RetryConfig
     public TimeSpan Jitter { get; init => field = NotNegative(value); } = TimeSpan.FromSeconds(1);
 
     /// <summary>
-    /// Whether 500, 502 and 504 are tried again. A gateway of ours charges nothing for a 500; behind a proxy, or with another gateway,
-    /// the node may have computed, and been paid, when they come.
+    /// Whether 500, 502 and 504 are tried again. A failed engine is not charged for; but an INTERNAL_ERROR, and what a proxy on the way
+    /// says, can come of a request that the node has computed, and been paid for.
     /// </summary>
     public bool RetryServerErrors { get; init; } = true;
 

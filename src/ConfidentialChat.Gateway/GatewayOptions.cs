@@ -41,6 +41,9 @@ public sealed record GatewayOptions
     /// <summary>Connections at once; further ones are closed.</summary>
     public int MaxConnections { get; init; } = 4096;
 
+    /// <summary>For a whole body to arrive.</summary>
+    public TimeSpan UploadTimeout { get; init; } = TimeSpan.FromSeconds(60);
+
     /// <summary>How long a client may leave its answer unread before it is cut off.</summary>
     public TimeSpan StalledReaderTimeout { get; init; } = TimeSpan.FromSeconds(30);
 

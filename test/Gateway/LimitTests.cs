@@ -103,6 +103,29 @@ public sealed class LimitTests
     }
 
     [Fact]
+    public async Task One_user_fills_no_more_than_a_quarter_of_the_room_for_bodies()
+    {
+        await using var gateway = await GatewayUnderTest.StartAsync(options => options with { MaxBufferedBytes = 40_000 });
+        await using var node = await ScriptedNode.StartAsync(gateway);
+        var (inside, end) = (new SemaphoreSlim(0), new TaskCompletionSource());
+        node.Script = async context =>
+        {
+            inside.Release();
+            await end.Task;
+            await ScriptedNode.AnswerAsync(context, 200, ScriptedNode.SealedAnswer);
+        };
+        using var greedy = await gateway.UserAsync("greedy");
+        using var other = await gateway.UserAsync("other");
+        var running = new List<Task<HttpResponseMessage>> { greedy.PostAsync(Chat, Http.Json((await LockedNode.LockAsync(greedy)).Envelope(6000))) };
+        await inside.WaitAsync(TestContext.Current.CancellationToken);
+        await (await greedy.PostAsync(Chat, Http.Json((await LockedNode.LockAsync(greedy)).Envelope(6000)))).ShouldBeErrorAsync(429, "TOO_MANY_REQUESTS");
+        running.Add(other.PostAsync(Chat, Http.Json((await LockedNode.LockAsync(other)).Envelope(6000))));
+        await inside.WaitAsync(TestContext.Current.CancellationToken);
+        end.SetResult();
+        (await Task.WhenAll(running)).ShouldAllBe(answer => answer.IsSuccessStatusCode);
+    }
+
+    [Fact]
     public async Task Bodies_of_all_users_together_are_bounded()
     {
         await using var gateway = await GatewayUnderTest.StartAsync(options => options with { MaxBufferedBytes = 1000 });

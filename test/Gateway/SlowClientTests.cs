@@ -44,6 +44,25 @@ public sealed class SlowClientTests
     }
 
     [Fact]
+    public async Task An_upload_that_is_steady_but_takes_for_ever_is_cut_off_too()
+    {
+        await using var gateway = await GatewayUnderTest.StartAsync(options => options with { UploadTimeout = TimeSpan.FromSeconds(1) });
+        var key = (await gateway.Operator.CreateUserAsync("alice"))!.Text;
+        using var socket = await ConnectAsync(gateway);
+        await using var wire = new NetworkStream(socket);
+        await wire.WriteAsync(Head(gateway, key, contentLength: 30_000_000));
+        using var ended = new CancellationTokenSource(TimeSpan.FromSeconds(20));
+        var answer = new StreamReader(wire, Encoding.ASCII).ReadLineAsync(ended.Token).AsTask();
+        while (!answer.IsCompleted)
+        {
+            await wire.WriteAsync(new byte[1000], ended.Token); // far above Kestrel's least rate
+            await Task.WhenAny(answer, Task.Delay(100, ended.Token));
+        }
+
+        (await answer).ShouldStartWith("HTTP/1.1 400 ");
+    }
+
+    [Fact]
     public async Task A_client_that_leaves_in_mid_upload_leaves_its_place_and_its_lock()
     {
         await using var gateway = await GatewayUnderTest.StartAsync(options => options with { MaxRelaysPerUser = 1 });

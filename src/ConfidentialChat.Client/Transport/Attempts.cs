@@ -10,6 +10,9 @@ internal sealed class Attempts(RetryConfig config, CallClock clock, bool isSeale
     // Beyond this no timer waits, and no caller.
     private static readonly TimeSpan LongestWait = TimeSpan.FromDays(1);
 
+    // A Retry-After below this is not followed.
+    private static readonly TimeSpan ShortestAsked = TimeSpan.FromMilliseconds(500);
+
     /// <summary>How many were begun.</summary>
     public int Count { get; private set; }
 
@@ -44,7 +47,8 @@ internal sealed class Attempts(RetryConfig config, CallClock clock, bool isSeale
     {
         if (config.Strategy == RetryStrategy.None || clock.IsOver || !IsWorthAnother(failure))
             return null;
-        var wait = (failure as ApiException)?.RetryAfter ?? config.Wait(Count - 1);
+        // "At once", said by a proxy to everybody, would be a loop without a pause.
+        var wait = (failure as ApiException)?.RetryAfter is { } asked && asked >= ShortestAsked ? asked : config.Wait(Count - 1);
         return wait <= LongestWait && wait < clock.Left && clock.Elapsed + wait <= config.MaxElapsed ? wait : null;
     }
 

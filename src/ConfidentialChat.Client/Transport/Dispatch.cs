@@ -73,7 +73,7 @@ internal sealed class Dispatch
         catch (Exception e)
         {
             request.Dispose();
-            if (e is ApiException { Status: 429 or 500 or 503 } refusal && V1Errors.FromCode(refusal.Code) is not null)
+            if (e is ApiException { Status: 429 or 500 or 503 } refusal && V1Errors.FromCode(refusal.Code) is { Error: not V1Error.InternalError })
                 returned = (node, time.GetTimestamp());
             throw;
         }

@@ -46,6 +46,8 @@ internal sealed class Admission(GatewayDbContext state, HotStatements hot, Gatew
 
         // 4 the lock: claimed and enlarged in one transaction. No tokenizer makes more tokens than there are bytes.
         var node = await state.Nodes.AsNoTracking().SingleAsync(row => row.Id == stack.NodeId, cancel);
+        if (node.RemovedAt is not null)
+            return (null, V1Error.UnknownNodeKey); // its keys went with it
         var need = new ComputeUnits((envelope.Units ?? endpoint.DefaultUnits).Value + envelope.Ciphertext.Length);
         var reservation = await hot.ClaimAsync(envelope.Stack, envelope.NodeKey, need, options.ReportDeadline, cancel);
         if (reservation is null)

@@ -23,7 +23,7 @@ internal static class Heartbeat
         // The largest time wins by one conditional UPDATE: a recorded heartbeat changes nothing, however many come at once.
         await using var transaction = await state.Database.BeginTransactionAsync(cancel);
         var newer = await state.Nodes
-            .Where(row => row.Id == message.Node.Value && row.SignedAt < announcement.SignedAt)
+            .Where(row => row.Id == message.Node.Value && row.RemovedAt == null && row.SignedAt < announcement.SignedAt)
             .ExecuteUpdateAsync(row => row.SetProperty(node => node.SignedAt, announcement.SignedAt), cancel);
         if (newer == 0)
             return new ErrorAnswer(V1Error.AuthError);

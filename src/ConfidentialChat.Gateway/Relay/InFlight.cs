@@ -5,7 +5,10 @@ namespace ConfidentialChat.Gateway.Relay;
 /// <summary>The requests that are being relayed now: bounded in number for each user, and in bytes for all together.</summary>
 internal sealed class InFlight(GatewayOptions options)
 {
-    private readonly Dictionary<UserId, int> users = [];
+    /// <summary>One user's share of the room for bodies: others find some left.</summary>
+    private const int ShareOfOne = 4;
+
+    private readonly Dictionary<UserId, (int Count, long Bytes)> users = [];
     private readonly HashSet<RequestId> relays = [];
     private readonly Lock gate = new();
     private long bytes;
@@ -28,9 +31,10 @@ internal sealed class InFlight(GatewayOptions options)
         lock (gate)
         {
             var mine = users.GetValueOrDefault(user);
-            if (mine >= options.MaxRelaysPerUser || bytes + bodyBytes > options.MaxBufferedBytes)
+            if (mine.Count >= options.MaxRelaysPerUser || bytes + bodyBytes > options.MaxBufferedBytes
+                || (mine.Count > 0 && mine.Bytes + bodyBytes > options.MaxBufferedBytes / ShareOfOne))
                 return null;
-            users[user] = mine + 1;
+            users[user] = (mine.Count + 1, mine.Bytes + bodyBytes);
             bytes += bodyBytes;
         }
 
@@ -59,8 +63,11 @@ internal sealed class InFlight(GatewayOptions options)
                 if (relay is { } request)
                     all.relays.Remove(request);
                 all.bytes -= bodyBytes;
-                if (--all.users[user] == 0)
+                var mine = all.users[user];
+                if (mine.Count == 1)
                     all.users.Remove(user);
+                else
+                    all.users[user] = (mine.Count - 1, mine.Bytes - bodyBytes);
             }
         }
     }

@@ -23,8 +23,8 @@ internal sealed class NodeRelay(
 {
     private static readonly ForwarderRequestConfig Forwarding = new()
     {
-        // A slow model may think this long about a long prompt before its first token.
-        ActivityTimeout = TimeSpan.FromMinutes(10),
+        // Longer than a node waits for its engine (spec/inference.md section 3): who gives up first decides what the client learns.
+        ActivityTimeout = TimeSpan.FromMinutes(20),
         AllowResponseBuffering = false,
         Version = System.Net.HttpVersion.Version11,
         VersionPolicy = HttpVersionPolicy.RequestVersionExact,

@@ -49,16 +49,14 @@ internal sealed class StallGuard : Stream
 
     public override async ValueTask WriteAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken = default)
     {
-        timer.Change(limit, Timeout.InfiniteTimeSpan);
+        using var _ = Begin();
         await body.WriteAsync(buffer, cancellationToken);
-        timer.Change(Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
     }
 
     public override async Task FlushAsync(CancellationToken cancellationToken)
     {
-        timer.Change(limit, Timeout.InfiniteTimeSpan);
+        using var _ = Begin();
         await body.FlushAsync(cancellationToken);
-        timer.Change(Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
     }
 
     public override void Write(byte[] buffer, int offset, int count) => throw new NotSupportedException("The relay writes asynchronously.");
@@ -76,5 +74,17 @@ internal sealed class StallGuard : Stream
         if (disposing)
             timer.Dispose();
         base.Dispose(disposing);
+    }
+
+    private Running Begin()
+    {
+        timer.Change(limit, Timeout.InfiniteTimeSpan);
+        return new Running(timer);
+    }
+
+    /// <summary>One write under way; its end, good or bad, stops the clock.</summary>
+    private readonly struct Running(ITimer timer) : IDisposable
+    {
+        public void Dispose() => timer.Change(Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
     }
 }

@@ -53,12 +53,13 @@ internal sealed partial class ConfidentialHandler(
         }
         finally
         {
-            // 12 forget. What was computed is reported, also for a caller who is gone; and a refusal with nothing, because its answer
-            // may not arrive, and the gateway would hold the units until its deadline.
+            // 12 forget. What was computed is reported, also for a caller who is gone; and a refusal or failure with nothing, because
+            // its answer may not arrive, and the gateway would hold the units until its deadline.
+            var used = outcome.Accepted || http.RequestAborted.IsCancellationRequested ? outcome.Usage : default;
             LogServed(
-                logger, token.Request.Value, outcome.Code, outcome.Usage.PromptTokens, outcome.Usage.CompletionTokens, outcome.Usage.Pixels,
+                logger, token.Request.Value, outcome.Code, used.PromptTokens, used.CompletionTokens, used.Pixels,
                 (long)time.GetElapsedTime(started).TotalMilliseconds);
-            usage.Report(token, outcome.Usage);
+            usage.Report(token, used);
         }
     }
 

@@ -16,7 +16,7 @@ public sealed class EngineFaultTests
     {
         var engine = atStart
             ? ScriptedBackend.ThatThrows(() => new InferenceException(InferenceFailure.Failed, Secret))
-            : ScriptedBackend.ThatAnswers(() => new ScriptedAnswer(_ => Failing(new InferenceException(InferenceFailure.Failed, Secret))));
+            : ScriptedBackend.ThatAnswers(() => new ScriptedAnswer(_ => Failing(new InferenceException(InferenceFailure.Failed, Secret))) { Used = new(10, 5) });
         await using var node = await NodeUnderTest.StartAsync(engine);
         var call = node.Seal();
         var token = node.Gateway.Token();
