@@ -18,6 +18,18 @@ public sealed record EmbeddedEngineOptions
 /// <summary>llama.cpp in the node's own process.</summary>
 public static class EmbeddedEngine
 {
+    /// <summary>Finds or fetches the native library and reads all of the model but its weights: for whoever starts other things first.</summary>
+    /// <exception cref="LlamaLibraryException">The native library is nowhere to be had.</exception>
+    /// <exception cref="ModelLoadException">The model cannot be served.</exception>
+    public static async Task CheckAsync(EmbeddedEngineOptions options, IProgress<LibraryProgress>? progress, CancellationToken cancellation)
+    {
+        ArgumentNullException.ThrowIfNull(options);
+        GgufFile.Read(options.ModelPath); // a file that is none is said before ten megabytes are fetched for it
+        var library = await LlamaLibrary.LocateAsync(new LlamaLibrarySource { EngineDirectory = options.EngineDirectory }, progress, cancellation);
+        library.Load();
+        LlamaModel.Check(options.ModelPath);
+    }
+
     /// <summary>Finds or fetches the native library and loads the model. The caller disposes of the engine.</summary>
     /// <exception cref="LlamaLibraryException">The native library is nowhere to be had.</exception>
     /// <exception cref="ModelLoadException">The model cannot be served.</exception>

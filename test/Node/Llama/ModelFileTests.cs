@@ -1,5 +1,6 @@
 using System.Buffers.Binary;
 using ConfidentialChat.Fixtures;
+using ConfidentialChat.Node.Inference;
 using ConfidentialChat.Node.Inference.Llama;
 
 namespace ConfidentialChat.Node.Tests.Llama;
@@ -40,6 +41,64 @@ public sealed class ModelFileTests : IDisposable
         var model = Model();
 
         await Should.ThrowAsync<ModelLoadException>(() => LoadAsync(Save(length < 0 ? model[..^1] : model[..length])));
+    }
+
+    [Theory]
+    [InlineData(1)]
+    [InlineData(4096)]
+    [InlineData(3_000_000)]
+    public async Task A_truncated_file_says_how_much_there_should_be(int missing)
+    {
+        var model = Model();
+
+        var failure = await Should.ThrowAsync<ModelLoadException>(() => LoadAsync(Save(model[..^missing])));
+
+        failure.Message.ShouldContain($"{model.Length - missing} bytes of {model.Length}");
+        failure.Hint.ShouldContain("fetch it again");
+    }
+
+    [Fact]
+    public async Task A_tensor_whose_size_exceeds_all_numbers_is_refused()
+    {
+        var model = Model();
+        // Its name, two dimensions, each of them: 2^62 by 2^62 is no number of 64 bits, and wraps around to none.
+        var at = model.AsSpan().IndexOf("token_embd.weight"u8) + "token_embd.weight".Length + sizeof(uint);
+        BinaryPrimitives.WriteUInt64LittleEndian(model.AsSpan(at), 1UL << 62);
+        BinaryPrimitives.WriteUInt64LittleEndian(model.AsSpan(at + sizeof(ulong)), 1UL << 62);
+
+        (await Should.ThrowAsync<ModelLoadException>(() => LoadAsync(Save(model)))).Message.ShouldContain("too large");
+    }
+
+    [Theory]
+    [InlineData(float.NaN)]
+    [InlineData(float.PositiveInfinity)]
+    public async Task Weights_that_are_no_numbers_are_refused(float value)
+    {
+        var model = Model();
+        BinaryPrimitives.WriteSingleLittleEndian(model.AsSpan(model.Length - 1024), value);
+
+        (await Should.ThrowAsync<ModelLoadException>(() => LoadAsync(Save(model)))).Message.ShouldContain("invalid data");
+    }
+
+    [Fact]
+    public async Task A_check_finds_what_cannot_be_served_without_reading_the_weights()
+    {
+        var whole = Save(Model());
+        await EmbeddedEngine.CheckAsync(new EmbeddedEngineOptions { ModelPath = whole }, null, CancellationToken.None);
+
+        var unknown = Model();
+        "lamma"u8.CopyTo(unknown.AsSpan(unknown.AsSpan().IndexOf("llama"u8)));
+        await CheckFailsAsync(unknown, "lamma");
+        await CheckFailsAsync(Model()[..^1], "not all there");
+        using var stream = new MemoryStream();
+        FixtureModel.Write(stream, "{{ messages }}");
+        await CheckFailsAsync(stream.ToArray(), "chat template");
+
+        async Task CheckFailsAsync(byte[] model, string says)
+        {
+            var options = new EmbeddedEngineOptions { ModelPath = Save(model) };
+            (await Should.ThrowAsync<ModelLoadException>(() => EmbeddedEngine.CheckAsync(options, null, CancellationToken.None))).Message.ShouldContain(says);
+        }
     }
 
     [Theory]

@@ -20,6 +20,8 @@ internal sealed class GgufFile
     private const long PairsMax = 1 << 16;      // real files have dozens
     private const long TensorsMax = 1 << 20;    // real files have hundreds
     private const long KeptStringMax = 1 << 20; // bytes; chat templates are some thousands
+    private const ulong DefaultAlignment = 32;  // bytes; the format's default
+    private const ulong AlignmentMax = 1 << 20; // bytes; real files have 32, a page at most
 
     // Outside of these llama.cpp aborts or asks for memory without end. The most are far above what models have; 512 is LLAMA_MAX_LAYERS.
     private static readonly (string Size, ulong Min, ulong Max)[] Sizes =
@@ -111,11 +113,18 @@ internal sealed class GgufFile
                 throw new ModelLoadException($"The model file {path} has no vocabulary.", "use a whole language model, not a part or an adapter");
             if (tensors == 0)
                 throw new ModelLoadException($"The model file {path} has no weights.", "use a whole language model, not only its vocabulary");
-            long lastOffset = 0;
+            UInt128 end = 1; // of the data, from its start
             for (long i = 0; i < tensors; i++)
-                lastOffset = Math.Max(lastOffset, ReadTensor());
-            if (stream.Position + lastOffset >= length)
-                throw new EndOfStreamException();
+                end = UInt128.Max(end, ReadTensor());
+            var alignment = numbers.GetValueOrDefault("general.alignment", DefaultAlignment);
+            if (alignment is 0 or > AlignmentMax || !ulong.IsPow2(alignment))
+                throw Corrupt($"its alignment is {alignment}");
+            var whole = (((UInt128)stream.Position + alignment - 1) / alignment * alignment) + end;
+            if (whole > (UInt128)length)
+            {
+                throw new ModelLoadException(
+                    $"The model file {path} is not all there: it has {length} bytes of {whole}.", "fetch it again and compare its size");
+            }
 
             return new GgufFile(
                 architecture,
@@ -176,8 +185,8 @@ internal sealed class GgufFile
             hasTokens |= tokens is { Count: > 0 };
         }
 
-        // Returns where the tensor's data starts, from the start of the data.
-        private long ReadTensor()
+        // Returns where the tensor's data ends, from the start of the data.
+        private UInt128 ReadTensor()
         {
             if (ReadString(TensorNameMax) is null)
                 throw Corrupt("the name of a tensor is too long");
@@ -186,10 +195,43 @@ internal sealed class GgufFile
                 throw Corrupt("a tensor has too many dimensions");
             UInt128 elements = 1;
             for (var i = 0; i < dimensions; i++)
+            {
                 elements *= Bounded128(reader.ReadUInt64());
-            reader.ReadUInt32();
-            return elements > long.MaxValue ? throw Corrupt("a tensor is too large") : Bounded(reader.ReadUInt64(), length, "offset of a tensor");
+                if (elements > long.MaxValue)
+                    throw Corrupt("a tensor is too large");
+            }
+
+            var (values, bytes) = BlockOf(reader.ReadUInt32());
+            var offset = (UInt128)reader.ReadUInt64();
+            return offset + ((elements + values - 1) / values * bytes);
         }
+
+        // Values of a block and its bytes, by the numbers of ggml_type. Of a type that is not here one byte is known to be there.
+        private static (UInt128 Values, UInt128 Bytes) BlockOf(uint type) => type switch
+        {
+            0 or 26 => (1, 4),        // F32, I32
+            1 or 25 or 30 => (1, 2),  // F16, I16, BF16
+            24 => (1, 1),             // I8
+            27 or 28 => (1, 8),       // I64, F64
+            2 or 20 => (32, 18),      // Q4_0, IQ4_NL
+            3 => (32, 20),            // Q4_1
+            6 => (32, 22),            // Q5_0
+            7 => (32, 24),            // Q5_1
+            8 => (32, 34),            // Q8_0
+            10 => (256, 84),          // Q2_K
+            11 or 21 => (256, 110),   // Q3_K, IQ3_S
+            12 => (256, 144),         // Q4_K
+            13 => (256, 176),         // Q5_K
+            14 => (256, 210),         // Q6_K
+            16 => (256, 66),          // IQ2_XXS
+            17 => (256, 74),          // IQ2_XS
+            18 => (256, 98),          // IQ3_XXS
+            19 => (256, 50),          // IQ1_S
+            22 => (256, 82),          // IQ2_S
+            23 => (256, 136),         // IQ4_XS
+            29 => (256, 56),          // IQ1_M
+            _ => (UInt128.MaxValue >> 1, 1),
+        };
 
         // Native code reads a text up to its first zero.
         private static string? TextAsNative(string? text) => text?.IndexOf('\0') is >= 0 and var zero ? text[..zero] : text;

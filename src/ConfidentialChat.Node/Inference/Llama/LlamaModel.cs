@@ -61,8 +61,24 @@ internal sealed unsafe class LlamaModel : IDisposable
     /// <summary>Bytes of the weights.</summary>
     public ulong Size => LlamaNative.ModelSize(Handle);
 
+    /// <summary>Reads all but the weights: whether architecture, vocabulary and chat template can be served.</summary>
+    /// <exception cref="ModelLoadException">They cannot.</exception>
+    public static void Check(string path)
+    {
+        var parameters = LlamaNative.DefaultModelParameters();
+        parameters.VocabularyOnly = 1;
+        Load(path, name: null, parameters).Dispose();
+    }
+
     /// <exception cref="ModelLoadException">The file cannot be served.</exception>
     public static LlamaModel Load(string path, string? name)
+    {
+        var parameters = LlamaNative.DefaultModelParameters();
+        parameters.CheckTensors = 1; // the format has no checksum, and numbers that are none make nonsense of every answer
+        return Load(path, name, parameters);
+    }
+
+    private static LlamaModel Load(string path, string? name, LlamaNative.ModelParameters parameters)
     {
         var file = GgufFile.Read(path);
         if (!file.HasChatTemplate)
@@ -77,7 +93,7 @@ internal sealed unsafe class LlamaModel : IDisposable
         string errors;
         try
         {
-            handle = new ModelHandle(LlamaNative.LoadModel(path, LlamaNative.DefaultModelParameters()));
+            handle = new ModelHandle(LlamaNative.LoadModel(path, parameters));
         }
         finally
         {
