@@ -9,7 +9,7 @@ using ConfidentialChat.Client.Chat;
 using var client = new ConfidentialChatClient();
 
 var models = await client.Models.ListAsync();
-var request = new ChatCompletionRequest { Model = models.Data[0].Id, Messages = [ChatMessage.User("Why is the sky blue?")] };
+var request = new ChatCompletionRequest { Model = models.Data[0].Id, Messages = [ChatMessage.User("Who can read this question?")] };
 await foreach (var chunk in client.ConfidentialChat.CreateStreamAsync(request))
     Console.Write(chunk.Choices.FirstOrDefault()?.Delta?.Content);
 Console.WriteLine();

@@ -124,7 +124,7 @@ public sealed class CommandTests(RunningStack stack)
     [Fact]
     public async Task The_demo_shows_the_bytes_beside_the_prompt_and_says_what_is_not_protected()
     {
-        var (exitCode, output, errors) = await RunningStack.RunAsync(["demo"]);
+        var (exitCode, output, errors) = await RunningStack.RunAsync(["demo", "--fixture"]);
 
         exitCode.ShouldBe(0, errors);
         output.Split(FixtureModel.Answer).Length.ShouldBe(3);

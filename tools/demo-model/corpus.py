@@ -423,7 +423,7 @@ PERSONA = ["You are {v}.", "Your name is {v}.", "You are called {v}.", "You are 
 PERSONA_ASK = ["What is your name?", "Who are you?", "What's your name?", "What are you called?", "Tell me your name.", "Do you have a name?", "Introduce yourself.", "Who am I talking to?"]
 
 FAMILIES = [product, talk, unknown, arithmetic, counting, word_play, repeating]
-WEIGHTS = [26, 8, 15, 16, 8, 14, 6]
+WEIGHTS = [25, 8, 15, 26, 11, 16, 8]
 
 
 def any_exchange(source):

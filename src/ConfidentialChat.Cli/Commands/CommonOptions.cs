@@ -56,6 +56,11 @@ internal static class CommonOptions
         HelpName = "FILE.gguf",
     };
 
+    public static Option<bool> Fixture() => new("--fixture")
+    {
+        Description = "Without --model: serve the fixture of the tests, which gives one answer to everything, known to the character.",
+    };
+
     public static Option<DirectoryInfo?> EngineDirectory() => new("--engine-dir")
     {
         Description = "Directory with llama.cpp's native library, for machines without a network.",

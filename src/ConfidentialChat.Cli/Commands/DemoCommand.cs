@@ -3,7 +3,6 @@ using System.Text;
 using ConfidentialChat.Cli.Stack;
 using ConfidentialChat.Client;
 using ConfidentialChat.Client.Chat;
-using ConfidentialChat.Fixtures;
 
 namespace ConfidentialChat.Cli.Commands;
 
@@ -13,14 +12,18 @@ internal static class DemoCommand
     private const string Streamed = "What happens to my words on their way to the model?";
     private const string Whole = "Who could read this question, and who could not?";
 
+    // Stands in each piece of an answer, so that a stream that leaks is found though its pieces are single words.
+    private const string AnswerObject = "chat.completion";
+
     private static readonly Option<FileInfo?> Model = CommonOptions.Model();
+    private static readonly Option<bool> Fixture = CommonOptions.Fixture();
     private static readonly Option<DirectoryInfo?> EngineDirectory = CommonOptions.EngineDirectory();
 
     public static Command Create()
     {
         var command = new Command("demo", "Start everything on this machine, ask two questions, show what each party saw, and stop. Nothing is kept but the fetched library.")
         {
-            Model, EngineDirectory,
+            Model, Fixture, EngineDirectory,
         };
         command.SetAction(RunAsync);
         return command;
@@ -41,6 +44,7 @@ internal static class DemoCommand
                 {
                     DataDirectory = directory.FullName,
                     ModelPath = parsed.GetValue(Model)?.FullName,
+                    Fixture = parsed.GetValue(Fixture),
                     EngineDirectory = parsed.GetValue(EngineDirectory)?.FullName,
                     NodeAddress = nodeLeg.Address,
                 },
@@ -50,9 +54,15 @@ internal static class DemoCommand
             nodeLeg.SetTarget(new Uri(stack.Ready.Node));
             using var client = new ConfidentialChatClient(new ConfidentialChatOptions { ServerUrl = clientLeg.Address, BearerKey = stack.Ready.ApiKey });
 
-            await AskAsync(client, stack.Ready.Model, Streamed, whole: false, cancellation);
-            await AskAsync(client, stack.Ready.Model, Whole, whole: true, cancellation);
-            return Show(clientLeg, nodeLeg);
+            if (parsed.GetValue(Model) is null && !parsed.GetValue(Fixture))
+                Say("model: a demonstration model of two million parameters, which knows little; --model FILE.gguf takes a real one");
+
+            string[] answers =
+            [
+                await AskAsync(client, stack.Ready.Model, Streamed, whole: false, cancellation),
+                await AskAsync(client, stack.Ready.Model, Whole, whole: true, cancellation),
+            ];
+            return Show(clientLeg, nodeLeg, answers);
         }
         finally
         {
@@ -60,20 +70,21 @@ internal static class DemoCommand
         }
     }
 
-    private static async Task AskAsync(ConfidentialChatClient client, string model, string prompt, bool whole, CancellationToken cancellation)
+    private static async Task<string> AskAsync(ConfidentialChatClient client, string model, string prompt, bool whole, CancellationToken cancellation)
     {
         Say();
         Say($"You ask ({(whole ? "whole" : "streamed")}): {prompt}");
         Say();
         var request = new ChatCompletionRequest { Model = model, Messages = [ChatMessage.User(prompt)], Temperature = 0, MaxTokens = 400 };
-        if (whole)
-            Console.Out.WriteLine((await client.ConfidentialChat.CreateAsync(request, cancellation)).Choices[0].Message.Content?.Text);
-        else
-            await Asking.StreamAsync(client, request, received: null, cancellation);
+        if (!whole)
+            return await Asking.StreamAsync(client, request, received: null, cancellation);
+        var answer = (await client.ConfidentialChat.CreateAsync(request, cancellation)).Choices[0].Message.Content?.Text ?? "";
+        Console.Out.WriteLine(Asking.Printable(answer));
+        return answer;
     }
 
     /// <summary>The evidence of one's own eyes: the bytes that passed, and whether the prompt is in them.</summary>
-    private static int Show(WireTap clientLeg, WireTap nodeLeg)
+    private static int Show(WireTap clientLeg, WireTap nodeLeg, IEnumerable<string> answers)
     {
         var atGateway = clientLeg.Recorded;
         var request = atGateway.Where(recording => recording.FromClient).Select(recording => Encoding.Latin1.GetString(recording.Bytes))
@@ -95,13 +106,17 @@ internal static class DemoCommand
         Say();
 
         var everything = atGateway.Concat(nodeLeg.Recorded).Select(recording => recording.Bytes).ToList();
-        var leaked = new[] { Streamed, Whole, FixtureModel.Canary }.Where(prompt => everything.Any(bytes => Needle.IsIn(bytes, prompt))).ToList();
-        Say($"Recorded on both legs: {everything.Sum(bytes => (long)bytes.Length):N0} bytes. A prompt or the fixture's marked word in them, in plain or in base64: {(leaked.Count == 0 ? "none" : "FOUND")}.");
+        var leaked = new[] { Streamed, Whole, AnswerObject }.Concat(answers.SelectMany(Sentences))
+            .Where(text => everything.Any(bytes => Needle.IsIn(bytes, text))).ToList();
+        Say($"Recorded on both legs: {everything.Sum(bytes => (long)bytes.Length):N0} bytes. A prompt, an answer or a sentence of one in them, in plain or in base64: {(leaked.Count == 0 ? "none" : "FOUND")}.");
         Say(Warnings.NoAttestation);
         if (leaked.Count > 0)
             throw new CommandException("a prompt or an answer was found on the wire.", "this must not happen: please report it (SECURITY.md)");
         return ExitCode.Success;
     }
+
+    // Shorter pieces would be found by chance.
+    private static IEnumerable<string> Sentences(string answer) => answer.Split(". ").Where(sentence => sentence.Length >= 12);
 
     private static string Body(string request) => request[(request.IndexOf("\r\n\r\n", StringComparison.Ordinal) + 4)..];
 

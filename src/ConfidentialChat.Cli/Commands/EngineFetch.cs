@@ -7,11 +7,22 @@ namespace ConfidentialChat.Cli.Commands;
 /// <summary>Opens the engines and tells people on standard error while its native library is fetched.</summary>
 internal static class EngineFetch
 {
-    public static async Task<EngineSet> OpenAsync(EmbeddedEngineOptions? embedded, UpstreamOptions? upstream, CancellationToken cancellation)
+    public static Task<EngineSet> OpenAsync(EmbeddedEngineOptions? embedded, UpstreamOptions? upstream, CancellationToken cancellation) =>
+        ExplainAsync(() => EngineSet.OpenAsync(embedded, upstream, new Progress(), cancellation));
+
+    /// <summary>Makes sure that the native library is there and that it can serve the model, before anything listens.</summary>
+    public static Task CheckAsync(EmbeddedEngineOptions options, CancellationToken cancellation) =>
+        ExplainAsync(async () =>
+        {
+            await EmbeddedEngine.CheckAsync(options, new Progress(), cancellation);
+            return true;
+        });
+
+    private static async Task<T> ExplainAsync<T>(Func<Task<T>> open)
     {
         try
         {
-            return await EngineSet.OpenAsync(embedded, upstream, new Progress(), cancellation);
+            return await open();
         }
         catch (UpstreamException e)
         {
@@ -20,19 +31,6 @@ internal static class EngineFetch
         catch (ModelLoadException e)
         {
             throw new CommandException(e.Message, e.Hint, ExitCode.Usage);
-        }
-        catch (LlamaLibraryException e)
-        {
-            throw new CommandException(e.Message, e.Hint);
-        }
-    }
-
-    /// <summary>Makes sure that the native library is there.</summary>
-    public static async Task EnsureAsync(string? engineDirectory, CancellationToken cancellation)
-    {
-        try
-        {
-            await LlamaLibrary.LocateAsync(new LlamaLibrarySource { EngineDirectory = engineDirectory }, new Progress(), cancellation);
         }
         catch (LlamaLibraryException e)
         {

@@ -12,6 +12,7 @@ internal static class UpCommand
     private static readonly Option<Uri?> NodeAddress = CommonOptions.Url("--node-address", "What the gateway uses to reach the node, where that is not where it listens.");
     private static readonly Option<DirectoryInfo> Data = CommonOptions.Data("databases, keys and logs");
     private static readonly Option<FileInfo?> Model = CommonOptions.Model();
+    private static readonly Option<bool> Fixture = CommonOptions.Fixture();
     private static readonly UpstreamArguments Upstream = new();
     private static readonly Option<DirectoryInfo?> EngineDirectory = CommonOptions.EngineDirectory();
     private static readonly Option<int> LockSeconds = CommonOptions.Positive("--lock-seconds", 5, "How long a lock lives when its client does not say.");
@@ -22,9 +23,9 @@ internal static class UpCommand
 
     public static Command Create()
     {
-        var command = new Command("up", "Run gateway, node and engine on this machine until SIGTERM. Without --model and --upstream it serves a fixture that knows one answer, whatever the prompt.")
+        var command = new Command("up", "Run gateway, node and engine on this machine until SIGTERM. Without --model and --upstream it serves a very small demonstration model.")
         {
-            GatewayPort, NodePort, NodeAddress, Data, Model, EngineDirectory, LockSeconds, Json,
+            GatewayPort, NodePort, NodeAddress, Data, Model, Fixture, EngineDirectory, LockSeconds, Json,
         };
         foreach (var option in Upstream.All)
             command.Options.Add(option);
@@ -43,6 +44,7 @@ internal static class UpCommand
             NodePort = parsed.GetValue(NodePort),
             NodeAddress = parsed.GetValue(NodeAddress),
             ModelPath = parsed.GetValue(Model)?.FullName,
+            Fixture = parsed.GetValue(Fixture),
             EngineDirectory = parsed.GetValue(EngineDirectory)?.FullName,
             LockSeconds = parsed.GetValue(LockSeconds),
             UpstreamArguments = upstream is null ? [] : Upstream.Forward(parsed),
@@ -63,7 +65,7 @@ internal static class UpCommand
                 api key  {stack.Ready.ApiKey}
                 logs     {Path.Combine(data, "logs")}
 
-                Ask it:  CONFIDENTIALCHAT_API_KEY={stack.Ready.ApiKey} ./cchat ask --gateway {stack.Ready.Gateway} "Hello"
+                Ask it:  CONFIDENTIALCHAT_API_KEY={stack.Ready.ApiKey} ./cchat ask --gateway {stack.Ready.Gateway} "Who can read this question?"
                 Stop it: Ctrl-C
                 """);
         }

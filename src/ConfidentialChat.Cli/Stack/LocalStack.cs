@@ -2,6 +2,7 @@ using System.Text.Json;
 using ConfidentialChat.Cli.Commands;
 using ConfidentialChat.Fixtures;
 using ConfidentialChat.Gateway;
+using ConfidentialChat.Node.Inference;
 
 namespace ConfidentialChat.Cli.Stack;
 
@@ -17,8 +18,11 @@ internal sealed record LocalStackOptions
     /// <summary>Where the gateway reaches the node; null: where it listens.</summary>
     public Uri? NodeAddress { get; init; }
 
-    /// <summary>Null serves the fixture, where there is no HTTP engine.</summary>
+    /// <summary>Null serves the demonstration model, or the fixture, where there is no HTTP engine.</summary>
     public string? ModelPath { get; init; }
+
+    /// <summary>Without a model: the fixture of the tests instead of the demonstration model.</summary>
+    public bool Fixture { get; init; }
 
     public string? EngineDirectory { get; init; }
 
@@ -60,9 +64,10 @@ internal sealed class LocalStack : IAsyncDisposable
         var logs = Path.Combine(options.DataDirectory, "logs");
         CreateDirectory(options.DataDirectory);
         var occupation = Occupy(options.DataDirectory);
-        var model = options.ModelPath ?? (options.UpstreamArguments.Count > 0 ? null : WriteFixture(options.DataDirectory));
+        var model = options.ModelPath
+            ?? (options.Fixture ? WriteFixture(options.DataDirectory) : options.UpstreamArguments.Count > 0 ? null : DemoModel.Locate());
         if (model is not null)
-            await EngineFetch.EnsureAsync(options.EngineDirectory, cancellation);
+            await EngineFetch.CheckAsync(new EmbeddedEngineOptions { ModelPath = model, EngineDirectory = options.EngineDirectory }, cancellation);
         var secrets = new Dictionary<string, string>(StringComparer.Ordinal);
         if (options.UpstreamKeyVariable is { } variable && Environment.GetEnvironmentVariable(variable) is { } key)
         {

@@ -13,6 +13,7 @@ public sealed class RunningStack : IAsyncLifetime
     private readonly WireTap clientTap = new();
     private readonly WireTap nodeTap = new();
     private readonly List<string> arguments;
+    private readonly bool fixture;
     private Process? process;
     private Task<string>? errors;
 
@@ -21,9 +22,13 @@ public sealed class RunningStack : IAsyncLifetime
     {
     }
 
-    internal RunningStack(IEnumerable<string> arguments, string? dataDirectory = null)
+    /// <param name="arguments">More of the command line.</param>
+    /// <param name="dataDirectory">Null makes one.</param>
+    /// <param name="fixture">The fixture, whose answer is known; else what a newcomer gets.</param>
+    internal RunningStack(IEnumerable<string> arguments, string? dataDirectory = null, bool fixture = true)
     {
         this.arguments = [.. arguments];
+        this.fixture = fixture && !this.arguments.Contains("--upstream", StringComparer.Ordinal);
         DataDirectory = dataDirectory ?? Directory.CreateTempSubdirectory("cchat-test-").FullName;
     }
 
@@ -49,7 +54,7 @@ public sealed class RunningStack : IAsyncLifetime
 
     public async ValueTask InitializeAsync()
     {
-        process = Start(["up", "--json", "--gateway-port", "0", "--node-port", "0", "--node-address", nodeTap.Address.ToString(), "--data", DataDirectory, .. arguments]);
+        process = Start(["up", "--json", "--gateway-port", "0", "--node-port", "0", "--node-address", nodeTap.Address.ToString(), "--data", DataDirectory, .. fixture ? ["--fixture"] : Array.Empty<string>(), .. arguments]);
         errors = process.StandardError.ReadToEndAsync();
         ReadyLine = await process.StandardOutput.ReadLineAsync() ?? throw new InvalidOperationException("cchat up ended: " + await errors);
         var ready = JsonDocument.Parse(ReadyLine).RootElement;
