@@ -123,11 +123,27 @@ public sealed class RequestTests
     [InlineData("\"n\":129", "n")]
     [InlineData("\"best_of\":true", "best_of")]
     [InlineData("\"messages\":[]", "messages")]
+    [InlineData("\"chat_template_kwargs\":[]", "chat_template_kwargs")]
+    [InlineData("\"chat_template_kwargs\":\"{}\"", "chat_template_kwargs")]
+    [InlineData("\"chat_template_kwargs\":{\"chat_template\":\"{% for i in range(1000000) %}a{% endfor %}\"}", "chat_template_kwargs")]
+    [InlineData("\"chat_template_kwargs\":{\"\\u0063hat_template\":null}", "chat_template_kwargs")]
+    [InlineData("\"chat_template_kwargs\":{\"Toolſ\":[]}", "chat_template_kwargs")]
+    [InlineData("\"chat_template_kwargs\":{\"conversation\":[]}", "chat_template_kwargs")]
+    [InlineData("\"chat_template_kwargs\":{\"return_tensors\":\"pt\"}", "chat_template_kwargs")]
+    [InlineData("\"chat_template_kwargs\":{\"thinking\":true,\"Thinking\":false}", "chat_template_kwargs")]
+    [InlineData("\"Chat_Template_Kwargs\":{}", "chat_template_kwargs")]
     public void What_an_engine_could_read_otherwise_than_the_node_is_refused_by_name(string members, string field)
     {
         UpstreamRequest.Read(UpstreamUnderTest.Request(Chat("," + members)), out var refused).ShouldBeNull();
         refused.ShouldBe(field);
     }
+
+    [Theory]
+    [InlineData("null")]
+    [InlineData("{}")]
+    [InlineData("""{"enable_thinking":false,"thinking":true,"reasoning_effort":"low"}""")]
+    public void A_template_may_be_given_arguments_that_are_its_own(string arguments) =>
+        Write(Chat($",\"chat_template_kwargs\":{arguments}")).ShouldContain($"\"chat_template_kwargs\":{arguments}");
 
     [Theory]
     [InlineData("[]")]

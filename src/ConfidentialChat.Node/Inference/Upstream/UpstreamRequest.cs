@@ -14,6 +14,7 @@ internal sealed class UpstreamRequest
     private const int ChoicesMax = 128; // n of the API
     private const int SideMax = 1 << 14; // pixels of an image
     private const long DefaultSide = 1024;
+    private const string TemplateArguments = "chat_template_kwargs";
 
     /// <summary>Taken out always: whoever sets them could find another's cache, slot, session or request, or send the engine to a machine of theirs.</summary>
     private static readonly string[] Removed =
@@ -25,12 +26,17 @@ internal sealed class UpstreamRequest
     /// <summary>Other spellings of what is bounded, and a template that could make a long prompt of a short request; the API has no such members, and an engine may.</summary>
     private static readonly string[] Refused = ["n_predict", "n_cmpl", "num_predict", "max_new_tokens", "max_length", "chat_template"];
 
+    /// <summary>Arguments that engines hand to the template's function: a template, a conversation or a length of the caller's own. So is all that begins with <c>return_</c>.</summary>
+    private static readonly FrozenSet<string> RefusedOfTemplate = FrozenSet.ToFrozenSet(
+        ["chat_template", "tokenize", "tools", "documents", "conversation", "messages", "padding", "truncation", "max_length"], StringComparer.Ordinal);
+
     private static readonly string[] RefusedOfImages = ["width", "height", "num_images_per_prompt"];
 
     /// <summary>Members that the node reads or writes: each stands once, in this spelling. Some engines read names without regard to case.</summary>
     private static readonly FrozenSet<string> Controlled = FrozenSet.ToFrozenSet(
         [
             "model", "stream", "stream_options", "max_tokens", "max_completion_tokens", "n", "best_of", "store", "prompt", "messages", "input", "size",
+            TemplateArguments,
             .. Removed, .. Refused, .. RefusedOfImages,
         ],
         StringComparer.Ordinal);
@@ -160,6 +166,7 @@ internal sealed class UpstreamRequest
         }
 
         Refuse(Refused);
+        CheckTemplateArguments();
         switch (Endpoint)
         {
             case InferenceEndpoint.ChatCompletions:
@@ -180,6 +187,21 @@ internal sealed class UpstreamRequest
                 Choices = Integer("n", 1, ChoicesMax) ?? 1;
                 Pixels = Choices * SizePixels();
                 break;
+        }
+    }
+
+    // Engines pass these to the function that applies the template, beside or instead of what they read from the request.
+    private void CheckTemplateArguments()
+    {
+        if (Find(TemplateArguments) is not { } value)
+            return;
+        if (JsonMembers.Read(value) is not { } arguments)
+            throw new RefusedFieldException(TemplateArguments);
+        var seen = new HashSet<string>(StringComparer.Ordinal);
+        foreach (var argument in arguments.All)
+        {
+            if (Fold(argument.Name) is { } name && (RefusedOfTemplate.Contains(name) || name.StartsWith("return_", StringComparison.Ordinal) || !seen.Add(name)))
+                throw new RefusedFieldException(TemplateArguments);
         }
     }
 
