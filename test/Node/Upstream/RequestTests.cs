@@ -42,6 +42,13 @@ public sealed class RequestTests
                 continue;
             var stream = body["stream"]?.GetValueKind() == JsonValueKind.True;
             var text = body.ToJsonString();
+            if (Path.GetFileName(file) == "chat-completions.post.image-input.json")
+            {
+                UpstreamRequest.Read(UpstreamUnderTest.Request(text, stream, asked), out var field).ShouldBeNull(); // an image of another host's
+                field.ShouldBe("messages");
+                continue;
+            }
+
             var sent = JsonNode.Parse(Write(text, stream, endpoint: asked, kind: EngineKind.Vllm, maxTokens: null))!.AsObject();
 
             // Put back what was to change, and nothing else may differ.
@@ -144,6 +151,31 @@ public sealed class RequestTests
     [InlineData("""{"enable_thinking":false,"thinking":true,"reasoning_effort":"low"}""")]
     public void A_template_may_be_given_arguments_that_are_its_own(string arguments) =>
         Write(Chat($",\"chat_template_kwargs\":{arguments}")).ShouldContain($"\"chat_template_kwargs\":{arguments}");
+
+    [Theory]
+    [InlineData("""{"type":"image_url","image_url":{"url":"https://example.com/a.png"}}""", false)]
+    [InlineData("""{"type":"image_url","image_url":{"URL":"http://169.254.169.254/"}}""", false)]
+    [InlineData("""{"type":"image_url","image_url":{"\u0075rl":"file:///etc/passwd"}}""", false)]
+    [InlineData("""{"type":"image_url","image_url":{"url":" data:image/png;base64,AA=="}}""", false)]
+    [InlineData("""{"type":"image_url","image_url":{"url":""}}""", false)]
+    [InlineData("""{"type":"input_image","image_url":"https://example.com/a.png"}""", false)]
+    [InlineData("""{"type":"image","Image":"/etc/passwd"}""", false)]
+    [InlineData("""{"type":"video","video":["https://example.com/a.png"]}""", false)]
+    [InlineData("""{"type":"video_url","video_url":{"x":[{"url":"https://example.com/a.mp4"}]}}""", false)]
+    [InlineData("""{"type":"audio_url","audio_url":"https://example.com/a.wav"}""", false)]
+    [InlineData("""{"type":"file","file_url":"https://example.com/a.pdf"}""", false)]
+    [InlineData("""{"type":"image_url","image_url":{"url":"data:image\/png;base64,AA==","detail":"low"}}""", true)]
+    [InlineData("""{"type":"image_url","image_url":"DATA:image/png;base64,AA=="}""", true)]
+    [InlineData("""{"type":"input_audio","input_audio":{"data":"AAAA","format":"wav"}}""", true)]
+    [InlineData("""{"type":"text","text":"https://example.com/"}""", true)]
+    public void No_engine_is_sent_to_fetch_what_a_prompt_names(string part, bool passes)
+    {
+        var body = $$"""{"model":"test-model","messages":[{"role":"user","content":[{{part}}]}]}""";
+        (UpstreamRequest.Read(UpstreamUnderTest.Request(body), out var refused) is not null).ShouldBe(passes);
+        refused.ShouldBe(passes ? null : "messages");
+        if (passes)
+            Write(body).ShouldContain(part);
+    }
 
     [Theory]
     [InlineData("[]")]

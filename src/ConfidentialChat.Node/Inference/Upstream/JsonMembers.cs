@@ -17,7 +17,7 @@ internal readonly record struct JsonMember(string? Name, int Start, int ValueSta
 /// <remarks>Numbers that no machine type holds, the order of members and every escape survive.</remarks>
 internal sealed class JsonMembers
 {
-    private const int DepthMax = 256;
+    public const int DepthMax = 256;
 
     /// <summary>No value. A bare null beside a memory would be taken for an array that is null, and so for an empty memory.</summary>
     public static readonly ReadOnlyMemory<byte>? Gone;
@@ -129,7 +129,7 @@ internal sealed class JsonMembers
 
     public static bool IsTrue(ReadOnlyMemory<byte> value) => value.Span.SequenceEqual("true"u8);
 
-    private static string? Text(ref Utf8JsonReader reader)
+    public static string? Text(ref Utf8JsonReader reader)
     {
         try
         {

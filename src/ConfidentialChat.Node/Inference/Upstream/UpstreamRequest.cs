@@ -30,6 +30,10 @@ internal sealed class UpstreamRequest
     private static readonly FrozenSet<string> RefusedOfTemplate = FrozenSet.ToFrozenSet(
         ["chat_template", "tokenize", "tools", "documents", "conversation", "messages", "padding", "truncation", "max_length"], StringComparer.Ordinal);
 
+    /// <summary>Members of a part of a message by which an engine fetches what it is to see or hear.</summary>
+    private static readonly FrozenSet<string> Media = FrozenSet.ToFrozenSet(
+        ["url", "image_url", "video_url", "audio_url", "file_url", "image", "video", "audio"], StringComparer.Ordinal);
+
     private static readonly string[] RefusedOfImages = ["width", "height", "num_images_per_prompt"];
 
     /// <summary>Members that the node reads or writes: each stands once, in this spelling. Some engines read names without regard to case.</summary>
@@ -170,7 +174,7 @@ internal sealed class UpstreamRequest
         switch (Endpoint)
         {
             case InferenceEndpoint.ChatCompletions:
-                Require("messages");
+                CheckMedia(Require("messages"));
                 CheckText(minimum: 1);
                 break;
             case InferenceEndpoint.Completions:
@@ -203,6 +207,23 @@ internal sealed class UpstreamRequest
             if (Fold(argument.Name) is { } name && (RefusedOfTemplate.Contains(name) || name.StartsWith("return_", StringComparison.Ordinal) || !seen.Add(name)))
                 throw new RefusedFieldException(TemplateArguments);
         }
+    }
+
+    // A URL is a part of the prompt, and whoever it leads to would read it: only what lies in the request itself passes.
+    private static void CheckMedia(ReadOnlyMemory<byte> messages)
+    {
+        var reader = new Utf8JsonReader(messages.Span, new JsonReaderOptions { MaxDepth = JsonMembers.DepthMax });
+        while (reader.Read())
+        {
+            if (reader.TokenType != JsonTokenType.PropertyName || Fold(JsonMembers.Text(ref reader)) is not { } name || !Media.Contains(name))
+                continue;
+            reader.Read();
+            if (reader.TokenType == JsonTokenType.StartArray || (reader.TokenType == JsonTokenType.String && !IsData(reader.ValueSpan)))
+                throw new RefusedFieldException("messages");
+        }
+
+        // As it is written: a scheme with escapes in it is nobody's who means well.
+        static bool IsData(ReadOnlySpan<byte> url) => url.Length >= 5 && Ascii.EqualsIgnoreCase(url[..5], "data:"u8);
     }
 
     private void CheckText(long minimum)
