@@ -27,6 +27,7 @@ public interface IInferenceBackend : IAsyncDisposable
     /// <param name="cancellation">Cancelled when the caller is gone; the engine then stops at once.</param>
     /// <returns>A refusal, with nothing computed and nothing to charge, or the answer as it is being made.</returns>
     /// <exception cref="InferenceException">The engine itself failed.</exception>
+    /// <exception cref="InferenceAbandonedException">The caller left while the engine was computing.</exception>
     Task<InferenceStart> StartAsync(InferenceRequest request, CancellationToken cancellation);
 }
 
@@ -134,6 +135,15 @@ public readonly record struct Usage(long PromptTokens, long CompletionTokens)
 public sealed class InferenceException(InferenceFailure failure, string message, Exception? inner = null) : Exception(message, inner)
 {
     public InferenceFailure Failure { get; } = failure;
+}
+
+/// <summary>The caller left before there was an answer to count by; the engine had the request and was computing.</summary>
+/// <param name="usage">What is charged for it.</param>
+/// <param name="cancellation">The caller's.</param>
+public sealed class InferenceAbandonedException(Usage usage, CancellationToken cancellation)
+    : OperationCanceledException("The caller left before the answer began.", cancellation)
+{
+    public Usage Usage { get; } = usage;
 }
 
 /// <summary>How an engine fails.</summary>

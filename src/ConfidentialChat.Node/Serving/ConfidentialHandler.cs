@@ -37,8 +37,10 @@ internal sealed partial class ConfidentialHandler(
         {
             await AdmitAsync(http, endpoint, token, outcome);
         }
-        catch (OperationCanceledException) when (http.RequestAborted.IsCancellationRequested)
+        catch (OperationCanceledException e) when (http.RequestAborted.IsCancellationRequested)
         {
+            if (e is InferenceAbandonedException abandoned)
+                outcome.Usage = abandoned.Usage;
             outcome.Code = "CLIENT_GONE";
         }
         catch (CallerGoneException)

@@ -153,10 +153,30 @@ public sealed class HttpEngineTests
 
         socket.Close(timeout: 0);
         var units = (await under.Node.Gateway.ReportAsync(token.Request)).Units;
-        units.ShouldBeInRange(where is "at the end" or "in the stream" ? 10 : 0, where is "at the end" or "in the stream" ? 100 : 0);
+        var isComputed = where is "at the end" or "in the stream" or "before the first token"; // the prompt at the least
+        units.ShouldBeInRange(isComputed ? 10 : 0, isComputed ? 100 : 0);
         await FaultTests.UntilAsync(() => under.Engine.Counters.InFlight == 0 && under.Running == 0);
         under.Engine.Counters.Cancelled.ShouldBe(reachesEngine ? 1 : 0);
         (await under.Chat().OpenFromAsync(under.Node)).ShouldContain("chat.completion");
+    }
+
+    [Theory]
+    [InlineData("/v1/confidential/chat/completions", "\"stream\":false,\"n\":2,\"messages\":[{\"role\":\"user\",\"content\":\"one two\"}]", 20, 400)]
+    [InlineData("/v1/confidential/chat/completions", "\"stream\":false,\"max_tokens\":1,\"messages\":[{\"role\":\"user\",\"content\":\"one two\"}]", 20, 40)]
+    [InlineData("/v1/confidential/embeddings", "\"input\":\"one two\"", 8, 20)]
+    [InlineData("/v1/confidential/images/generations", "\"prompt\":\"p\",\"size\":\"64x32\",\"n\":2", 4096, 4096)]
+    public async Task A_client_who_leaves_a_whole_answer_pays_for_what_the_engine_did(string path, string members, long least, long most)
+    {
+        await using var under = await ServedAsync(EngineScript.Once(EngineStep.Wait()));
+        var call = under.Node.Seal(Encoding.UTF8.GetBytes($$"""{"model":"test-model",{{members}}}"""));
+        var token = under.Node.Gateway.Token();
+        using var socket = await ConnectAsync(under.Node, call.Body.Length, token, path);
+        await socket.SendAsync(call.Body);
+        await under.Engine.ReachedAsync().Soon();
+        await Task.Delay(200); // time is what is charged
+        socket.Close(timeout: 0);
+        (await under.Node.Gateway.ReportAsync(token.Request)).Units.ShouldBeInRange(least, most);
+        await FaultTests.UntilAsync(() => under.Engine.Counters is { InFlight: 0, Cancelled: 1 } && under.Running == 0);
     }
 
     [Fact]
@@ -246,11 +266,11 @@ public sealed class HttpEngineTests
         return new Served(under, await NodeUnderTest.StartAsync(under.Backend, node));
     }
 
-    private static async Task<Socket> ConnectAsync(NodeUnderTest node, int length, RelayToken token)
+    private static async Task<Socket> ConnectAsync(NodeUnderTest node, int length, RelayToken token, string path = NodeUnderTest.ChatPath)
     {
         var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp) { ReceiveBufferSize = 8 * 1024 };
         await socket.ConnectAsync(IPAddress.Loopback, node.Url.Port);
-        var head = $"POST {NodeUnderTest.ChatPath} HTTP/1.1\r\nHost: node\r\n{RelayToken.HeaderName}: {token.Sign(node.Gateway.Key)}\r\nContent-Length: {length}\r\n\r\n";
+        var head = $"POST {path} HTTP/1.1\r\nHost: node\r\n{RelayToken.HeaderName}: {token.Sign(node.Gateway.Key)}\r\nContent-Length: {length}\r\n\r\n";
         await socket.SendAsync(Encoding.ASCII.GetBytes(head));
         return socket;
     }

@@ -29,7 +29,7 @@ internal sealed class UpstreamAnswer(UpstreamExchange exchange, UpstreamPart fir
             {
                 if (request.Endpoint == InferenceEndpoint.ImageGenerations)
                     return new Usage(0, 0) { Pixels = isWhole ? request.Pixels : 0 }.CappedAt(reserved);
-                var prompt = counted?.PromptTokens ?? countedPrompt ?? (request.PromptBound + BytesOfToken - 1) / BytesOfToken;
+                var prompt = counted?.PromptTokens ?? countedPrompt ?? request.PromptEstimate;
                 var completion = counted?.CompletionTokens ?? 0;
                 return new Usage(prompt, Math.Max(completion, counted is null || request.Stream ? Estimate() : 0)).CappedAt(reserved);
             }

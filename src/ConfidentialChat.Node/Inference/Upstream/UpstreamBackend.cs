@@ -9,6 +9,8 @@ public sealed class UpstreamBackend : IInferenceBackend
 {
     private const int CompletionDefault = 16; // max_tokens of /v1/completions, as the API has it
 
+    private const int AbandonedTokensPerSecond = 20; // of one choice; a guess in the middle of what engines do
+
     /// <summary>Below the 5 s after which uvicorn, in front of vLLM and SGLang, closes an idle connection.</summary>
     private static readonly TimeSpan IdleConnection = TimeSpan.FromSeconds(4);
 
@@ -157,7 +159,18 @@ public sealed class UpstreamBackend : IInferenceBackend
 
             // 4. Ask, and wait for the first part.
             var body = asked.Write(server.State.Kind, engineModel, options.DangerousSharedPrefixCache, bound.MaxTokens);
-            var (part, refusal) = await exchange.BeginAsync(http, Path(asked.Endpoint), body);
+            var begun = options.Time.GetTimestamp();
+            UpstreamPart? part;
+            InferenceStart.Refused? refusal;
+            try
+            {
+                (part, refusal) = await exchange.BeginAsync(http, Path(asked.Endpoint), body);
+            }
+            catch (OperationCanceledException) when (cancellation.IsCancellationRequested && exchange.IsSent)
+            {
+                throw new InferenceAbandonedException(Abandoned(asked, bound, options.Time.GetElapsedTime(begun)).CappedAt(request.MaxUnits), cancellation);
+            }
+
             if (refusal is not null)
                 return refusal;
             if (part is null)
@@ -225,6 +238,18 @@ public sealed class UpstreamBackend : IInferenceBackend
         }
 
         return ((room, counted), null);
+    }
+
+    /// <summary>What an engine may have computed for a caller who left before the first part, or before the end of a whole answer.</summary>
+    private static Usage Abandoned(UpstreamRequest asked, (long? MaxTokens, long? Counted) bound, TimeSpan elapsed)
+    {
+        if (asked.Endpoint == InferenceEndpoint.ImageGenerations)
+            return new Usage(0, 0) { Pixels = asked.Pixels };
+        var prompt = bound.Counted ?? asked.PromptEstimate;
+        if (asked.Stream || asked.Endpoint == InferenceEndpoint.Embeddings)
+            return new Usage(prompt, 0);
+        var most = Math.Min(asked.MaxTokens ?? long.MaxValue, bound.MaxTokens ?? long.MaxValue);
+        return new Usage(prompt, Math.Min((long)(elapsed.TotalSeconds * AbandonedTokensPerSecond), most) * asked.Choices);
     }
 
     private UpstreamServer? Enter(UpstreamServer? except, out bool isFull)

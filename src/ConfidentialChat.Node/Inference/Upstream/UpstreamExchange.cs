@@ -1,5 +1,6 @@
 // spec/inference.md sections 3, 6 and 7.
 using System.Buffers;
+using System.Net;
 using System.Net.Http.Headers;
 using System.Net.ServerSentEvents;
 
@@ -20,6 +21,7 @@ internal sealed class UpstreamExchange : IDisposable
     private IAsyncEnumerator<SseItem<byte[]>>? events;
     private bool hasFinished;
     private bool isDone;
+    private volatile bool isSent;
     private int isOver;
 
     /// <param name="server">One of its places is taken, and is this exchange's.</param>
@@ -34,13 +36,16 @@ internal sealed class UpstreamExchange : IDisposable
         this.patience = patience;
     }
 
+    /// <summary>Whether the whole request went to the engine, which computes from then on.</summary>
+    public bool IsSent => isSent;
+
     /// <summary>Sends the request and waits for the first part.</summary>
     /// <returns>The first part, or the refusal; null for both where a stream had none.</returns>
     /// <exception cref="NotReachedException">No connection came about, so nothing was computed.</exception>
     /// <exception cref="InferenceException">The engine failed.</exception>
     public async Task<(UpstreamPart? Part, InferenceStart.Refused? Refused)> BeginAsync(HttpClient http, string path, byte[] body)
     {
-        using var message = new HttpRequestMessage(HttpMethod.Post, new Uri(server.Root, path)) { Content = new ByteArrayContent(body) };
+        using var message = new HttpRequestMessage(HttpMethod.Post, new Uri(server.Root, path)) { Content = new SentContent(body, () => isSent = true) };
         message.Content.Headers.ContentType = new MediaTypeHeaderValue("application/json");
         message.Headers.Accept.ParseAdd(request.Stream ? "text/event-stream" : "application/json");
         try
@@ -192,6 +197,24 @@ internal sealed class UpstreamExchange : IDisposable
         AnswerTooLargeException => Failed("answered with more than is allowed"),
         _ => null,
     };
+}
+
+/// <summary>Bytes, and word that they were written.</summary>
+internal sealed class SentContent(byte[] body, Action sent) : HttpContent
+{
+    protected override bool TryComputeLength(out long length)
+    {
+        length = body.Length;
+        return true;
+    }
+
+    protected override Task SerializeToStreamAsync(Stream stream, TransportContext? context) => SerializeToStreamAsync(stream, context, CancellationToken.None);
+
+    protected override async Task SerializeToStreamAsync(Stream stream, TransportContext? context, CancellationToken cancellationToken)
+    {
+        await stream.WriteAsync(body, cancellationToken);
+        sent();
+    }
 }
 
 /// <summary>An engine was not reached, so nothing was computed.</summary>

@@ -66,6 +66,9 @@ internal sealed class UpstreamRequest
     /// <summary>Tokens that the prompt cannot exceed: the request's bytes, blinding apart. A token stands for a byte at the least, and a template writes less around a message than JSON does.</summary>
     public long PromptBound { get; }
 
+    /// <summary>The prompt's tokens where nobody counted them: ordinary text has four bytes to a token.</summary>
+    public long PromptEstimate => (PromptBound + 3) / 4;
+
     /// <summary>Answers that are made: prompts times choices.</summary>
     public long Choices { get; private set; } = 1;
 
