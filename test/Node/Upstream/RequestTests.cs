@@ -130,6 +130,9 @@ public sealed class RequestTests
     [InlineData("\"n\":129", "n")]
     [InlineData("\"best_of\":true", "best_of")]
     [InlineData("\"messages\":[]", "messages")]
+    [InlineData("\"prompt_embeds\":\"AAAA\"", "prompt_embeds")]
+    [InlineData("\"prompt\":\"x\"", "prompt")]
+    [InlineData("\"input\":\"x\"", "input")]
     [InlineData("\"chat_template_kwargs\":[]", "chat_template_kwargs")]
     [InlineData("\"chat_template_kwargs\":\"{}\"", "chat_template_kwargs")]
     [InlineData("\"chat_template_kwargs\":{\"chat_template\":\"{% for i in range(1000000) %}a{% endfor %}\"}", "chat_template_kwargs")]
@@ -178,6 +181,19 @@ public sealed class RequestTests
     }
 
     [Theory]
+    [InlineData(InferenceEndpoint.Completions, "\"prompt\":\"p\",\"messages\":[]", "messages")]
+    [InlineData(InferenceEndpoint.Completions, "\"prompt\":\"p\",\"input\":\"p\"", "input")]
+    [InlineData(InferenceEndpoint.Completions, "\"prompt\":\"p\",\"prompt_embeds\":\"AAAA\"", "prompt_embeds")]
+    [InlineData(InferenceEndpoint.Embeddings, "\"input\":\"p\",\"messages\":[]", "messages")]
+    [InlineData(InferenceEndpoint.Embeddings, "\"input\":\"p\",\"prompt\":\"p\"", "prompt")]
+    [InlineData(InferenceEndpoint.ImageGenerations, "\"prompt\":\"p\",\"messages\":[]", "messages")]
+    public void A_second_prompt_beside_the_endpoints_own_is_refused(InferenceEndpoint endpoint, string members, string field)
+    {
+        UpstreamRequest.Read(UpstreamUnderTest.Request($$"""{"model":"test-model",{{members}}}""", endpoint: endpoint), out var refused).ShouldBeNull();
+        refused.ShouldBe(field);
+    }
+
+    [Theory]
     [InlineData("[]")]
     [InlineData("{")]
     [InlineData("{}")]
@@ -216,8 +232,11 @@ public sealed class RequestTests
         foreach (var engine in (string[])["vllm", "llamacpp"])
         {
             await using var upstream = await UpstreamUnderTest.StartAsync(new EngineScript { Engine = engine });
-            (await upstream.AskAsync(UpstreamUnderTest.Chat(members: ",\"max_tokens\":2"), units: 5)).Refusal.ShouldBeNull(); // three words and two tokens
-            var refused = await upstream.AskAsync(UpstreamUnderTest.Chat(members: ",\"max_tokens\":2"), units: 3);
+            // Three words and a token at the least; of the rest of the request each byte counts.
+            var body = UpstreamUnderTest.Chat(members: ",\"max_tokens\":2");
+            var rest = body.Length - JsonNode.Parse(body)!["messages"]!.ToJsonString().Length;
+            (await upstream.AskAsync(body, units: rest + 4)).Refusal.ShouldBeNull();
+            var refused = await upstream.AskAsync(body, units: rest + 3);
             refused.Refusal!.Reason.ShouldBe(InferenceRefusal.ContextTooLarge);
             upstream.Engine.Counters.Requests.ShouldBe(1);
         }

@@ -10,6 +10,9 @@ internal sealed class PromptCount(HttpClient http)
 {
     private const int AnswerMax = 64 * 1024 * 1024;
 
+    /// <summary>Bytes of the request that the count does not cover: everything but the values that are sent to the tokenizer.</summary>
+    public static long Rest(UpstreamRequest request) => request.PromptBound - Counted(request.Endpoint).Sum(name => request.Find(name)?.Length ?? 0);
+
     /// <summary>The prompt's tokens; null where the engine does not tell.</summary>
     public async Task<long?> AskAsync(UpstreamServer server, EngineKind kind, string engineModel, UpstreamRequest request, CancellationToken cancellation)
     {
@@ -56,8 +59,15 @@ internal sealed class PromptCount(HttpClient http)
         return response.IsSuccessStatusCode ? await UpstreamExchange.ReadAsync(response, AnswerMax, cancellation) : [];
     }
 
+    private static string[] Counted(InferenceEndpoint endpoint) => endpoint switch
+    {
+        InferenceEndpoint.ChatCompletions => ["messages", "tools", "chat_template_kwargs"],
+        InferenceEndpoint.Embeddings => ["input"],
+        _ => ["prompt"],
+    };
+
     private static ReadOnlyMemory<byte>? Text(UpstreamRequest request) =>
-        request.Find(request.Endpoint == InferenceEndpoint.Embeddings ? "input" : "prompt") is { } value && value.Span[0] == '"' ? value : JsonMembers.Gone;
+        request.Find(Counted(request.Endpoint)[0]) is { } value && value.Span[0] == '"' ? value : JsonMembers.Gone;
 
     private static byte[] Quote(string text) => JsonSerializer.SerializeToUtf8Bytes(text, UpstreamJson.Default.String);
 

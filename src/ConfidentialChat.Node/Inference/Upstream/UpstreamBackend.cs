@@ -214,7 +214,8 @@ public sealed class UpstreamBackend : IInferenceBackend
                 throw new InferenceException(InferenceFailure.TimedOut, $"The engine at {server.Name} took too long.");
             }
 
-            prompt = counted ?? prompt;
+            // An engine may read more than its tokenizer was shown: the rest is bounded by its bytes still.
+            prompt = counted + PromptCount.Rest(asked) ?? prompt;
         }
 
         if (!completes)
@@ -234,7 +235,7 @@ public sealed class UpstreamBackend : IInferenceBackend
                 return ((null, counted), null);
             if (counted >= tokens)
                 return tooLarge;
-            room = Math.Min(room, Math.Max(tokens - prompt, 1));
+            room = Math.Min(room, Math.Max(tokens - (counted ?? prompt), 1));
         }
 
         return ((room, counted), null);

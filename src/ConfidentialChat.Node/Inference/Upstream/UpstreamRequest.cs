@@ -24,7 +24,7 @@ internal sealed class UpstreamRequest
     ];
 
     /// <summary>Other spellings of what is bounded, and a template that could make a long prompt of a short request; the API has no such members, and an engine may.</summary>
-    private static readonly string[] Refused = ["n_predict", "n_cmpl", "num_predict", "max_new_tokens", "max_length", "chat_template"];
+    private static readonly string[] Refused = ["n_predict", "n_cmpl", "num_predict", "max_new_tokens", "max_length", "chat_template", "prompt_embeds"];
 
     /// <summary>Arguments that engines hand to the template's function: a template, a conversation or a length of the caller's own. So is all that begins with <c>return_</c>.</summary>
     private static readonly FrozenSet<string> RefusedOfTemplate = FrozenSet.ToFrozenSet(
@@ -178,19 +178,23 @@ internal sealed class UpstreamRequest
         {
             case InferenceEndpoint.ChatCompletions:
                 CheckMedia(Require("messages"));
+                Refuse(["prompt", "input"]);
                 CheckText(minimum: 1);
                 break;
             case InferenceEndpoint.Completions:
                 var prompt = Require("prompt");
+                Refuse(["messages", "input"]);
                 CheckText(minimum: 0);
                 Choices *= Prompts(prompt);
                 break;
             case InferenceEndpoint.Embeddings:
                 Require("input");
+                Refuse(["messages", "prompt"]);
                 break;
             case InferenceEndpoint.ImageGenerations:
                 Require("prompt");
                 Refuse(RefusedOfImages);
+                Refuse(["messages", "input"]);
                 Choices = Integer("n", 1, ChoicesMax) ?? 1;
                 Pixels = Choices * SizePixels();
                 break;
