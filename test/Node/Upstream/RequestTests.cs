@@ -22,7 +22,7 @@ public sealed class RequestTests
             """;
         var sent = Write(Body, stream: true, kind: EngineKind.LlamaServer);
         sent.ShouldBe(
-            """{"model":"scripted","stream" : true,"messages":[ {"role":"user","content":"a\u0000\ud83d\ude00 \/ b"}],"big":1e400,"id":12345678901234567890123,"neg":-0.0,"x_\u0066uture":{"deep":[[[{"a":null}]]],"a":1,"a":2},"": [ ],"seed":9007199254740993,"stream_options":{"include_usage":true},"max_tokens":100,"cache_prompt":false}""");
+            """{"model":"scripted","stream" : true,"messages":[ {"role":"user","content":"a\u0000\ud83d\ude00 \/ b"}],"big":1e400,"id":12345678901234567890123,"neg":-0.0,"x_\u0066uture":{"deep":[[[{"a":null}]]],"a":1,"a":2},"": [ ],"seed":9007199254740993,"stream_options":{"include_usage":true},"max_tokens":100,"max_completion_tokens":100,"cache_prompt":false}""");
     }
 
     [Fact]
@@ -224,6 +224,23 @@ public sealed class RequestTests
         var name = members.Contains("max_completion", StringComparison.Ordinal) ? "max_completion_tokens" : "max_tokens";
         upstream.LastBody.GetProperty(name).GetInt64().ShouldBeInRange(least, most);
         upstream.Engine.Counters.Tokenized.ShouldBe(asked > 1000 ? 1 : 0);
+    }
+
+    [Theory]
+    [InlineData(EngineKind.Vllm, "", 100, null)]
+    [InlineData(EngineKind.Vllm, ",\"max_completion_tokens\":5", null, 5)]
+    [InlineData(EngineKind.Sglang, ",\"max_completion_tokens\":500", null, 100)]
+    [InlineData(EngineKind.LlamaServer, "", 100, 100)]
+    [InlineData(EngineKind.LlamaServer, ",\"max_completion_tokens\":5", 5, 5)]
+    [InlineData(EngineKind.LlamaServer, ",\"max_completion_tokens\":500,\"max_tokens\":null", 100, 100)]
+    [InlineData(EngineKind.Unknown, ",\"max_tokens\":5", 5, 5)]
+    [InlineData(EngineKind.Ollama, ",\"max_tokens\":500", 100, 100)]
+    public void A_completion_is_bounded_by_the_name_that_the_engine_knows(EngineKind kind, string members, int? total, int? completion)
+    {
+        var sent = JsonNode.Parse(Write(Chat(members), kind: kind))!;
+        ((int?)sent["max_tokens"], (int?)sent["max_completion_tokens"]).ShouldBe((total, completion));
+        var plain = JsonNode.Parse(Write($$"""{"model":"test-model","prompt":"p"{{members}}}""", endpoint: InferenceEndpoint.Completions, kind: kind))!;
+        ((int?)plain["max_tokens"]).ShouldBe(total ?? completion);
     }
 
     [Fact]

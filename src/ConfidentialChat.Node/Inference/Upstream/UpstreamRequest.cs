@@ -122,8 +122,17 @@ internal sealed class UpstreamRequest
         var added = new List<(string, ReadOnlyMemory<byte>)>();
         if (isText && Stream && Find("stream_options") is null)
             added.Add(("stream_options", StreamOptions(null, kind)));
-        if (isText && maxTokens is { } cap && Find("max_tokens") is null && Find("max_completion_tokens") is null)
-            added.Add(("max_tokens", Number(cap)));
+        if (isText && (MaxTokens ?? maxTokens) is { } wanted)
+        {
+            // An engine that does not know the one name would take the request for one without a bound.
+            var isBoth = Endpoint == InferenceEndpoint.ChatCompletions && kind is not (EngineKind.Vllm or EngineKind.Sglang);
+            var most = Number(Math.Min(wanted, maxTokens ?? wanted));
+            if (Find("max_tokens") is null && (isBoth || Endpoint == InferenceEndpoint.Completions || Find("max_completion_tokens") is null))
+                added.Add(("max_tokens", most));
+            if (isBoth && Find("max_completion_tokens") is null)
+                added.Add(("max_completion_tokens", most));
+        }
+
         if (Endpoint == InferenceEndpoint.ImageGenerations && JsonMembers.String(Find("size") ?? default) is null or "auto")
             added.Add(("size", Encoding.UTF8.GetBytes($"\"{DefaultSide}x{DefaultSide}\"")));
         if (!sharesCache && Endpoint != InferenceEndpoint.ImageGenerations)
