@@ -136,6 +136,21 @@ public sealed class EngineTests
     }
 
     [Theory]
+    [InlineData("library", true)]
+    [InlineData("sglang", false)]
+    public async Task An_engine_that_is_restarted_as_another_is_known_by_the_next_look(string engine, bool isRadixOff)
+    {
+        await using var upstream = await UpstreamUnderTest.StartAsync(new EngineScript { Engine = "sglang", DisableRadixCache = true });
+        upstream.Backend.IsAlive.ShouldBeTrue();
+        upstream.Engine.Script = new EngineScript { Engine = engine, DisableRadixCache = isRadixOff };
+        await FaultTests.UntilAsync(() => !upstream.Backend.IsAlive);
+        upstream.Engine.Script = new EngineScript { Engine = "llamacpp" };
+        await FaultTests.UntilAsync(() => upstream.Backend.IsAlive);
+        (await upstream.AskAsync("""{"model":"test-model","input":"a"}""", endpoint: InferenceEndpoint.Embeddings)).Refusal.ShouldBeNull();
+        upstream.LastBody.GetProperty("cache_prompt").GetBoolean().ShouldBeFalse();
+    }
+
+    [Theory]
     [InlineData("sglang")]
     [InlineData("tei")]
     [InlineData("llamacpp")]

@@ -19,13 +19,15 @@ internal sealed class UpstreamProbe(HttpClient http, UpstreamOptions options)
         try
         {
             var health = await GetAsync(server, "health", either.Token);
-            if (health.Status is HttpStatusCode.OK && server.State is { IsUp: true } known)
-                return known;
             if (health.Status is not (HttpStatusCode.OK or HttpStatusCode.NotFound or HttpStatusCode.MethodNotAllowed))
                 return Down($"answered {(int)health.Status} to /health");
             var models = await GetAsync(server, "v1/models", either.Token);
             if (health.Status != HttpStatusCode.OK && models.Status != HttpStatusCode.OK)
                 return Down($"answered {(int)models.Status} to /v1/models");
+            if (options.Kind is null && ((int)models.Status >= 500 || models.Status == HttpStatusCode.TooManyRequests))
+                return Down($"answered {(int)models.Status} to /v1/models");
+
+            // At every look: another engine may have been started in its place, or the same one with its cache on.
             return await KnowAsync(server, models.Status == HttpStatusCode.OK ? models.Body : default, either.Token);
         }
         catch (OperationCanceledException) when (!cancellation.IsCancellationRequested)

@@ -139,7 +139,7 @@ internal sealed class UpstreamRequest
         {
             if (kind is EngineKind.Vllm or EngineKind.Sglang)
                 added.Add(("cache_salt", Encoding.UTF8.GetBytes($"\"{Base64Url.EncodeToString(RandomNumberGenerator.GetBytes(32))}\"")));
-            else if (kind == EngineKind.LlamaServer && isText)
+            else if (kind == EngineKind.LlamaServer)
                 added.Add(("cache_prompt", "false"u8.ToArray()));
         }
 
