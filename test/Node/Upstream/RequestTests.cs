@@ -202,6 +202,34 @@ public sealed class RequestTests
     public void A_body_that_is_no_request_is_refused(string body) =>
         UpstreamRequest.Read(UpstreamUnderTest.Request(body), out _).ShouldBeNull();
 
+    [Theory]
+    [InlineData(1021, true)] // beside model, stream and messages
+    [InlineData(1022, false)]
+    [InlineData(500_000, false)]
+    public void A_body_of_too_many_members_is_refused_before_they_are_kept(int count, bool passes)
+    {
+        var many = Chat(string.Concat(Enumerable.Repeat(",\"a\":1", count)));
+        var before = GC.GetAllocatedBytesForCurrentThread();
+        var request = UpstreamUnderTest.Request(many);
+        var body = GC.GetAllocatedBytesForCurrentThread() - before;
+        (UpstreamRequest.Read(request, out var field) is not null).ShouldBe(passes);
+        field.ShouldBeNull();
+        (GC.GetAllocatedBytesForCurrentThread() - before - body).ShouldBeLessThan(1_000_000);
+    }
+
+    [Fact]
+    public void A_long_name_is_compared_and_not_kept_and_an_escaped_one_is_seen()
+    {
+        var name = new string('n', 10_000_000);
+        var request = UpstreamUnderTest.Request(Chat($",\"{name}\":1"));
+        var before = GC.GetAllocatedBytesForCurrentThread();
+        UpstreamRequest.Read(request, out _).ShouldNotBeNull();
+        (GC.GetAllocatedBytesForCurrentThread() - before).ShouldBeLessThan(1_000_000);
+
+        var escaped = string.Concat("prompt_cache_retention".Select(letter => $"\\u{(int)letter:x4}"));
+        Write(Chat($",\"{escaped}\":\"24h\"")).ShouldNotContain("24h");
+    }
+
     [Fact]
     public void A_very_deep_body_is_refused_at_once()
     {

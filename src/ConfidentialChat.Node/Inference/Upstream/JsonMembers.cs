@@ -7,7 +7,7 @@ using System.Text.Unicode;
 namespace ConfidentialChat.Node.Inference.Upstream;
 
 /// <summary>One member of an object, as a place in its text.</summary>
-/// <param name="Name">Unescaped; null where it is no text (half a surrogate pair).</param>
+/// <param name="Name">Unescaped; null where it is no text (half a surrogate pair), or longer than any name that is looked for.</param>
 /// <param name="Start">Where the name's quote is.</param>
 /// <param name="ValueStart">Where the value begins.</param>
 /// <param name="End">Behind the value.</param>
@@ -19,6 +19,9 @@ internal sealed class JsonMembers
 {
     public const int DepthMax = 256;
 
+    private const int NameMax = 40; // bytes; the longest name of spec/inference.md has 22 letters, also with the letters that fold into it
+    private const int EscapeSize = 6; // \u0061, the longest way to write a byte
+
     /// <summary>No value. A bare null beside a memory would be taken for an array that is null, and so for an empty memory.</summary>
     public static readonly ReadOnlyMemory<byte>? Gone;
 
@@ -29,8 +32,8 @@ internal sealed class JsonMembers
 
     public IReadOnlyList<JsonMember> All => members;
 
-    /// <summary>Null where the bytes are not one JSON object in UTF-8.</summary>
-    public static JsonMembers? Read(ReadOnlyMemory<byte> json)
+    /// <summary>Null where the bytes are not one JSON object in UTF-8, or one of more members than that.</summary>
+    public static JsonMembers? Read(ReadOnlyMemory<byte> json, int membersMax = int.MaxValue)
     {
         if (!Utf8.IsValid(json.Span))
             return null;
@@ -42,8 +45,10 @@ internal sealed class JsonMembers
                 return null;
             while (reader.Read() && reader.TokenType == JsonTokenType.PropertyName)
             {
+                if (read.members.Count == membersMax)
+                    return null;
                 var start = (int)reader.TokenStartIndex;
-                var name = Text(ref reader);
+                var name = Name(ref reader);
                 reader.Read();
                 var valueStart = (int)reader.TokenStartIndex;
                 reader.Skip();
@@ -129,7 +134,24 @@ internal sealed class JsonMembers
 
     public static bool IsTrue(ReadOnlyMemory<byte> value) => value.Span.SequenceEqual("true"u8);
 
-    public static string? Text(ref Utf8JsonReader reader)
+    /// <summary>The name at which the reader stands; null where it is longer than any that is looked for, or no text.</summary>
+    public static string? Name(ref Utf8JsonReader reader)
+    {
+        if (reader.ValueSpan.Length > NameMax * EscapeSize)
+            return null;
+        Span<byte> name = stackalloc byte[NameMax * EscapeSize];
+        try
+        {
+            var length = reader.CopyString(name);
+            return length > NameMax ? null : Encoding.UTF8.GetString(name[..length]);
+        }
+        catch (InvalidOperationException)
+        {
+            return null;
+        }
+    }
+
+    private static string? Text(ref Utf8JsonReader reader)
     {
         try
         {

@@ -11,6 +11,7 @@ namespace ConfidentialChat.Node.Inference.Upstream;
 /// <summary>An opened request as it is to reach an HTTP engine: the caller's bytes, but for the members that the node answers for.</summary>
 internal sealed class UpstreamRequest
 {
+    private const int MembersMax = 1024; // of the request, and of an object in it that is taken apart
     private const int ChoicesMax = 128; // n of the API
     private const int SideMax = 1 << 14; // pixels of an image
     private const long DefaultSide = 1024;
@@ -90,7 +91,7 @@ internal sealed class UpstreamRequest
     public static UpstreamRequest? Read(InferenceRequest request, out string? field)
     {
         field = null;
-        if (JsonMembers.Read(request.Body) is not { } members || members.Find("model") is null)
+        if (JsonMembers.Read(request.Body, MembersMax) is not { } members || members.Find("model") is null)
             return null;
         try
         {
@@ -215,7 +216,7 @@ internal sealed class UpstreamRequest
     {
         if (Find(TemplateArguments) is not { } value)
             return;
-        if (JsonMembers.Read(value) is not { } arguments)
+        if (JsonMembers.Read(value, MembersMax) is not { } arguments)
             throw new RefusedFieldException(TemplateArguments);
         var seen = new HashSet<string>(StringComparer.Ordinal);
         foreach (var argument in arguments.All)
@@ -231,7 +232,7 @@ internal sealed class UpstreamRequest
         var reader = new Utf8JsonReader(messages.Span, new JsonReaderOptions { MaxDepth = JsonMembers.DepthMax });
         while (reader.Read())
         {
-            if (reader.TokenType != JsonTokenType.PropertyName || Fold(JsonMembers.Text(ref reader)) is not { } name || !Media.Contains(name))
+            if (reader.TokenType != JsonTokenType.PropertyName || Fold(JsonMembers.Name(ref reader)) is not { } name || !Media.Contains(name))
                 continue;
             reader.Read();
             if (reader.TokenType == JsonTokenType.StartArray || (reader.TokenType == JsonTokenType.String && !IsData(reader.ValueSpan)))
@@ -249,7 +250,7 @@ internal sealed class UpstreamRequest
         Choices = Math.Max(Integer("n", 1, ChoicesMax) ?? 1, Integer("best_of", 1, ChoicesMax) ?? 1);
         if (Stream && Find("stream_options") is { } options)
         {
-            if (JsonMembers.Read(options) is not { } read)
+            if (JsonMembers.Read(options, MembersMax) is not { } read)
                 throw new RefusedFieldException("stream_options");
             WantsUsage = read.Find("include_usage") is { } usage && JsonMembers.IsTrue(usage);
             WantsContinuousUsage = WantsUsage && read.Find("continuous_usage_stats") is { } always && JsonMembers.IsTrue(always);
