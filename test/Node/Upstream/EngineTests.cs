@@ -177,6 +177,8 @@ public sealed class EngineTests
     [Theory]
     [InlineData("http://engine.example:8000")]
     [InlineData("http://10.0.0.1:8000")]
+    [InlineData("http://loopback:8000")]
+    [InlineData("http://localhost.example:8000")]
     [InlineData("ftp://127.0.0.1")]
     [InlineData("http://user:word@127.0.0.1")]
     [InlineData("http://127.0.0.1/?a=b")]
@@ -186,6 +188,17 @@ public sealed class EngineTests
         error.Message.ShouldNotContain("word");
         if (url.StartsWith("http://10", StringComparison.Ordinal))
             error.Hint.ShouldContain("--dangerous-remote-engine");
+    }
+
+    [Theory]
+    [InlineData("http://localhost:1")]
+    [InlineData("http://LOCALHOST:1")]
+    [InlineData("http://127.1.2.3:1")]
+    [InlineData("http://[::1]:1")]
+    public async Task An_engine_on_this_machine_may_speak_plain_http(string url)
+    {
+        await using var backend = await UpstreamUnderTest.OpenAsync(null, new Uri(url));
+        backend.Faults.Count.ShouldBe(1); // nobody listens; the URL is taken
     }
 
     [Fact]

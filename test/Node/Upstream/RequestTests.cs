@@ -93,6 +93,7 @@ public sealed class RequestTests
         [
             "cache_salt", "cache_prompt", "id_slot", "slot_id", "n_cache_reuse", "extra_key", "session_id", "session_params", "request_id", "rid",
             "kv_transfer_params", "bootstrap_host", "bootstrap_port", "bootstrap_room", "prompt_cache_key",
+            "prompt_cache_retention", "priority", "vllm_xargs",
         ];
         foreach (var kind in Enum.GetValues<EngineKind>())
         {

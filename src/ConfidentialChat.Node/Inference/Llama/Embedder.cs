@@ -13,7 +13,9 @@ internal sealed class Embedder(LlamaModel model, Func<ContextHandle> createConte
     /// <summary>Takes a seat; false where too many wait already.</summary>
     public bool TryEnter()
     {
-        if (!isStopping && Interlocked.Increment(ref present) <= 1 + waitingMax)
+        if (isStopping)
+            return false;
+        if (Interlocked.Increment(ref present) <= 1 + waitingMax)
             return true;
         Interlocked.Decrement(ref present);
         return false;

@@ -1,4 +1,6 @@
 // spec/inference.md sections 2 and 3.
+using System.Net;
+
 namespace ConfidentialChat.Node.Inference.Upstream;
 
 /// <summary>What serves a model over HTTP. The kinds differ in how a request is kept out of the prefix cache that others see.</summary>
@@ -105,7 +107,7 @@ public sealed record UpstreamOptions
                 "An engine's URL is not an http or https URL without user, query and fragment.",
                 "write it like http://127.0.0.1:8000, and give a key with --upstream-key-env");
             Require(
-                url.Scheme == Uri.UriSchemeHttps || url.IsLoopback || DangerousRemoteEngine,
+                url.Scheme == Uri.UriSchemeHttps || IsLoopback(url) || DangerousRemoteEngine,
                 $"The engine at {url.Authority} is plain HTTP on another machine: prompts would cross the network in clear.",
                 "use https, run the engine beside the node, or say --dangerous-remote-engine");
         }
@@ -116,6 +118,12 @@ public sealed record UpstreamOptions
                 && new[] { ConnectTimeout, FirstTokenTimeout, TokenTimeout, AnswerTimeout, HealthInterval }.All(time => time > TimeSpan.Zero && time <= TimeSpan.FromDays(1)),
             "A limit or a time for the engine is out of range.",
             "limits are above zero, times at most a day; leave them out for the defaults");
+
+        // Uri.IsLoopback takes other names too, which a resolver is free to send elsewhere.
+        static bool IsLoopback(Uri url) =>
+            url.HostNameType is UriHostNameType.IPv4 or UriHostNameType.IPv6
+                ? IPAddress.TryParse(url.DnsSafeHost, out var address) && IPAddress.IsLoopback(address)
+                : url.Host.Equals("localhost", StringComparison.OrdinalIgnoreCase) && url.OriginalString.Contains("://localhost", StringComparison.OrdinalIgnoreCase);
 
         static void Require(bool condition, string message, string hint)
         {

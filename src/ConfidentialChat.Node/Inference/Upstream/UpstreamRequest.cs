@@ -17,11 +17,12 @@ internal sealed class UpstreamRequest
     private const long DefaultSide = 1024;
     private const string TemplateArguments = "chat_template_kwargs";
 
-    /// <summary>Taken out always: whoever sets them could find another's cache, slot, session or request, or send the engine to a machine of theirs.</summary>
+    /// <summary>Taken out always: whoever sets them could find another's cache, slot, session or request, send the engine to a machine of theirs, or go before others.</summary>
     private static readonly string[] Removed =
     [
         "cache_salt", "cache_prompt", "id_slot", "slot_id", "n_cache_reuse", "extra_key", "session_id", "session_params", "request_id", "rid",
         "kv_transfer_params", "bootstrap_host", "bootstrap_port", "bootstrap_room", "prompt_cache_key", "prompt_cache_retention",
+        "priority", "vllm_xargs",
     ];
 
     /// <summary>Other spellings of what is bounded, and a template that could make a long prompt of a short request; the API has no such members, and an engine may.</summary>
