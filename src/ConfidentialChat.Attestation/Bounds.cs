@@ -11,6 +11,7 @@ public static class Bounds
     public const int Certificate = 8 << 10;
     public const int CertificateCount = 4;
     public const int Pem = 64 << 10;
+    public const int PemBlock = 12 << 10;
     public const int RevocationList = 256 << 10;
     public const int RevocationCount = 4096;
     public const int IntelJson = 256 << 10;

@@ -104,6 +104,9 @@ public sealed class Certificate : IDisposable
 /// <summary>The certificates of one text, leaf first. Owns them.</summary>
 public sealed class CertificateList : IDisposable
 {
+    private const string Begin = "-----BEGIN CERTIFICATE-----";
+    private const string End = "-----END CERTIFICATE-----";
+
     private readonly List<Certificate> certificates = [];
 
     private CertificateList()
@@ -172,22 +175,25 @@ public sealed class CertificateList : IDisposable
         if (bytes.ContainsAnyExceptInRange((byte)0x01, (byte)0x7F))
             return Rejection.Malformed("PEM", "bytes that are no ASCII");
         var rest = Encoding.ASCII.GetString(bytes).AsSpan();
-        while (!rest.IsWhiteSpace())
+        while (!(rest = rest.TrimStart()).IsEmpty)
         {
-            if (!PemEncoding.TryFind(rest, out var fields))
-                return Rejection.Malformed("PEM", "no block");
-            if (!rest[..fields.Location.Start.Value].IsWhiteSpace())
-                return Rejection.Malformed("PEM blocks only", "text between them");
-            if (rest[fields.Label] is not "CERTIFICATE")
-                return Rejection.Malformed("a CERTIFICATE block", "another");
+            // PemEncoding looks for any block anywhere, and begins anew after each that does not end: it is given one block and nothing else.
+            if (!rest.StartsWith(Begin, StringComparison.Ordinal))
+                return Rejection.Malformed("CERTIFICATE blocks only", "something else");
+            var end = rest[..Math.Min(rest.Length, Bounds.PemBlock)].IndexOf(End, StringComparison.Ordinal);
+            if (end < 0)
+                return rest.Length > Bounds.PemBlock ? Rejection.TooLarge(Bounds.PemBlock, rest.Length) : Rejection.Malformed("a block that ends", "one that does not");
+            var block = rest[..(end + End.Length)];
+            rest = rest[block.Length..];
+            if (block[Begin.Length..end].Contains('-') || !PemEncoding.TryFind(block, out var fields) || (!rest.IsEmpty && !char.IsWhiteSpace(rest[0])))
+                return Rejection.Malformed("a CERTIFICATE block in base64", "something else");
             if (fields.DecodedDataLength > Bounds.Certificate)
                 return Rejection.TooLarge(Bounds.Certificate, fields.DecodedDataLength);
             var der = new byte[fields.DecodedDataLength];
-            if (!Convert.TryFromBase64Chars(rest[fields.Base64Data], der, out var written) || written != der.Length)
+            if (!Convert.TryFromBase64Chars(block[fields.Base64Data], der, out var written) || written != der.Length)
                 return Rejection.Malformed("base64", "something else");
             if (Add(der) is { } rejection)
                 return rejection;
-            rest = rest[fields.Location.End.Value..];
         }
 
         return null;

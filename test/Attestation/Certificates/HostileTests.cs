@@ -85,6 +85,45 @@ public sealed class HostileTests
     }
 
     [Fact]
+    public void Blocks_that_begin_and_do_not_end_cost_no_more_than_a_path()
+    {
+        var root = Encoding.ASCII.GetString(Evidence.Bytes("roots/intel/Intel_SGX_Root_CA.pem")).Trim();
+        var good = string.Join('\n', Enumerable.Repeat(root, Bounds.CertificateCount)).PadRight(Bounds.Pem);
+        Parse(good).ShouldBeNull();
+        var reference = Fastest(good);
+        var begin = "-----BEGIN CERTIFICATE-----";
+        var end = "-----END CERTIFICATE-----";
+        foreach (var hostile in new[]
+        {
+            string.Concat(Enumerable.Repeat("-----BEGIN A-----\n", 1800)) + new string(' ', 33_000) + "-----END A-----",
+            string.Concat(Enumerable.Repeat("-----BEGIN A-----\n", 3640)),
+            string.Concat(Enumerable.Repeat(begin + "\n", 1150)) + new string(' ', 33_000) + end,
+            string.Concat(Enumerable.Repeat(begin + "\n", 2340)),
+            $"{begin}\n{string.Concat(Enumerable.Repeat("-----BEGIN A-----\n", 650))}{end}",
+            $"{begin}\n{new string(' ', 65_000)}{end}",
+        })
+        {
+            hostile.Length.ShouldBeLessThanOrEqualTo(Bounds.Pem);
+            Parse(hostile).ShouldNotBeNull();
+            Fastest(hostile).ShouldBeLessThan(20 * reference, "a reference that this machine made just before, whatever else it is doing");
+        }
+
+        static Rejection? Parse(string text)
+        {
+            var rejection = CertificateList.TryParse(Encoding.ASCII.GetBytes(text), out var list);
+            list?.Dispose();
+            return rejection;
+        }
+
+        static TimeSpan Fastest(string text) => Enumerable.Range(0, 7).Min(_ =>
+        {
+            var watch = Stopwatch.StartNew();
+            Parse(text);
+            return watch.Elapsed;
+        });
+    }
+
+    [Fact]
     public void Deeply_nested_and_oversized_input_is_refused_quickly()
     {
         var watch = Stopwatch.StartNew();
