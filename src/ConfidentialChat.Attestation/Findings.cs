@@ -74,7 +74,8 @@ public sealed class Findings
         var enforced = name.Kind switch
         {
             FactorKind.Notice => false,
-            FactorKind.Policy => !advisory.Contains(name.Value),
+            // A value that differs may be advisory. That there is none to compare with, only the policy's own word waives.
+            FactorKind.Policy => code == RejectionCode.NoReference || !advisory.Contains(name.Value),
             _ => true,
         };
         factors.Add(new Factor(name, outcome, enforced, code, expected, found));

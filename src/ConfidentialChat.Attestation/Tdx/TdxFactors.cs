@@ -21,6 +21,7 @@ public static class TdxFactors
     public static readonly FactorName QeIdentityDate = new("tdx.qe_identity_date", FactorKind.Authenticity);
     public static readonly FactorName Qe = new("tdx.qe", FactorKind.Authenticity);
     public static readonly FactorName TdxModule = new("tdx.tdx_module", FactorKind.Authenticity);
+    public static readonly FactorName TcbSupported = new("tdx.tcb_supported", FactorKind.Guard);
     public static readonly FactorName TcbStatus = new("tdx.tcb_status", FactorKind.Policy);
     public static readonly FactorName Advisories = new("tdx.advisories", FactorKind.Policy);
     public static readonly FactorName TcbEvaluation = new("tdx.tcb_evaluation", FactorKind.Policy);
@@ -45,7 +46,7 @@ public static class TdxFactors
     public static IReadOnlyList<FactorName> All { get; } =
     [
         Quote, QeVendor, PckPath, PckExtension, QeReportSignature, AttestationKey, QuoteSignature, RootCrl, PckCrl, TcbSigningPath,
-        TcbInfo, TcbInfoDate, TcbInfoPlatform, QeIdentity, QeIdentityDate, Qe, TdxModule, TcbStatus, Advisories, TcbEvaluation,
+        TcbInfo, TcbInfoDate, TcbInfoPlatform, QeIdentity, QeIdentityDate, Qe, TdxModule, TcbSupported, TcbStatus, Advisories, TcbEvaluation,
         Debug, TdAttributes, Perfmon, Migratable, SeptVeDisable, MrTd, Rtmr0, Rtmr1, Rtmr2, Rtmr3, MrConfigId, MrOwner, MrOwnerConfig,
         MrSeam, Platform, ReportData, EventLog,
     ];

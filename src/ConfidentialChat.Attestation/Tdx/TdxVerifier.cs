@@ -259,7 +259,7 @@ public static class TdxVerifier
     {
         if (info is null || identity is null)
         {
-            foreach (var factor in (ReadOnlySpan<FactorName>)[TdxFactors.TdxModule, TdxFactors.TcbStatus, TdxFactors.Advisories, TdxFactors.TcbEvaluation])
+            foreach (var factor in (ReadOnlySpan<FactorName>)[TdxFactors.TdxModule, TdxFactors.TcbSupported, TdxFactors.TcbStatus, TdxFactors.Advisories, TdxFactors.TcbEvaluation])
                 findings.Fail(factor, RejectionCode.Missing, info is null ? "TCB info" : "QE identity", "none that can be read");
             return;
         }
@@ -283,10 +283,11 @@ public static class TdxVerifier
         var moduleLevel = svn[1] == 0 ? new IsvLevel(0, TcbStatus.UpToDate, []) : IsvLevel.Match(module?.Levels ?? [], svn[0]);
         var qeLevel = IsvLevel.Match(identity.Levels, quote.Qe.IsvSvn);
         var status = TcbStatusNames.Combine(platformStatus, moduleLevel.Status, qeLevel.Status);
-        findings.Check(
-            TdxFactors.TcbStatus, policy.Tdx.TcbStatuses.Contains(status) && status is not (TcbStatus.Revoked or TcbStatus.NoMatchingTcbLevel),
-            status == TcbStatus.Revoked ? RejectionCode.Revoked : RejectionCode.OutOfDate,
-            string.Join(" or ", policy.Tdx.TcbStatuses), $"{status} (platform {platformStatus}, module {moduleLevel.Status}, QE {qeLevel.Status})");
+        var isSupported = status is not (TcbStatus.Revoked or TcbStatus.NoMatchingTcbLevel);
+        var code = status == TcbStatus.Revoked ? RejectionCode.Revoked : RejectionCode.OutOfDate;
+        var shown = $"{status} (platform {platformStatus}, module {moduleLevel.Status}, QE {qeLevel.Status})";
+        findings.Check(TdxFactors.TcbSupported, isSupported, code, "neither Revoked nor NoMatchingTcbLevel", shown);
+        findings.Check(TdxFactors.TcbStatus, isSupported && policy.Tdx.TcbStatuses.Contains(status), code, string.Join(" or ", policy.Tdx.TcbStatuses), shown);
 
         // 19.
         string[] open = [.. Open(platformStatus, level?.Advisories), .. Open(moduleLevel.Status, moduleLevel.Advisories), .. Open(qeLevel.Status, qeLevel.Advisories)];

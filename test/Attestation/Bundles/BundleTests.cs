@@ -59,6 +59,13 @@ public sealed class BundleTests
         ["a program that the policy does not name"] = (
             node => node.Platform.Policy = node.Platform.Policy with { MeasurementsAny = false },
             "tdx.mr_td tdx.rtmr0 tdx.rtmr1 tdx.rtmr2 tdx.rtmr3", RejectionCode.NoReference),
+        ["a program that the policy does not name, with everything advisory"] = (
+            node => node.Platform.Policy = node.Platform.Policy with
+            {
+                MeasurementsAny = false,
+                Advisory = FactorNames.All.Where(name => name.Kind == FactorKind.Policy).Select(name => name.Value).ToHashSet(),
+            },
+            "tdx.mr_td tdx.rtmr0 tdx.rtmr1 tdx.rtmr2 tdx.rtmr3", RejectionCode.NoReference),
         ["a log of other events"] = (node => node.EventLog = Encoding.ASCII.GetBytes($"[{{\"imr\":2,\"event_type\":1,\"digest\":\"{new string('1', 96)}\"}}]"), "tdx.event_log", RejectionCode.Mismatch),
         ["collateral that is missing"] = (node => node.ChangeJson = json => json["cpu"]!["collateral"]!.AsObject().Remove("pck_crl"), "tdx.pck_crl", RejectionCode.Missing),
         ["evidence that is none"] = (node => node.ChangeJson = json => json["cpu"]!["evidence"] = "", "tdx.quote bundle.report_data", RejectionCode.Malformed),
@@ -135,6 +142,9 @@ public sealed class BundleTests
         node.Verify().Verified.ShouldNotBeNull();
         node.Platform.Register(1)[0] ^= 1;
         node.Verify().Verdict.Refusals().ShouldBe(["tdx.rtmr1"]);
+        node.Platform.Policy = node.Platform.Policy with { Advisory = new HashSet<string> { "tdx.rtmr1" } };
+        node.Verify().Verdict.Warnings.Select(factor => factor.Name.Value).ShouldContain("tdx.rtmr1");
+        node.Verify().Verified.ShouldNotBeNull("a mismatch with a value that is given may be advisory");
     }
 
     [Theory]

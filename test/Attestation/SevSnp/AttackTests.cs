@@ -500,6 +500,7 @@ public sealed class AttackTests
         evidence.Collateral.Keys.ShouldBeSubsetOf(verifier.CollateralNames);
         var (policy, claims) = Run(Chip.Policy);
         Only(policy, SevSnpFactors.Measurement, RejectionCode.NoReference);
+        Only(Run(Chip.Policy with { Advisory = new HashSet<string> { "snp.measurement" } }).Verdict, SevSnpFactors.Measurement, RejectionCode.NoReference);
         claims!.ReportData.ToArray().ShouldBe(Enumerable.Repeat((byte)0xDA, 64));
         claims.Measurements.Keys.ShouldBe(["measurement"]);
 

@@ -11,7 +11,7 @@ public sealed class RecordedQuoteTests
     public static TheoryData<string, int, string> Sets => new()
     {
         { "tdx/01-v4-uptodate-b0c06f", 0, "" },
-        { "tdx/02-v4-no-matching-tcb-50806f", 0, "tdx.tcb_status" },
+        { "tdx/02-v4-no-matching-tcb-50806f", 0, "tdx.tcb_supported tdx.tcb_status" },
         { "tdx/03-v5-uptodate-90c06f", 0, "" },
         { "tdx/04-v4-debug-td-50806f", 0, "tdx.debug" },
         { "tdx/04-v4-debug-td-50806f", 1, "tdx.tcb_status tdx.advisories tdx.debug" },
@@ -21,7 +21,7 @@ public sealed class RecordedQuoteTests
         { "tdx/08-v4-outofdate-nearai-gateway-b0c06f", 0, "tdx.tcb_status tdx.advisories" },
         { "tdx/09-v4-dstack-eventlog-90c06f", 0, "" },
         { "tdx/10-v4-outofdate-azure-00806f", 0, "tdx.tcb_status tdx.advisories" },
-        { "tdx/11-v4-perfmon-90c06f", 0, "tdx.tcb_status tdx.advisories tdx.perfmon" },
+        { "tdx/11-v4-perfmon-90c06f", 0, "tdx.tcb_supported tdx.tcb_status tdx.advisories tdx.perfmon" },
     };
 
     [Theory]

@@ -15,6 +15,8 @@ public sealed class SingleFaultTests
 {
     private static readonly byte[] Register = SHA384.HashData("a register"u8);
 
+    private static readonly IReadOnlySet<string> Everything = FactorNames.All.Where(name => name.Kind == FactorKind.Policy).Select(name => name.Value).ToHashSet();
+
     private static readonly ECDsa Stranger = ECDsa.Create(ECCurve.NamedCurves.nistP256);
 
     private static readonly Dictionary<string, (Action<IntelPlatform> Fault, string Refusals, RejectionCode Code)> Faults = new()
@@ -64,7 +66,7 @@ public sealed class SingleFaultTests
         ["a TCB signer by a stranger"] = (platform => platform.Signer.ForeignSigner = Stranger, "tdx.tcb_signing_path", RejectionCode.Untrusted),
         ["a TCB signer of another name"] = (platform => platform.Signer.Name = "CN=Intel SGX PCK Certificate", "tdx.tcb_signing_path", RejectionCode.BadCertificate),
         ["a TCB signer that has expired"] = (platform => platform.Signer.NotAfter = IntelPlatform.Now.AddSeconds(-1), "tdx.tcb_signing_path", RejectionCode.Expired),
-        ["TCB info of SGX"] = (platform => platform.TcbInfo["id"] = "SGX", "tdx.tcb_info tdx.tcb_info_date tdx.tcb_info_platform tdx.tdx_module tdx.tcb_status tdx.advisories tdx.tcb_evaluation", RejectionCode.Mismatch),
+        ["TCB info of SGX"] = (platform => platform.TcbInfo["id"] = "SGX", "tdx.tcb_info tdx.tcb_info_date tdx.tcb_info_platform tdx.tdx_module tdx.tcb_supported tdx.tcb_status tdx.advisories tdx.tcb_evaluation", RejectionCode.Mismatch),
         ["TCB info past its next update"] = (platform => platform.TcbInfo["nextUpdate"] = "2026-06-01T11:59:59Z", "tdx.tcb_info_date", RejectionCode.Expired),
         ["TCB info of tomorrow"] = (platform => platform.TcbInfo["issueDate"] = "2026-06-01T12:00:01Z", "tdx.tcb_info_date", RejectionCode.NotYetValid),
         ["TCB info of another platform"] = (platform => platform.TcbInfo["fmspc"] = "00806F050000", "tdx.tcb_info_platform", RejectionCode.Mismatch),
@@ -85,12 +87,26 @@ public sealed class SingleFaultTests
                 platform.Body[64] ^= 1;
             },
             "tdx.tdx_module", RejectionCode.Mismatch),
-        ["a TDX module that nobody knows"] = (platform => platform.Body[1] = 9, "tdx.tdx_module tdx.tcb_status", RejectionCode.Mismatch),
-        ["a platform below every level"] = (platform => platform.PceSvn = 4, "tdx.tcb_status", RejectionCode.OutOfDate),
+        ["a TDX module that nobody knows"] = (platform => platform.Body[1] = 9, "tdx.tdx_module tdx.tcb_supported tdx.tcb_status", RejectionCode.Mismatch),
+        ["a platform below every level"] = (platform => platform.PceSvn = 4, "tdx.tcb_supported tdx.tcb_status", RejectionCode.OutOfDate),
+        ["a platform below every level where everything is advisory"] = (
+            platform =>
+            {
+                platform.PceSvn = 4;
+                platform.Policy = platform.Policy with { Advisory = Everything };
+            },
+            "tdx.tcb_supported", RejectionCode.OutOfDate),
+        ["a revoked platform where everything is advisory"] = (
+            platform =>
+            {
+                platform.TcbInfo["tcbLevels"] = new JsonArray(IntelPlatform.Level(11, 3, "Revoked"));
+                platform.Policy = platform.Policy with { Advisory = Everything };
+            },
+            "tdx.tcb_supported", RejectionCode.Revoked),
         ["a platform at an old level"] = (platform => platform.PceSvn = 10, "tdx.tcb_status", RejectionCode.OutOfDate),
-        ["a platform whose microcode is old"] = (platform => platform.Body[2] = 1, "tdx.tcb_status", RejectionCode.OutOfDate),
+        ["a platform whose microcode is old"] = (platform => platform.Body[2] = 1, "tdx.tcb_supported tdx.tcb_status", RejectionCode.OutOfDate),
         ["a TDX module at an old level"] = (platform => platform.Body[0] = 3, "tdx.tcb_status", RejectionCode.OutOfDate),
-        ["a TDX module below every level"] = (platform => platform.Body[0] = 1, "tdx.tcb_status", RejectionCode.OutOfDate),
+        ["a TDX module below every level"] = (platform => platform.Body[0] = 1, "tdx.tcb_supported tdx.tcb_status", RejectionCode.OutOfDate),
         ["an enclave at an old level"] = (platform => platform.QeReport[258] = 3, "tdx.tcb_status", RejectionCode.OutOfDate),
         ["an older TDX module below every level"] = (
             platform =>
@@ -98,7 +114,7 @@ public sealed class SingleFaultTests
                 platform.Body[0] = 4;
                 platform.Body[1] = 0;
             },
-            "tdx.tcb_status", RejectionCode.OutOfDate),
+            "tdx.tcb_supported tdx.tcb_status", RejectionCode.OutOfDate),
         ["an advisory that the policy does not accept"] = (
             platform =>
             {
@@ -253,7 +269,7 @@ public sealed class SingleFaultTests
             var verdict = platform.Verify().Verdict;
             verdict.IsAccepted.ShouldBe(acceptable && accepted == status, verdict.ToText());
             if (!verdict.IsAccepted)
-                verdict.Refusals().ShouldBe(["tdx.tcb_status"]);
+                verdict.Refusals().ShouldBe(acceptable ? ["tdx.tcb_status"] : ["tdx.tcb_supported", "tdx.tcb_status"]);
         }
     }
 
