@@ -96,6 +96,9 @@ public sealed class EventLog
             if (type != RuntimeEvent)
                 return new MeasuredEvent(register, digest, null, default);
             var name = fields.Text("event", 1024);
+            // The digest joins name and payload with a colon: "a:b" with "c" and "a" with "b:c" have the same.
+            if (name.Contains(':', StringComparison.Ordinal))
+                fields.Wrong("event", "a name without a colon");
             var payloadText = fields.Text("event_payload", Bounds.EventLog);
             var payload = new byte[payloadText.Length / 2];
             if (payloadText.Length % 2 != 0 || Convert.FromHexString(payloadText, payload, out _, out _) != System.Buffers.OperationStatus.Done)

@@ -1,3 +1,4 @@
+using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json.Nodes;
 using ConfidentialChat.Attestation;
@@ -61,6 +62,27 @@ public sealed class EventLogTests
             log.ShouldContain(from);
             var verification = Verify(Dstack, Encoding.UTF8.GetBytes(log.Replace(from, to, StringComparison.Ordinal)));
             verification.Verdict.Refusals().ShouldBe(["tdx.event_log"]);
+        }
+    }
+
+    [Fact]
+    public void An_event_cannot_be_split_otherwise_than_it_was_written()
+    {
+        var digest = Shown.Hex(SHA384.HashData([1, 0, 0, 8, .. ":compose:hash:evil"u8]));
+        Parse("compose", "hash:evil").ShouldBeNull();
+        Parse("compose:hash", "evil")!.Code.ShouldBe(RejectionCode.Malformed);
+
+        Rejection? Parse(string name, string payload)
+        {
+            var log = new JsonArray(new JsonObject
+            {
+                ["imr"] = 3,
+                ["event_type"] = 0x08000001,
+                ["digest"] = digest,
+                ["event"] = name,
+                ["event_payload"] = Shown.Hex(Encoding.UTF8.GetBytes(payload)),
+            });
+            return EventLog.TryParse(Encoding.UTF8.GetBytes(log.ToJsonString()), out _);
         }
     }
 
