@@ -44,7 +44,21 @@ public static class CertificatePath
         }
 
         Certificate[] path = [.. given.Take(below), root];
-        return SignatureFault(path, findings.At) ?? UsageFault(path, rules) ?? DateFault(path, findings);
+        return KeyFault(path, rules) ?? SignatureFault(path, findings.At) ?? UsageFault(path, rules) ?? DateFault(path, findings);
+    }
+
+    // Before any signature: a stranger's key may be one that takes seconds to verify with, or a curve of its own.
+    private static Rejection? KeyFault(Certificate[] path, PathRules rules)
+    {
+        for (var i = 0; i < path.Length; i++)
+        {
+            var rejection = VerificationKey.TryTake(path[i], i == 0 ? rules.LeafKey : rules.AuthorityKey, out var key);
+            key?.Dispose();
+            if (rejection is not null)
+                return rejection;
+        }
+
+        return null;
     }
 
     // The framework checks names, signatures and extensions; it may take nothing from the network or the machine's stores.
@@ -92,8 +106,6 @@ public static class CertificatePath
         {
             if (!path[i].IsAuthority || path[i].PathLength < i - 1 || path[i].KeyUsages is not { } usages || !usages.HasFlag(X509KeyUsageFlags.KeyCertSign))
                 return new Rejection(RejectionCode.BadCertificate, "a CA that may sign certificates", path[i].ToString());
-            if (KeyFault(path[i], rules.AuthorityKey) is { } keyFault)
-                return keyFault;
             if (rules.AuthorityKey == KeyKind.RsaPss4096 && path[i - 1].X509.SignatureAlgorithm.Value != VerificationKey.RsaPss)
                 return new Rejection(RejectionCode.BadCertificate, "a certificate signed with RSASSA-PSS", path[i - 1].ToString());
         }
@@ -106,14 +118,7 @@ public static class CertificatePath
             return new Rejection(RejectionCode.BadCertificate, Shown.List(rules.LeafNames), path[0].ToString());
         if (path.Length == 3 && !rules.IntermediateNames.Contains(path[1].CommonName))
             return new Rejection(RejectionCode.BadCertificate, Shown.List(rules.IntermediateNames), path[1].ToString());
-        return KeyFault(path[0], rules.LeafKey);
-    }
-
-    private static Rejection? KeyFault(Certificate certificate, KeyKind kind)
-    {
-        var rejection = VerificationKey.TryTake(certificate, kind, out var key);
-        key?.Dispose();
-        return rejection;
+        return null;
     }
 
     // All of them are compared, so that the verdict knows every date.

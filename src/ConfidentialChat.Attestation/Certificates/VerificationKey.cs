@@ -13,7 +13,7 @@ public enum KeyKind
     /// <summary>ECDSA P-384 with SHA-384.</summary>
     EcdsaP384,
 
-    /// <summary>RSA of 4096 bits, PSS with SHA-384 and a salt of 48 bytes.</summary>
+    /// <summary>RSA of 4096 bits with the exponent 65537, PSS with SHA-384 and a salt of 48 bytes.</summary>
     RsaPss4096,
 }
 
@@ -74,7 +74,7 @@ public sealed class VerificationKey : IDisposable
                 KeyKind.RsaPss4096 when publicKey.Oid.Value is "1.2.840.113549.1.1.1" or RsaPss => certificate.X509.GetRSAPublicKey(),
                 _ => null,
             };
-            if (key is null || (kind == KeyKind.RsaPss4096 && key.KeySize != 4096)) // bits
+            if (key is null || key is RSA rsa && !IsUsual(rsa))
                 return new Rejection(RejectionCode.BadCertificate, $"a key of the kind {kind}", "another");
             result = new VerificationKey(key!, kind);
             key = null;
@@ -99,6 +99,9 @@ public sealed class VerificationKey : IDisposable
     public bool VerifyDer(ReadOnlySpan<byte> data, ReadOnlySpan<byte> signature) => Verify(data, signature, DSASignatureFormat.Rfc3279DerSequence);
 
     public void Dispose() => key.Dispose();
+
+    // 4096 bits, and the exponent of every vendor's key: another makes a verification as slow as a signature.
+    private static bool IsUsual(RSA key) => key.KeySize == 4096 && key.ExportParameters(includePrivateParameters: false).Exponent is [1, 0, 1];
 
     private static bool IsOn(PublicKey key, byte[] curve) =>
         key.Oid.Value == "1.2.840.10045.2.1" && key.EncodedParameters?.RawData is { } parameters && parameters.AsSpan().SequenceEqual(curve);

@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Net;
 using System.Net.Sockets;
+using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
 using System.Text;
 using ConfidentialChat.Attestation;
@@ -35,6 +36,79 @@ public sealed class HostileTests
         listener.Pending().ShouldBeFalse("a connection was made");
     }
 
+    [Theory]
+    [InlineData("an RSA key of 16384 bits with a long exponent")]
+    [InlineData("a key on a curve that is written out")]
+    [InlineData("a key on another curve")]
+    public void A_strangers_key_is_refused_before_a_signature_is_checked_with_it(string name)
+    {
+        var now = IntelPlatform.Now;
+        using var rootKey = ECDsa.Create(ECCurve.NamedCurves.nistP256);
+        using var otherKey = ECDsa.Create(ECCurve.NamedCurves.nistP384);
+        using var explicitKey = ECDsa.Create(rootKey.ExportExplicitParameters(includePrivateParameters: false));
+        byte[] modulus = [0x80, .. RandomNumberGenerator.GetBytes(2046), 1];
+        using var slow = RSA.Create(new RSAParameters { Modulus = modulus, Exponent = [0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xC5] });
+        var key = name switch
+        {
+            "an RSA key of 16384 bits with a long exponent" => new PublicKey(slow),
+            "a key on another curve" => new PublicKey(otherKey),
+            _ => new PublicKey(explicitKey),
+        };
+        var (rootName, middleName) = (new X500DistinguishedName("CN=Intel SGX Root CA"), new X500DistinguishedName("CN=Intel SGX PCK Platform CA"));
+        using var root = Read(Request(rootName, new PublicKey(rootKey), isAuthority: true).Create(rootName, X509SignatureGenerator.CreateForECDsa(rootKey), now.AddYears(-1), now.AddYears(1), [1]));
+        using var middle = Read(Request(middleName, key, isAuthority: true).Create(rootName, X509SignatureGenerator.CreateForECDsa(rootKey), now.AddYears(-1), now.AddYears(1), [2]));
+        // The leaf's signature is nonsense: whoever checked it would say UNTRUSTED, and would have calculated with that key.
+        X509SignatureGenerator nonsense = key.Oid.Value == "1.2.840.113549.1.1.1" ? new Nonsense() : X509SignatureGenerator.CreateForECDsa(rootKey);
+        using var leaf = Read(Request(new X500DistinguishedName("CN=Intel SGX PCK Certificate"), new PublicKey(rootKey), isAuthority: false)
+            .Create(middleName, nonsense, now.AddYears(-1), now.AddYears(1), [3]));
+        var rules = new PathRules { LeafNames = ["Intel SGX PCK Certificate"], LeafKey = KeyKind.EcdsaP256, IntermediateNames = ["Intel SGX PCK Platform CA"], AuthorityKey = KeyKind.EcdsaP256 };
+        CertificatePath.Fault([leaf, middle, root], root, rules, new Findings(now, new HashSet<string>()))!.Code.ShouldBe(RejectionCode.BadCertificate);
+
+        static CertificateRequest Request(X500DistinguishedName name, PublicKey key, bool isAuthority)
+        {
+            var request = new CertificateRequest(name, key, HashAlgorithmName.SHA256);
+            request.CertificateExtensions.Add(new X509BasicConstraintsExtension(isAuthority, false, 0, critical: true));
+            request.CertificateExtensions.Add(new X509KeyUsageExtension(isAuthority ? X509KeyUsageFlags.KeyCertSign : X509KeyUsageFlags.DigitalSignature, critical: true));
+            return request;
+        }
+
+        static Certificate Read(X509Certificate2 made)
+        {
+            using (made)
+            {
+                Certificate.TryParse(made.RawData, out var certificate).ShouldBeNull();
+                return certificate!;
+            }
+        }
+    }
+
+    [Fact]
+    public void An_RSA_key_of_another_exponent_is_refused()
+    {
+        using var usual = RSA.Create(4096);
+        var parameters = usual.ExportParameters(includePrivateParameters: false);
+        Take(parameters).ShouldBeNull();
+        Take(parameters with { Exponent = [3] })!.Code.ShouldBe(RejectionCode.BadCertificate);
+        Take(parameters with { Exponent = [1, 0, 0, 0, 1] })!.Code.ShouldBe(RejectionCode.BadCertificate);
+        Take(parameters with { Modulus = parameters.Modulus![..256] })!.Code.ShouldBe(RejectionCode.BadCertificate);
+
+        static Rejection? Take(RSAParameters parameters)
+        {
+            using var key = RSA.Create(parameters);
+            using var signer = ECDsa.Create(ECCurve.NamedCurves.nistP256);
+            var name = new X500DistinguishedName("CN=ARK-Milan");
+            using var made = new CertificateRequest(name, new PublicKey(key), HashAlgorithmName.SHA256)
+                .Create(name, X509SignatureGenerator.CreateForECDsa(signer), IntelPlatform.Now, IntelPlatform.Now.AddYears(1), [1]);
+            Certificate.TryParse(made.RawData, out var certificate).ShouldBeNull();
+            using (certificate)
+            {
+                var rejection = VerificationKey.TryTake(certificate!, KeyKind.RsaPss4096, out var taken);
+                taken?.Dispose();
+                return rejection;
+            }
+        }
+    }
+
     [Fact]
     public void The_right_name_on_the_wrong_root_is_refused_and_named()
     {
@@ -47,7 +121,7 @@ public sealed class HostileTests
     [Fact]
     public void The_pinned_root_is_the_published_one()
     {
-        Shown.Hex(System.Security.Cryptography.SHA256.HashData(IntelRoot.SgxRootCa.Der.Span)).ShouldBe("44a0196b2b99f889b8e149e95b807a350e7424964399e885a7cbb8ccfab674d3");
+        Shown.Hex(SHA256.HashData(IntelRoot.SgxRootCa.Der.Span)).ShouldBe("44a0196b2b99f889b8e149e95b807a350e7424964399e885a7cbb8ccfab674d3");
         CertificateList.TryParse(Evidence.Bytes("roots/intel/Intel_SGX_Root_CA.pem"), out var list).ShouldBeNull();
         using (list)
             list!.Items.Single().Der.Span.SequenceEqual(IntelRoot.SgxRootCa.Der.Span).ShouldBeTrue();
@@ -193,5 +267,16 @@ public sealed class HostileTests
         var before = GC.GetAllocatedBytesForCurrentThread();
         new BundleVerifier().Verify(bundle, Policy.Default, IntelPlatform.Now).Verdict.Refusals().ShouldBe(["bundle.format"]);
         (GC.GetAllocatedBytesForCurrentThread() - before).ShouldBeLessThan(10 * Bounds.Bundle);
+    }
+
+    /// <summary>Signs as RSA does, with bytes that mean nothing.</summary>
+    private sealed class Nonsense : X509SignatureGenerator
+    {
+        public override byte[] GetSignatureAlgorithmIdentifier(HashAlgorithmName hashAlgorithm) =>
+            [0x30, 0x0D, 0x06, 0x09, 0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x01, 0x0B, 0x05, 0x00]; // sha256WithRSAEncryption
+
+        public override byte[] SignData(byte[] data, HashAlgorithmName hashAlgorithm) => [0x7F, .. RandomNumberGenerator.GetBytes(2047)];
+
+        protected override PublicKey BuildPublicKey() => throw new NotSupportedException("the issuer's key is in its certificate");
     }
 }

@@ -101,8 +101,9 @@ public sealed class AttackTests
     public void A_path_that_is_too_long_or_no_path_is_refused()
     {
         var (vek, issuer, root) = (Chip.Vek(), Chip.Issuer(), Chip.Root());
-        foreach (var path in new[] { EmulatedChip.Path(vek), EmulatedChip.Path(vek, root), EmulatedChip.Path(vek, issuer, issuer), EmulatedChip.Path(vek, issuer, root, root), EmulatedChip.Path(vek, vek) })
+        foreach (var path in new[] { EmulatedChip.Path(vek), EmulatedChip.Path(vek, root), EmulatedChip.Path(vek, issuer, issuer), EmulatedChip.Path(vek, issuer, root, root) })
             Only(Chip.Verify(collateral: new SevSnpCollateral { Vek = path }), SevSnpFactors.VekPath, RejectionCode.Untrusted);
+        Only(Chip.Verify(collateral: new SevSnpCollateral { Vek = EmulatedChip.Path(vek, vek) }), SevSnpFactors.VekPath, RejectionCode.BadCertificate); // by its key
         Only(Chip.Verify(collateral: new SevSnpCollateral { Vek = EmulatedChip.Path(vek, issuer, root, root, root) }), SevSnpFactors.VekPath, RejectionCode.TooLarge);
         Only(Chip.Verify(collateral: new SevSnpCollateral()), SevSnpFactors.VekPath, RejectionCode.Missing);
         Only(Chip.Verify(collateral: new SevSnpCollateral { Vek = EmulatedChip.Path(issuer, root) }), SevSnpFactors.VekPath, RejectionCode.Untrusted);
