@@ -111,8 +111,14 @@ public sealed class BundleVerifier
         if (policy.DangerousTestRoots is not null)
             findings.Fail(BundleFactors.TestRoots, RejectionCode.Untrusted, "the vendors' roots", "roots of a test");
         var verdict = findings.ToVerdict();
-        return new BundleVerification(
-            verdict, verdict.IsAccepted && claims is not null ? new VerifiedBundle(statement, claims, cpu.Type, verdict.ValidFrom, verdict.ValidBefore) : null, claims);
+        if (!verdict.IsAccepted || claims is null)
+            return new BundleVerification(verdict, null, claims);
+
+        // The keys are erased then, whatever the policy only shows.
+        var end = End(statement, policy);
+        var keysBefore = end < DateTimeOffset.MaxValue ? end.AddTicks(1) : end;
+        var validBefore = keysBefore < verdict.ValidBefore ? keysBefore : verdict.ValidBefore;
+        return new BundleVerification(verdict, new VerifiedBundle(statement, claims, cpu.Type, verdict.ValidFrom, validBefore), claims);
     }
 
     private static void CheckDevices(EvidenceBundle bundle, BundleStatement statement, Policy policy, Findings findings)
@@ -138,9 +144,11 @@ public sealed class BundleVerifier
             findings.Skip(BundleFactors.Nonce, "no challenge was given");
 
         var (issued, end) = (statement.IssuedAt, statement.NotAfter);
+        // Compared whatever else is wrong, so that the verdict knows both dates.
+        var dateFault = findings.DateFault("statement", Earlier(issued, policy.ClockSkew), End(statement, policy));
         var rejection = end < issued ? Rejection.Malformed("not_after after issued_at", Shown.Date(end))
             : end - issued > policy.MaxLifetime ? new Rejection(RejectionCode.Forbidden, $"a lifetime of at most {policy.MaxLifetime}", $"{end - issued}")
-            : findings.DateFault("statement", Earlier(issued, policy.ClockSkew), Certificates.RevocationList.Later(end, policy.ClockSkew));
+            : dateFault;
         findings.Report(BundleFactors.Time, rejection, "in date", $"until {Shown.Date(end)}");
     }
 
@@ -152,6 +160,9 @@ public sealed class BundleVerifier
             BundleFactors.Upstream, configuration.Upstream is null || policy.Upstreams.Contains(configuration.Upstream, StringComparer.Ordinal), RejectionCode.Forbidden,
             policy.Upstreams.Count == 0 ? "an engine within the process" : Shown.List(policy.Upstreams), configuration.Upstream is null ? "an engine within the process" : Shown.Text(configuration.Upstream));
     }
+
+    // The last moment at which anything may be sealed to the statement's keys.
+    private static DateTimeOffset End(BundleStatement statement, Policy policy) => Certificates.RevocationList.Later(statement.NotAfter, policy.ClockSkew);
 
     private static DateTimeOffset Earlier(DateTimeOffset date, TimeSpan skew) =>
         date - DateTimeOffset.MinValue > skew ? date - skew : DateTimeOffset.MinValue;

@@ -112,6 +112,30 @@ public sealed class BundleTests
     }
 
     [Fact]
+    public void A_verified_bundle_never_outlives_its_keys_even_where_time_is_advisory()
+    {
+        var node = new NodeBundle();
+        node.Platform.Policy = node.Platform.Policy with { Advisory = new HashSet<string> { "bundle.time" } };
+        var end = node.Statement.NotAfter.AddSeconds(60).AddTicks(1);
+        node.Verify().Verified!.ValidBefore.ShouldBe(end);
+
+        // A lifetime that is too long is shown, and its end is known nevertheless.
+        node.Statement = node.Statement with { NotAfter = node.Statement.IssuedAt.AddDays(2) };
+        var verified = node.Verify().Verified.ShouldNotBeNull();
+        verified.ValidBefore.ShouldBe(node.Statement.NotAfter.AddSeconds(60).AddTicks(1));
+        verified.ValidFrom.ShouldBe(node.Statement.IssuedAt.AddSeconds(-60));
+
+        // Beyond its end it is shown as expired, and gives a witness that is good for no time at all.
+        node.At = node.Statement.NotAfter.AddSeconds(61);
+        var late = node.Verify();
+        late.Verdict.CodeOf(BundleFactors.Time).ShouldBe(RejectionCode.Forbidden);
+        verified = late.Verified.ShouldNotBeNull();
+        verified.ValidBefore.ShouldBe(node.Statement.NotAfter.AddSeconds(60).AddTicks(1));
+        verified.IsValidAt(node.At).ShouldBeFalse();
+        verified.IsValidAt(node.Statement.NotAfter).ShouldBeFalse();
+    }
+
+    [Fact]
     public void Policies_that_allow_it_accept_what_the_default_refuses()
     {
         var node = new NodeBundle();
