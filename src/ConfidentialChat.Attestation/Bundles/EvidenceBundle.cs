@@ -113,6 +113,9 @@ public sealed class EvidenceBundle
             Collateral = collateral.Names.Take(16).ToDictionary(name => name, name => (ReadOnlyMemory<byte>)collateral.Base64(name, LargestCollateral), StringComparer.Ordinal),
             EventLog = cpu.Has("event_log") ? (ReadOnlyMemory<byte>?)cpu.Base64("event_log", Bounds.EventLog) : null,
         };
+        // Nobody would replay it: what is not checked is not carried.
+        if (evidence.EventLog is not null && evidence.Type != CpuType.Tdx)
+            cpu.Wrong("event_log", "none but of tdx");
         cpu.End();
         collateral.End(); // more than sixteen were not taken
         var devices = fields.List("devices", Bounds.DeviceCount).Select(device =>

@@ -18,6 +18,13 @@ public sealed class BundleTests
     private static readonly Dictionary<string, (Action<NodeBundle> Fault, string Refusals, RejectionCode Code)> Faults = new()
     {
         ["a type that nobody knows"] = (node => node.ChangeJson = json => json["cpu"]!["type"] = "sgx", "bundle.tee", RejectionCode.Forbidden),
+        ["a log beside a type that has none"] = (
+            node =>
+            {
+                node.EventLog = "[]"u8.ToArray();
+                node.ChangeJson = json => json["cpu"]!["type"] = "sev-snp";
+            },
+            "bundle.format", RejectionCode.Malformed),
         ["a type that the policy does not accept"] = (node => node.Platform.Policy = node.Platform.Policy with { Tees = [CpuType.SevSnp] }, "bundle.tee", RejectionCode.Forbidden),
         ["collateral of an unknown name"] = (node => node.ChangeJson = json => json["cpu"]!["collateral"]!["more"] = "", "bundle.tee", RejectionCode.Malformed),
         ["a statement that was changed by one byte"] = (node => node.ChangeStatement = bytes => [.. bytes, (byte)' '], "bundle.report_data", RejectionCode.Mismatch),
