@@ -16,6 +16,9 @@ public static class Bounds
     public const int RevocationCount = 4096;
     public const int IntelJson = 256 << 10;
     public const int JsonDepth = 16;
+    public const int BundleTokens = 4096;
+    public const int IntelTokens = 32768;
+    public const int EventLogTokens = 65536;
     public const int TcbLevelCount = 256;
     public const int EventLog = 1 << 20;
     public const int EventCount = 4096;

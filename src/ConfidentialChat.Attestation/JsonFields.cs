@@ -12,6 +12,7 @@ namespace ConfidentialChat.Attestation;
 /// </summary>
 internal sealed class JsonFields
 {
+    private static readonly JsonReaderOptions ReaderOptions = new() { MaxDepth = Bounds.JsonDepth };
     private static readonly JsonDocumentOptions Options = new() { MaxDepth = Bounds.JsonDepth, AllowDuplicateProperties = false };
     private static readonly SearchValues<char> LowerHex = SearchValues.Create("0123456789abcdef");
     private static readonly JsonElement Empty = JsonElement.Parse("{}");
@@ -36,10 +37,11 @@ internal sealed class JsonFields
     /// <summary>Reads a document with the given parser.</summary>
     /// <param name="json">UTF-8; not to be changed while the parser runs.</param>
     /// <param name="bound">In bytes.</param>
+    /// <param name="tokens">How many there may be: names, values, beginnings and ends.</param>
     /// <param name="name">How its faults call it.</param>
     /// <param name="parse">Reads the members. Its value counts where nothing was wrong.</param>
     /// <param name="value">What it made.</param>
-    public static Rejection? Read<T>(ReadOnlyMemory<byte> json, int bound, string name, Func<JsonFields, T> parse, out T? value)
+    public static Rejection? Read<T>(ReadOnlyMemory<byte> json, int bound, int tokens, string name, Func<JsonFields, T> parse, out T? value)
         where T : class
     {
         value = null;
@@ -47,6 +49,14 @@ internal sealed class JsonFields
             return Rejection.TooLarge(bound, json.Length);
         try
         {
+            // A document takes memory for each token, and time for each name that could be there twice.
+            var reader = new Utf8JsonReader(json.Span, ReaderOptions);
+            for (var count = 0; reader.Read(); count++)
+            {
+                if (count == tokens)
+                    return Rejection.Malformed($"{name}: at most {tokens} tokens of JSON", "more");
+            }
+
             using var document = JsonDocument.Parse(json, Options);
             var fields = new JsonFields(document.RootElement, name, new FaultPlace());
             var parsed = parse(fields);
@@ -77,7 +87,7 @@ internal sealed class JsonFields
     public bool Has(string name) => element.TryGetProperty(name, out _);
 
     /// <summary>The names of the members, in their order.</summary>
-    public IReadOnlyList<string> Names => [.. element.EnumerateObject().Select(member => member.Name)];
+    public IEnumerable<string> Names => element.EnumerateObject().Select(member => member.Name);
 
     public string Text(string name, int longest = 256)
     {

@@ -107,7 +107,7 @@ public sealed record BundleStatement
     /// <param name="json">At most 64 KiB.</param>
     /// <param name="statement">Null where it is refused.</param>
     public static Rejection? TryParse(ReadOnlyMemory<byte> json, out BundleStatement? statement) =>
-        JsonFields.Read(json, Bounds.Statement, "statement", Read, out statement);
+        JsonFields.Read(json, Bounds.Statement, Bounds.BundleTokens, "statement", Read, out statement);
 
     /// <summary>One spelling of the statement. Whoever issues it keeps these bytes: the evidence binds them.</summary>
     public byte[] ToBytes()

@@ -51,7 +51,7 @@ public sealed class EvidenceBundle
     /// <param name="bundle">Null where it is refused.</param>
     public static Rejection? TryParse(ReadOnlyMemory<byte> json, out EvidenceBundle? bundle)
     {
-        var rejection = JsonFields.Read(json, Bounds.Bundle, "bundle", Read, out bundle);
+        var rejection = JsonFields.Read(json, Bounds.Bundle, Bounds.BundleTokens, "bundle", Read, out bundle);
         if (bundle is not null)
             bundle = new EvidenceBundle(bundle.StatementBytes, bundle.Statement, bundle.StatementRejection, bundle.Cpu, bundle.Devices) { Digest = Digest32.Of(json.Span) };
         return rejection;

@@ -79,6 +79,7 @@ public sealed class EventLog
         return JsonFields.Read(
             wrapped,
             wrapped.Length,
+            Bounds.EventLogTokens,
             "event log",
             log =>
             {

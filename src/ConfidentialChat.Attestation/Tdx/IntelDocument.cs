@@ -11,6 +11,7 @@ internal sealed record IntelDocument<T>(T Body, byte[] Signed, byte[] Signature)
         JsonFields.Read(
             json,
             Bounds.IntelJson,
+            Bounds.IntelTokens,
             "Intel's document",
             outer =>
             {

@@ -260,6 +260,27 @@ public sealed class HostileTests
         watch.Elapsed.ShouldBeLessThan(TimeSpan.FromSeconds(20), "on a busy machine; idle it takes a fraction of a second");
     }
 
+    [Theory]
+    [InlineData(4091, false)] // what is around them are five tokens
+    [InlineData(4092, true)]
+    public void The_tokens_of_JSON_are_counted_before_it_is_read(int values, bool isTooMany)
+    {
+        var bundle = Encoding.UTF8.GetBytes($"{{\"devices\":[{string.Join(',', Enumerable.Repeat("0", values))}]}}");
+        var rejection = EvidenceBundle.TryParse(bundle, out _).ShouldNotBeNull();
+        rejection.Code.ShouldBe(RejectionCode.Malformed);
+        rejection.Expected.Contains("tokens", StringComparison.Ordinal).ShouldBe(isTooMany, rejection.Expected);
+    }
+
+    [Fact]
+    public void Too_many_tokens_are_refused_without_memory_for_them()
+    {
+        var bundle = Encoding.UTF8.GetBytes($"{{{string.Join(',', Enumerable.Range(0, 350_000).Select(i => $"\"{i}\":0"))}}}");
+        EvidenceBundle.TryParse(bundle, out _);
+        var before = GC.GetAllocatedBytesForCurrentThread();
+        EvidenceBundle.TryParse(bundle, out _).ShouldNotBeNull();
+        (GC.GetAllocatedBytesForCurrentThread() - before).ShouldBeLessThan(64 << 10);
+    }
+
     [Fact]
     public void The_largest_bundle_of_nonsense_is_refused_without_much_memory()
     {
