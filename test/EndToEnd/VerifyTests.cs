@@ -190,6 +190,21 @@ public sealed class VerifyTests : IDisposable
         var other = await RunAsync("verify", "snp", Vector("snp/05-milan-v3/report.bin"), "--cert", Vector("snp/05-milan-v3/vcek.der"), "--at", "2026-03-01T00:00:00Z", "--policy", policy);
         other.ExitCode.ShouldBe(7);
         other.Errors.ShouldContain("error: the evidence is refused: snp.measurement (MISMATCH)");
+        // A list that is none is refused here too, and nothing is pinned.
+        var listed = await RunAsync(["policy", "pin", .. genoa, "--crl", Vector("snp/04-genoa-v5/vcek.der")]);
+        listed.ExitCode.ShouldBe(7);
+        listed.Errors.ShouldContain("snp.crl (MALFORMED)");
+    }
+
+    [Fact]
+    public async Task What_pinning_only_shows_is_printed()
+    {
+        var policy = Path.Combine(folder.FullName, "advisory.toml");
+        await File.WriteAllTextAsync(policy, "version = 1\nadvisory = [\"snp.smt\"]\n[sev_snp]\nallow_smt = false\n", TestContext.Current.CancellationToken);
+        var (exitCode, _, errors) = await RunAsync(
+            "policy", "pin", Vector("snp/04-genoa-v5/report.bin"), "--cert", Vector("snp/04-genoa-v5/vcek.der"), "--at", "2026-03-01T00:00:00Z", "--policy", policy);
+        exitCode.ShouldBe(0, errors);
+        errors.ShouldContain("warning: snp.smt: expected SMT 0; found SMT 1");
     }
 
     public void Dispose() => folder.Delete(recursive: true);

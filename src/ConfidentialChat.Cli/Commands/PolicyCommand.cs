@@ -17,6 +17,7 @@ internal static class PolicyCommand
     private static readonly Option<FileInfo> PolicyFile = new("--policy") { Description = "The policy to write into. One that is not there is begun from the defaults.", HelpName = "FILE", Required = true };
     private static readonly Option<DirectoryInfo?> Collateral = new("--collateral") { Description = "Folder with Intel's collateral, for a quote alone.", HelpName = "DIR" };
     private static readonly Option<FileInfo?> Vek = new("--cert") { Description = "VCEK or VLEK certificate, for a SEV-SNP report alone.", HelpName = "FILE" };
+    private static readonly Option<FileInfo?> Crl = new("--crl") { Description = "AMD's revocation list of the product, DER, for a SEV-SNP report alone.", HelpName = "FILE" };
     private static readonly Option<string?> At = VerifyOptions.At();
     private static readonly Option<bool> Replace = new("--replace") { Description = "Put the values in the place of those that are there, instead of beside them." };
 
@@ -53,7 +54,7 @@ internal static class PolicyCommand
     {
         var command = new Command("pin", "Write the measurements of evidence that verifies into a policy. docs/attestation.md says what that does not prove.")
         {
-            Evidence, PolicyFile, Collateral, Vek, At, Replace,
+            Evidence, PolicyFile, Collateral, Vek, Crl, At, Replace,
         };
         command.SetAction(PinAsync);
         return command;
@@ -73,6 +74,7 @@ internal static class PolicyCommand
                 "only evidence that verifies is pinned; --at verifies for another time", ExitCode.EvidenceRefused);
         }
 
+        await VerifyOutput.WriteWarningsAsync(verdict);
         var pinned = Pinned(policy, type, measurements, parsed.GetValue(Replace));
         await WriteAsync(file, pinned.ToToml(), cancellation);
         foreach (var (name, value) in measurements)
@@ -107,7 +109,10 @@ internal static class PolicyCommand
 
         if (parsed.GetValue(Vek) is { } vek)
         {
-            var snp = SevSnpVerifier.Verify(bytes, new SevSnpCollateral { Vek = VerifyOptions.ReadFile(vek, Bounds.Pem) }, policy, at);
+            var collateral = new SevSnpCollateral { Vek = VerifyOptions.ReadFile(vek, Bounds.Pem) };
+            if (parsed.GetValue(Crl) is { } list)
+                collateral = collateral with { Crl = VerifyOptions.ReadFile(list, Bounds.RevocationList) };
+            var snp = SevSnpVerifier.Verify(bytes, collateral, policy, at);
             return (snp.Verdict, CpuType.SevSnp, snp.Measurements);
         }
 

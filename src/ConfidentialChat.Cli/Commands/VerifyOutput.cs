@@ -18,8 +18,7 @@ internal static class VerifyOutput
             await Console.Out.WriteLineAsync(ToJson(verdict, writeEvidence));
         else
             await Console.Out.WriteAsync(verdict.ToText());
-        foreach (var warning in verdict.Warnings)
-            await Console.Error.WriteLineAsync($"warning: {warning.Name}: expected {warning.Expected}; found {warning.Found}");
+        await WriteWarningsAsync(verdict);
         if (!verdict.IsAccepted)
         {
             await Console.Error.WriteLineAsync($"error: the evidence is refused: {string.Join(", ", verdict.Failures.Select(factor => $"{factor.Name} ({factor.Code?.Spell()})"))}");
@@ -30,6 +29,13 @@ internal static class VerifyOutput
         if (!json)
             await Console.Out.WriteLineAsync(Summary(verdict, isRaw));
         return ExitCode.Success;
+    }
+
+    /// <summary>What failed without refusing, a line each on standard error.</summary>
+    public static async Task WriteWarningsAsync(Verdict verdict)
+    {
+        foreach (var warning in verdict.Warnings)
+            await Console.Error.WriteLineAsync($"warning: {warning.Name}: expected {warning.Expected}; found {warning.Found}");
     }
 
     private static string Summary(Verdict verdict, bool isRaw)
