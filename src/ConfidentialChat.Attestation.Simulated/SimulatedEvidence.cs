@@ -13,7 +13,13 @@ public sealed class SimulatedEvidence : ICpuVerifier
     public static readonly FactorName Protection = new("simulated.protection", FactorKind.Notice);
 
     internal const int SignatureSize = 64; // r ‖ s of P-256
-    private const int LargestKey = 256;
+    private const int KeySize = 91;
+
+    // SubjectPublicKeyInfo of an uncompressed point on a curve that is named: what is before x and y.
+    private static ReadOnlySpan<byte> KeyHead =>
+    [
+        0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x02, 0x01, 0x06, 0x08, 0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00, 0x04,
+    ];
 
     internal static ReadOnlySpan<byte> Magic => "ConfidentialChat simulated evidence v1"u8;
 
@@ -38,8 +44,10 @@ public sealed class SimulatedEvidence : ICpuVerifier
         if (bytes.Length < head || !bytes.StartsWith(Magic))
             return Rejection.Malformed("simulated evidence, version 1", "another beginning");
         var keySize = BinaryPrimitives.ReadUInt16BigEndian(bytes[(head - 2)..]);
-        if (keySize > LargestKey || bytes.Length != head + keySize + SignatureSize)
+        if (keySize != KeySize || bytes.Length != head + keySize + SignatureSize)
             return Rejection.Malformed("sizes that fit", "others");
+        if (!bytes[head..].StartsWith(KeyHead))
+            return Rejection.Malformed("a P-256 key", "another");
         using var key = ECDsa.Create();
         try
         {

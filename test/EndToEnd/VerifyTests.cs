@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Net.Sockets;
 using System.Text.Json;
 using ConfidentialChat.Attestation.Bundles;
 using ConfidentialChat.Attestation.Simulated;
@@ -81,6 +82,9 @@ public sealed class VerifyTests : IDisposable
     [InlineData("verify tdx /dev/null --collateral /does/not/exist")]
     [InlineData("verify tdx /dev/null")]
     [InlineData("verify tdx /dev/null --collateral / --at yesterday")]
+    [InlineData("verify tdx /dev/null --collateral / --at 01/02/2026")]
+    [InlineData("verify tdx /dev/null --collateral / --at 2026-02-30")]
+    [InlineData("policy pin /dev/null --collateral /does/not/exist --policy /proc/policy.toml")]
     [InlineData("verify tdx /dev/null --collateral / --mrtd 00")]
     [InlineData("verify tdx /dev/null --collateral / --policy /does/not/exist.toml")]
     [InlineData("policy pin /dev/null --policy /proc/policy.toml")]
@@ -90,6 +94,18 @@ public sealed class VerifyTests : IDisposable
         var (exitCode, _, errors) = await RunAsync(arguments.Split(' '));
         exitCode.ShouldBe(2, errors);
         errors.ShouldContain("error: ");
+        errors.ShouldContain("hint: ");
+        errors.ShouldNotContain("   at ConfidentialChat");
+    }
+
+    [Fact]
+    public async Task Collateral_that_cannot_be_read_is_a_mistake_and_no_crash()
+    {
+        // A socket is there, and nobody can open it: not even root.
+        using var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        socket.Bind(new UnixDomainSocketEndPoint(Path.Combine(folder.FullName, "qe_identity.json")));
+        var (exitCode, _, errors) = await RunAsync("verify", "tdx", Vector($"{Accepted}/quote.bin"), "--collateral", folder.FullName, "--at", At);
+        exitCode.ShouldBe(2, errors);
         errors.ShouldContain("hint: ");
         errors.ShouldNotContain("   at ConfidentialChat");
     }

@@ -47,7 +47,8 @@ public sealed class RevocationList
         {
             return Parse(bytes.ToArray(), out list);
         }
-        catch (Exception e) when (e is AsnContentException or ArgumentException or OverflowException)
+        // "Invalid operation" is what RangeOf says of a reader that copied.
+        catch (Exception e) when (e is AsnContentException or ArgumentException or OverflowException or InvalidOperationException)
         {
             list = null;
             return Rejection.Malformed("a revocation list in DER", "undecodable bytes");

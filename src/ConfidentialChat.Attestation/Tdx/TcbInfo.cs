@@ -37,6 +37,14 @@ internal sealed record TcbInfo
             return null;
         }
 
+        // Another kind compares the components by another rule.
+        var type = (int)fields.Number("tcbType", 0, int.MaxValue);
+        if (fields.Fault is null && type != 0)
+        {
+            fields.Wrong(new Rejection(RejectionCode.Unsupported, "tcbType 0", $"{type}"));
+            return null;
+        }
+
         return new TcbInfo
         {
             Id = id,

@@ -303,11 +303,11 @@ public static class TdxVerifier
 
     private static void CheckReport(TdReport report, PckExtension platform, Policy policy, bool isRaw, Findings findings)
     {
-        const ulong debug = 1, migratable = 1UL << 29, septVeDisable = 1UL << 28, perfmon = 1UL << 63;
-        const ulong known = debug | migratable | septVeDisable | perfmon | (1UL << 30) | (1UL << 31); // PKS, KL
+        const ulong debug = 0xFF, migratable = 1UL << 29, septVeDisable = 1UL << 28, perfmon = 1UL << 63;
+        const ulong known = 1 | migratable | septVeDisable | perfmon | (1UL << 30) | (1UL << 31); // PKS, KL
         var attributes = report.TdAttributes;
         var shown = $"td_attributes {Shown.Hex(report.TdAttributesBytes.Span)}";
-        findings.Check(TdxFactors.Debug, (attributes & debug) == 0 || policy.DangerousAllowDebug, RejectionCode.Forbidden, "DEBUG 0", (attributes & debug) == 0 ? "DEBUG 0" : "DEBUG 1");
+        findings.Check(TdxFactors.Debug, (attributes & debug) == 0 || policy.DangerousAllowDebug, RejectionCode.Forbidden, "no bit of 0 to 7", (attributes & debug) == 0 ? "no bit of 0 to 7" : shown);
         findings.Check(TdxFactors.TdAttributes, (attributes & ~known) == 0, RejectionCode.Unsupported, $"no bit beyond {known:x16}", shown);
         findings.Check(TdxFactors.Perfmon, (attributes & perfmon) == 0 || policy.Tdx.AllowPerfmon, RejectionCode.Forbidden, "PERFMON 0", (attributes & perfmon) == 0 ? "PERFMON 0" : "PERFMON 1");
         var bound = report.MrServiceTd.Span.ContainsAnyExcept((byte)0);

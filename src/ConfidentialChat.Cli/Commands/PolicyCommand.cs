@@ -1,7 +1,6 @@
 using System.CommandLine;
 using ConfidentialChat.Attestation;
 using ConfidentialChat.Attestation.Bundles;
-using ConfidentialChat.Attestation.Collateral;
 using ConfidentialChat.Attestation.Policies;
 using ConfidentialChat.Attestation.SevSnp;
 using ConfidentialChat.Attestation.Simulated;
@@ -118,7 +117,7 @@ internal static class PolicyCommand
 
         if (parsed.GetValue(Collateral) is not { } folder)
             throw new CommandException("a quote alone needs Intel's collateral, a report alone AMD's certificate.", "name them with --collateral or --cert, or pin from a bundle", ExitCode.Usage);
-        var tdx = TdxVerifier.Verify(bytes, new CollateralFolder(folder.FullName).Tdx(TdxVerifier.ReadFmspc(bytes)), policy, at);
+        var tdx = TdxVerifier.Verify(bytes, VerifyOptions.ReadCollateral(folder, TdxVerifier.ReadFmspc(bytes)), policy, at);
         return (tdx.Verdict, CpuType.Tdx, tdx.Measurements);
     }
 

@@ -1,13 +1,18 @@
 using System.CommandLine;
 using System.Globalization;
 using ConfidentialChat.Attestation;
+using ConfidentialChat.Attestation.Collateral;
 using ConfidentialChat.Attestation.Policies;
+using ConfidentialChat.Attestation.Tdx;
 
 namespace ConfidentialChat.Cli.Commands;
 
 /// <summary>What all ways of verifying evidence ask for.</summary>
 internal static class VerifyOptions
 {
+    // ISO 8601 and nothing else: 01/02/2026 is two days. Without a zone it is UTC.
+    private static readonly string[] Forms = ["yyyy-MM-dd", "yyyy-MM-dd'T'HH:mmK", "yyyy-MM-dd'T'HH:mm:ssK", "yyyy-MM-dd'T'HH:mm:ss.FFFFFFFK"];
+
     public static Option<FileInfo?> Policy() => new("--policy") { Description = "Policy to hold the evidence against. Default: that of \"cchat policy init\".", HelpName = "FILE" };
 
     public static Option<string?> At() => new("--at") { Description = "Time of verification, 2026-07-04T10:16:31Z for example. Default: now.", HelpName = "TIME" };
@@ -20,7 +25,7 @@ internal static class VerifyOptions
 
     public static DateTimeOffset ReadTime(string? text) =>
         text is null ? TimeProvider.System.GetUtcNow()
-        : DateTimeOffset.TryParse(text, CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal | DateTimeStyles.AdjustToUniversal, out var time) ? time
+        : DateTimeOffset.TryParseExact(text, Forms, CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal | DateTimeStyles.AdjustToUniversal, out var time) ? time
         : throw new CommandException($"--at is no time: {Shown.Text(text)}", "write it like 2026-07-04T10:16:31Z", ExitCode.Usage);
 
     /// <summary>A value of one size; null where the option is not given.</summary>
@@ -34,6 +39,23 @@ internal static class VerifyOptions
         var bytes = new byte[size];
         return text.Length == size * 2 && Convert.FromHexString(text, bytes, out _, out _) == System.Buffers.OperationStatus.Done ? bytes
             : throw new CommandException($"{name} is not {size} bytes", $"write {size * 2} hexadecimal digits", ExitCode.Usage);
+    }
+
+    /// <summary>Intel's collateral from a folder; what is not there is null in it.</summary>
+    /// <param name="folder">It has to be there.</param>
+    /// <param name="fmspc">The platform, or null where the quote names none.</param>
+    public static TdxCollateral ReadCollateral(DirectoryInfo folder, string? fmspc)
+    {
+        if (!folder.Exists)
+            throw new CommandException($"there is no folder {folder}", "name the folder with Intel's collateral", ExitCode.Usage);
+        try
+        {
+            return new CollateralFolder(folder.FullName).Tdx(fmspc);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new CommandException($"cannot read the collateral in {folder}: {e.Message}", "name a folder whose files may be read", ExitCode.Usage);
+        }
     }
 
     /// <summary>A whole file, and one byte more than the bound where it is larger: the verifier then says so.</summary>

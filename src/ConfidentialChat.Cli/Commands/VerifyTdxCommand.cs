@@ -1,7 +1,6 @@
 using System.CommandLine;
 using System.Text.Json;
 using ConfidentialChat.Attestation;
-using ConfidentialChat.Attestation.Collateral;
 using ConfidentialChat.Attestation.Policies;
 using ConfidentialChat.Attestation.Tdx;
 
@@ -41,10 +40,8 @@ internal static class VerifyTdxCommand
 
     private static async Task<int> RunAsync(ParseResult parsed, CancellationToken cancellation)
     {
-        var folder = parsed.GetRequiredValue(Collateral);
-        if (!folder.Exists)
-            throw new CommandException($"there is no folder {folder}", "name the folder with Intel's collateral", ExitCode.Usage);
         var quote = VerifyOptions.ReadFile(parsed.GetRequiredValue(Quote), Bounds.TdxQuote);
+        var collateral = VerifyOptions.ReadCollateral(parsed.GetRequiredValue(Collateral), TdxVerifier.ReadFmspc(quote));
         var policy = VerifyOptions.ReadPolicy(parsed.GetValue(PolicyFile));
         policy = policy with
         {
@@ -64,7 +61,7 @@ internal static class VerifyTdxCommand
         var reportData = VerifyOptions.ReadHex(ReportData.Name, parsed.GetValue(ReportData), 64);
         var log = parsed.GetValue(EventLog) is { } file ? VerifyOptions.ReadFile(file, Bounds.EventLog) : null;
         var verification = TdxVerifier.Verify(
-            quote, new CollateralFolder(folder.FullName).Tdx(TdxVerifier.ReadFmspc(quote)), policy, VerifyOptions.ReadTime(parsed.GetValue(At)),
+            quote, collateral, policy, VerifyOptions.ReadTime(parsed.GetValue(At)),
             reportData is null ? null : (ReadOnlyMemory<byte>?)reportData, log is null ? null : (ReadOnlyMemory<byte>?)log);
         return await VerifyOutput.WriteAsync(verification.Verdict, isRaw: true, parsed.GetValue(Json), json => Write(json, verification));
 

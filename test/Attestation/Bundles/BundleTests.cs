@@ -278,6 +278,25 @@ public sealed class BundleTests
     }
 
     [Fact]
+    public void A_simulated_key_on_a_curve_that_is_written_out_is_refused()
+    {
+        using var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
+        using var written = ECDsa.Create(key.ExportExplicitParameters(includePrivateParameters: true));
+        Outcomes(key).ShouldBe(Outcome.Pass);
+        Outcomes(written).ShouldBe(Outcome.Fail);
+
+        static Outcome Outcomes(ECDsa key)
+        {
+            var publicKey = key.ExportSubjectPublicKeyInfo();
+            byte[] signed = [.. "ConfidentialChat simulated evidence v1"u8, .. new byte[64], (byte)(publicKey.Length >> 8), (byte)publicKey.Length, .. publicKey];
+            var findings = new Findings(IntelPlatform.Now, new HashSet<string>());
+            new SimulatedEvidence().Verify(
+                new CpuEvidence { Type = CpuType.Simulated, Evidence = (byte[])[.. signed, .. key.SignData(signed, HashAlgorithmName.SHA256)] }, Policy.Default, findings);
+            return findings.ToVerdict().Factors[0].Outcome;
+        }
+    }
+
+    [Fact]
     public void Simulated_factors_are_those_of_the_specification() =>
         new[] { SimulatedEvidence.Evidence.Value, SimulatedEvidence.Protection.Value }.ShouldBe(["simulated.evidence", "simulated.protection"]);
 

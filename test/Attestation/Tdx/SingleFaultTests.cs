@@ -67,6 +67,9 @@ public sealed class SingleFaultTests
         ["a TCB signer of another name"] = (platform => platform.Signer.Name = "CN=Intel SGX PCK Certificate", "tdx.tcb_signing_path", RejectionCode.BadCertificate),
         ["a TCB signer that has expired"] = (platform => platform.Signer.NotAfter = IntelPlatform.Now.AddSeconds(-1), "tdx.tcb_signing_path", RejectionCode.Expired),
         ["TCB info of SGX"] = (platform => platform.TcbInfo["id"] = "SGX", "tdx.tcb_info tdx.tcb_info_date tdx.tcb_info_platform tdx.tdx_module tdx.tcb_supported tdx.tcb_status tdx.advisories tdx.tcb_evaluation", RejectionCode.Mismatch),
+        ["TCB info of another type"] = (
+            platform => platform.TcbInfo["tcbType"] = 1,
+            "tdx.tcb_info tdx.tcb_info_date tdx.tcb_info_platform tdx.tdx_module tdx.tcb_supported tdx.tcb_status tdx.advisories tdx.tcb_evaluation", RejectionCode.Unsupported),
         ["TCB info past its next update"] = (platform => platform.TcbInfo["nextUpdate"] = "2026-06-01T11:59:59Z", "tdx.tcb_info_date", RejectionCode.Expired),
         ["TCB info of tomorrow"] = (platform => platform.TcbInfo["issueDate"] = "2026-06-01T12:00:01Z", "tdx.tcb_info_date", RejectionCode.NotYetValid),
         ["TCB info of another platform"] = (platform => platform.TcbInfo["fmspc"] = "00806F050000", "tdx.tcb_info_platform", RejectionCode.Mismatch),
@@ -125,7 +128,8 @@ public sealed class SingleFaultTests
         ["an evaluation older than the policy wants"] =
             (platform => platform.Policy = platform.Policy with { Tdx = platform.Policy.Tdx with { MinTcbEvaluationDataNumber = 18 } }, "tdx.tcb_evaluation", RejectionCode.OutOfDate),
         ["a debug TD"] = (platform => platform.Body[120] |= 1, "tdx.debug", RejectionCode.Forbidden),
-        ["an attribute that nobody knows"] = (platform => platform.Body[120] |= 2, "tdx.td_attributes", RejectionCode.Unsupported),
+        ["a TD that is debugged in a way that nobody knows"] = (platform => platform.Body[120] |= 0x80, "tdx.debug tdx.td_attributes", RejectionCode.Forbidden),
+        ["an attribute that nobody knows"] = (platform => platform.Body[121] |= 1, "tdx.td_attributes", RejectionCode.Unsupported),
         ["performance counters"] = (platform => platform.Body[127] |= 0x80, "tdx.perfmon", RejectionCode.Forbidden),
         ["a TD that may migrate"] = (platform => platform.Body[123] |= 0x20, "tdx.migratable", RejectionCode.Forbidden),
         ["a TD bound to a service TD"] = (
