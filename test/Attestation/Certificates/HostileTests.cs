@@ -24,7 +24,8 @@ public sealed class HostileTests
         using var listener = new TcpListener(IPAddress.Loopback, 0);
         listener.Start();
         var address = $"http://127.0.0.1:{((IPEndPoint)listener.LocalEndpoint).Port}/";
-        var platform = new IntelPlatform { OmitIntermediate = isIncomplete, OmitRoot = isIncomplete };
+        // A path of the right length whose middle is not the PCK's issuer: the framework has an issuer to look for.
+        var platform = new IntelPlatform { IsIntermediateUnrelated = isIncomplete };
         foreach (var plan in new[] { platform.Pck, platform.Intermediate, platform.Signer })
         {
             plan.MoreExtensions.Add(new X509AuthorityInformationAccessExtension([address + "ocsp"], [address + "issuer.der"]));
@@ -32,7 +33,9 @@ public sealed class HostileTests
         }
 
         // The framework would call these addresses where it is let: to complete a path, and to ask who is revoked.
-        platform.Verify().Verdict.IsAccepted.ShouldBe(!isIncomplete);
+        var verdict = platform.Verify().Verdict;
+        verdict.CodeOf(TdxFactors.PckPath).ShouldBe(isIncomplete ? RejectionCode.Untrusted : null, verdict.ToText());
+        verdict.IsAccepted.ShouldBe(!isIncomplete);
         listener.Pending().ShouldBeFalse("a connection was made");
     }
 

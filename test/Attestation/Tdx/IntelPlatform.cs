@@ -111,6 +111,9 @@ internal sealed class IntelPlatform
     /// <summary>Leaves the intermediate out of the path in the quote.</summary>
     public bool OmitIntermediate { get; set; }
 
+    /// <summary>Puts a CA of another name in the place of the PCK's issuer.</summary>
+    public bool IsIntermediateUnrelated { get; set; }
+
     public Span<byte> Register(int index) => Body.AsSpan(328 + (index * 48), 48);
 
     /// <summary>A policy that trusts this root and accepts everything else as the default does.</summary>
@@ -184,7 +187,7 @@ internal sealed class IntelPlatform
 
     /// <summary>The path in the quote, PEM.</summary>
     public string Path() => string.Concat(
-        new[] { PckCertificate(), OmitIntermediate ? null : IntermediateCertificate(), OmitRoot ? null : X509Root() }.Where(certificate => certificate is not null).Select(certificate => certificate!.ExportCertificatePem() + "\n"));
+        new[] { PckCertificate(), OmitIntermediate ? null : IsIntermediateUnrelated ? UnrelatedCertificate() : IntermediateCertificate(), OmitRoot ? null : X509Root() }.Where(certificate => certificate is not null).Select(certificate => certificate!.ExportCertificatePem() + "\n"));
 
     public X509Certificate2 PckCertificate()
     {
@@ -193,6 +196,9 @@ internal sealed class IntelPlatform
     }
 
     public X509Certificate2 IntermediateCertificate() => Intermediate.Make(Root);
+
+    public X509Certificate2 UnrelatedCertificate() =>
+        new CertificatePlan("CN=Intel SGX PCK Processor CA" + Place, SignerKey) { IsAuthority = true, Usages = X509KeyUsageFlags.KeyCertSign | X509KeyUsageFlags.CrlSign }.Make(Root);
 
     public X509Certificate2 SignerCertificate() => Signer.Make(Root);
 
