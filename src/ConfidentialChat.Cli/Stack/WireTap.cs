@@ -108,6 +108,9 @@ internal sealed class WireTap : IAsyncDisposable
 
     private sealed class Recording(bool fromClient)
     {
+        /// <summary>Of one direction of one connection; what comes after is passed on and not kept, or hours of traffic would fill memory.</summary>
+        private const int MaxBytes = 16 * 1024 * 1024;
+
         private readonly List<byte> bytes = [];
 
         public bool FromClient { get; } = fromClient;
@@ -115,7 +118,7 @@ internal sealed class WireTap : IAsyncDisposable
         public void Append(ReadOnlySpan<byte> more)
         {
             lock (bytes)
-                bytes.AddRange(more);
+                bytes.AddRange(more[..Math.Min(more.Length, MaxBytes - bytes.Count)]);
         }
 
         public byte[] ToArray()

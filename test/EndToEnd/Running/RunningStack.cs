@@ -82,6 +82,13 @@ public sealed class RunningStack : IAsyncLifetime
         return (process.ExitCode, await process.StandardOutput.ReadToEndAsync(), await errors!);
     }
 
+    /// <summary>Waits for an end that nobody asked for.</summary>
+    public async Task<(int ExitCode, string Errors)> EndAsync()
+    {
+        await process!.WaitForExitAsync(TestContext.Current.CancellationToken).WaitAsync(TimeSpan.FromSeconds(90));
+        return (process.ExitCode, await errors!);
+    }
+
     public Task SignalAsync(string signal) => SignalAsync(process!.Id, signal);
 
     /// <summary>The processes of gateway and node, which are children of <c>up</c>.</summary>
