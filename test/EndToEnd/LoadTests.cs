@@ -94,7 +94,7 @@ public sealed class LoadTests(ScriptedStack scripted) : IClassFixture<ScriptedSt
         }
 
         await Should.ThrowAsync<OperationCanceledException>(() => reading);
-        for (var tries = 0; scripted.Engine.Counters.Cancelled == before && tries < 200; tries++)
+        for (var tries = 0; scripted.Engine.Counters.Cancelled == before && tries < 1200; tries++)
             await Task.Delay(25, TestContext.Current.CancellationToken);
         scripted.Engine.Counters.Cancelled.ShouldBe(before + 1);
         await Ledger.SettledAsync(scripted.Stack);
@@ -115,7 +115,7 @@ public sealed class LoadTests(ScriptedStack scripted) : IClassFixture<ScriptedSt
 
         using (var kill = System.Diagnostics.Process.Start("kill", ["-INT", $"{chat.Id}"]))
             await kill.WaitForExitAsync(TestContext.Current.CancellationToken);
-        for (var tries = 0; scripted.Engine.Counters.Cancelled == before && tries < 200; tries++)
+        for (var tries = 0; scripted.Engine.Counters.Cancelled == before && tries < 1200; tries++)
             await Task.Delay(25, TestContext.Current.CancellationToken);
         scripted.Engine.Counters.Cancelled.ShouldBe(before + 1);
 

@@ -123,7 +123,7 @@ public sealed class SoakTests(ScriptedStack scripted, ITestOutputHelper output) 
     /// <summary>Waits until nothing is under way, and looks at the processes.</summary>
     private async Task<Dictionary<string, (long Megabytes, int Files)>> RestAsync()
     {
-        for (var tries = 0; (scripted.Engine.Counters.InFlight > 0 || Ledger.Held(scripted.Stack) > 0) && tries < 400; tries++)
+        for (var tries = 0; (scripted.Engine.Counters.InFlight > 0 || Ledger.Held(scripted.Stack) > 0) && tries < 2400; tries++)
             await Task.Delay(50, TestContext.Current.CancellationToken);
         Ledger.Held(scripted.Stack).ShouldBe(0, $"reservations stay held: {string.Join('\n', HeldLines())}");
         return scripted.Stack.Children().ToDictionary(

@@ -60,7 +60,7 @@ public sealed class AtomaSdkOnEngineTests(ScriptedStack scripted) : IClassFixtur
         var before = scripted.Engine.Counters.Cancelled;
         var answer = await RunAsync("abort");
         answer.GetProperty("chunks").GetInt32().ShouldBeLessThan(100);
-        for (var tries = 0; scripted.Engine.Counters.Cancelled == before && tries < 200; tries++)
+        for (var tries = 0; scripted.Engine.Counters.Cancelled == before && tries < 1200; tries++)
             await Task.Delay(25, TestContext.Current.CancellationToken);
         scripted.Engine.Counters.Cancelled.ShouldBe(before + 1);
     }

@@ -8,7 +8,7 @@ public static class Ledger
     /// <summary>Waits until no reservation is held (reports come after the answer), and gives the units used on all stacks.</summary>
     public static async Task<long> SettledAsync(RunningStack stack)
     {
-        for (var tries = 0; tries < 400; tries++)
+        for (var tries = 0; tries < 2400; tries++)
         {
             if (Query(stack, "SELECT COUNT(*) FROM reservations WHERE state = 'held'") == 0)
                 return Query(stack, "SELECT COALESCE(SUM(used), 0) FROM stacks");
