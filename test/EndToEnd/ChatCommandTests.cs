@@ -54,7 +54,11 @@ public sealed class ChatCommandTests(RunningStack stack)
     {
         using var chat = RunningStack.Start(["chat", "--gateway", stack.Gateway.ToString(), "--temperature", "0"], Key);
         var errors = new StringBuilder();
-        chat.ErrorDataReceived += (_, line) => errors.AppendLine(line.Data);
+        chat.ErrorDataReceived += (_, line) =>
+        {
+            lock (errors)
+                errors.AppendLine(line.Data);
+        };
         chat.BeginErrorReadLine();
         await chat.StandardInput.WriteLineAsync("Hello?");
         await chat.StandardInput.FlushAsync(TestContext.Current.CancellationToken);
@@ -62,7 +66,15 @@ public sealed class ChatCommandTests(RunningStack stack)
         for (var lines = FixtureModel.Answer.Split('\n').Length; lines > 1; lines--)
             await chat.StandardOutput.ReadLineAsync(TestContext.Current.CancellationToken);
 
-        await SignalAsync(chat, "INT");
+        // The answer has ended, and the prompt is about to be back: only then is an interrupt nobody's.
+        for (var isAtPrompt = false; !isAtPrompt;)
+        {
+            await SignalAsync(chat, "INT");
+            await Task.Delay(200, TestContext.Current.CancellationToken);
+            lock (errors)
+                isAtPrompt = errors.ToString().Contains("/quit ends", StringComparison.Ordinal);
+        }
+
         await chat.StandardInput.WriteLineAsync("Hello?");
         await chat.StandardInput.FlushAsync(TestContext.Current.CancellationToken);
         (await chat.StandardOutput.ReadLineAsync(TestContext.Current.CancellationToken)).ShouldBe(FixtureModel.Answer.Split('\n')[0]);
