@@ -23,7 +23,7 @@ public sealed class FiveFieldTests
 
         var sent = JsonElement.Parse((await node.SeenAsync()).Body);
         foreach (var member in JsonElement.Parse(older).EnumerateObject())
-            sent.GetProperty(member.Name).GetRawText().ShouldBe(member.Value.GetRawText());
+            JsonElement.DeepEquals(sent.GetProperty(member.Name), member.Value).ShouldBeTrue(member.Name);
         sent.GetProperty("node_dh_public_key").GetString().ShouldBe(locked.PublicKey);
         sent.GetProperty("model_name").GetString().ShouldBe(GatewayUnderTest.Model);
         sent.GetProperty("stack_small_id").GetInt64().ShouldBe(locked.Stack);

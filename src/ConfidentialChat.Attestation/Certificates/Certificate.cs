@@ -180,9 +180,10 @@ public sealed class CertificateList : IDisposable
             // PemEncoding looks for any block anywhere, and begins anew after each that does not end: it is given one block and nothing else.
             if (!rest.StartsWith(Begin, StringComparison.Ordinal))
                 return Rejection.Malformed("CERTIFICATE blocks only", "something else");
-            var end = rest[..Math.Min(rest.Length, Bounds.PemBlock)].IndexOf(End, StringComparison.Ordinal);
+            var end = rest[Begin.Length..Math.Min(rest.Length, Math.Max(Bounds.PemBlock, Begin.Length))].IndexOf(End, StringComparison.Ordinal); // not in the dashes of the beginning
             if (end < 0)
                 return rest.Length > Bounds.PemBlock ? Rejection.TooLarge(Bounds.PemBlock, rest.Length) : Rejection.Malformed("a block that ends", "one that does not");
+            end += Begin.Length;
             var block = rest[..(end + End.Length)];
             rest = rest[block.Length..];
             if (block[Begin.Length..end].Contains('-') || !PemEncoding.TryFind(block, out var fields) || (!rest.IsEmpty && !char.IsWhiteSpace(rest[0])))

@@ -133,6 +133,7 @@ public sealed class HostileTests
     [Theory]
     [InlineData("")]
     [InlineData("no PEM")]
+    [InlineData("-----BEGIN CERTIFICATE-----END CERTIFICATE-----")]
     [InlineData("-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----")]
     [InlineData("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----")]
     [InlineData("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----")]
