@@ -144,7 +144,7 @@ public sealed class GatewayOperator
     }
 
     /// <summary>Makes a token with which one node may enrol once.</summary>
-    /// <param name="lifetime">As in <see cref="GatewayOptions.EnrolmentTokenLifetime"/>.</param>
+    /// <param name="lifetime">How long it is good: more than nothing.</param>
     /// <param name="cancel">Gives up.</param>
     /// <returns>The token, to be shown once: only its hash is kept.</returns>
     public async Task<NewSecret> CreateEnrolmentTokenAsync(TimeSpan lifetime, CancellationToken cancel = default)

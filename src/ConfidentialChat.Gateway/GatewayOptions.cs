@@ -59,9 +59,6 @@ public sealed record GatewayOptions
     /// <summary>How long a reservation waits for its usage report; spec/gateway.md section 5 rule 7.</summary>
     public TimeSpan ReportDeadline { get; init; } = TimeSpan.FromMinutes(10);
 
-    /// <summary>How long an enrolment token is good.</summary>
-    public TimeSpan EnrolmentTokenLifetime { get; init; } = TimeSpan.FromHours(1);
-
     /// <summary>How long answers in flight may take to end once the gateway is told to stop.</summary>
     public TimeSpan ShutdownTimeout { get; init; } = TimeSpan.FromSeconds(30);
 }

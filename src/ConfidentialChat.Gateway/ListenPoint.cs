@@ -25,7 +25,6 @@ internal sealed record ListenPoint
         Require(options.MaxBodyBytes >= 1024, $"MaxBodyBytes is {options.MaxBodyBytes}.", "an envelope needs at least 1024 bytes");
         Require(options.HeartbeatSeconds is >= 1 and <= 300, $"HeartbeatSeconds is {options.HeartbeatSeconds}.", "nodes beat every 1 to 300 seconds");
         Require(options.ReportDeadline > TimeSpan.Zero, "ReportDeadline is not positive.", "give nodes minutes: 00:10:00");
-        Require(options.EnrolmentTokenLifetime > TimeSpan.Zero, "EnrolmentTokenLifetime is not positive.", "give operators an hour: 01:00:00");
         Require(options.ShutdownTimeout >= TimeSpan.Zero, "ShutdownTimeout is negative.", "give answers in flight some time: 00:00:30");
         if (!IPAddress.TryParse(options.ListenAddress, out var address))
             throw new GatewayOptionsException($"'{options.ListenAddress}' is no IP address.", "listen on 127.0.0.1, ::1, 0.0.0.0, :: or an address of this machine");

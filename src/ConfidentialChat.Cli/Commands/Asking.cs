@@ -34,28 +34,25 @@ internal static class Asking
         ?? (await client.Models.ListAsync(cancellation)).Data.FirstOrDefault()?.Id
         ?? throw new CommandException("the gateway offers no model now.", "start a node, or name a model with --model", ExitCode.Refused);
 
-    /// <summary>Prints an answer as it comes, and gives its text.</summary>
+    /// <summary>Prints an answer as it comes.</summary>
     /// <param name="client">Asks.</param>
     /// <param name="request">What is asked.</param>
-    /// <param name="received">Gets each piece that was printed.</param>
+    /// <param name="answer">Gets the text that was printed, also where the answer breaks off.</param>
     /// <param name="cancellation">Stops the answer.</param>
-    public static async Task<string> StreamAsync(ConfidentialChatClient client, ChatCompletionRequest request, Action<string>? received, CancellationToken cancellation)
+    public static async Task StreamAsync(ConfidentialChatClient client, ChatCompletionRequest request, StringBuilder answer, CancellationToken cancellation)
     {
-        var text = new StringBuilder();
         await foreach (var chunk in client.ConfidentialChat.CreateStreamAsync(request, cancellation))
         {
             foreach (var piece in chunk.Choices.Select(choice => choice.Delta?.Content).Where(piece => !string.IsNullOrEmpty(piece)))
             {
                 Console.Out.Write(Printable(piece!));
-                received?.Invoke(piece!);
-                text.Append(piece);
+                answer.Append(piece);
             }
 
             await Console.Out.FlushAsync(cancellation);
         }
 
         Console.Out.WriteLine();
-        return text.ToString();
     }
 
     /// <summary>

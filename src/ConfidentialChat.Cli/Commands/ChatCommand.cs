@@ -150,7 +150,7 @@ internal static class ChatCommand
             };
             try
             {
-                await Asking.StreamAsync(client, request, piece => answer.Append(piece), stop.Token);
+                await Asking.StreamAsync(client, request, answer, stop.Token);
             }
             catch (OperationCanceledException) when (stop.IsCancellationRequested && !cancellation.IsCancellationRequested)
             {

@@ -77,7 +77,12 @@ internal static class DemoCommand
         Say();
         var request = new ChatCompletionRequest { Model = model, Messages = [ChatMessage.User(prompt)], Temperature = 0, MaxTokens = 400 };
         if (!whole)
-            return await Asking.StreamAsync(client, request, received: null, cancellation);
+        {
+            var streamed = new StringBuilder();
+            await Asking.StreamAsync(client, request, streamed, cancellation);
+            return streamed.ToString();
+        }
+
         var answer = (await client.ConfidentialChat.CreateAsync(request, cancellation)).Choices[0].Message.Content?.Text ?? "";
         Console.Out.WriteLine(Asking.Printable(answer));
         return answer;

@@ -47,8 +47,7 @@ internal static class NodesCommand
         command.SetAction(async (parsed, cancellation) =>
         {
             var gateway = await GatewayData.OpenAsync(parsed, cancellation);
-            var lifetime = new GatewayOptions { DataDirectory = "" }.EnrolmentTokenLifetime;
-            await Console.Out.WriteLineAsync((await gateway.CreateEnrolmentTokenAsync(lifetime, cancellation)).Text);
+            await Console.Out.WriteLineAsync((await gateway.CreateEnrolmentTokenAsync(TimeSpan.FromHours(1), cancellation)).Text);
             return ExitCode.Success;
         });
         return command;

@@ -5,7 +5,7 @@ namespace ConfidentialChat.Gateway.Relay;
 /// <summary>The requests that are being relayed now: bounded in number for each user, and in bytes for all together.</summary>
 internal sealed class InFlight(GatewayOptions options)
 {
-    /// <summary>One user's share of the room for bodies: others find some left.</summary>
+    /// <summary>One user's share of the room for bodies: others find some left. A single body may be larger, else the largest could never be sent.</summary>
     private const int ShareOfOne = 4;
 
     private readonly Dictionary<UserId, (int Count, long Bytes)> users = [];
