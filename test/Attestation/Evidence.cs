@@ -66,5 +66,12 @@ internal static class Evidence
 
     public static RejectionCode? CodeOf(this Verdict verdict, FactorName name) => verdict.Factors.Single(factor => factor.Name == name).Code;
 
+    /// <summary>This factor refuses, with this code, and no other does.</summary>
+    public static void Only(Verdict verdict, FactorName name, RejectionCode code)
+    {
+        verdict.Failures.Select(factor => (factor.Name.Value, factor.Code)).ShouldBe([(name.Value, (RejectionCode?)code)], verdict.ToText());
+        verdict.IsAccepted.ShouldBeFalse();
+    }
+
     private static ReadOnlyMemory<byte>? Optional(string path) => File.Exists(Vectors.Locate(path)) ? (ReadOnlyMemory<byte>?)Bytes(path) : null;
 }

@@ -19,7 +19,7 @@ internal sealed record EmulatedChip
     public const string Arc = "1.3.6.1.4.1.3704.1.";
     private const X509KeyUsageFlags SignsCertificates = X509KeyUsageFlags.KeyCertSign;
 
-    public static readonly DateTimeOffset At = Reports.Time("2026-06-01T00:00:00Z");
+    public static readonly DateTimeOffset At = Evidence.Time("2026-06-01T00:00:00Z");
 
     // RSA keys of this size take seconds to make: one pair for the whole run.
     private static readonly Lazy<RSA> RootKey = new(() => RSA.Create(4096));

@@ -41,10 +41,10 @@ public sealed class MutationTests
     {
         var mutation = Vectors.Json("snp/mutations.json").GetProperty("cases")[index];
         var (report, set) = (mutation.String("base"), Path.GetDirectoryName(mutation.String("base"))!);
-        Reports.Verify(Reports.Bytes(report), $"{set}/vcek.der", Reports.At).IsAccepted.ShouldBeTrue();
-        var verdict = Reports.Verify(Reports.Mutate(Reports.Bytes(report), mutation.GetProperty("operations")), $"{set}/vcek.der", Reports.At);
+        Reports.Verify(Evidence.Bytes(report), $"{set}/vcek.der", Reports.At).IsAccepted.ShouldBeTrue();
+        var verdict = Reports.Verify(Evidence.Mutate(Evidence.Bytes(report), mutation.GetProperty("operations")), $"{set}/vcek.der", Reports.At);
         verdict.IsAccepted.ShouldBeFalse();
-        verdict.Refused().ShouldBe(Reports.Names(Refusals[mutation.String("id")]), verdict.ToText());
+        verdict.Refusals().ShouldBe(Reports.Names(Refusals[mutation.String("id")]), verdict.ToText());
     }
 
     [Fact]
@@ -65,7 +65,7 @@ public sealed class MutationTests
         var item = Vectors.Json("snp/chain-mutations.json").GetProperty("cases").EnumerateArray().Single(candidate => candidate.String("id") == id);
         var report = item.String("report");
         var vek = item.TryGetProperty("vcek", out var named) ? named.GetString()! : $"{Path.GetDirectoryName(report)}/vcek.der";
-        var path = new StringBuilder(PemEncoding.WriteString("CERTIFICATE", Reports.Bytes(vek))).Append('\n');
+        var path = new StringBuilder(PemEncoding.WriteString("CERTIFICATE", Evidence.Bytes(vek))).Append('\n');
         foreach (var above in new[] { "ask", "ark" })
         {
             if (item.TryGetProperty(above, out var file))
@@ -73,25 +73,25 @@ public sealed class MutationTests
         }
 
         // The VLEK's own dates are over today: at a time when nothing but the path is wrong.
-        var at = item.TryGetProperty("verification_time", out var time) ? Reports.Time(time.GetString()!) : id == "ask-in-place-of-asvk" ? Reports.Time("2025-06-01T00:00:00Z") : Reports.At;
-        var verdict = SevSnpVerifier.Verify(Reports.Bytes(report), new SevSnpCollateral { Vek = Encoding.ASCII.GetBytes(path.ToString()) }, Policy.Default, at).Verdict;
-        verdict.Refused().ShouldBe(Reports.Names(refusals), verdict.ToText());
+        var at = item.TryGetProperty("verification_time", out var time) ? Evidence.Time(time.GetString()!) : id == "ask-in-place-of-asvk" ? Evidence.Time("2025-06-01T00:00:00Z") : Reports.At;
+        var verdict = SevSnpVerifier.Verify(Evidence.Bytes(report), new SevSnpCollateral { Vek = Encoding.ASCII.GetBytes(path.ToString()) }, Policy.Default, at).Verdict;
+        verdict.Refusals().ShouldBe(Reports.Names(refusals), verdict.ToText());
     }
 
     [Fact]
-    public void Every_chain_mutation_has_a_test() => // self-made-ark has no files: AttackTests make one
+    public void Every_chain_mutation_has_a_test() => // self-made-ark has no files: VekTests make one
         Vectors.Json("snp/chain-mutations.json").GetProperty("cases").EnumerateArray().Select(item => item.String("id"))
             .ShouldBe(["wrong-vcek", "wrong-product-chain", "ask-in-place-of-asvk", "self-made-ark", "vcek-expired"]);
 
     [Fact]
     public void A_report_cut_anywhere_or_longer_is_refused()
     {
-        var report = Reports.Bytes($"{Reports.Milan}/report.bin");
+        var report = Evidence.Bytes($"{Reports.Milan}/report.bin");
         for (var length = 0; length < report.Length; length++)
             SevSnpReport.TryParse(report.AsSpan(0, length), out _)!.Code.ShouldBe(RejectionCode.Malformed, $"{length} bytes");
         SevSnpReport.TryParse([.. report, 0], out _)!.Code.ShouldBe(RejectionCode.TooLarge);
         SevSnpReport.TryParse(report, out _).ShouldBeNull();
-        Reports.Verify(report[..^1], $"{Reports.Milan}/vcek.der", Reports.At).Refused().ShouldBe(["snp.report"]);
+        Reports.Verify(report[..^1], $"{Reports.Milan}/vcek.der", Reports.At).Refusals().ShouldBe(["snp.report"]);
     }
 
     [Theory]
@@ -100,14 +100,14 @@ public sealed class MutationTests
     [InlineData("snp/04-genoa-v5", "vcek", "2026-03-01T00:00:00Z")]
     public void Any_flipped_bit_of_a_report_is_refused(string set, string vek, string at)
     {
-        var report = Reports.Bytes($"{set}/report.bin");
-        var (collateral, time) = (Reports.Vek($"{set}/{vek}.der"), Reports.Time(at));
+        var report = Evidence.Bytes($"{set}/report.bin");
+        var (collateral, time) = (Reports.Vek($"{set}/{vek}.der"), Evidence.Time(at));
         SevSnpVerifier.Verify(report, collateral, Policy.Default, time).Verdict.IsAccepted.ShouldBeTrue();
         foreach (var bit in Daily.Of(report.Length * 8, 61))
         {
             report[bit / 8] ^= (byte)(1 << (bit % 8));
             var verdict = SevSnpVerifier.Verify(report, collateral, Policy.Default, time).Verdict;
-            verdict.Refused().ShouldContain(name => name == "snp.report" || name == "snp.report_signature", $"bit {bit}");
+            verdict.Refusals().ShouldContain(name => name == "snp.report" || name == "snp.report_signature", $"bit {bit}");
             report[bit / 8] ^= (byte)(1 << (bit % 8));
         }
     }
@@ -115,18 +115,18 @@ public sealed class MutationTests
     [Fact]
     public void Any_flipped_bit_or_cut_of_a_certificate_is_refused()
     {
-        var report = Reports.Bytes($"{Reports.Milan}/report.bin");
-        var vek = Reports.Bytes($"{Reports.Milan}/vcek.der");
+        var report = Evidence.Bytes($"{Reports.Milan}/report.bin");
+        var vek = Evidence.Bytes($"{Reports.Milan}/vcek.der");
         foreach (var bit in Daily.Of(vek.Length * 8, 61))
         {
             vek[bit / 8] ^= (byte)(1 << (bit % 8));
             var verdict = SevSnpVerifier.Verify(report, new SevSnpCollateral { Vek = vek }, Policy.Default, Reports.At).Verdict;
-            verdict.Refused().ShouldContain("snp.vek_path", $"bit {bit}");
+            verdict.Refusals().ShouldContain("snp.vek_path", $"bit {bit}");
             vek[bit / 8] ^= (byte)(1 << (bit % 8));
         }
 
         foreach (var length in Daily.Of(vek.Length, 7))
-            SevSnpVerifier.Verify(report, new SevSnpCollateral { Vek = vek.AsMemory(0, length) }, Policy.Default, Reports.At).Verdict.Refused().ShouldBe(["snp.vek_path"], $"{length} bytes");
+            SevSnpVerifier.Verify(report, new SevSnpCollateral { Vek = vek.AsMemory(0, length) }, Policy.Default, Reports.At).Verdict.Refusals().ShouldBe(["snp.vek_path"], $"{length} bytes");
     }
 
     [Fact]
@@ -142,15 +142,15 @@ public sealed class MutationTests
     [Fact]
     public void Arbitrary_bytes_beside_a_true_report_get_a_verdict_and_nothing_else()
     {
-        var report = Reports.Bytes($"{Reports.Milan}/report.bin");
-        var vek = Reports.Bytes($"{Reports.Milan}/vcek.der");
+        var report = Evidence.Bytes($"{Reports.Milan}/report.bin");
+        var vek = Evidence.Bytes($"{Reports.Milan}/vcek.der");
         Gen.Select(Gen.Int[0, vek.Length - 1], Gen.Byte.Array[1, 40], Gen.Byte.Array[0, 400]).Sample(
             (offset, noise, crl) =>
             {
                 var noisy = vek.ToArray();
                 noise.AsSpan(0, Math.Min(noise.Length, noisy.Length - offset)).CopyTo(noisy.AsSpan(offset));
                 var accepted = SevSnpVerifier.Verify(report, new SevSnpCollateral { Vek = noisy }, Policy.Default, Reports.At).Verdict.IsAccepted;
-                var listed = SevSnpVerifier.Verify(report, new SevSnpCollateral { Vek = vek, Crl = crl }, Policy.Default, Reports.At).Verdict.Refused();
+                var listed = SevSnpVerifier.Verify(report, new SevSnpCollateral { Vek = vek, Crl = crl }, Policy.Default, Reports.At).Verdict.Refusals();
                 return accepted == noisy.AsSpan().SequenceEqual(vek) && listed.SequenceEqual(["snp.crl"]);
             },
             iter: 100);

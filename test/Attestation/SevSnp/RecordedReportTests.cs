@@ -41,8 +41,8 @@ public sealed class RecordedReportTests
     [MemberData(nameof(Recordings))]
     public void A_recorded_report_has_the_expected_verdict(string set, string vek, string at, string refusals)
     {
-        var verdict = Reports.Verify(Reports.Bytes($"snp/{set}/report.bin"), $"snp/{set}/{vek}", Reports.Time(at));
-        verdict.Refused().ShouldBe(Reports.Names(refusals), verdict.ToText());
+        var verdict = Reports.Verify(Evidence.Bytes($"snp/{set}/report.bin"), $"snp/{set}/{vek}", Evidence.Time(at));
+        verdict.Refusals().ShouldBe(Reports.Names(refusals), verdict.ToText());
         verdict.IsAccepted.ShouldBe(refusals.Length == 0);
         var recorded = Vectors.Json($"snp/{set}/expected.json").String("default_policy");
         if (verdict.IsAccepted)
@@ -65,7 +65,7 @@ public sealed class RecordedReportTests
     {
         var facts = Vectors.Json($"snp/{set}/expected.json");
         var expected = facts.GetProperty("report");
-        SevSnpReport.TryParse(Reports.Bytes($"snp/{set}/report.bin"), out var report).ShouldBeNull();
+        SevSnpReport.TryParse(Evidence.Bytes($"snp/{set}/report.bin"), out var report).ShouldBeNull();
         report!.Version.ShouldBe(Number("version"));
         ((long)report.GuestSvn).ShouldBe(Number("guest_svn"));
         $"{report.GuestPolicy}".ShouldBe(expected.String("policy"));
@@ -141,51 +141,51 @@ public sealed class RecordedReportTests
             extensions.Tcb.Of(component, SevSnpProduct.Turin).ShouldBe(expected.GetProperty(name).GetInt32(), name);
 
         // No report of Turin is recorded: with another chip's the path stands, and what binds the report to it does not.
-        var verdict = Reports.Verify(Reports.Bytes($"{Reports.Milan}/report.bin"), vek, Reports.At);
-        verdict.Refused().ShouldBe(["snp.report_signature", "snp.tcb", "snp.product", "snp.chip_id"], verdict.ToText());
+        var verdict = Reports.Verify(Evidence.Bytes($"{Reports.Milan}/report.bin"), vek, Reports.At);
+        verdict.Refusals().ShouldBe(["snp.report_signature", "snp.tcb", "snp.product", "snp.chip_id"], verdict.ToText());
     }
 
     [Fact]
     public void An_issuer_and_root_that_come_along_are_checked_and_change_nothing()
     {
-        var pem = PemEncoding.WriteString("CERTIFICATE", Reports.Bytes($"{Reports.Genoa}/vcek.der")) + "\n";
+        var pem = PemEncoding.WriteString("CERTIFICATE", Evidence.Bytes($"{Reports.Genoa}/vcek.der")) + "\n";
         byte[] vek = Encoding.ASCII.GetBytes(pem);
         foreach (var path in new[] { vek, [.. vek, .. Reports.Root("genoa_ask")], [.. vek, .. Reports.Root("genoa_ask"), .. Reports.Root("genoa_ark")] })
         {
-            var verdict = SevSnpVerifier.Verify(Reports.Bytes($"{Reports.Genoa}/report.bin"), new SevSnpCollateral { Vek = path }, Policy.Default, Reports.At).Verdict;
-            verdict.Refused().ShouldBeEmpty(verdict.ToText());
+            var verdict = SevSnpVerifier.Verify(Evidence.Bytes($"{Reports.Genoa}/report.bin"), new SevSnpCollateral { Vek = path }, Policy.Default, Reports.At).Verdict;
+            verdict.Refusals().ShouldBeEmpty(verdict.ToText());
         }
     }
 
     [Fact]
     public void The_report_within_an_Azure_record_binds_its_runtime_data()
     {
-        var record = Reports.Bytes("snp/08-genoa-azure-hcl/hcl-report.bin");
-        var report = Reports.Bytes("snp/08-genoa-azure-hcl/report.bin");
+        var record = Evidence.Bytes("snp/08-genoa-azure-hcl/hcl-report.bin");
+        var report = Evidence.Bytes("snp/08-genoa-azure-hcl/report.bin");
         record.AsSpan(32, SevSnpReport.Size).SequenceEqual(report).ShouldBeTrue();
         SevSnpReport.TryParse(report, out var parsed).ShouldBeNull();
         var json = record.AsSpan(record.AsSpan().IndexOf("{\""u8));
         json = json[..(json.LastIndexOf((byte)'}') + 1)];
         var expected = new byte[64];
         SHA256.HashData(json, expected);
-        SevSnpVerifier.Verify(report, Reports.Vek("snp/08-genoa-azure-hcl/vcek.der"), Policy.Default, Reports.At, expected).Verdict.Refused().ShouldBeEmpty();
+        SevSnpVerifier.Verify(report, Reports.Vek("snp/08-genoa-azure-hcl/vcek.der"), Policy.Default, Reports.At, expected).Verdict.Refusals().ShouldBeEmpty();
         parsed!.ReportData.ToArray().ShouldBe(expected);
     }
 
     [Fact]
     public void A_verdict_names_what_was_not_asked_for_and_how_long_it_stands()
     {
-        var verdict = Reports.Verify(Reports.Bytes($"{Reports.Milan}/report.bin"), $"{Reports.Milan}/vcek.der", Reports.At);
+        var verdict = Reports.Verify(Evidence.Bytes($"{Reports.Milan}/report.bin"), $"{Reports.Milan}/vcek.der", Reports.At);
         verdict.NotChecked.Select(factor => factor.Name.Value)
             .ShouldBe(["snp.crl", "snp.measurement", "snp.host_data", "snp.id_key_digest", "snp.author_key_digest", "snp.platform", "snp.report_data"]);
-        verdict.ValidFrom.ShouldBe(Reports.Time("2025-01-15T21:21:54Z"));
-        verdict.ValidBefore.ShouldBe(Reports.Time("2032-01-15T21:21:54Z").AddTicks(1));
+        verdict.ValidFrom.ShouldBe(Evidence.Time("2025-01-15T21:21:54Z"));
+        verdict.ValidBefore.ShouldBe(Evidence.Time("2032-01-15T21:21:54Z").AddTicks(1));
         JsonElement.Parse(verdict.ToJson()).GetProperty("accepted").GetBoolean().ShouldBeTrue();
     }
 
     private static VekExtensions Extensions(string path, SevSnpProduct product, VekKind kind)
     {
-        Certificate.TryParse(Reports.Bytes(path), out var vek).ShouldBeNull();
+        Certificate.TryParse(Evidence.Bytes(path), out var vek).ShouldBeNull();
         using (vek)
         {
             VekExtensions.TryRead(vek!, product, kind, out var extensions).ShouldBeNull();
