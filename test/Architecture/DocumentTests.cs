@@ -16,7 +16,7 @@ public sealed class DocumentTests
             {
                 cited++;
                 var file = match.Groups["file"].Value;
-                if (!File.Exists(Path.Combine(Repository.Root, file)))
+                if (!File.Exists(Path.Combine(Tree.Root, file)))
                 {
                     findings.Add($"{source.Path}: {file}");
                     continue;
@@ -47,7 +47,7 @@ public sealed class DocumentTests
         var text = Repository.Read("docs/architecture.md");
         string[] paths = [.. Regex.Matches(text, "`((?:src|test|docs|spec)/[^`]*)`").Select(match => match.Groups[1].Value)];
         paths.Length.ShouldBeGreaterThan(15);
-        paths.Where(path => !File.Exists(Path.Combine(Repository.Root, path)) && !Directory.Exists(Path.Combine(Repository.Root, path)))
+        paths.Where(path => !File.Exists(Path.Combine(Tree.Root, path)) && !Directory.Exists(Path.Combine(Tree.Root, path)))
             .ShouldBeNone("Named in docs/architecture.md, and not there.");
         Regex.Matches(text, @"`(ConfidentialChat\.\w+)`").Select(match => match.Groups[1].Value)
             .Where(project => !Repository.Projects.ContainsKey(project))

@@ -29,7 +29,7 @@ public sealed class PublicApiTests
             IncludeAssemblyAttributes = false,
             ExcludeAttributes = [typeof(CompilerGeneratedAttribute).FullName!, "System.CodeDom.Compiler.GeneratedCodeAttribute"],
         }).ReplaceLineEndings("\n").TrimEnd() + "\n";
-        var path = Path.Combine(Repository.Root, "test", "Architecture", "PublicApi", name + ".txt");
+        var path = Path.Combine(Tree.Root, "test", "Architecture", "PublicApi", name + ".txt");
         if (Environment.GetEnvironmentVariable(Accept) == "1")
         {
             Directory.CreateDirectory(Path.GetDirectoryName(path)!);

@@ -6,12 +6,9 @@ namespace ConfidentialChat.Architecture;
 /// <summary>The working tree that these tests were built from.</summary>
 internal static class Repository
 {
-    /// <summary>The folder of the solution, found from the tests' own folder upwards.</summary>
-    public static string Root { get; } = FindRoot(AppContext.BaseDirectory);
-
     /// <summary>The projects under <c>src/</c>, by name.</summary>
     public static IReadOnlyDictionary<string, Project> Projects { get; } = Directory
-        .GetFiles(Path.Combine(Root, "src"), "*.csproj", SearchOption.AllDirectories)
+        .GetFiles(Path.Combine(Tree.Root, "src"), "*.csproj", SearchOption.AllDirectories)
         .Select(path => new Project(path))
         .ToDictionary(project => project.Name, StringComparer.Ordinal);
 
@@ -19,19 +16,15 @@ internal static class Repository
     public static IReadOnlyList<SourceFile> Sources { get; } = [.. Under("src", "*.cs").Concat(Under("test", "*.cs")).Select(path => new SourceFile(path))];
 
     public static IEnumerable<string> MarkdownFiles =>
-        Directory.GetFiles(Root, "*.md").Concat(new[] { "docs", "spec", "src", "test" }.SelectMany(folder => Under(folder, "*.md")));
+        Directory.GetFiles(Tree.Root, "*.md").Concat(new[] { "docs", "spec", "src", "test" }.SelectMany(folder => Under(folder, "*.md")));
 
-    public static string Read(string relativePath) => File.ReadAllText(Path.Combine(Root, relativePath));
+    public static string Read(string relativePath) => File.ReadAllText(Path.Combine(Tree.Root, relativePath));
 
-    public static string Relative(string path) => Path.GetRelativePath(Root, path).Replace('\\', '/');
+    public static string Relative(string path) => Path.GetRelativePath(Tree.Root, path).Replace('\\', '/');
 
     private static IEnumerable<string> Under(string folder, string pattern) =>
-        Directory.GetFiles(Path.Combine(Root, folder), pattern, SearchOption.AllDirectories)
+        Directory.GetFiles(Path.Combine(Tree.Root, folder), pattern, SearchOption.AllDirectories)
             .Where(path => !Regex.IsMatch(Relative(path), "(^|/)(bin|obj|artifacts|node_modules)/"));
-
-    private static string FindRoot(string from) =>
-        File.Exists(Path.Combine(from, "ConfidentialChat.slnx")) ? from
-        : FindRoot(Path.GetDirectoryName(from) ?? throw new InvalidOperationException("The tests do not run from within the repository."));
 }
 
 /// <summary>A project file, as it stands.</summary>

@@ -136,7 +136,7 @@ public sealed class CommandTests(RunningStack stack)
     [Fact]
     public async Task The_sample_of_the_readme_runs_as_it_is()
     {
-        var start = new ProcessStartInfo("dotnet", ["run", Path.Combine(RunningStack.RepositoryRoot, "samples", "chat.cs")])
+        var start = new ProcessStartInfo("dotnet", ["run", Path.Combine(Tree.Root, "samples", "chat.cs")])
         {
             RedirectStandardOutput = true,
             RedirectStandardError = true,

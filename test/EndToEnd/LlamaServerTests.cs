@@ -95,7 +95,7 @@ public sealed class LlamaServerTests
 
     private static async Task<string> BuildAsync()
     {
-        using var build = Process.Start(new ProcessStartInfo(Path.Combine(RunningStack.RepositoryRoot, "test", "EndToEnd", "llama-server.sh")) { RedirectStandardOutput = true })!;
+        using var build = Process.Start(new ProcessStartInfo(Path.Combine(Tree.Root, "test", "EndToEnd", "llama-server.sh")) { RedirectStandardOutput = true })!;
         var path = (await build.StandardOutput.ReadToEndAsync(TestContext.Current.CancellationToken)).Trim();
         await build.WaitForExitAsync(TestContext.Current.CancellationToken);
         build.ExitCode.ShouldBe(0);

@@ -12,9 +12,7 @@ public sealed class SoakTests(ScriptedStack scripted, ITestOutputHelper output) 
 {
     private const int Callers = 12;
 
-    private static bool IsSlow => Environment.GetEnvironmentVariable("CONFIDENTIALCHAT_SLOW") == "1";
-
-    private static TimeSpan Duration => IsSlow ? TimeSpan.FromMinutes(4) : TimeSpan.FromSeconds(8);
+    private static TimeSpan Duration => Tree.Slow ? TimeSpan.FromMinutes(4) : TimeSpan.FromSeconds(8);
 
     [Fact]
     public async Task Random_faults_leak_no_memory_no_socket_no_lock_and_no_unit()

@@ -48,7 +48,7 @@ public sealed class VerifyTests : IDisposable
     public async Task An_event_log_is_replayed()
     {
         const string set = "tdx/05-v4-gcp-ccel-00806f";
-        var (exitCode, output, errors) = await RunAsync("verify", "tdx", Vector($"{set}/quote.bin"), "--collateral", Vector(set), "--at", "2025-10-31T14:17:11Z", "--event-log", Vector($"{set}/ccel_data.bin"));
+        var (exitCode, output, errors) = await RunAsync("verify", "tdx", Vectors.Locate($"{set}/quote.bin"), "--collateral", Vectors.Locate(set), "--at", "2025-10-31T14:17:11Z", "--event-log", Vectors.Locate($"{set}/ccel_data.bin"));
         exitCode.ShouldBe(0, errors);
         output.ShouldContain("PASS  tdx.event_log");
     }
@@ -60,7 +60,7 @@ public sealed class VerifyTests : IDisposable
     [InlineData("tdx/01-v4-uptodate-b0c06f", "../../roots", "2025-07-04T10:16:31Z", "tdx.tcb_info (MISSING)")]
     public async Task What_is_refused_is_named_and_has_an_exit_code_of_its_own(string set, string collateral, string at, string refusal)
     {
-        var (exitCode, _, errors) = await RunAsync("verify", "tdx", Vector($"{set}/quote.bin"), "--collateral", Path.Combine(Vector(set), collateral), "--at", at);
+        var (exitCode, _, errors) = await RunAsync("verify", "tdx", Vectors.Locate($"{set}/quote.bin"), "--collateral", Path.Combine(Vectors.Locate(set), collateral), "--at", at);
         exitCode.ShouldBe(7, errors);
         errors.ShouldContain(refusal);
     }
@@ -71,7 +71,7 @@ public sealed class VerifyTests : IDisposable
         var available = await StartAsync("unshare", "-rn", "true") == 0;
         Assert.SkipUnless(available, "unshare is not allowed here");
         var cchat = Path.Combine(AppContext.BaseDirectory, "cchat");
-        var exitCode = await StartAsync("unshare", "-rn", cchat, "verify", "tdx", Vector($"{Accepted}/quote.bin"), "--collateral", Vector(Accepted), "--at", At);
+        var exitCode = await StartAsync("unshare", "-rn", cchat, "verify", "tdx", Vectors.Locate($"{Accepted}/quote.bin"), "--collateral", Vectors.Locate(Accepted), "--at", At);
         exitCode.ShouldBe(0);
     }
 
@@ -104,7 +104,7 @@ public sealed class VerifyTests : IDisposable
         // A socket is there, and nobody can open it: not even root.
         using var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
         socket.Bind(new UnixDomainSocketEndPoint(Path.Combine(folder.FullName, "qe_identity.json")));
-        var (exitCode, _, errors) = await RunAsync("verify", "tdx", Vector($"{Accepted}/quote.bin"), "--collateral", folder.FullName, "--at", At);
+        var (exitCode, _, errors) = await RunAsync("verify", "tdx", Vectors.Locate($"{Accepted}/quote.bin"), "--collateral", folder.FullName, "--at", At);
         exitCode.ShouldBe(2, errors);
         errors.ShouldContain("hint: ");
         errors.ShouldNotContain("   at ConfidentialChat");
@@ -118,20 +118,20 @@ public sealed class VerifyTests : IDisposable
         (await RunAsync("policy", "init", "--output", policy)).ExitCode.ShouldBe(2, "it is there already");
         (await RunAsync("policy", "init")).Output.ShouldBe(await File.ReadAllTextAsync(policy, TestContext.Current.CancellationToken));
 
-        var (exitCode, output, errors) = await RunAsync("policy", "pin", Vector($"{Accepted}/quote.bin"), "--collateral", Vector(Accepted), "--at", At, "--policy", policy);
+        var (exitCode, output, errors) = await RunAsync("policy", "pin", Vectors.Locate($"{Accepted}/quote.bin"), "--collateral", Vectors.Locate(Accepted), "--at", At, "--policy", policy);
         exitCode.ShouldBe(0, errors);
         output.ShouldContain($"mr_td = {MrTd}\n");
         (await VerifyAsync(Accepted, "--policy", policy)).Output.ShouldContain("PASS  tdx.mr_td");
 
         // Another program on another platform is authentic, and not this one.
         const string other = "tdx/09-v4-dstack-eventlog-90c06f";
-        var refused = await RunAsync("verify", "tdx", Vector($"{other}/quote.bin"), "--collateral", Vector(other), "--at", "2026-02-25T00:45:50Z", "--policy", policy);
+        var refused = await RunAsync("verify", "tdx", Vectors.Locate($"{other}/quote.bin"), "--collateral", Vectors.Locate(other), "--at", "2026-02-25T00:45:50Z", "--policy", policy);
         refused.ExitCode.ShouldBe(7);
         refused.Errors.ShouldContain("tdx.mr_td (MISMATCH)");
 
         // What does not verify is not pinned, and the policy stays as it is.
         var before = await File.ReadAllTextAsync(policy, TestContext.Current.CancellationToken);
-        (await RunAsync("policy", "pin", Vector($"{Accepted}/quote.bin"), "--collateral", Vector(Accepted), "--policy", policy)).ExitCode.ShouldBe(7);
+        (await RunAsync("policy", "pin", Vectors.Locate($"{Accepted}/quote.bin"), "--collateral", Vectors.Locate(Accepted), "--policy", policy)).ExitCode.ShouldBe(7);
         (await File.ReadAllTextAsync(policy, TestContext.Current.CancellationToken)).ShouldBe(before);
     }
 
@@ -173,7 +173,7 @@ public sealed class VerifyTests : IDisposable
     [InlineData("snp/05-milan-v3", "expected.json", "2026-03-01T00:00:00Z", 7, "snp.vek_path (MALFORMED)")]
     public async Task A_report_of_SEV_SNP_is_verified_with_its_certificate(string set, string certificate, string at, int expected, string says)
     {
-        var (exitCode, output, errors) = await RunAsync("verify", "snp", Vector($"{set}/report.bin"), "--cert", Vector($"{set}/{certificate}"), "--at", at);
+        var (exitCode, output, errors) = await RunAsync("verify", "snp", Vectors.Locate($"{set}/report.bin"), "--cert", Vectors.Locate($"{set}/{certificate}"), "--at", at);
         exitCode.ShouldBe(expected, errors);
         (output + errors).ShouldContain(says);
     }
@@ -181,7 +181,7 @@ public sealed class VerifyTests : IDisposable
     [Fact]
     public async Task Expected_values_of_a_report_are_checked_and_the_JSON_says_so()
     {
-        string[] report = ["verify", "snp", Vector("snp/04-genoa-v5/report.bin"), "--cert", Vector("snp/04-genoa-v5/vcek.der"), "--at", "2026-03-01T00:00:00Z"];
+        string[] report = ["verify", "snp", Vectors.Locate("snp/04-genoa-v5/report.bin"), "--cert", Vectors.Locate("snp/04-genoa-v5/vcek.der"), "--at", "2026-03-01T00:00:00Z"];
         const string measurement = "c57729018b0a6fb90dc17bb138b0aa35e4401004283ff4a2c24d3739ff3750f52384370e77b7032862a08c440a9bc4dc";
         var (exitCode, output, _) = await RunAsync([.. report, "--measurement", measurement, "--host-data", new string('0', 64), "--json"]);
         exitCode.ShouldBe(0);
@@ -200,14 +200,14 @@ public sealed class VerifyTests : IDisposable
     public async Task The_measurement_of_a_report_is_pinned()
     {
         var policy = Path.Combine(folder.FullName, "snp.toml");
-        string[] genoa = [Vector("snp/04-genoa-v5/report.bin"), "--cert", Vector("snp/04-genoa-v5/vcek.der"), "--at", "2026-03-01T00:00:00Z", "--policy", policy];
+        string[] genoa = [Vectors.Locate("snp/04-genoa-v5/report.bin"), "--cert", Vectors.Locate("snp/04-genoa-v5/vcek.der"), "--at", "2026-03-01T00:00:00Z", "--policy", policy];
         (await RunAsync(["policy", "pin", .. genoa])).ExitCode.ShouldBe(0);
         (await RunAsync(["verify", "snp", .. genoa])).Output.ShouldContain("PASS  snp.measurement");
-        var other = await RunAsync("verify", "snp", Vector("snp/05-milan-v3/report.bin"), "--cert", Vector("snp/05-milan-v3/vcek.der"), "--at", "2026-03-01T00:00:00Z", "--policy", policy);
+        var other = await RunAsync("verify", "snp", Vectors.Locate("snp/05-milan-v3/report.bin"), "--cert", Vectors.Locate("snp/05-milan-v3/vcek.der"), "--at", "2026-03-01T00:00:00Z", "--policy", policy);
         other.ExitCode.ShouldBe(7);
         other.Errors.ShouldContain("error: the evidence is refused: snp.measurement (MISMATCH)");
         // A list that is none is refused here too, and nothing is pinned.
-        var listed = await RunAsync(["policy", "pin", .. genoa, "--crl", Vector("snp/04-genoa-v5/vcek.der")]);
+        var listed = await RunAsync(["policy", "pin", .. genoa, "--crl", Vectors.Locate("snp/04-genoa-v5/vcek.der")]);
         listed.ExitCode.ShouldBe(7);
         listed.Errors.ShouldContain("snp.crl (MALFORMED)");
     }
@@ -218,7 +218,7 @@ public sealed class VerifyTests : IDisposable
         var policy = Path.Combine(folder.FullName, "advisory.toml");
         await File.WriteAllTextAsync(policy, "version = 1\nadvisory = [\"snp.smt\"]\n[sev_snp]\nallow_smt = false\n", TestContext.Current.CancellationToken);
         var (exitCode, _, errors) = await RunAsync(
-            "policy", "pin", Vector("snp/04-genoa-v5/report.bin"), "--cert", Vector("snp/04-genoa-v5/vcek.der"), "--at", "2026-03-01T00:00:00Z", "--policy", policy);
+            "policy", "pin", Vectors.Locate("snp/04-genoa-v5/report.bin"), "--cert", Vectors.Locate("snp/04-genoa-v5/vcek.der"), "--at", "2026-03-01T00:00:00Z", "--policy", policy);
         exitCode.ShouldBe(0, errors);
         errors.ShouldContain("warning: snp.smt: expected SMT 0; found SMT 1");
     }
@@ -226,7 +226,7 @@ public sealed class VerifyTests : IDisposable
     public void Dispose() => folder.Delete(recursive: true);
 
     private static Task<(int ExitCode, string Output, string Errors)> VerifyAsync(string set, params string[] more) =>
-        RunAsync(["verify", "tdx", Vector($"{set}/quote.bin"), "--collateral", Vector(set), "--at", At, .. more]);
+        RunAsync(["verify", "tdx", Vectors.Locate($"{set}/quote.bin"), "--collateral", Vectors.Locate(set), "--at", At, .. more]);
 
     private static Task<(int ExitCode, string Output, string Errors)> RunAsync(params string[] arguments) => RunningStack.RunAsync(arguments);
 
@@ -243,13 +243,5 @@ public sealed class VerifyTests : IDisposable
         {
             return -1;
         }
-    }
-
-    private static string Vector(string path)
-    {
-        var promised = Environment.GetEnvironmentVariable("CONFIDENTIALCHAT_VECTORS");
-        var root = string.IsNullOrEmpty(promised) ? Path.Combine(RunningStack.RepositoryRoot, "..", "shared", "vectors") : promised;
-        Assert.SkipWhen(string.IsNullOrEmpty(promised) && !Directory.Exists(root), "vectors absent");
-        return Path.Combine(root, path);
     }
 }

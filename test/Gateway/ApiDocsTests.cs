@@ -89,7 +89,7 @@ public sealed class ApiDocsTests
     public void The_sealed_examples_are_the_published_exchange()
     {
         var examples = Document().GetProperty("components").GetProperty("examples");
-        var exchange = JsonElement.Parse(File.ReadAllText(Path.Combine(Root, "spec", "vectors", "envelope-v1.json"))).GetProperty("vectors")[0];
+        var exchange = JsonElement.Parse(File.ReadAllText(Path.Combine(Tree.Root, "spec", "vectors", "envelope-v1.json"))).GetProperty("vectors")[0];
         var request = examples.GetProperty("sealedRequest").GetProperty("value");
         JsonElement.DeepEquals(request, exchange.GetProperty("envelope")).ShouldBeTrue();
         JsonElement.DeepEquals(examples.GetProperty("sealedAnswer").GetProperty("value"), exchange.GetProperty("sealed_answer")).ShouldBeTrue();
@@ -100,18 +100,7 @@ public sealed class ApiDocsTests
         FiveFieldRequest.TryParse(Encoding.UTF8.GetBytes(examples.GetProperty("olderForm").GetProperty("value").GetRawText()), out _, out _).ShouldBeTrue();
     }
 
-    private static string Root
-    {
-        get
-        {
-            var folder = new DirectoryInfo(AppContext.BaseDirectory);
-            while (!File.Exists(Path.Combine(folder.FullName, "ConfidentialChat.slnx")))
-                folder = folder.Parent!;
-            return folder.FullName;
-        }
-    }
-
-    private static JsonElement Document() => JsonElement.Parse(File.ReadAllText(Path.Combine(Root, "spec", "openapi", "gateway.json")));
+    private static JsonElement Document() => JsonElement.Parse(File.ReadAllText(Path.Combine(Tree.Root, "spec", "openapi", "gateway.json")));
 
     private static IEnumerable<(string Name, JsonValueKind Kind)> Shape(JsonElement value) => value.EnumerateObject().Select(member => (member.Name, member.Value.ValueKind));
 }

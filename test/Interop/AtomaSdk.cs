@@ -10,7 +10,7 @@ internal static class AtomaSdk
     public static async Task<JsonElement> RunAsync(string scenario, RunningStack stack)
     {
         var start = new ProcessStartInfo("node") { RedirectStandardOutput = true, RedirectStandardError = true };
-        start.ArgumentList.Add(Path.Combine(RunningStack.RepositoryRoot, "test", "Interop", "atoma", "run.mjs"));
+        start.ArgumentList.Add(Path.Combine(Tree.Root, "test", "Interop", "atoma", "run.mjs"));
         start.ArgumentList.Add(scenario);
         start.Environment["GATEWAY"] = stack.Gateway.ToString().TrimEnd('/');
         start.Environment["API_KEY"] = stack.ApiKey;

@@ -6,15 +6,13 @@ namespace ConfidentialChat.Tests;
 /// <summary>The repository's own files, which are always there, and its Node.js tools, which are there once installed.</summary>
 internal static class Repository
 {
-    public static string Root { get; } = Find();
-
     /// <summary>A file of <c>spec/vectors</c>.</summary>
-    public static JsonElement Vectors(string file) => JsonElement.Parse(File.ReadAllText(Path.Combine(Root, "spec", "vectors", file)));
+    public static JsonElement Vectors(string file) => JsonElement.Parse(File.ReadAllText(Path.Combine(Tree.Root, "spec", "vectors", file)));
 
     /// <summary>Runs a script of <c>spec/tools</c>, gives what it prints, and fails where it fails.</summary>
     public static async Task<string> RunAsync(string script, string input, params string[] arguments)
     {
-        var tools = Path.Combine(Root, "spec", "tools");
+        var tools = Path.Combine(Tree.Root, "spec", "tools");
         if (!Directory.Exists(Path.Combine(tools, "node_modules")))
             Assert.Skip("the second implementation is not installed: run spec/tools/install.sh");
         var start = new ProcessStartInfo("node")
@@ -36,13 +34,5 @@ internal static class Repository
         await process.WaitForExitAsync(cancellation);
         process.ExitCode.ShouldBe(0, await errors);
         return await output;
-    }
-
-    private static string Find()
-    {
-        var folder = new DirectoryInfo(AppContext.BaseDirectory);
-        while (folder is not null && !File.Exists(Path.Combine(folder.FullName, "ConfidentialChat.slnx")))
-            folder = folder.Parent;
-        return folder?.FullName ?? throw new InvalidOperationException("The tests run within the repository.");
     }
 }

@@ -32,8 +32,6 @@ public sealed class RunningStack : IAsyncLifetime
         DataDirectory = dataDirectory ?? Directory.CreateTempSubdirectory("cchat-test-").FullName;
     }
 
-    public static string RepositoryRoot { get; } = FindRoot();
-
     public string DataDirectory { get; }
 
     /// <summary>The gateway through the tap on the client's leg.</summary>
@@ -156,13 +154,5 @@ public sealed class RunningStack : IAsyncLifetime
         foreach (var (name, value) in environment ?? new Dictionary<string, string>())
             start.Environment[name] = value;
         return Process.Start(start)!;
-    }
-
-    private static string FindRoot()
-    {
-        var directory = new DirectoryInfo(AppContext.BaseDirectory);
-        while (directory is not null && !File.Exists(Path.Combine(directory.FullName, "ConfidentialChat.slnx")))
-            directory = directory.Parent;
-        return directory?.FullName ?? throw new InvalidOperationException("The tests run inside the repository.");
     }
 }

@@ -13,12 +13,12 @@ public sealed class FuzzTests
     // Far above what any small message needs, far below what an announced giant would take.
     private const long MemoryOf = 64 << 10;
 
-    private static readonly int Rounds = Slow ? 400_000 : 2_000;
+    private static readonly int Rounds = Tree.Slow ? 400_000 : 2_000;
 
     public static TheoryData<string> Corpus =>
         [.. Directory.GetFiles(Folder, "*.hex").Order(StringComparer.Ordinal).Select(file => Path.GetFileName(file))];
 
-    private static string Folder => Path.Combine(Repository.Root, "test", "Protocol", "BinaryHttp", "corpus");
+    private static string Folder => Path.Combine(Tree.Root, "test", "Protocol", "BinaryHttp", "corpus");
 
     [Theory]
     [MemberData(nameof(Corpus))]
@@ -51,7 +51,7 @@ public sealed class FuzzTests
         {
             for (var at = 0; at < message.Length; at++)
             {
-                for (var value = 0; value < 256; value += Slow ? 1 : 5)
+                for (var value = 0; value < 256; value += Tree.Slow ? 1 : 5)
                 {
                     var mutant = (byte[])message.Clone();
                     mutant[at] = (byte)value;

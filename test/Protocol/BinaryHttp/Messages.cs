@@ -12,8 +12,6 @@ internal static class Messages
     public static BinaryHttpLimits Limits => BinaryHttpLimits.Default;
 
     /// <summary>Is set where the long runs are wanted.</summary>
-    public static bool Slow => Environment.GetEnvironmentVariable("CONFIDENTIALCHAT_SLOW") == "1";
-
     public static BinaryRequest Chat { get; } = new(
         new RequestHead(
             "POST", "https", "api.example.net", "/v1/chat/completions", [new("content-type", "application/json"), new("accept", "*/*")]),

@@ -14,9 +14,7 @@ namespace ConfidentialChat.Tests.Oblivious;
 /// </summary>
 public sealed class FuzzTests
 {
-    private static readonly bool IsSlow = Environment.GetEnvironmentVariable("CONFIDENTIALCHAT_SLOW") == "1";
-
-    private static readonly TimeSpan Budget = TimeSpan.FromSeconds(IsSlow ? 60 : 1);
+    private static readonly TimeSpan Budget = TimeSpan.FromSeconds(Tree.Slow ? 60 : 1);
 
     private static readonly int Seed =
         int.TryParse(Environment.GetEnvironmentVariable("CONFIDENTIALCHAT_FUZZ_SEED"), CultureInfo.InvariantCulture, out var seed)
@@ -113,7 +111,7 @@ internal static class FuzzTargets
     {
         if (Environment.GetEnvironmentVariable("CONFIDENTIALCHAT_WRITE_CORPUS") == "1")
             WriteCorpus();
-        return Directory.GetFiles(Path.Combine(Repository.Root, "test", "Protocol", "Oblivious", "corpus", target), "*.bin")
+        return Directory.GetFiles(Path.Combine(Tree.Root, "test", "Protocol", "Oblivious", "corpus", target), "*.bin")
             .Order(StringComparer.Ordinal).Select(File.ReadAllBytes);
     }
 
@@ -224,7 +222,7 @@ internal static class FuzzTargets
 
         static void Write(string target, params (string Name, byte[] Bytes)[] inputs)
         {
-            var folder = Path.Combine(Repository.Root, "test", "Protocol", "Oblivious", "corpus", target);
+            var folder = Path.Combine(Tree.Root, "test", "Protocol", "Oblivious", "corpus", target);
             Directory.CreateDirectory(folder);
             foreach (var (name, bytes) in inputs)
                 File.WriteAllBytes(Path.Combine(folder, $"{name}.bin"), bytes);

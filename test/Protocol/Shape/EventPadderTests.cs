@@ -9,7 +9,7 @@ namespace ConfidentialChat.Tests.Shape;
 /// <summary>spec/binary-http.md section 8.2: what an observer of lengths gets to see, and what an application does.</summary>
 public sealed class EventPadderTests
 {
-    private static readonly int Rounds = Slow ? 200_000 : 3_000;
+    private static readonly int Rounds = Tree.Slow ? 200_000 : 3_000;
 
     [Fact]
     public void A_stream_looks_like_this()

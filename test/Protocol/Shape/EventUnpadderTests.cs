@@ -7,7 +7,7 @@ namespace ConfidentialChat.Tests.Shape;
 
 public sealed class EventUnpadderTests
 {
-    private static readonly int Rounds = Slow ? 400_000 : 5_000;
+    private static readonly int Rounds = Tree.Slow ? 400_000 : 5_000;
 
     [Theory]
     [InlineData("data: x\n:~\n\n", "data: x\n\n")]

@@ -9,7 +9,7 @@ namespace ConfidentialChat.Tests.Shape;
 /// <summary>Streams through padder and un-padder: recorded, long, and the fuzz targets over <c>corpus/streams.json</c>.</summary>
 public sealed class StreamTests(ITestOutputHelper output)
 {
-    private static readonly int Rounds = Slow ? 100_000 : 1_000;
+    private static readonly int Rounds = Tree.Slow ? 100_000 : 1_000;
 
     public static TheoryData<string> Corpus => [.. Streams().Select(stream => stream.Name)];
 
@@ -134,7 +134,7 @@ public sealed class StreamTests(ITestOutputHelper output)
 
     private static IEnumerable<(string Name, string Text)> Streams()
     {
-        var file = Path.Combine(Repository.Root, "test", "Protocol", "Shape", "corpus", "streams.json");
+        var file = Path.Combine(Tree.Root, "test", "Protocol", "Shape", "corpus", "streams.json");
         return JsonElement.Parse(File.ReadAllText(file)).EnumerateObject().Select(stream => (stream.Name, stream.Value.GetString()!));
     }
 

@@ -15,8 +15,6 @@ internal static class Streams
     public static readonly FieldSection Trailers = [new("confidential-receipt", new string('r', 700))];
 
     /// <summary>Is set where the long runs are wanted.</summary>
-    public static bool Slow => Environment.GetEnvironmentVariable("CONFIDENTIALCHAT_SLOW") == "1";
-
     /// <summary>Bytes of which most make lines, comments, fillers and blank lines.</summary>
     public static Gen<byte[]> Signs { get; } = Pieces([.. Common, "~", ":~\n", ":~~~\n"]);
 

@@ -34,17 +34,8 @@ internal static class Vectors
     public static string Locate(string path)
     {
         var promised = Environment.GetEnvironmentVariable(Variable);
-        var root = string.IsNullOrEmpty(promised) ? BesideRepository() : promised;
-        if (root is null || (string.IsNullOrEmpty(promised) && !Directory.Exists(root)))
-            Assert.Skip($"vectors absent: no folder ../shared/vectors beside the repository, and {Variable} is not set");
-        return Path.Combine(root!, path);
-    }
-
-    private static string? BesideRepository()
-    {
-        var folder = new DirectoryInfo(AppContext.BaseDirectory);
-        while (folder is not null && !File.Exists(Path.Combine(folder.FullName, "ConfidentialChat.slnx")))
-            folder = folder.Parent;
-        return folder is null ? null : Path.Combine(folder.FullName, "..", "shared", "vectors");
+        var root = string.IsNullOrEmpty(promised) ? Path.GetFullPath(Path.Combine(Tree.Root, "..", "shared", "vectors")) : promised;
+        Assert.SkipWhen(string.IsNullOrEmpty(promised) && !Directory.Exists(root), $"vectors absent: no folder ../shared/vectors beside the repository, and {Variable} is not set");
+        return Path.Combine(root, path);
     }
 }
