@@ -7,11 +7,12 @@ internal static class Interrupt
 {
     private static Action? takenOver;
 
-    /// <summary>From now on Ctrl-C calls <paramref name="action"/> and nothing else. Disposal gives it back.</summary>
+    /// <summary>From now on Ctrl-C calls <paramref name="action"/> and nothing else. Disposal gives it back to whoever had it before.</summary>
     public static IDisposable TakeOver(Action action)
     {
+        var taken = new Taken(takenOver);
         takenOver = action;
-        return new Taken();
+        return taken;
     }
 
     /// <summary>Registers what ends the program. Disposal takes it off again.</summary>
@@ -34,8 +35,8 @@ internal static class Interrupt
         }
     });
 
-    private sealed class Taken : IDisposable
+    private sealed class Taken(Action? before) : IDisposable
     {
-        public void Dispose() => takenOver = null;
+        public void Dispose() => takenOver = before;
     }
 }

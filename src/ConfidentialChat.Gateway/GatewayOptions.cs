@@ -59,8 +59,8 @@ public sealed record GatewayOptions
     /// <summary>How long a reservation waits for its usage report; spec/gateway.md section 5 rule 7.</summary>
     public TimeSpan ReportDeadline { get; init; } = TimeSpan.FromMinutes(10);
 
-    /// <summary>How long answers in flight may take to end once the gateway is told to stop.</summary>
-    public TimeSpan ShutdownTimeout { get; init; } = TimeSpan.FromSeconds(30);
+    /// <summary>How long answers in flight may take to end once the gateway is told to stop; as long as a node takes by default.</summary>
+    public TimeSpan ShutdownTimeout { get; init; } = TimeSpan.FromSeconds(60);
 }
 
 /// <summary>The options cannot be used. Thrown before anything listens.</summary>

@@ -18,14 +18,14 @@ internal sealed record ListenPoint
     /// <exception cref="GatewayOptionsException">The options cannot be used.</exception>
     public static ListenPoint From(GatewayOptions options)
     {
-        Require(!string.IsNullOrWhiteSpace(options.DataDirectory), "No data directory is named.", "name one: DataDirectory=/var/lib/confidentialchat");
+        Require(!string.IsNullOrWhiteSpace(options.DataDirectory), "No data directory is named.", "name one: --data /var/lib/confidentialchat (the setting DataDirectory)");
         Require(options.Port is >= 0 and <= IPEndPoint.MaxPort, $"Port {options.Port} is none.", "ports go from 0 (any free one) to 65535");
-        Require(options.LockSeconds is >= 1 and <= 60, $"LockSeconds is {options.LockSeconds}.", "a lock lives 1 to 60 seconds");
-        Require(options.StackUnits >= 1, $"StackUnits is {options.StackUnits}.", "a stack holds at least one unit");
+        Require(options.LockSeconds is >= 1 and <= 60, $"A lock cannot live {options.LockSeconds} seconds.", "--lock-seconds (LockSeconds) is from 1 to 60");
+        Require(options.StackUnits >= 1, $"A stack cannot hold {options.StackUnits} units.", "--stack-units (StackUnits) is at least 1");
         Require(options.MaxBodyBytes >= 1024, $"MaxBodyBytes is {options.MaxBodyBytes}.", "an envelope needs at least 1024 bytes");
         Require(options.HeartbeatSeconds is >= 1 and <= 300, $"HeartbeatSeconds is {options.HeartbeatSeconds}.", "nodes beat every 1 to 300 seconds");
         Require(options.ReportDeadline > TimeSpan.Zero, "ReportDeadline is not positive.", "give nodes minutes: 00:10:00");
-        Require(options.ShutdownTimeout >= TimeSpan.Zero, "ShutdownTimeout is negative.", "give answers in flight some time: 00:00:30");
+        Require(options.ShutdownTimeout >= TimeSpan.Zero, "Answers in flight cannot have less than no time to end.", "--drain-seconds (ShutdownTimeout) is at least 0");
         if (!IPAddress.TryParse(options.ListenAddress, out var address))
             throw new GatewayOptionsException($"'{options.ListenAddress}' is no IP address.", "listen on 127.0.0.1, ::1, 0.0.0.0, :: or an address of this machine");
 
@@ -33,7 +33,7 @@ internal sealed record ListenPoint
         Require(
             certificate is not null || options.DangerousPlainHttp || IPAddress.IsLoopback(address),
             $"Plain HTTP on {address} would show every API key to whoever is on the path.",
-            "give TlsCertificate and TlsKey, listen on 127.0.0.1, or set DangerousPlainHttp");
+            "give --tls-cert and --tls-key (TlsCertificate, TlsKey), listen on 127.0.0.1, or say --dangerous-plain-http (DangerousPlainHttp)");
         return new ListenPoint { Address = address, Port = options.Port, Certificate = certificate };
     }
 

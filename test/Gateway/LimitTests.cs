@@ -126,6 +126,34 @@ public sealed class LimitTests
     }
 
     [Fact]
+    public async Task A_body_that_came_without_its_length_holds_no_more_room_than_it_has()
+    {
+        await using var gateway = await GatewayUnderTest.StartAsync(options => options with { MaxBodyBytes = 10_000, MaxBufferedBytes = 48_000 });
+        await using var node = await ScriptedNode.StartAsync(gateway);
+        var (inside, end) = (new SemaphoreSlim(0), new TaskCompletionSource());
+        node.Script = async context =>
+        {
+            inside.Release();
+            await end.Task;
+            await ScriptedNode.AnswerAsync(context, 200, ScriptedNode.SealedAnswer);
+        };
+        using var user = await gateway.UserAsync();
+        var running = new List<Task<HttpResponseMessage>>();
+        for (var i = 0; i < 3; i++)
+        {
+            var request = new HttpRequestMessage(HttpMethod.Post, Chat) { Content = Http.Json((await LockedNode.LockAsync(user)).Envelope(100)) };
+            request.Headers.TransferEncodingChunked = true;
+            running.Add(user.SendAsync(request));
+            (await inside.WaitAsync(TimeSpan.FromSeconds(30), TestContext.Current.CancellationToken)).ShouldBeTrue(await Told(running[^1]));
+        }
+
+        end.SetResult();
+        (await Task.WhenAll(running)).ShouldAllBe(answer => answer.IsSuccessStatusCode);
+
+        static async Task<string> Told(Task<HttpResponseMessage> answer) => answer.IsCompleted ? $"{(await answer).StatusCode}" : "no answer yet";
+    }
+
+    [Fact]
     public async Task Bodies_of_all_users_together_are_bounded()
     {
         await using var gateway = await GatewayUnderTest.StartAsync(options => options with { MaxBufferedBytes = 1000 });

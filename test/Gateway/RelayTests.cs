@@ -179,6 +179,21 @@ public sealed class RelayTests
         (await user.PostAsync(Chat, Http.Json(body))).StatusCode.ShouldBe(HttpStatusCode.OK);
     }
 
+    [Fact]
+    public async Task A_lock_that_was_given_back_lives_thirty_seconds_and_no_more()
+    {
+        await using var gateway = await GatewayUnderTest.StartAsync();
+        await using var node = await ScriptedNode.StartAsync(gateway);
+        node.Script = context => ScriptedNode.RefuseAsync(context, 503, "SERVICE_UNAVAILABLE");
+        using var user = await gateway.UserAsync();
+        var body = (await LockedNode.LockAsync(user)).Envelope();
+        await (await user.PostAsync(Chat, Http.Json(body))).ShouldBeErrorAsync(503, "SERVICE_UNAVAILABLE");
+
+        gateway.Clock.Advance(TimeSpan.FromSeconds(31));
+
+        await (await user.PostAsync(Chat, Http.Json(body))).ShouldBeErrorAsync(425, "UNAVAILABLE_STACK");
+    }
+
     [Theory]
     [InlineData("7", 7)]
     [InlineData("-1", 1)]
@@ -245,6 +260,38 @@ public sealed class RelayTests
         await (await user.PostAsync("/v1/nodes/lock", Http.Json("""{"model":"test-model"}"""))).ShouldBeErrorAsync(503, "SERVICE_UNAVAILABLE");
         await node.BeatAsync();
         await LockedNode.LockAsync(user);
+    }
+
+    [Fact]
+    public async Task A_node_whose_host_drops_packets_is_503_and_gets_no_locks_until_it_is_heard()
+    {
+        await using var gateway = await GatewayUnderTest.StartAsync();
+        await using var node = await ScriptedNode.StartAsync(gateway);
+        using var user = await gateway.UserAsync();
+
+        // Once nobody accepts and the queue is full, the kernel drops what else would connect.
+        using var deaf = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+        deaf.Bind(new IPEndPoint(IPAddress.Loopback, 0));
+        deaf.Listen(1);
+        var waiting = new List<Socket>();
+        for (var i = 0; i < 8; i++)
+        {
+            waiting.Add(new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp) { Blocking = false });
+            Should.Throw<SocketException>(() => waiting[^1].Connect(deaf.LocalEndPoint!)).SocketErrorCode.ShouldBe(SocketError.WouldBlock);
+        }
+
+        node.Address = $"http://{deaf.LocalEndPoint}";
+        await node.EnrolAsync((await gateway.Operator.CreateEnrolmentTokenAsync(TimeSpan.FromHours(1))).Text);
+        await node.BeatAsync();
+
+        await (await user.PostAsync(Chat, Http.Json((await LockedNode.LockAsync(user)).Envelope()))).ShouldBeErrorAsync(503, "SERVICE_UNAVAILABLE");
+
+        (await gateway.LastLockAsync()).State.ShouldBe("returned");
+        (await gateway.ReservationsAsync()).Single().State.ShouldBe("released");
+        await (await user.PostAsync("/v1/nodes/lock", Http.Json("""{"model":"test-model"}"""))).ShouldBeErrorAsync(503, "SERVICE_UNAVAILABLE");
+        await node.BeatAsync();
+        await LockedNode.LockAsync(user);
+        waiting.ForEach(socket => socket.Dispose());
     }
 
     [Fact]
@@ -332,6 +379,13 @@ public sealed class RelayTests
             await hangUp.CancelAsync();
 
         await cancelled.Task.WaitAsync(TimeSpan.FromSeconds(1.5));
+
+        // The node may have computed: its report settles the units. Who left before the answer's head may come again with the lock.
+        var state = inMidStream ? "spent" : "returned";
+        for (var tries = 0; tries < 200 && (await gateway.LastLockAsync()).State != state; tries++)
+            await Task.Delay(25);
+        (await gateway.LastLockAsync()).State.ShouldBe(state);
+        (await gateway.ReservationsAsync()).Single().State.ShouldBe("held");
     }
 
     [Fact]

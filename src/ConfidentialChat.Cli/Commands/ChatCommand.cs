@@ -63,6 +63,7 @@ internal static class ChatCommand
 
         public async Task<int> RunAsync(CancellationToken cancellation)
         {
+            using var interrupt = Interrupt.TakeOver(() => Note("\n(Ctrl-D or /quit ends)"));
             Note($"{model}. /help lists the commands.");
             var exitCode = ExitCode.Success;
             while (await ReadMessageAsync(cancellation) is { } line)
@@ -191,7 +192,6 @@ internal static class ChatCommand
         /// <summary>One message, of one line or of several joined by a backslash at their ends. Null at the end of input.</summary>
         private async Task<string?> ReadMessageAsync(CancellationToken cancellation)
         {
-            using var interrupt = Interrupt.TakeOver(() => Note("\n(Ctrl-D or /quit ends)"));
             var message = new StringBuilder();
             while (true)
             {

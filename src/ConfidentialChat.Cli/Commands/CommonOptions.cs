@@ -14,6 +14,10 @@ internal static class CommonOptions
         new Option<int>(name) { Description = description, DefaultValueFactory = _ => standard, HelpName = "N" },
         number => number > 0 ? null : "is not a whole number above zero");
 
+    public static Option<int> Between(string name, int least, int most, int standard, string description) => Checked(
+        new Option<int>(name) { Description = $"{description} From {least} to {most}.", DefaultValueFactory = _ => standard, HelpName = "N" },
+        number => number >= least && number <= most ? null : $"is not a whole number from {least} to {most}");
+
     public static Option<Uri?> Url(string name, string description) => new(name)
     {
         Description = description,
@@ -43,9 +47,10 @@ internal static class CommonOptions
         },
     };
 
-    public static Option<DirectoryInfo> Data(string subject) => new("--data")
+    /// <summary>Where a server keeps what it has; commands that look into it take one that is there.</summary>
+    public static Option<DirectoryInfo> Data(string subject, bool made = false) => new("--data")
     {
-        Description = $"Directory for {subject}; made where it is missing.",
+        Description = $"Directory for {subject}{(made ? "; made where it is missing" : "")}.",
         HelpName = "DIR",
         DefaultValueFactory = _ => new DirectoryInfo(DefaultDataDirectory()),
     };
@@ -55,6 +60,9 @@ internal static class CommonOptions
         Description = "Model to serve, a GGUF file with a chat template.",
         HelpName = "FILE.gguf",
     };
+
+    /// <summary>For <c>gateway</c> and <c>node</c>.</summary>
+    public static Option<int> DrainSeconds() => Between("--drain-seconds", 0, 3600, 60, "How long answers in flight may take to end after SIGTERM.");
 
     public static Option<bool> Fixture() => new("--fixture")
     {

@@ -7,13 +7,14 @@ namespace ConfidentialChat.Cli.Commands;
 /// <summary><c>cchat gateway</c>: runs a gateway.</summary>
 internal static class GatewayCommand
 {
-    private static readonly Option<DirectoryInfo> Data = CommonOptions.Data("the database and the gateway's key");
+    private static readonly Option<DirectoryInfo> Data = CommonOptions.Data("the database and the gateway's key", made: true);
     private static readonly Option<IPAddress> Listen = CommonOptions.Listen();
     private static readonly Option<int> Port = CommonOptions.Port("--port", 8080, "Port to listen on; 0 takes a free one.");
-    private static readonly Option<int> LockSeconds = CommonOptions.Positive("--lock-seconds", 5, "How long a lock lives when its client does not say.");
+    private static readonly Option<int> LockSeconds = CommonOptions.Between("--lock-seconds", 1, 60, 5, "How long a lock lives when its client does not say.");
     private static readonly Option<long> StackUnits = new("--stack-units") { Description = "Compute units that each user gets on a node for a model.", DefaultValueFactory = _ => 1_000_000_000, HelpName = "N" };
     private static readonly Option<FileInfo?> Certificate = new("--tls-cert") { Description = "Certificate chain, PEM.", HelpName = "FILE" };
     private static readonly Option<FileInfo?> Key = new("--tls-key") { Description = "Private key of the certificate, PEM.", HelpName = "FILE" };
+    private static readonly Option<int> DrainSeconds = CommonOptions.DrainSeconds();
     private static readonly Option<bool> DangerousPlainHttp = CommonOptions.DangerousPlainHttp();
     private static readonly Option<string[]> CorsOrigins = new("--cors-origin")
     {
@@ -27,7 +28,7 @@ internal static class GatewayCommand
     {
         var command = new Command("gateway", "Run a gateway: it authenticates, routes and bounds requests that it cannot read.")
         {
-            Data, Listen, Port, LockSeconds, StackUnits, Certificate, Key, CorsOrigins, NoDocs, DangerousPlainHttp, ServerRun.Json, ServerRun.ExitWithStdin,
+            Data, Listen, Port, LockSeconds, StackUnits, Certificate, Key, CorsOrigins, NoDocs, DrainSeconds, DangerousPlainHttp, ServerRun.Json, ServerRun.ExitWithStdin,
         };
         command.SetAction(RunAsync);
         return command;
@@ -57,6 +58,7 @@ internal static class GatewayCommand
         TlsKey = parsed.GetValue(Key)?.FullName,
         CorsOrigins = parsed.GetValue(CorsOrigins) ?? [],
         Docs = !parsed.GetValue(NoDocs),
+        ShutdownTimeout = TimeSpan.FromSeconds(parsed.GetValue(DrainSeconds)),
         DangerousPlainHttp = parsed.GetValue(DangerousPlainHttp),
     };
 }

@@ -13,7 +13,8 @@ internal static class NodeCommand
     /// <summary>Holds the enrolment token; an argument would show it to every user of the machine.</summary>
     public const string EnrolmentTokenVariable = "CONFIDENTIALCHAT_ENROLMENT_TOKEN";
 
-    private static readonly Option<DirectoryInfo> Data = CommonOptions.Data("the node's identity and enrolment");
+    private static readonly Option<DirectoryInfo> Data = CommonOptions.Data("the node's identity and enrolment", made: true);
+    private static readonly Option<DirectoryInfo> RunningData = CommonOptions.Data("the node that runs");
     private static readonly Option<Uri?> Gateway = CommonOptions.Url("--gateway", "Gateway to serve.");
     private static readonly Option<IPAddress> Listen = CommonOptions.Listen();
     private static readonly Option<int> Port = CommonOptions.Port("--port", 8081, "Port to listen on; 0 takes a free one.");
@@ -21,16 +22,17 @@ internal static class NodeCommand
     private static readonly Option<FileInfo?> Model = CommonOptions.Model();
     private static readonly Option<DirectoryInfo?> EngineDirectory = CommonOptions.EngineDirectory();
     private static readonly UpstreamArguments Upstream = new();
-    private static readonly Option<int> Parallel = CommonOptions.Positive("--parallel", 8, "Requests that the embedded engine computes at once.");
+    private static readonly Option<int> Parallel = CommonOptions.Between("--parallel", 1, 64, 8, "Requests that the embedded engine computes at once.");
     private static readonly Option<int> Queue = CommonOptions.Positive("--queue", 64, "Requests that may wait; beyond it 429.");
     private static readonly Option<int> RotationMinutes = CommonOptions.Positive("--rotation-minutes", 60, "How long a node key is the current one.");
+    private static readonly Option<int> DrainSeconds = CommonOptions.DrainSeconds();
     private static readonly Option<bool> DangerousPlainHttp = CommonOptions.DangerousPlainHttp();
 
     public static Command Create()
     {
         var command = new Command("node", $"Run a node: it opens requests, runs the model and seals answers. The enrolment token, needed once, comes from {EnrolmentTokenVariable}.")
         {
-            Data, Gateway, Listen, Port, Address, Model, EngineDirectory, Parallel, Queue, RotationMinutes, DangerousPlainHttp,
+            Data, Gateway, Listen, Port, Address, Model, EngineDirectory, Parallel, Queue, RotationMinutes, DrainSeconds, DangerousPlainHttp,
             ServerRun.Json, ServerRun.ExitWithStdin,
         };
         foreach (var option in Upstream.All)
@@ -42,10 +44,10 @@ internal static class NodeCommand
 
     private static Command RotateCommand()
     {
-        var command = new Command("rotate", "Make a new node key now. Requests under the key before it are served for its grace period.") { Data };
+        var command = new Command("rotate", "Make a new node key now. Requests under the key before it are served for its grace period.") { RunningData };
         command.SetAction(async (parsed, cancellation) =>
         {
-            var directory = parsed.GetRequiredValue(Data).FullName;
+            var directory = parsed.GetRequiredValue(RunningData).FullName;
             // "up" keeps the node's data one level down.
             if (!File.Exists(ControlSocket.PathFor(directory)) && File.Exists(ControlSocket.PathFor(Path.Combine(directory, "node"))))
                 directory = Path.Combine(directory, "node");
@@ -88,6 +90,7 @@ internal static class NodeCommand
             KeyLifetime = TimeSpan.FromMinutes(parsed.GetValue(RotationMinutes)),
             MaxConcurrent = (embedded?.Sequences ?? 0) + ((upstream?.MaxConcurrent * upstream?.Urls.Count) ?? 0),
             MaxQueued = parsed.GetValue(Queue),
+            DrainTimeout = TimeSpan.FromSeconds(parsed.GetValue(DrainSeconds)),
         };
         options.Validate();
         await using var engine = await EngineFetch.OpenAsync(embedded, upstream, cancellation);

@@ -39,7 +39,7 @@ internal sealed record LocalStackOptions
 internal sealed class LocalStack : IAsyncDisposable
 {
     private static readonly TimeSpan NodePatience = TimeSpan.FromSeconds(70);
-    private static readonly TimeSpan GatewayPatience = TimeSpan.FromSeconds(40);
+    private static readonly TimeSpan GatewayPatience = TimeSpan.FromSeconds(70);
     private static readonly TimeSpan EnrolmentTokenLifetime = TimeSpan.FromMinutes(10);
     private const string LocalUser = "local";
 

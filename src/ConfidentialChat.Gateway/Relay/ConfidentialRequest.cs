@@ -30,6 +30,7 @@ internal static class ConfidentialRequest
         var (body, fault) = await RequestBody.ReadAsync(context, options.MaxBodyBytes);
         if (fault is not null)
             return fault;
+        place.Shrink(body.Count);
 
         // 3 the outer fields; the ciphertext stays closed
         if (!EnvelopeRequest.TryParse(body, out var envelope, out var rejection))

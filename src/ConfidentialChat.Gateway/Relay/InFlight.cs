@@ -44,7 +44,21 @@ internal sealed class InFlight(GatewayOptions options)
     /// <summary>One request's place; disposal gives it back.</summary>
     internal sealed class Place(InFlight all, UserId user, long bodyBytes) : IDisposable
     {
+        private long bodyBytes = bodyBytes;
         private RequestId? relay;
+
+        /// <summary>The body is here: what was kept free for it beyond its length is others'.</summary>
+        public void Shrink(long bytes)
+        {
+            lock (all.gate)
+            {
+                var spare = Math.Max(bodyBytes - bytes, 0);
+                bodyBytes -= spare;
+                all.bytes -= spare;
+                var mine = all.users[user];
+                all.users[user] = (mine.Count, mine.Bytes - spare);
+            }
+        }
 
         /// <summary>From now on the reservation of this request waits.</summary>
         public void Begin(RequestId request)

@@ -96,19 +96,17 @@ internal sealed class NodeRelay(
         await hot.ReturnAsync(reservation, release: !wasSent);
         if (context.RequestAborted.IsCancellationRequested)
             return ("client gone", TypedResults.Empty);
-        if (error is ForwarderError.RequestTimedOut)
-            return (error.ToString(), Tell(context, V1Error.InferenceTimeout));
         if (wasSent)
-            return (error.ToString(), Tell(context, V1Error.InternalError));
-        var reason = Reason(context);
-        log.NotReached(node.Node, reason?.ToString() ?? "no connection");
-        if (reason is HttpRequestError.ConnectionError or HttpRequestError.NameResolutionError or HttpRequestError.SecureConnectionError)
+            return (error.ToString(), Tell(context, error is ForwarderError.RequestTimedOut ? V1Error.InferenceTimeout : V1Error.InternalError));
+        var exception = context.GetForwarderErrorFeature()?.Exception;
+        var reason = exception is HttpRequestException { HttpRequestError: var known } ? known : (HttpRequestError?)null;
+        log.NotReached(node.Node, reason?.ToString() ?? error.ToString());
+        // A host that drops packets: the connection's own timeout comes as a cancellation.
+        if (reason is HttpRequestError.ConnectionError or HttpRequestError.NameResolutionError or HttpRequestError.SecureConnectionError
+            || exception is OperationCanceledException { InnerException: TimeoutException })
             await database.MarkUnreachableAsync(node.Node);
         return ("not reached", Tell(context, V1Error.ServiceUnavailable));
     }
-
-    private static HttpRequestError? Reason(HttpContext context) =>
-        context.GetForwarderErrorFeature()?.Exception is HttpRequestException { HttpRequestError: var reason } ? reason : null;
 
     private static IResult Tell(HttpContext context, V1Error error) => Tell(context, new ErrorAnswer(error));
 
