@@ -5,6 +5,8 @@ using ConfidentialChat.Cli.Stack;
 using ConfidentialChat.Client;
 using ConfidentialChat.Gateway;
 using ConfidentialChat.Node;
+using ConfidentialChat.Node.Inference.Llama;
+using ConfidentialChat.Node.Inference.Upstream;
 
 namespace ConfidentialChat.Cli;
 
@@ -95,6 +97,9 @@ internal static class Invocation
         CommandException e => e,
         NodeOptionsException e => new CommandException(e.Message, e.Hint, ExitCode.Usage),
         GatewayOptionsException e => new CommandException(e.Message, e.Hint, ExitCode.Usage),
+        UpstreamException e => new CommandException(e.Message, e.Hint, ExitCode.Usage),
+        ModelLoadException e => new CommandException(e.Message, e.Hint, ExitCode.Usage),
+        LlamaLibraryException e => new CommandException(e.Message, e.Hint),
         PolicyException e => new CommandException(e.Message, e.Hint, ExitCode.Usage),
         ConfigurationException e => Split(e, "see --help", ExitCode.Usage),
         ApiException { Status: 401 } => new CommandException("the gateway does not know this API key (AUTH_ERROR).", "\"up\" prints the key and keeps it in its data directory; ./cchat keys create makes another", ExitCode.Refused),

@@ -2,8 +2,11 @@ using System.Diagnostics;
 using System.Net;
 using System.Net.Sockets;
 using System.Text.Json;
+using ConfidentialChat.Client;
+using ConfidentialChat.Client.Chat;
 using ConfidentialChat.EndToEnd.Running;
 using ConfidentialChat.Fixtures;
+using ConfidentialChat.Scripting;
 
 namespace ConfidentialChat.EndToEnd;
 
@@ -65,6 +68,40 @@ public sealed class ApartTests : IAsyncLifetime
             errors.ShouldContain("hint: ");
             errors.ShouldNotContain(token);
         }
+    }
+
+    [Theory]
+    [InlineData(0)]
+    [InlineData(1)]
+    public async Task A_gateway_or_a_node_that_is_told_to_stop_lets_the_answer_in_flight_end(int which)
+    {
+        var cancellation = TestContext.Current.CancellationToken;
+        await using var engine = await ScriptedEngine.StartAsync(new EngineScript { Model = ScriptedStack.Model, Events = 40, DelayMs = 50 });
+        var gatewayData = Path.Combine(directory.FullName, "gateway");
+        var gateway = (await StartAsync("gateway", "--data", gatewayData, "--port", "0")).GetProperty("gateway").GetString()!;
+        var key = (await RunningStack.RunAsync(["keys", "create", "--data", gatewayData])).Output.Trim();
+        var token = (await RunningStack.RunAsync(["nodes", "token", "--data", gatewayData])).Output.Trim();
+        await StartAsync(
+            new() { ["CONFIDENTIALCHAT_ENROLMENT_TOKEN"] = token },
+            ["node", "--data", Path.Combine(directory.FullName, "node"), "--gateway", gateway, "--port", "0", "--upstream", $"{engine.Url}", "--upstream-model", ScriptedStack.Model]);
+        using var client = new ConfidentialChatClient(new ConfidentialChatOptions { ServerUrl = new Uri(gateway), BearerKey = key, Retries = RetryConfig.None });
+        var request = new ChatCompletionRequest { Model = ScriptedStack.Model, Messages = [ChatMessage.User("Hello?")] };
+
+        var events = 0;
+        await foreach (var chunk in client.ConfidentialChat.CreateStreamAsync(request, cancellation))
+        {
+            if (events++ == 0)
+            {
+                await RunningStack.SignalAsync(servers[which].Id, "TERM");
+                await Task.Delay(300, cancellation);
+                // Whoever stops takes nothing new.
+                await Should.ThrowAsync<ConfidentialChatException>(() => client.ConfidentialChat.CreateAsync(request, cancellation));
+            }
+        }
+
+        events.ShouldBeGreaterThanOrEqualTo(40);
+        await servers[which].WaitForExitAsync(cancellation).WaitAsync(TimeSpan.FromSeconds(30), cancellation);
+        servers[which].ExitCode.ShouldBe(0);
     }
 
     private Task<JsonElement> StartAsync(params string[] arguments) => StartAsync([], arguments);

@@ -123,6 +123,7 @@ public sealed class SoakTests(ScriptedStack scripted, ITestOutputHelper output) 
     {
         for (var tries = 0; (scripted.Engine.Counters.InFlight > 0 || Ledger.Held(scripted.Stack) > 0) && tries < 2400; tries++)
             await Task.Delay(50, TestContext.Current.CancellationToken);
+        Ledger.Claimed(scripted.Stack).ShouldBe(0, "locks stay claimed");
         Ledger.Held(scripted.Stack).ShouldBe(0, $"reservations stay held: {string.Join('\n', HeldLines())}");
         return scripted.Stack.Children().ToDictionary(
             child => child.Role,

@@ -8,35 +8,11 @@ namespace ConfidentialChat.Cli.Commands;
 internal static class EngineFetch
 {
     public static Task<EngineSet> OpenAsync(EmbeddedEngineOptions? embedded, UpstreamOptions? upstream, CancellationToken cancellation) =>
-        ExplainAsync(() => EngineSet.OpenAsync(embedded, upstream, new Progress(), cancellation));
+        EngineSet.OpenAsync(embedded, upstream, new Progress(), cancellation);
 
     /// <summary>Makes sure that the native library is there and that it can serve the model, before anything listens.</summary>
     public static Task CheckAsync(EmbeddedEngineOptions options, CancellationToken cancellation) =>
-        ExplainAsync(async () =>
-        {
-            await EmbeddedEngine.CheckAsync(options, new Progress(), cancellation);
-            return true;
-        });
-
-    private static async Task<T> ExplainAsync<T>(Func<Task<T>> open)
-    {
-        try
-        {
-            return await open();
-        }
-        catch (UpstreamException e)
-        {
-            throw new CommandException(e.Message, e.Hint, ExitCode.Usage);
-        }
-        catch (ModelLoadException e)
-        {
-            throw new CommandException(e.Message, e.Hint, ExitCode.Usage);
-        }
-        catch (LlamaLibraryException e)
-        {
-            throw new CommandException(e.Message, e.Hint);
-        }
-    }
+        EmbeddedEngine.CheckAsync(options, new Progress(), cancellation);
 
     private sealed class Progress : IProgress<LibraryProgress>
     {

@@ -55,7 +55,7 @@ internal sealed class UpstreamArguments
 
     private readonly Option<bool> dangerousRemoteEngine = new("--dangerous-remote-engine")
     {
-        Description = "Allow plain HTTP to an engine on another machine: whoever is on the way reads prompts and answers.",
+        Description = "Allow an engine on another machine: who runs it reads prompts and answers, and with plain HTTP so does whoever is on the way.",
     };
 
     private readonly Option<bool> dangerousSharedPrefixCache = new("--dangerous-shared-prefix-cache")
@@ -75,6 +75,7 @@ internal sealed class UpstreamArguments
 
     /// <summary>What was named; null where there is no HTTP engine.</summary>
     /// <exception cref="CommandException">An option is missing or not valid.</exception>
+    /// <exception cref="UpstreamException">The engine cannot be served, or not safely.</exception>
     public UpstreamOptions? Read(ParseResult parsed)
     {
         var named = parsed.GetValue(urls)!;
@@ -87,7 +88,7 @@ internal sealed class UpstreamArguments
 
         var names = (parsed.GetValue(model) ?? throw new CommandException("--upstream-model is missing.", "name the model that the engine serves: --upstream-model NAME", ExitCode.Usage))
             .Split('=', 2);
-        return new UpstreamOptions
+        var options = new UpstreamOptions
         {
             Model = names[0],
             EngineModel = names.Length == 2 ? names[1] : null,
@@ -103,6 +104,8 @@ internal sealed class UpstreamArguments
             DangerousRemoteEngine = parsed.GetValue(dangerousRemoteEngine),
             DangerousSharedPrefixCache = parsed.GetValue(dangerousSharedPrefixCache),
         };
+        options.Validate();
+        return options;
     }
 
     /// <summary>The same options for a child; of the key only its variable's name.</summary>

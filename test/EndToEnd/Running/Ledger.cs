@@ -5,17 +5,20 @@ namespace ConfidentialChat.EndToEnd.Running;
 /// <summary>Looks into the gateway's database from outside.</summary>
 public static class Ledger
 {
-    /// <summary>Waits until no reservation is held (reports come after the answer), and gives the units used on all stacks.</summary>
+    /// <summary>
+    /// Waits until no reservation is held and no lock is claimed (reports come after the answer), and gives the units used on all stacks.
+    /// A lock that stayed claimed would be lost to its user.
+    /// </summary>
     public static async Task<long> SettledAsync(RunningStack stack)
     {
         for (var tries = 0; tries < 2400; tries++)
         {
-            if (Query(stack, "SELECT COUNT(*) FROM reservations WHERE state = 'held'") == 0)
+            if (Held(stack) == 0 && Claimed(stack) == 0)
                 return Query(stack, "SELECT COALESCE(SUM(used), 0) FROM stacks");
             await Task.Delay(25);
         }
 
-        throw new TimeoutException("A reservation stays held.");
+        throw new TimeoutException($"{Held(stack)} reservations stay held, {Claimed(stack)} locks claimed.");
     }
 
     /// <summary>Units reserved beyond those that open locks and held reservations account for: none, ever.</summary>
@@ -37,6 +40,9 @@ public static class Ledger
 
     /// <summary>Reservations whose request has neither been settled nor released.</summary>
     public static long Held(RunningStack stack) => Query(stack, "SELECT COUNT(*) FROM reservations WHERE state = 'held'");
+
+    /// <summary>Locks whose request has not come to anything yet.</summary>
+    public static long Claimed(RunningStack stack) => Query(stack, "SELECT COUNT(*) FROM locks WHERE state = 'claimed'");
 
     /// <summary>A stack that a request is charged to or held on goes below nothing or above its total: never.</summary>
     public static long Broken(RunningStack stack) => Query(stack, "SELECT COUNT(*) FROM stacks WHERE used < 0 OR reserved < 0 OR used + reserved > total");

@@ -34,6 +34,9 @@ public sealed class RunningStack : IAsyncLifetime
 
     public string DataDirectory { get; }
 
+    /// <summary>Variables that <c>up</c> gets beside its own.</summary>
+    public IReadOnlyDictionary<string, string> Environment { get; init; } = new Dictionary<string, string>();
+
     /// <summary>The gateway through the tap on the client's leg.</summary>
     public Uri Gateway => clientTap.Address;
 
@@ -52,7 +55,7 @@ public sealed class RunningStack : IAsyncLifetime
 
     public async ValueTask InitializeAsync()
     {
-        process = Start(["up", "--json", "--gateway-port", "0", "--node-port", "0", "--node-address", nodeTap.Address.ToString(), "--data", DataDirectory, .. fixture ? ["--fixture"] : Array.Empty<string>(), .. arguments]);
+        process = Start(["up", "--json", "--gateway-port", "0", "--node-port", "0", "--node-address", nodeTap.Address.ToString(), "--data", DataDirectory, .. fixture ? ["--fixture"] : Array.Empty<string>(), .. arguments], Environment);
         errors = process.StandardError.ReadToEndAsync();
         ReadyLine = await process.StandardOutput.ReadLineAsync() ?? throw new InvalidOperationException("cchat up ended: " + await errors);
         var ready = JsonDocument.Parse(ReadyLine).RootElement;
@@ -100,7 +103,7 @@ public sealed class RunningStack : IAsyncLifetime
 
     public Task SignalNodeAsync(string signal) => SignalAsync(Children().Single(child => child.Role == "node").Id, signal);
 
-    private static async Task SignalAsync(int id, string signal)
+    public static async Task SignalAsync(int id, string signal)
     {
         using var kill = Process.Start("kill", [$"-{signal}", $"{id}"]);
         await kill.WaitForExitAsync();

@@ -178,6 +178,7 @@ public sealed class EngineTests
     [InlineData("http://engine.example:8000")]
     [InlineData("http://10.0.0.1:8000")]
     [InlineData("http://loopback:8000")]
+    [InlineData("https://engine.example")]
     [InlineData("http://localhost.example:8000")]
     [InlineData("ftp://127.0.0.1")]
     [InlineData("http://user:word@127.0.0.1")]

@@ -67,7 +67,7 @@ public sealed record UpstreamOptions
     /// <summary>Bytes of one event of a stream.</summary>
     public int MaxEventBytes { get; init; } = 4 * 1024 * 1024;
 
-    /// <summary>Plain HTTP to another machine: whoever is on the way reads prompts and answers.</summary>
+    /// <summary>Engines on other machines: who runs them reads prompts and answers, and with plain HTTP so does whoever is on the way.</summary>
     public bool DangerousRemoteEngine { get; init; }
 
     /// <summary>Let requests share the engine's prefix cache: by the time that an answer takes, a caller learns what others asked.</summary>
@@ -93,8 +93,9 @@ public sealed record UpstreamOptions
     // A record prints its members; this one holds a secret.
     public override string ToString() => $"{nameof(UpstreamOptions)} {{ {Model} }}";
 
+    /// <summary>Refuses what an engine could not be served with, or not safely.</summary>
     /// <exception cref="UpstreamException">An option is out of range or unsafe.</exception>
-    internal void Validate()
+    public void Validate()
     {
         Require(Model is { Length: > 0 and <= 256 } && EngineModel is null or { Length: > 0 and <= 256 }, "A model's name has from 1 to 256 characters.", "name it with --upstream-model NAME");
         Require(Urls.Count > 0, "There is no URL of an engine.", "give one with --upstream http://127.0.0.1:8000");
@@ -107,9 +108,9 @@ public sealed record UpstreamOptions
                 "An engine's URL is not an http or https URL without user, query and fragment.",
                 "write it like http://127.0.0.1:8000, and give a key with --upstream-key-env");
             Require(
-                url.Scheme == Uri.UriSchemeHttps || IsLoopback(url) || DangerousRemoteEngine,
-                $"The engine at {url.Authority} is plain HTTP on another machine: prompts would cross the network in clear.",
-                "use https, run the engine beside the node, or say --dangerous-remote-engine");
+                IsLoopback(url) || DangerousRemoteEngine,
+                $"The engine at {url.Authority} is on another machine: prompts would leave what a client can check of this node.",
+                "run the engine beside the node, or say --dangerous-remote-engine");
         }
 
         Require(ApiKey is null || (ApiKey.Length > 0 && ApiKey.All(c => c is > ' ' and < (char)0x7F)), "The engine's API key is empty or holds what a header cannot.", "set the variable of --upstream-key-env to the key alone");
