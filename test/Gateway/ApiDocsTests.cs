@@ -1,17 +1,27 @@
 using System.Net;
 using System.Text;
 using System.Text.Json;
+using System.Text.Json.Nodes;
+using System.Text.Json.Serialization.Metadata;
+using ConfidentialChat.Gateway.Metering;
+using ConfidentialChat.Gateway.Nodes;
+using ConfidentialChat.Protocol.Primitives;
+using ConfidentialChat.Protocol.Relay;
 using ConfidentialChat.Protocol.V1;
 using Microsoft.AspNetCore.Routing;
+using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.OpenApi;
 using Microsoft.OpenApi.Reader;
 
 namespace ConfidentialChat.Gateway.Tests;
 
-/// <summary>The OpenAPI document: it lists what is served, and its examples are true.</summary>
+/// <summary>The OpenAPI document: it lists what is served, what that answers and asks for, and its examples are true.</summary>
 public sealed class ApiDocsTests
 {
+    private const int LockBytes = 16 * 1024; // spec/envelope-v1.md section 1
+    private const int RelayedBytes = 32 * 1024 * 1024;
+
     [Fact]
     public async Task The_document_is_valid_and_lists_every_route_and_no_other()
     {
@@ -100,7 +110,297 @@ public sealed class ApiDocsTests
         FiveFieldRequest.TryParse(Encoding.UTF8.GetBytes(examples.GetProperty("olderForm").GetProperty("value").GetRawText()), out _, out _).ShouldBeTrue();
     }
 
+    [Fact]
+    public async Task Every_documented_status_can_be_met_and_no_other_is()
+    {
+        await using var gateway = await GatewayUnderTest.StartAsync(options => options with { MaxOpenLocks = 8 });
+        await using var node = await ScriptedNode.StartAsync(gateway);
+        using var penpal = await Penpal.EnrolledAsync(gateway);
+        using var user = await gateway.UserAsync();
+        using var anyone = gateway.Client();
+        var met = new SortedSet<string>(StringComparer.Ordinal);
+
+        // Locks, while none is open.
+        async Task LockAsync(int status, HttpContent body) => await MeetAsync(met, user, "POST /v1/nodes/lock", status, body);
+        await LockAsync(400, Http.Json("["));
+        await MeetAsync(met, anyone, "POST /v1/nodes/lock", 401, Http.Json("{}"));
+        await LockAsync(402, Http.Json($$"""{"model":"{{GatewayUnderTest.Model}}","max_num_tokens":2000000000}"""));
+        await LockAsync(404, Http.Json("""{"model":"nobody's"}"""));
+        await LockAsync(413, Http.Json(new byte[LockBytes + 1]));
+        await LockAsync(415, new StringContent("{}"));
+
+        // The confidential endpoints. A refusal gives the lock back.
+        foreach (var endpoint in Endpoints.Confidential)
+        {
+            var locked = await LockedNode.LockAsync(user);
+            async Task ConfidentialAsync(int status, HttpContent body) => await MeetAsync(met, user, $"POST {endpoint.Path}", status, body);
+            await ConfidentialAsync(400, Http.Json("["));
+            await MeetAsync(met, anyone, $"POST {endpoint.Path}", 401, Http.Json(locked.Envelope()));
+            await ConfidentialAsync(413, Http.Json(new byte[RelayedBytes + 1]));
+            await ConfidentialAsync(415, new ByteArrayContent(locked.Envelope()));
+            await ConfidentialAsync(425, Http.Json(locked.Envelope(64, ("stack_small_id", 999))));
+            foreach (var error in (V1Error[])[V1Error.ModelNotFound, V1Error.Replay, V1Error.TooManyRequests, V1Error.InferenceError])
+            {
+                var row = error.Row();
+                node.Script = context => ScriptedNode.RefuseAsync(context, row.Status, row.Code);
+                await ConfidentialAsync(row.Status, Http.Json(locked.Envelope()));
+            }
+
+            node.Script = context => ScriptedNode.AnswerAsync(context, 200, ScriptedNode.SealedAnswer);
+            await ConfidentialAsync(200, Http.Json(locked.Envelope()));
+        }
+
+        for (var open = 0; open < 8; open++)
+            await LockAsync(200, Http.Json($$"""{"model":"{{GatewayUnderTest.Model}}"}"""));
+        await LockAsync(429, Http.Json($$"""{"model":"{{GatewayUnderTest.Model}}"}"""));
+        await MeetAsync(met, user, "GET /v1/models", 200);
+        await MeetAsync(met, anyone, "GET /v1/models", 401);
+        foreach (var path in (string[])["/health", "/health/live", "/health/ready"])
+            await MeetAsync(met, anyone, $"GET {path}", 200);
+
+        // What nodes send.
+        foreach (var path in Penpal.Paths)
+        {
+            var letter = penpal.Write(path);
+            await MeetAsync(met, anyone, $"POST {path}", 401, Http.Json(letter));
+            await MeetAsync(met, anyone, $"POST {path}", 400, Http.Json("["), await penpal.HeadersAsync(path, "["));
+            await MeetAsync(met, anyone, $"POST {path}", 413, Http.Json(new byte[NodeMessage.MaxBytes + 1]), await penpal.HeadersAsync(path, letter));
+            await MeetAsync(met, anyone, $"POST {path}", 415, new StringContent(letter), await penpal.HeadersAsync(path, letter));
+            letter = penpal.Write(path);
+            await MeetAsync(met, anyone, $"POST {path}", path == NodePaths.Heartbeat ? 204 : 200, Http.Json(letter), await penpal.HeadersAsync(path, letter));
+        }
+
+        // A database that fails, and then a gateway that stops.
+        var enrolment = penpal.Write(NodePaths.Enrolment);
+        var enrols = await penpal.HeadersAsync(NodePaths.Enrolment, enrolment);
+        await gateway.ReadAsync(state => state.Database.ExecuteSqlRawAsync(
+            "ALTER TABLE api_keys RENAME TO gone1; ALTER TABLE enrolment_tokens RENAME TO gone2; ALTER TABLE nodes RENAME TO gone3"));
+        await MeetAllAsync(500);
+        await MeetAsync(met, anyone, "GET /health/ready", 503);
+        gateway.App.Lifetime.StopApplication();
+        await MeetAllAsync(503);
+        foreach (var path in (string[])["/health", "/health/ready"])
+            await MeetAsync(met, anyone, $"GET {path}", 503);
+        await MeetAsync(met, anyone, "GET /health/live", 200);
+
+        met.ShouldBe(Operations().SelectMany(operation => operation.Responses.Select(response => $"{operation.Name} {response.Name}")), ignoreOrder: true);
+
+        async Task MeetAllAsync(int status)
+        {
+            await LockAsync(status, Http.Json($$"""{"model":"{{GatewayUnderTest.Model}}"}"""));
+            await MeetAsync(met, user, "GET /v1/models", status);
+            foreach (var endpoint in Endpoints.Confidential)
+                await MeetAsync(met, user, $"POST {endpoint.Path}", status, Http.Json("{}"));
+            await MeetAsync(met, anyone, $"POST {NodePaths.Enrolment}", status, Http.Json(enrolment), enrols);
+            foreach (var path in Penpal.Paths.Where(path => path != NodePaths.Enrolment))
+                await MeetAsync(met, anyone, $"POST {path}", status, Http.Json("{}"), await penpal.HeadersAsync(path, "{}"));
+        }
+    }
+
+    [Fact]
+    public async Task The_documented_headers_let_a_request_in_and_each_of_them_is_needed()
+    {
+        await using var gateway = await GatewayUnderTest.StartAsync();
+        await using var node = await ScriptedNode.StartAsync(gateway);
+        using var penpal = await Penpal.EnrolledAsync(gateway);
+        using var user = await gateway.UserAsync();
+        using var anyone = gateway.Client();
+        var schemes = Document().GetProperty("components").GetProperty("securitySchemes");
+        var secured = 0;
+        foreach (var operation in Operations().Where(operation => operation.Security is not null))
+        {
+            secured++;
+            var path = operation.Name.Split(' ')[1];
+            var isOfNodes = Penpal.Paths.Contains(path);
+            var body = isOfNodes ? penpal.Write(path)
+                : path == Endpoints.Lock ? $$"""{"model":"{{GatewayUnderTest.Model}}"}"""
+                : path == Endpoints.Models ? null
+                : Encoding.UTF8.GetString((await LockedNode.LockAsync(user)).Envelope());
+            var known = isOfNodes
+                ? await penpal.HeadersAsync(path, body!)
+                : new Dictionary<string, string>(StringComparer.Ordinal) { ["Authorization"] = $"{user.DefaultRequestHeaders.Authorization}" };
+            var documented = operation.Security!.Value.EnumerateArray().ShouldHaveSingleItem().EnumerateObject()
+                .Select(scheme => schemes.GetProperty(scheme.Name))
+                .Select(scheme => scheme.GetProperty("type").GetString() == "http" ? "Authorization" : scheme.GetProperty("name").GetString()!).ToList();
+
+            foreach (var missing in documented)
+                (await SendAsync(without: missing)).StatusCode.ShouldBe(HttpStatusCode.Unauthorized, $"{operation.Name} without {missing}");
+            (await SendAsync(without: null)).IsSuccessStatusCode.ShouldBeTrue($"{operation.Name} with {string.Join(", ", documented)}");
+
+            Task<HttpResponseMessage> SendAsync(string? without) => anyone.SendAsync(Request(
+                operation.Name, body is null ? null : Http.Json(body), documented.Where(header => header != without).ToDictionary(header => header, header => known[header], StringComparer.Ordinal)));
+        }
+
+        secured.ShouldBe(Endpoints.Confidential.Count + 2 + Penpal.Paths.Count);
+    }
+
+    [Fact]
+    public async Task The_examples_of_a_nodes_messages_are_taken_and_answered_as_they_say()
+    {
+        await using var gateway = await GatewayUnderTest.StartAsync();
+        using var penpal = await Penpal.EnrolledAsync(gateway);
+        using var anyone = gateway.Client();
+        foreach (var path in Penpal.Paths)
+        {
+            var letter = penpal.Write(path);
+            var response = await anyone.SendAsync(Request($"POST {path}", Http.Json(letter), await penpal.HeadersAsync(path, letter)));
+            response.IsSuccessStatusCode.ShouldBeTrue(await response.Content.ReadAsStringAsync());
+            if (path == NodePaths.Enrolment)
+                Shape(await response.JsonAsync()).ShouldBe(Shape(ExampleAnswer(path)));
+            else if (path == NodePaths.UsageReports)
+                JsonElement.DeepEquals(await response.JsonAsync(), ExampleAnswer(path)).ShouldBeTrue();
+            else
+                response.StatusCode.ShouldBe(HttpStatusCode.NoContent);
+        }
+    }
+
+    [Fact]
+    public void The_schemas_of_a_nodes_messages_demand_what_the_reader_demands()
+    {
+        var schemas = Document().GetProperty("components").GetProperty("schemas");
+        Check(NodePaths.Enrolment, NodeMessageJson.Default.EnrolmentRequest);
+        Check(NodePaths.Heartbeat, NodeMessageJson.Default.NodeStatus);
+        Check(NodePaths.UsageReports, NodeMessageJson.Default.UsageReports);
+
+        int MostOf(string schema, string list) => schemas.GetProperty(schema).GetProperty("properties").GetProperty(list).GetProperty("maxItems").GetInt32();
+        MostOf("NodeStatus", "models").ShouldBe(Announcement.MaxModels);
+        MostOf("NodeStatus", "keys").ShouldBe(Announcement.MaxKeys);
+        MostOf("UsageReports", "reports").ShouldBe(UsageReportEndpoint.MaxReports);
+
+        void Check<T>(string path, JsonTypeInfo<T> type)
+            where T : class
+        {
+            var message = JsonNode.Parse(ExampleRequest(path).GetRawText())!;
+            bool IsRead() => NodeMessage.Parse(Encoding.UTF8.GetBytes(message.ToJsonString()), type) is not null;
+            IsRead().ShouldBeTrue(path);
+            Walk(Content(path).GetProperty("schema"), message);
+
+            // Each member is taken away, and one that nobody knows is added, at every level.
+            void Walk(JsonElement schema, JsonNode example)
+            {
+                if (schema.TryGetProperty("$ref", out var reference))
+                    schema = schemas.GetProperty(reference.GetString()!.Split('/')[^1]);
+                if (example is JsonArray list)
+                {
+                    Walk(schema.GetProperty("items"), list[0]!);
+                    return;
+                }
+
+                if (example is not JsonObject members)
+                    return;
+                var properties = schema.GetProperty("properties");
+                properties.EnumerateObject().Select(property => property.Name).ShouldBe(members.Select(member => member.Key), path);
+                var required = schema.GetProperty("required").EnumerateArray().Select(name => name.GetString()).ToList();
+                foreach (var (name, value) in members.ToList())
+                {
+                    members.Remove(name);
+                    IsRead().ShouldBe(!required.Contains(name), $"{path} without {name}");
+                    members.Add(name, value);
+                    if (value is not null)
+                        Walk(properties.GetProperty(name), value);
+                }
+
+                schema.GetProperty("additionalProperties").GetBoolean().ShouldBeFalse();
+                members.Add("unknown", 1);
+                IsRead().ShouldBeFalse(path);
+                members.Remove("unknown");
+            }
+        }
+    }
+
     private static JsonElement Document() => JsonElement.Parse(File.ReadAllText(Path.Combine(Tree.Root, "spec", "openapi", "gateway.json")));
 
+    // "POST /path", what it answers by status, and what it asks for.
+    private static IEnumerable<(string Name, List<JsonProperty> Responses, JsonElement? Security)> Operations() =>
+        Document().GetProperty("paths").EnumerateObject().SelectMany(path => path.Value.EnumerateObject().Select(operation => (
+            $"{operation.Name.ToUpperInvariant()} {path.Name}",
+            operation.Value.GetProperty("responses").EnumerateObject().ToList(),
+            operation.Value.TryGetProperty("security", out var security) ? security : (JsonElement?)null)));
+
+    private static JsonElement Content(string path) =>
+        Document().GetProperty("paths").GetProperty(path).GetProperty("post").GetProperty("requestBody").GetProperty("content").GetProperty("application/json");
+
+    private static JsonElement ExampleRequest(string path) => Content(path).GetProperty("example");
+
+    private static JsonElement ExampleAnswer(string path) =>
+        Document().GetProperty("paths").GetProperty(path).GetProperty("post").GetProperty("responses").GetProperty("200").GetProperty("content").GetProperty("application/json").GetProperty("example");
+
+    private static HttpRequestMessage Request(string operation, HttpContent? body = null, IReadOnlyDictionary<string, string>? headers = null)
+    {
+        var (method, path) = (operation.Split(' ')[0], operation.Split(' ')[1]);
+        var request = new HttpRequestMessage(new HttpMethod(method), path) { Content = body };
+        request.Headers.ExpectContinue = body?.Headers.ContentLength > LockBytes; // what is refused by its length is not sent
+        foreach (var (name, value) in headers ?? new Dictionary<string, string>(StringComparer.Ordinal))
+            request.Headers.Add(name, value);
+        return request;
+    }
+
+    /// <summary>Sends a request that has this status, which the document has too, with the headers that it promises.</summary>
+    private static async Task MeetAsync(
+        SortedSet<string> met, HttpClient client, string operation, int status, HttpContent? body = null, IReadOnlyDictionary<string, string>? headers = null)
+    {
+        using var response = await client.SendAsync(Request(operation, body, headers));
+        ((int)response.StatusCode).ShouldBe(status, $"{operation}: {await response.Content.ReadAsStringAsync()}");
+        var documented = Operations().Single(known => known.Name == operation).Responses.SingleOrDefault(answer => answer.Name == $"{status}").Value;
+        documented.ValueKind.ShouldBe(JsonValueKind.Object, $"{operation} {status} is not documented");
+        if (documented.TryGetProperty("$ref", out var reference))
+            documented = Document().GetProperty("components").GetProperty("responses").GetProperty(reference.GetString()!.Split('/')[^1]);
+        if (documented.TryGetProperty("headers", out var promised))
+            promised.EnumerateObject().ShouldAllBe(header => response.Headers.Contains(header.Name));
+        if (documented.TryGetProperty("content", out var content))
+            content.EnumerateObject().Select(type => type.Name).ShouldContain(response.Content.Headers.ContentType!.MediaType!);
+        met.Add($"{operation} {status}");
+    }
+
     private static IEnumerable<(string Name, JsonValueKind Kind)> Shape(JsonElement value) => value.EnumerateObject().Select(member => (member.Name, member.Value.ValueKind));
+
+    /// <summary>A node of which there is nothing but its letters: the document's examples, with a key and times of its own.</summary>
+    private sealed class Penpal : IDisposable
+    {
+        public static readonly IReadOnlyList<string> Paths = [NodePaths.Enrolment, NodePaths.Heartbeat, NodePaths.UsageReports];
+
+        private readonly GatewayUnderTest gateway;
+        private readonly Ed25519PrivateKey identity = Ed25519PrivateKey.Generate(out _);
+        private long time;
+        private long number;
+
+        private Penpal(GatewayUnderTest gateway)
+        {
+            this.gateway = gateway;
+            time = gateway.Clock.GetUtcNow().ToUnixTimeMilliseconds();
+        }
+
+        public static async Task<Penpal> EnrolledAsync(GatewayUnderTest gateway)
+        {
+            var penpal = new Penpal(gateway);
+            using var client = gateway.Client();
+            var letter = penpal.Write(NodePaths.Enrolment);
+            var answer = await (await client.SendAsync(Request($"POST {NodePaths.Enrolment}", Http.Json(letter), await penpal.HeadersAsync(NodePaths.Enrolment, letter)))).JsonAsync();
+            penpal.number = answer.GetProperty("node_id").GetInt64();
+            return penpal;
+        }
+
+        /// <summary>The next letter.</summary>
+        public string Write(string path)
+        {
+            var letter = JsonNode.Parse(ExampleRequest(path).GetRawText())!;
+            if (path == NodePaths.Enrolment)
+                letter["identity_key"] = identity.PublicKey.ToString();
+            (path == NodePaths.Enrolment ? letter["status"]! : letter)["time_ms"] = ++time;
+            return letter.ToJsonString();
+        }
+
+        /// <summary>Every header that a node has for this letter.</summary>
+        public async Task<Dictionary<string, string>> HeadersAsync(string path, string letter)
+        {
+            var headers = new Dictionary<string, string>(StringComparer.Ordinal) { [NodeSignature.HeaderName] = NodeSignature.Sign(identity, path, Encoding.UTF8.GetBytes(letter)) };
+            if (path == NodePaths.Enrolment)
+                headers["Authorization"] = $"Bearer {(await gateway.Operator.CreateEnrolmentTokenAsync(TimeSpan.FromHours(1))).Text}";
+            else
+                headers[NodeSignature.NodeHeaderName] = $"{number}";
+            return headers;
+        }
+
+        public void Dispose() => identity.Dispose();
+    }
 }

@@ -1,5 +1,9 @@
 using System.Net;
+using System.Net.Http.Headers;
 using System.Text.Json;
+using ConfidentialChat.Node.Inference;
+using ConfidentialChat.Node.Serving;
+using ConfidentialChat.Protocol.Relay;
 using ConfidentialChat.Protocol.V1;
 using Microsoft.AspNetCore.Routing;
 using Microsoft.Extensions.DependencyInjection;
@@ -8,7 +12,7 @@ using Microsoft.OpenApi.Reader;
 
 namespace ConfidentialChat.Node.Tests.Serving;
 
-/// <summary>The node's OpenAPI document: it lists what is served, and says of errors what the table says.</summary>
+/// <summary>The node's OpenAPI document: it lists what is served and what that answers, and says of errors what the table says.</summary>
 public sealed class ApiDocsTests
 {
     [Fact]
@@ -54,6 +58,72 @@ public sealed class ApiDocsTests
         await using var silent = await NodeUnderTest.StartAsync(ScriptedBackend.ThatServes(), options => options with { Docs = false });
         foreach (var path in (string[])["/docs/", "/openapi/v1.json"])
             (await silent.Client.GetAsync(new Uri(silent.Url, path))).StatusCode.ShouldBe(HttpStatusCode.NotFound);
+    }
+
+    [Fact]
+    public async Task Every_documented_status_can_be_met_and_no_other_is()
+    {
+        var engine = ScriptedBackend.ThatServes();
+        await using var node = await NodeUnderTest.StartAsync(engine, options => options with { MaxBodyBytes = 16 * 1024 });
+        using var document = JsonDocument.Parse(await GetAsync(node, "/openapi/v1.json"));
+        var met = new SortedSet<string>(StringComparer.Ordinal);
+        string[] healths = ["/health", "/health/live", "/health/ready"];
+
+        foreach (var path in ConfidentialEndpoints.Table.Select(endpoint => endpoint.Path))
+        {
+            // The gateway says application/json. Nobody checks it.
+            var call = node.Seal();
+            await MeetAsync(path, 200, new ByteArrayContent(call.Body) { Headers = { ContentType = new MediaTypeHeaderValue("text/plain") } });
+            await MeetAsync(path, 409, Body(call));
+            await MeetAsync(path, 400, new ByteArrayContent("["u8.ToArray()));
+            await MeetAsync(path, 401, Body(node.Seal()), token: null);
+            await MeetAsync(path, 404, Body(node.Seal(model: "another")), Token("another"));
+            await MeetAsync(path, 413, new ByteArrayContent(new byte[(16 * 1024) + 1]));
+            engine.Script = ScriptedBackend.ThatRefuses(InferenceRefusal.Busy).Script;
+            await MeetAsync(path, 429, Body(node.Seal()));
+            engine.Script = ScriptedBackend.ThatThrows(() => new InferenceException(InferenceFailure.Failed, "failed")).Script;
+            await MeetAsync(path, 500, Body(node.Seal()));
+            engine.Script = ScriptedBackend.ThatServes().Script;
+        }
+
+        foreach (var path in healths)
+            await MeetAsync(path, 200);
+        engine.IsAlive = false;
+        await MeetAsync("/health/ready", 503);
+        engine.IsAlive = true;
+        node.App.Services.GetRequiredService<Admission>().Close();
+        await MeetAsync("/health/ready", 503);
+        foreach (var path in ConfidentialEndpoints.Table.Select(endpoint => endpoint.Path))
+            await MeetAsync(path, 503, Body(node.Seal()));
+        foreach (var path in healths[..2])
+            await MeetAsync(path, 200);
+
+        met.ShouldBe(
+            document.RootElement.GetProperty("paths").EnumerateObject()
+                .SelectMany(path => path.Value.EnumerateObject().Single().Value.GetProperty("responses").EnumerateObject().Select(response => $"{path.Name} {response.Name}")),
+            ignoreOrder: true);
+
+        ByteArrayContent Body(SealedCall call) => new(call.Body) { Headers = { ContentType = new MediaTypeHeaderValue("application/json") } };
+
+        string Token(string model = ScriptedBackend.Model) => (node.Gateway.Token() with { Model = model }).Sign(node.Gateway.Key);
+
+        // Sends a request that has this status, which the document has too, with the headers that it promises.
+        async Task MeetAsync(string path, int status, HttpContent? body = null, string? token = "a good one")
+        {
+            using var request = new HttpRequestMessage(body is null ? HttpMethod.Get : HttpMethod.Post, new Uri(node.Url, path)) { Content = body };
+            if (body is not null && token is not null)
+                request.Headers.Add(RelayToken.HeaderName, token == "a good one" ? Token() : token);
+            using var response = await node.Client.SendAsync(request, TestContext.Current.CancellationToken);
+            ((int)response.StatusCode).ShouldBe(status, path);
+            var operation = document.RootElement.GetProperty("paths").GetProperty(path).EnumerateObject().Single().Value;
+            operation.GetProperty("responses").TryGetProperty($"{status}", out var documented).ShouldBeTrue($"{path} {status} is not documented");
+            if (documented.TryGetProperty("$ref", out var reference))
+                documented = document.RootElement.GetProperty("components").GetProperty("responses").GetProperty(reference.GetString()!.Split('/')[^1]);
+            if (documented.TryGetProperty("headers", out var promised))
+                promised.EnumerateObject().ShouldAllBe(header => response.Headers.Contains(header.Name));
+            documented.GetProperty("content").EnumerateObject().Select(type => type.Name).ShouldContain(response.Content.Headers.ContentType!.MediaType!);
+            met.Add($"{path} {status}");
+        }
     }
 
     private static Task<string> GetAsync(NodeUnderTest node, string path) => node.Client.GetStringAsync(new Uri(node.Url, path));
