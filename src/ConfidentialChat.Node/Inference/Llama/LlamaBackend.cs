@@ -8,7 +8,9 @@ namespace ConfidentialChat.Node.Inference.Llama;
 /// <remarks>Requests share the weights and nothing else. No prompt and no answer is logged or kept.</remarks>
 public sealed class LlamaBackend : IInferenceBackend
 {
-    private const int SequencesMax = 64;
+    /// <summary>Requests that are computed at once, at the most.</summary>
+    internal const int SequencesMax = 64;
+
     private const int ContextDefaultMax = 8192;
     private const int ThreadsDefaultMax = 16;
     private const ulong TinyModel = 64 << 20; // bytes of weights; below, threads wait for each other longer than they work
