@@ -104,7 +104,7 @@ public sealed class StreamTests
         using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(10));
         while (!signal.IsCompleted)
         {
-            time.Advance(TimeSpan.FromMilliseconds(1));
+            time.Advance(TimeSpan.FromSeconds(1)); // more than is left: a node that began to wait after the first step has the whole pause before it
             await Task.WhenAny(signal, Task.Delay(5, patience.Token));
         }
     }
