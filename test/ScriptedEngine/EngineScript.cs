@@ -18,6 +18,9 @@ public sealed record EngineScript
     /// <summary>What <c>/health</c> answers; 404 where it has no such path.</summary>
     public int HealthStatus { get; init; } = 200;
 
+    /// <summary>The gate at which <c>/health</c> waits before it answers; null where it answers at once.</summary>
+    public string? HealthGate { get; init; }
+
     /// <summary>Whether <c>/tokenize</c> answers. A token is a run of letters between blanks.</summary>
     public bool Tokenizer { get; init; } = true;
 

@@ -135,6 +135,8 @@ public sealed class ScriptedEngine : IAsyncDisposable
         switch (path)
         {
             case "/health":
+                if (current.HealthGate is { } healthGate)
+                    await PassAsync(healthGate, http.RequestAborted);
                 http.Response.StatusCode = current.HealthStatus;
                 return;
             case "/v1/models" when current.Engine != "tei":
@@ -266,9 +268,7 @@ public sealed class ScriptedEngine : IAsyncDisposable
                 await Task.Delay(step.Ms, gone);
                 break;
             case "wait":
-                var gate = GateOf(step.Gate);
-                gate.Reached.TrySetResult();
-                await gate.Opened.Task.WaitAsync(gone);
+                await PassAsync(step.Gate, gone);
                 break;
             case "cut":
                 await reply.Http.Response.Body.FlushAsync(gone);
@@ -366,6 +366,13 @@ public sealed class ScriptedEngine : IAsyncDisposable
         http.Response.StatusCode = status;
         http.Response.ContentType = "application/json";
         await http.Response.Body.WriteAsync(JsonSerializer.SerializeToUtf8Bytes(value, Format), http.RequestAborted);
+    }
+
+    private async Task PassAsync(string name, CancellationToken gone)
+    {
+        var gate = GateOf(name);
+        gate.Reached.TrySetResult();
+        await gate.Opened.Task.WaitAsync(gone);
     }
 
     private Gate GateOf(string name) => gates.GetOrAdd(name, _ => new Gate());

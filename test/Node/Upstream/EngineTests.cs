@@ -2,6 +2,7 @@ using ConfidentialChat.Node.Inference;
 using ConfidentialChat.Node.Inference.Upstream;
 using ConfidentialChat.Node.Tests.Serving;
 using ConfidentialChat.Scripting;
+using Microsoft.Extensions.Time.Testing;
 
 namespace ConfidentialChat.Node.Tests.Upstream;
 
@@ -53,6 +54,69 @@ public sealed class EngineTests
         backend.Faults.Count.ShouldBe(1);
     }
 
+    [Theory]
+    [InlineData(true, false)]
+    [InlineData(true, true)]
+    [InlineData(false, true)]
+    public async Task An_engine_without_a_connection_gives_way_whether_it_hangs_or_refuses_and_also_while_the_prompt_is_counted(bool hangs, bool isCounted)
+    {
+        await using var first = await ScriptedEngine.StartAsync();
+        await using var second = await ScriptedEngine.StartAsync();
+        await using var backend = await UpstreamUnderTest.OpenAsync(Impatient, first.Url, second.Url);
+        await first.LeaveAsync();
+        using var hole = hangs ? await BlackHole.OpenAsync(first.Url) : null;
+        for (var i = 0; i < 2; i++) // one of the two goes to the first
+            (await UpstreamUnderTest.AskAsync(backend, Body(isCounted), units: Units(isCounted))).FinishReason.ShouldBe(isCounted ? "length" : "stop");
+        (second.Counters.Requests, second.Counters.Tokenized).ShouldBe((2L, isCounted ? 2L : 0L));
+        (backend.IsAlive, backend.Faults.Count).ShouldBe((true, 1));
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task The_only_engine_without_a_connection_has_failed_and_is_down(bool isCounted)
+    {
+        await using var engine = await ScriptedEngine.StartAsync();
+        await using var backend = await UpstreamUnderTest.OpenAsync(Impatient, engine.Url);
+        await engine.LeaveAsync();
+        using (await BlackHole.OpenAsync(engine.Url))
+        {
+            var failure = await Should.ThrowAsync<InferenceException>(() => UpstreamUnderTest.AskAsync(backend, Body(isCounted), units: Units(isCounted)));
+            failure.Failure.ShouldBe(InferenceFailure.Failed);
+            backend.IsAlive.ShouldBeFalse();
+        }
+
+        await engine.ReturnAsync();
+        await FaultTests.UntilAsync(() => backend.IsAlive);
+    }
+
+    [Fact]
+    public async Task An_engine_whose_health_hangs_is_down_after_as_long_as_a_look_waits()
+    {
+        var time = new FakeTimeProvider(DateTimeOffset.UtcNow);
+        await using var engine = await ScriptedEngine.StartAsync(new EngineScript { HealthGate = "start" });
+        var opening = UpstreamUnderTest.OpenAsync(options => options with { Time = time }, engine.Url);
+        await engine.ReachedAsync("start").Soon();
+        time.Advance(TimeSpan.FromSeconds(4));
+        opening.IsCompleted.ShouldBeFalse();
+        time.Advance(TimeSpan.FromSeconds(1));
+        await using var backend = await opening.Soon();
+        backend.Faults.ShouldBe([$"The engine at {engine.Url.Authority} did not answer in time."]);
+
+        engine.Script = new EngineScript();
+        await UntilLaterAsync(() => backend.IsAlive);
+        engine.Script = new EngineScript { HealthGate = "later" };
+        await UntilLaterAsync(() => engine.ReachedAsync("later").IsCompleted);
+        time.Advance(TimeSpan.FromSeconds(5));
+        await FaultTests.UntilAsync(() => !backend.IsAlive);
+
+        Task UntilLaterAsync(Func<bool> condition) => FaultTests.UntilAsync(() =>
+        {
+            time.Advance(TimeSpan.FromMilliseconds(50));
+            return condition();
+        });
+    }
+
     [Fact]
     public async Task An_engine_that_may_have_computed_is_not_asked_again_elsewhere()
     {
@@ -64,7 +128,39 @@ public sealed class EngineTests
     }
 
     [Fact]
-    public async Task The_least_busy_engine_is_asked_and_beyond_their_places_the_caller_is_told_to_come_back()
+    public async Task The_least_busy_engine_is_asked()
+    {
+        var waits = EngineScript.Always(EngineStep.Wait(), EngineStep.Of("serve"));
+        await using var first = await ScriptedEngine.StartAsync(waits);
+        await using var second = await ScriptedEngine.StartAsync(waits);
+        await second.LeaveAsync();
+        await using var backend = await UpstreamUnderTest.OpenAsync(null, first.Url, second.Url);
+        var four = new List<Task<Llama.Reply>>();
+        await AskTwiceAsync();
+        first.Counters.InFlight.ShouldBe(2);
+
+        // Both have room for many: only what they are busy with tells them apart.
+        await second.ReturnAsync();
+        await FaultTests.UntilAsync(() => backend.Faults.Count == 0);
+        await AskTwiceAsync();
+        (first.Counters.InFlight, second.Counters.InFlight).ShouldBe((2L, 2L));
+        first.Open();
+        second.Open();
+        foreach (var reply in await Task.WhenAll(four))
+            reply.FinishReason.ShouldBe("stop");
+
+        async Task AskTwiceAsync()
+        {
+            for (var i = 0; i < 2; i++)
+            {
+                four.Add(UpstreamUnderTest.AskAsync(backend, UpstreamUnderTest.Chat()));
+                await FaultTests.UntilAsync(() => first.Counters.InFlight + second.Counters.InFlight == four.Count);
+            }
+        }
+    }
+
+    [Fact]
+    public async Task Beyond_the_places_of_all_engines_the_caller_is_told_to_come_back()
     {
         var waits = EngineScript.Always(EngineStep.Wait(), EngineStep.Of("serve"));
         await using var first = await ScriptedEngine.StartAsync(waits);
@@ -232,4 +328,11 @@ public sealed class EngineTests
         (set.IsAlive, set.AliveModels.Single()).ShouldBe((true, "one"));
         Should.Throw<ArgumentException>(() => new EngineSet([one.Backend, one.Backend]));
     }
+
+    private static UpstreamOptions Impatient(UpstreamOptions options) => options with { ConnectTimeout = TimeSpan.FromMilliseconds(300), HealthInterval = TimeSpan.FromMinutes(1) };
+
+    private static string Body(bool isCounted) => UpstreamUnderTest.Chat(members: isCounted ? ",\"max_tokens\":2" : "");
+
+    // Three words and a token: by the bytes of the messages it does not fit.
+    private static long Units(bool isCounted) => isCounted ? Body(true).Length - """[{"role":"user","content":"one two three"}]""".Length + 4 : 8192;
 }

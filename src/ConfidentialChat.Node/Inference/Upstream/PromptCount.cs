@@ -14,6 +14,7 @@ internal sealed class PromptCount(HttpClient http)
     public static long Rest(UpstreamRequest request) => request.PromptBound - Counted(request.Endpoint).Sum(name => request.Find(name)?.Length ?? 0);
 
     /// <summary>The prompt's tokens; null where the engine does not tell.</summary>
+    /// <exception cref="NotReachedException">No connection came about.</exception>
     public async Task<long?> AskAsync(UpstreamServer server, EngineKind kind, string engineModel, UpstreamRequest request, CancellationToken cancellation)
     {
         try
@@ -55,7 +56,7 @@ internal sealed class PromptCount(HttpClient http)
     {
         using var message = new HttpRequestMessage(HttpMethod.Post, new Uri(server.Root, path)) { Content = new ByteArrayContent(body) };
         message.Content.Headers.ContentType = new MediaTypeHeaderValue("application/json");
-        using var response = await http.SendAsync(message, HttpCompletionOption.ResponseHeadersRead, cancellation);
+        using var response = await server.SendAsync(http, message, cancellation);
         return response.IsSuccessStatusCode ? await UpstreamExchange.ReadAsync(response, AnswerMax, cancellation) : [];
     }
 

@@ -50,15 +50,7 @@ internal sealed class UpstreamExchange : IDisposable
         message.Headers.Accept.ParseAdd(request.Stream ? "text/event-stream" : "application/json");
         try
         {
-            response = await http.SendAsync(message, HttpCompletionOption.ResponseHeadersRead, patience.Token);
-        }
-        catch (HttpRequestException e) when (e.HttpRequestError is HttpRequestError.ConnectionError or HttpRequestError.NameResolutionError or HttpRequestError.SecureConnectionError)
-        {
-            throw new NotReachedException(server.Name);
-        }
-        catch (OperationCanceledException e) when (e.InnerException is TimeoutException && !patience.Token.IsCancellationRequested)
-        {
-            throw new NotReachedException(server.Name); // the handler's ConnectTimeout
+            response = await server.SendAsync(http, message, patience.Token);
         }
         catch (Exception e) when (Explain(e) is not null)
         {
@@ -216,6 +208,3 @@ internal sealed class SentContent(byte[] body, Action sent) : HttpContent
         sent();
     }
 }
-
-/// <summary>An engine was not reached, so nothing was computed.</summary>
-internal sealed class NotReachedException(string engine) : Exception($"The engine at {engine} was not reached.");

@@ -39,6 +39,24 @@ internal sealed class UpstreamServer(Uri root, int maxConcurrent)
 
     public void Leave() => Interlocked.Decrement(ref running);
 
+    /// <summary>Sends a request that has a prompt in it, and waits for the head of the answer.</summary>
+    /// <exception cref="NotReachedException">No connection came about, so nothing was computed.</exception>
+    public async Task<HttpResponseMessage> SendAsync(HttpClient http, HttpRequestMessage message, CancellationToken cancellation)
+    {
+        try
+        {
+            return await http.SendAsync(message, HttpCompletionOption.ResponseHeadersRead, cancellation);
+        }
+        catch (HttpRequestException e) when (e.HttpRequestError is HttpRequestError.ConnectionError or HttpRequestError.NameResolutionError or HttpRequestError.SecureConnectionError)
+        {
+            throw new NotReachedException(Name);
+        }
+        catch (OperationCanceledException e) when (e.InnerException is TimeoutException && !cancellation.IsCancellationRequested)
+        {
+            throw new NotReachedException(Name); // the handler's ConnectTimeout
+        }
+    }
+
     // People write the URL with "/v1", as OpenAI's clients want it, and without.
     private static Uri WithoutVersion(Uri url)
     {
@@ -48,3 +66,6 @@ internal sealed class UpstreamServer(Uri root, int maxConcurrent)
         return new Uri(url, path + "/");
     }
 }
+
+/// <summary>An engine was not reached, so nothing was computed.</summary>
+internal sealed class NotReachedException(string engine) : Exception($"The engine at {engine} was not reached.");
