@@ -1,4 +1,4 @@
-// spec/envelope-v1.md section 5.
+// spec/envelope-v1.md section 5; the depth is that of spec/inference.md section 4.
 using System.Diagnostics.CodeAnalysis;
 using System.Text.Json;
 using System.Text.Unicode;
@@ -10,6 +10,10 @@ namespace ConfidentialChat.Protocol.V1;
 /// <param name="Stream">Whether the answer streams.</param>
 public sealed record InnerRequest(string Model, bool Stream)
 {
+    // Levels of objects and arrays, the outermost one too. A parser's work is length times depth: without a bound, one deep body would keep
+    // whatever reads it after this busy for minutes.
+    private const int DepthMax = 256;
+
     /// <summary>Checks an opened plaintext against its envelope.</summary>
     /// <param name="plaintext">The bytes as opened.</param>
     /// <param name="envelope">The envelope they came in.</param>
@@ -50,7 +54,7 @@ public sealed record InnerRequest(string Model, bool Stream)
             return new Rejection(V1Error.InvalidJson);
         try
         {
-            var json = new Utf8JsonReader(plaintext);
+            var json = new Utf8JsonReader(plaintext, new JsonReaderOptions { MaxDepth = DepthMax + 1 }); // one more, to tell what is too deep from what is no JSON
             if (!json.Read() || json.TokenType != JsonTokenType.StartObject)
                 return new Rejection(V1Error.InvalidJson);
             while (json.Read() && json.TokenType == JsonTokenType.PropertyName)
@@ -73,7 +77,8 @@ public sealed record InnerRequest(string Model, bool Stream)
                 else
                 {
                     json.Read();
-                    json.Skip();
+                    if (!TrySkip(ref json))
+                        return new Rejection(V1Error.InvalidField, "body");
                 }
             }
 
@@ -83,5 +88,20 @@ public sealed record InnerRequest(string Model, bool Stream)
         {
             return new Rejection(V1Error.InvalidJson); // InvalidOperationException: a lone surrogate
         }
+    }
+
+    /// <summary>Goes to the end of a member's value; false where that is too deep.</summary>
+    private static bool TrySkip(ref Utf8JsonReader json)
+    {
+        if (json.TokenType is not (JsonTokenType.StartObject or JsonTokenType.StartArray))
+            return true;
+        var outside = json.CurrentDepth;
+        while (json.Read() && json.CurrentDepth > outside)
+        {
+            if (json.TokenType is JsonTokenType.StartObject or JsonTokenType.StartArray && json.CurrentDepth >= DepthMax)
+                return false;
+        }
+
+        return true;
     }
 }

@@ -117,6 +117,34 @@ public sealed class HttpEngineTests
     }
 
     [Theory]
+    [InlineData("chat/completions", "\"stream\":false,\"messages\":[],\"x\":")]
+    [InlineData("chat/completions", "\"stream\":false,\"messages\":")]
+    [InlineData("chat/completions", "\"stream\":false,\"n\":2,\"max_tokens\":100000,\"messages\":[],\"tools\":")] // counted
+    [InlineData("completions", "\"prompt\":")]
+    [InlineData("embeddings", "\"input\":")]
+    public async Task A_request_of_256_levels_reaches_the_engine_and_a_deeper_one_is_refused_by_name(string endpoint, string members)
+    {
+        await using var under = await ServedAsync();
+        foreach (var depth in (int[])[65, 256, 257, 10_000])
+        {
+            var deep = new string('[', depth - 1) + new string(']', depth - 1); // within the request itself
+            var call = under.Node.Seal(Encoding.UTF8.GetBytes($$"""{"model":"test-model",{{members}}{{deep}}}"""));
+            var response = await under.Node.PostToAsync($"/v1/confidential/{endpoint}", call, under.Node.Gateway.Token(new ComputeUnits(100_000)));
+            if (depth <= 256)
+            {
+                response.StatusCode.ShouldBe(HttpStatusCode.OK);
+                under.Engine.Requests[^1].Body.ShouldContain(":" + deep);
+            }
+            else
+            {
+                (await response.Content.ReadAsStringAsync()).ShouldBe("""{"error":{"code":"INVALID_FIELD","message":"body: is missing or not valid.","param":"body"}}""");
+            }
+        }
+
+        under.Engine.Counters.Requests.ShouldBe(2);
+    }
+
+    [Theory]
     [InlineData("before the body")]
     [InlineData("in the body")]
     [InlineData("before the first token")]

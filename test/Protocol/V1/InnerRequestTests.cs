@@ -28,6 +28,23 @@ public sealed class InnerRequestTests
     public void What_is_not_one_JSON_object_is_INVALID_JSON(string json) =>
         Check(json, true, null).Rejection.ShouldBe(new Rejection(V1Error.InvalidJson));
 
+    [Theory]
+    [InlineData(65, true)]
+    [InlineData(256, true)]
+    [InlineData(257, false)]
+    [InlineData(258, false)]
+    [InlineData(1_000_000, false)]
+    public void A_body_of_256_levels_is_taken_and_a_deeper_one_is_refused_by_name(int depth, bool isTaken)
+    {
+        var inner = depth - 1; // the request itself is one
+        foreach (var deep in (string[])[new string('[', inner) + new string(']', inner), string.Concat(Enumerable.Repeat("{\"a\":", inner)) + "1" + new string('}', inner)])
+        {
+            var (request, rejection) = Check($$"""{"x":{{deep}},"model":"tiny","stream":true}""", true, null);
+            request.ShouldBe(isTaken ? new InnerRequest("tiny", true) : null);
+            rejection.ShouldBe(isTaken ? null : new Rejection(V1Error.InvalidField, "body"));
+        }
+    }
+
     [Fact]
     public void What_is_not_UTF_8_is_INVALID_JSON()
     {

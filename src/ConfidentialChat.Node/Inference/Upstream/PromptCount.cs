@@ -90,7 +90,7 @@ internal sealed class PromptCount(HttpClient http)
 
     private static long Length(ReadOnlyMemory<byte> array)
     {
-        var reader = new Utf8JsonReader(array.Span);
+        var reader = new Utf8JsonReader(array.Span, new JsonReaderOptions { MaxDepth = JsonMembers.DepthMax });
         reader.Read();
         var count = 0L;
         while (reader.Read() && reader.TokenType != JsonTokenType.EndArray)

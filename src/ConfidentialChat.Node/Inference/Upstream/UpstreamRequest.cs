@@ -276,7 +276,7 @@ internal sealed class UpstreamRequest
     // One text or one row of tokens is one prompt; an array of such is as many.
     private static long Prompts(ReadOnlyMemory<byte> prompt)
     {
-        var reader = new Utf8JsonReader(prompt.Span);
+        var reader = new Utf8JsonReader(prompt.Span, new JsonReaderOptions { MaxDepth = JsonMembers.DepthMax });
         reader.Read();
         if (reader.TokenType != JsonTokenType.StartArray)
             return 1;
