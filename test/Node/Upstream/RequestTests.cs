@@ -305,6 +305,22 @@ public sealed class RequestTests
     }
 
     [Theory]
+    [InlineData("vllm", true, 64, 61)] // counted: three words
+    [InlineData("vllm", true, 128, 125)]
+    [InlineData("vllm", false, 64, 4047)] // nobody counts, and the bytes say nothing of the context: what the reservation leaves
+    [InlineData("sglang", true, 64, 4047)] // has no tokenizer that is asked
+    [InlineData("vllm", false, 128, 30)] // by the bytes, which fit
+    public async Task Several_choices_have_what_the_context_leaves_as_far_as_that_is_known(string engine, bool tokenizer, long context, long most)
+    {
+        await using var upstream = await UpstreamUnderTest.StartAsync(
+            new EngineScript { Engine = engine, DisableRadixCache = true, MaxModelLen = context, Tokenizer = tokenizer });
+        var body = UpstreamUnderTest.Chat(members: ",\"n\":2");
+        body.Length.ShouldBe(98);
+        (await upstream.AskAsync(body)).Refusal.ShouldBeNull();
+        upstream.LastBody.GetProperty("max_tokens").GetInt64().ShouldBe(most);
+    }
+
+    [Theory]
     [InlineData("""{"model":"test-model","prompt":"p"}""", 1, 16)]
     [InlineData("""{"model":"test-model","prompt":["a","b"],"max_tokens":100000}""", 2, 4096)]
     [InlineData("""{"model":"test-model","prompt":[1,2,3],"max_tokens":100000}""", 1, 8192)]

@@ -202,7 +202,7 @@ public sealed class UpstreamBackend : IInferenceBackend
         var prompt = asked.PromptBound;
         long? counted = null;
         var fits = prompt <= units && wanted <= (units - prompt) / asked.Choices;
-        var isTight = asked.MaxTokens is null && completes && context < prompt + 1 && !(asked.Choices == 1 && context <= units);
+        var isTight = asked is { MaxTokens: null, Endpoint: InferenceEndpoint.ChatCompletions, Choices: > 1 } && context - prompt < (units - prompt) / asked.Choices;
         if (!fits || isTight)
         {
             try
@@ -235,7 +235,10 @@ public sealed class UpstreamBackend : IInferenceBackend
                 return ((null, counted), null);
             if (counted >= tokens)
                 return tooLarge;
-            room = Math.Min(room, Math.Max(tokens - (counted ?? prompt), 1));
+
+            // Uncounted, a prompt of more bytes than the context has tokens may fit or not. The engine knows, and refuses what does not.
+            if (tokens - (counted ?? prompt) is > 0 and var left)
+                room = Math.Min(room, left);
         }
 
         return ((room, counted), null);
