@@ -1,6 +1,7 @@
 using ConfidentialChat.Node.Inference;
 using ConfidentialChat.Node.Tests.Serving;
 using ConfidentialChat.Scripting;
+using Microsoft.Extensions.Time.Testing;
 
 namespace ConfidentialChat.Node.Tests.Upstream;
 
@@ -138,6 +139,59 @@ public sealed class FaultTests
         }
 
         (await upstream.AskAsync(UpstreamUnderTest.Chat())).FinishReason.ShouldBe("stop");
+    }
+
+    [Theory]
+    [InlineData("0", false)]
+    [InlineData("1", false)]
+    [InlineData("0 0", false)]
+    [InlineData("0 1", true)]
+    [InlineData("1 0", true)]
+    [InlineData("0 done", true)]
+    public async Task A_stream_of_several_choices_ends_when_each_that_began_has_its_finish_reason(string ends, bool isWhole)
+    {
+        EngineStep[] steps =
+        [
+            EngineStep.Head(), EngineStep.Event(Choice(0, "null")), EngineStep.Event(Choice(1, "null")),
+            .. ends.Split(' ').Select(end => end == "done" ? EngineStep.Of("done") : EngineStep.Event(Choice(int.Parse(end, System.Globalization.CultureInfo.InvariantCulture), "\"stop\""))),
+        ];
+        await using var upstream = await UpstreamUnderTest.StartAsync(EngineScript.Once(steps));
+        (await MeaningAsync(upstream, stream: true)).ShouldBe(isWhole ? "served" : "Failed");
+
+        static string Choice(int index, string reason) => $$$"""{"choices":[{"delta":{"content":"a"},"finish_reason":{{{reason}}},"index":{{{index}}}}]}""";
+    }
+
+    [Fact]
+    public async Task Several_choices_in_one_chunk_are_told_apart()
+    {
+        await using var upstream = await UpstreamUnderTest.StartAsync(EngineScript.Always(
+            EngineStep.Head(), EngineStep.Event("""{"choices":[{"index":0,"delta":{"content":"a"},"finish_reason":"stop"},{"index":1,"delta":{"content":"a"}}]}""")));
+        (await MeaningAsync(upstream, stream: true)).ShouldBe("Failed");
+    }
+
+    [Fact]
+    public async Task A_reader_who_takes_long_is_not_taken_for_an_engine_that_does()
+    {
+        var time = new FakeTimeProvider(DateTimeOffset.UtcNow);
+        var token = TimeSpan.FromSeconds(60);
+        await using var upstream = await UpstreamUnderTest.StartAsync(
+            EngineScript.Once(EngineStep.Head(), EngineStep.Event(Chunk), EngineStep.Wait("second"), EngineStep.Event(Chunk), EngineStep.Wait("third")),
+            options => options with { Time = time, TokenTimeout = token, HealthInterval = TimeSpan.FromDays(1) });
+        var start = await upstream.Backend.StartAsync(UpstreamUnderTest.Request(UpstreamUnderTest.Chat(stream: true), stream: true), CancellationToken.None).Soon();
+        await using var answer = start.ShouldBeOfType<InferenceStart.Started>().Answer;
+        await using var parts = answer.ReadPartsAsync(CancellationToken.None).GetAsyncEnumerator();
+        (await parts.MoveNextAsync().AsTask().Soon()).ShouldBeTrue();
+        time.Advance(2 * token);
+        upstream.Engine.Open("second");
+        (await parts.MoveNextAsync().AsTask().Soon()).ShouldBeTrue();
+        time.Advance(2 * token);
+
+        var third = parts.MoveNextAsync().AsTask(); // from here on it is the engine's time
+        time.Advance(token - TimeSpan.FromMilliseconds(1));
+        await upstream.Engine.ReachedAsync("third").Soon();
+        third.IsCompleted.ShouldBeFalse();
+        time.Advance(TimeSpan.FromMilliseconds(1));
+        (await Should.ThrowAsync<InferenceException>(() => third.Soon())).Failure.ShouldBe(InferenceFailure.TimedOut);
     }
 
     [Fact]

@@ -35,6 +35,9 @@ internal sealed class Patience : IDisposable
         }
     }
 
+    /// <summary>From now on nothing is due but the end of the whole.</summary>
+    public void ExpectNothing() => Expect(Timeout.InfiniteTimeSpan);
+
     /// <summary>Stops whatever still waits.</summary>
     public void Dispose()
     {

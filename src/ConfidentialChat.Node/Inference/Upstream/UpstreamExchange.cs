@@ -16,10 +16,10 @@ internal sealed class UpstreamExchange : IDisposable
     private readonly UpstreamOptions options;
     private readonly UpstreamRequest request;
     private readonly Patience patience;
+    private readonly StreamEnding ending = new();
     private HttpResponseMessage? response;
     private BoundedStream? stream;
     private IAsyncEnumerator<SseItem<byte[]>>? events;
-    private bool hasFinished;
     private bool isDone;
     private volatile bool isSent;
     private int isOver;
@@ -89,6 +89,8 @@ internal sealed class UpstreamExchange : IDisposable
     /// <exception cref="InferenceException">The engine failed.</exception>
     public async Task<UpstreamPart?> NextAsync()
     {
+        // Only from now on: before, it was the reader who took its time.
+        patience.Expect(options.TokenTimeout);
         try
         {
             return (await ReadPartAsync(isFirst: false)).Part;
@@ -145,7 +147,7 @@ internal sealed class UpstreamExchange : IDisposable
     {
         while (await events!.MoveNextAsync())
         {
-            patience.Expect(options.TokenTimeout);
+            patience.ExpectNothing();
             var data = events.Current.Data;
             if (data.AsSpan().SequenceEqual("[DONE]"u8))
             {
@@ -157,11 +159,11 @@ internal sealed class UpstreamExchange : IDisposable
             var part = events.Current.EventType == "error" ? null : UpstreamPart.Read(data, request);
             if (part is null && isFirst && UpstreamError.ReadObject(data, request) is { } refused)
                 return (null, refused);
-            hasFinished |= part is { HasFinishReason: true };
+            ending.Note(part?.Choices ?? []);
             return (part ?? throw Failed("broke its stream off with an error, or with what is no chunk"), null);
         }
 
-        return hasFinished || isDone ? default : throw Failed("ended its stream without a finish reason");
+        return ending.IsReached || isDone ? default : throw Failed("ended its stream without a finish reason");
     }
 
     private async Task EndAsync()

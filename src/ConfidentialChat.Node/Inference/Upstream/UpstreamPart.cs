@@ -15,8 +15,8 @@ internal sealed record UpstreamPart
     /// <summary>The engine's count, where it said one.</summary>
     public Usage? Usage { get; init; }
 
-    /// <summary>Whether a choice has its <c>finish_reason</c>.</summary>
-    public bool HasFinishReason { get; init; }
+    /// <summary>The choices that it goes on with.</summary>
+    public IReadOnlyList<ChoiceProgress> Choices { get; init; } = [];
 
     /// <summary>Whether there is text, a tool call or the like in it.</summary>
     public bool HasContent { get; init; }
@@ -31,12 +31,12 @@ internal sealed record UpstreamPart
         if (JsonMembers.Read(json) is not { } members || (members.Find("error") is { } error && !JsonMembers.IsNull(error)))
             return null;
         var usage = members.Find("usage") is { } count ? ReadUsage(count) : null;
-        var choices = members.Find("choices");
-        var (isEmpty, hasFinishReason, hasContent) = ReadChoices(choices);
+        var array = members.Find("choices");
+        var (choices, hasContent) = ReadChoices(array);
 
         // The usage that the node asked for and the caller did not: gone, and with it a chunk that is there for nothing else.
-        var hides = request.Stream && !(request.WantsUsage && (isEmpty || request.WantsContinuousUsage));
-        if (hides && usage is not null && choices is not null && isEmpty)
+        var hides = request.Stream && !(request.WantsUsage && (choices.Count == 0 || request.WantsContinuousUsage));
+        if (hides && usage is not null && array is not null && choices.Count == 0)
             return new UpstreamPart { Json = [], Usage = usage };
         var edited = members.Write(
             (member, value) => member.Name switch
@@ -46,7 +46,7 @@ internal sealed record UpstreamPart
                 _ => value,
             },
             []);
-        return new UpstreamPart { Json = edited, Usage = usage, HasFinishReason = hasFinishReason, HasContent = hasContent };
+        return new UpstreamPart { Json = edited, Usage = usage, Choices = choices, HasContent = hasContent };
     }
 
     private static Usage? ReadUsage(ReadOnlyMemory<byte> json)
@@ -63,28 +63,39 @@ internal sealed record UpstreamPart
         long? Count(string name) => members.Find(name) is { } value && JsonMembers.Integer(value) is { } count && count is >= 0 and <= TokensMax ? count : null;
     }
 
-    private static (bool IsEmpty, bool HasFinishReason, bool HasContent) ReadChoices(ReadOnlyMemory<byte>? json)
+    private static (IReadOnlyList<ChoiceProgress> Choices, bool HasContent) ReadChoices(ReadOnlyMemory<byte>? json)
     {
-        var (isEmpty, finished, content) = (true, false, false);
-        if (json is not { } choices)
-            return (isEmpty, finished, content);
-        var reader = new Utf8JsonReader(choices.Span, new JsonReaderOptions { MaxDepth = 256 });
+        if (json is not { } text)
+            return ([], false);
+        var choices = new List<ChoiceProgress>();
+        var (choice, hasContent) = (default(ChoiceProgress), false);
+        var reader = new Utf8JsonReader(text.Span, new JsonReaderOptions { MaxDepth = JsonMembers.DepthMax });
         while (reader.Read())
         {
-            if (reader.TokenType == JsonTokenType.StartObject)
-                isEmpty = false;
+            var depth = reader.CurrentDepth; // 1: a choice; 2: its members; 3: those of its delta or message
+            if (depth == 1 && reader.TokenType == JsonTokenType.StartObject)
+                choice = default;
+            else if (depth == 1 && reader.TokenType == JsonTokenType.EndObject)
+                choices.Add(choice);
             if (reader.TokenType != JsonTokenType.PropertyName)
                 continue;
-            var depth = reader.CurrentDepth; // 2: of a choice; 3: of its delta or message
-            if (depth == 2 && reader.ValueTextEquals("finish_reason"u8))
+            if (depth == 2 && reader.ValueTextEquals("index"u8))
             {
                 reader.Read();
-                finished |= reader.TokenType == JsonTokenType.String;
+                if (reader.TokenType == JsonTokenType.Number && reader.TryGetInt64(out var index))
+                    choice = choice with { Index = index };
+                reader.Skip();
+            }
+            else if (depth == 2 && reader.ValueTextEquals("finish_reason"u8))
+            {
+                reader.Read();
+                choice = choice with { IsFinished = reader.TokenType == JsonTokenType.String };
+                reader.Skip();
             }
             else if ((depth == 2 && reader.ValueTextEquals("text"u8)) || (depth == 3 && !reader.ValueTextEquals("role"u8)))
             {
                 reader.Read();
-                content |= reader.TokenType switch
+                hasContent |= reader.TokenType switch
                 {
                     JsonTokenType.String => reader.HasValueSequence || reader.ValueSpan.Length > 0,
                     JsonTokenType.StartArray or JsonTokenType.StartObject => true,
@@ -94,6 +105,6 @@ internal sealed record UpstreamPart
             }
         }
 
-        return (isEmpty, finished, content);
+        return (choices, hasContent);
     }
 }
