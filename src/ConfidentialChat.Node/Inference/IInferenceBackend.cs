@@ -75,7 +75,11 @@ public abstract record InferenceStart
     /// <summary>The caller's mistake; nothing was computed.</summary>
     /// <param name="Reason">Why.</param>
     /// <param name="Field">The member at fault, a name from the OpenAI API such as <c>temperature</c>; never a value.</param>
-    public sealed record Refused(InferenceRefusal Reason, string? Field = null) : InferenceStart;
+    public sealed record Refused(InferenceRefusal Reason, string? Field = null) : InferenceStart
+    {
+        /// <summary>Where it is busy: how long the caller is to stay away, as the engine has it. Not bounded; null where it does not say.</summary>
+        public TimeSpan? RetryAfter { get; init; }
+    }
 
     /// <summary>The engine is at work. The caller owns <paramref name="Answer"/> and disposes of it.</summary>
     public sealed record Started(InferenceAnswer Answer) : InferenceStart;

@@ -149,7 +149,7 @@ internal sealed partial class ConfidentialHandler(
             switch (start)
             {
                 case InferenceStart.Refused refused:
-                    await RejectAsync(http, Rejected(refused), outcome);
+                    await RejectAsync(http, Rejected(refused), outcome, refused.RetryAfter);
                     break;
                 case InferenceStart.Started(var answer):
                     await SealAsync(http, endpoint, opened, answer, inner.Stream, outcome);
@@ -210,10 +210,10 @@ internal sealed partial class ConfidentialHandler(
         _ => throw new UnreachableException(),
     };
 
-    private static Task RejectAsync(HttpContext http, Rejection rejection, Outcome outcome)
+    private static Task RejectAsync(HttpContext http, Rejection rejection, Outcome outcome, TimeSpan? retryAfter = null)
     {
         outcome.Code = rejection.Error.Row().Code;
-        return http.Response.WriteAsync(rejection);
+        return http.Response.WriteAsync(rejection, retryAfter);
     }
 
     /// <summary>How a request ended, for the report and the log.</summary>

@@ -117,6 +117,24 @@ public sealed class HttpEngineTests
     }
 
     [Theory]
+    [InlineData(429, "7", 7)]
+    [InlineData(503, "7", 7)]
+    [InlineData(429, "0", 1)]
+    [InlineData(429, "86400", 60)]
+    [InlineData(429, "soon", 1)]
+    [InlineData(429, "Wed, 21 Oct 2015 07:28:09 GMT", 9)]
+    [InlineData(429, "Wed, 21 Oct 2015 07:27:00 GMT", 1)]
+    [InlineData(429, null, 1)]
+    public async Task A_busy_engine_says_within_reason_when_to_come_back(int status, string? after, int seconds)
+    {
+        (string, string)[] headers = after is null ? [] : [("Retry-After", after), ("Date", "Wed, 21 Oct 2015 07:28:00 GMT")];
+        await using var under = await ServedAsync(EngineScript.Always(EngineStep.Answer(status, "{}", headers: headers)));
+        var refused = await under.Node.PostAsync(under.Chat());
+        await refused.ShouldBeAsync(V1Error.TooManyRequests);
+        refused.Headers.RetryAfter!.Delta.ShouldBe(TimeSpan.FromSeconds(seconds));
+    }
+
+    [Theory]
     [InlineData("chat/completions", "\"stream\":false,\"messages\":[],\"x\":")]
     [InlineData("chat/completions", "\"stream\":false,\"messages\":")]
     [InlineData("chat/completions", "\"stream\":false,\"n\":2,\"max_tokens\":100000,\"messages\":[],\"tools\":")] // counted

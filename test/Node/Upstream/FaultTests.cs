@@ -32,6 +32,11 @@ public sealed class FaultTests
         { 401, """{"error":{"message":"the engine's own words"}}""", "Failed" },
         { 403, "", "Failed" },
         { 404, """{"error":{"message":"The model `x` does not exist."}}""", "Failed" },
+        { 404, """{"error":{"message":"no such name","code":"model_not_found"}}""", "Failed" },
+        { 404, """{"error":"model 'x' not found"}""", "Failed" },
+        { 404, """{"detail":"Not Found"}""", "InvalidField model" },
+        { 404, "the engine's own words", "InvalidField model" },
+        { 404, "", "InvalidField model" },
         { 405, "", "InvalidField model" },
         { 501, """{"error":{"message":"the engine's own words"}}""", "InvalidField model" },
         { 408, "", "TimedOut" },
@@ -63,11 +68,15 @@ public sealed class FaultTests
         (await upstream.AskAsync(UpstreamUnderTest.Chat())).FinishReason.ShouldBe("stop"); // its place was given back
     }
 
-    [Fact]
-    public async Task A_path_that_the_engine_has_not_is_the_models_fault()
+    [Theory]
+    [InlineData(InferenceEndpoint.ChatCompletions, "\"stream\":true,\"messages\":[]")]
+    [InlineData(InferenceEndpoint.Completions, "\"prompt\":\"a\"")]
+    [InlineData(InferenceEndpoint.Embeddings, "\"input\":\"a\"")]
+    [InlineData(InferenceEndpoint.ImageGenerations, "\"prompt\":\"a\"")]
+    public async Task A_path_that_the_engine_has_not_is_the_models_fault(InferenceEndpoint endpoint, string members)
     {
         await using var upstream = await UpstreamUnderTest.StartAsync(EngineScript.Always(EngineStep.Answer(404, """{"detail":"Not Found"}""")));
-        var refused = await upstream.AskAsync("""{"model":"test-model","input":"a"}""", endpoint: InferenceEndpoint.Embeddings);
+        var refused = await upstream.AskAsync($$"""{"model":"test-model",{{members}}}""", members.Contains("stream", StringComparison.Ordinal), endpoint, units: 1024 * 1024);
         refused.Refusal.ShouldBe(new InferenceStart.Refused(InferenceRefusal.InvalidField, "model"));
     }
 

@@ -47,9 +47,9 @@ internal static class UpstreamError
                 throw new InferenceException(InferenceFailure.TimedOut, $"The engine at {engine} answered {(int)status}.");
             case 413:
                 return new InferenceStart.Refused(InferenceRefusal.ContextTooLarge);
-            // The model is there and does not do this: no chat model, no embeddings.
+            // The model is there and does not do this: no chat model, no embeddings. An engine that is up has a path for what it does.
             case 405 or 501:
-            case 404 when request.Endpoint != InferenceEndpoint.ChatCompletions && !NamesModel(body):
+            case 404 when !NamesModel(body):
                 return new InferenceStart.Refused(InferenceRefusal.InvalidField, "model");
             case 400 or 422 when ReadObject(body, request) is { } refused:
                 return refused;
@@ -79,7 +79,8 @@ internal static class UpstreamError
 
     // An unknown model is the operator's mistake: the node was told a name that the engine does not know.
     private static bool NamesModel(ReadOnlyMemory<byte> body) =>
-        Members(body)?.Find("message") is { } value && JsonMembers.String(value)?.Contains("model", StringComparison.OrdinalIgnoreCase) == true;
+        Members(body) is { } error && Array.Exists(
+            ["message", "code", "error", "detail"], name => error.Find(name) is { } value && JsonMembers.String(value)?.Contains("model", StringComparison.OrdinalIgnoreCase) == true);
 
     // {"error": {...}}, and the object itself where an engine has no such wrapping.
     private static JsonMembers? Members(ReadOnlyMemory<byte> json)

@@ -62,7 +62,7 @@ internal sealed class UpstreamExchange : IDisposable
             if (!response.IsSuccessStatusCode)
             {
                 var refusal = await ReadAsync(response, UpstreamError.BodyMax, patience.Token, truncates: true);
-                return (null, UpstreamError.Read(response.StatusCode, refusal, request, server.Name));
+                return (null, UpstreamError.Read(response.StatusCode, refusal, request, server.Name) with { RetryAfter = RetryAfter() });
             }
 
             var mediaType = response.Content.Headers.ContentType?.MediaType;
@@ -178,6 +178,10 @@ internal sealed class UpstreamExchange : IDisposable
             // It said that it was done; a connection that lingers is not worth the wait.
         }
     }
+
+    // A date is measured against the answer's own: the two clocks may differ.
+    private TimeSpan? RetryAfter() => response!.Headers.RetryAfter is not { } after ? null
+        : after.Delta ?? after.Date - (response.Headers.Date ?? options.Time.GetUtcNow());
 
     private InferenceException Failed(string how) => new(InferenceFailure.Failed, $"The engine at {server.Name} {how}.");
 
