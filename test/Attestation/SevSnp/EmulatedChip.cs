@@ -57,6 +57,9 @@ internal sealed record EmulatedChip
 
     public string? RootName { get; init; }
 
+    /// <summary>Unsigned, big endian.</summary>
+    public byte[] IssuerSerialNumber { get; init; } = [1, 0, 1];
+
     public X509KeyUsageFlags IssuerUsage { get; init; } = SignsCertificates;
 
     public bool IssuerIsAuthority { get; init; } = true;
@@ -129,7 +132,7 @@ internal sealed record EmulatedChip
         var request = new CertificateRequest(Name(IssuerName ?? Product.IssuerName(Kind)), Keys.Issuer, HashAlgorithmName.SHA384, RSASignaturePadding.Pss);
         request.CertificateExtensions.Add(new X509BasicConstraintsExtension(IssuerIsAuthority, hasPathLengthConstraint: IssuerIsAuthority, 0, critical: true));
         request.CertificateExtensions.Add(new X509KeyUsageExtension(IssuerUsage, critical: true));
-        return request.Create(Name(RootName ?? $"ARK-{Product}"), X509SignatureGenerator.CreateForRSA(Keys.Root, RSASignaturePadding.Pss), At.AddYears(-5), At.AddYears(20), [1, 0, 1]);
+        return request.Create(Name(RootName ?? $"ARK-{Product}"), X509SignatureGenerator.CreateForRSA(Keys.Root, RSASignaturePadding.Pss), At.AddYears(-5), At.AddYears(20), IssuerSerialNumber);
     }
 
     public X509Certificate2 Vek()

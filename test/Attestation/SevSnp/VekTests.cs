@@ -170,6 +170,16 @@ public sealed class VekTests
     }
 
     [Fact]
+    public void A_revoked_issuer_is_refused_whose_serial_number_begins_with_a_set_bit()
+    {
+        var chip = Chip with { IssuerSerialNumber = [0xBA, 0xD0, 1] };
+        var (from, until) = (EmulatedChip.At.AddDays(-1), EmulatedChip.At.AddDays(1));
+        // In DER a zero stands before it: without it the number were negative.
+        Evidence.Only(chip.Verify(collateral: chip.Collateral with { Crl = chip.Crl(from, until, [0, 0xBA, 0xD0, 1]) }), SevSnpFactors.Crl, RejectionCode.Revoked);
+        chip.Verify(collateral: chip.Collateral with { Crl = chip.Crl(from, until, [0, 0xBA, 0xD0, 2]) }).Refusals().ShouldBeEmpty();
+    }
+
+    [Fact]
     public void A_list_that_is_not_the_roots_or_not_in_date_is_refused()
     {
         var (from, until) = (EmulatedChip.At.AddDays(-1), EmulatedChip.At.AddDays(1));

@@ -1,0 +1,79 @@
+using System.Text.Json.Nodes;
+using ConfidentialChat.Attestation.Tdx;
+
+namespace ConfidentialChat.Tests.Attestation.Tdx;
+
+/// <summary>spec/attestation.md section 6, "TCB status": each security version counts, one by one.</summary>
+public sealed class TcbLevelTests
+{
+    public static TheoryData<int> All => [.. Enumerable.Range(0, 16)];
+
+    public static TheoryData<int> AfterTheModules => [.. Enumerable.Range(2, 14)];
+
+    [Theory]
+    [MemberData(nameof(All))]
+    public void An_SGX_component_below_the_level_is_at_the_next_one(int index)
+    {
+        var platform = AtTheLevel();
+        Status(platform).ShouldBe("UpToDate");
+        platform.Components[index]--;
+        Status(platform).ShouldBe("OutOfDate");
+    }
+
+    [Theory]
+    [MemberData(nameof(AfterTheModules))]
+    public void A_TDX_component_below_the_level_is_at_the_next_one(int index)
+    {
+        var platform = AtTheLevel();
+        platform.Body[index]--;
+        Status(platform).ShouldBe("OutOfDate");
+    }
+
+    [Fact]
+    public void A_PCESVN_below_the_level_is_at_the_next_one()
+    {
+        var platform = AtTheLevel();
+        platform.PceSvn--;
+        Status(platform).ShouldBe("OutOfDate");
+    }
+
+    [Theory]
+    [InlineData(0)]
+    [InlineData(1)]
+    public void The_modules_own_versions_count_for_a_module_of_version_0_only(int index)
+    {
+        // The level demands more than there is: a module that has an identity is judged by that.
+        var platform = AtTheLevel();
+        platform.TcbInfo["tcbLevels"]![0]!["tcb"]!["tdxtcbcomponents"]![index]!["svn"] = 200;
+        Status(platform).ShouldBe("UpToDate");
+        platform.Body[1] = 0;
+        Status(platform).ShouldBe("OutOfDate");
+        platform.TcbInfo["tcbLevels"]![0]!["tcb"]!["tdxtcbcomponents"]![index]!["svn"] = index == 0 ? 5 : 0;
+        Status(platform).ShouldBe("UpToDate");
+    }
+
+    // Exactly at the first level in every version, and above the second in every one.
+    private static IntelPlatform AtTheLevel()
+    {
+        var platform = new IntelPlatform();
+        platform.Components.AsSpan().Fill(9);
+        platform.Body.AsSpan(2, 14).Fill(9);
+        platform.TcbInfo["tcbLevels"] = new JsonArray(Level(9, platform.PceSvn, "UpToDate"), Level(0, 0, "OutOfDate"));
+        return platform;
+    }
+
+    private static JsonObject Level(int svn, int pceSvn, string status) => new()
+    {
+        ["tcb"] = new JsonObject
+        {
+            ["sgxtcbcomponents"] = new JsonArray([.. Enumerable.Range(0, 16).Select(_ => new JsonObject { ["svn"] = svn })]),
+            ["pcesvn"] = pceSvn,
+            ["tdxtcbcomponents"] = new JsonArray([.. Enumerable.Range(0, 16).Select(index => new JsonObject { ["svn"] = index < 2 ? 0 : svn })]),
+        },
+        ["tcbDate"] = "2026-01-01T00:00:00Z",
+        ["tcbStatus"] = status,
+    };
+
+    private static string Status(IntelPlatform platform) =>
+        platform.Verify().Verdict.Factors.Single(factor => factor.Name == TdxFactors.TcbStatus).Found.Split("platform ")[1].Split(',')[0];
+}
