@@ -91,7 +91,7 @@ public sealed record SevSnpPolicy
         text.Flag("allow_cxl", AllowCxl, "memory outside the socket");
         text.Flag("require_single_socket", RequireSingleSocket, null);
         text.Flag("require_crl", RequireCrl, "refuses evidence without AMD's revocation list");
-        text.Number("max_vmpl", MaxVmpl, "0 to 3; software at a higher number is under that at a lower one");
+        text.Number("max_vmpl", MaxVmpl, "0 to 3; above 0 a guest runs under a module, of its cloud for example");
         text.Words("platform_info", PlatformInfo, "demanded: " + string.Join(", ", SevSnp.PlatformInfo.Names));
         text.Values("measurement", Measurement, "the launched memory. Lists of values, or \"any\"; an empty list names none");
         text.Values("host_data", HostData, "given by whoever started the guest; checked where named, like the next");

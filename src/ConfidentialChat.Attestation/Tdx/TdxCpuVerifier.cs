@@ -17,10 +17,8 @@ public sealed class TdxCpuVerifier : ICpuVerifier
         ArgumentNullException.ThrowIfNull(policy);
         ArgumentNullException.ThrowIfNull(findings);
         // tdx.report_data is raw evidence's; here bundle.report_data makes that check.
-        var quote = TdxVerifier.Check(evidence.Evidence.Span, TdxCollateral.From(evidence.Collateral), policy, findings, isRaw: false, static _ => { });
-        if (quote is null)
-            return null;
-        TdxVerifier.CheckEventLog(quote.Report, evidence.EventLog, findings);
-        return new CpuClaims { ReportData = quote.Report.ReportData, Measurements = TdxVerifier.Measurements(quote.Report) };
+        var quote = TdxVerifier.Check(
+            evidence.Evidence.Span, TdxCollateral.From(evidence.Collateral), policy, findings, isRaw: false, report => TdxVerifier.CheckEventLog(report, evidence.EventLog, findings));
+        return quote is null ? null : new CpuClaims { ReportData = quote.Report.ReportData, Measurements = TdxVerifier.Measurements(quote.Report) };
     }
 }

@@ -146,7 +146,7 @@ public sealed class TdReport
     /// <summary>8; see <see cref="TdAttributes"/>.</summary>
     public ReadOnlyMemory<byte> TdAttributesBytes => Body.Slice(120, 8);
 
-    /// <summary>Bit 0 DEBUG, 28 SEPT_VE_DISABLE, 29 MIGRATABLE, 30 PKS, 31 KL, 63 PERFMON.</summary>
+    /// <summary>Bit 0 DEBUG, 27 LASS, 28 SEPT_VE_DISABLE, 29 MIGRATABLE, 30 PKS, 31 KL, 63 PERFMON.</summary>
     public ulong TdAttributes => BinaryPrimitives.ReadUInt64LittleEndian(TdAttributesBytes.Span);
 
     /// <summary>8.</summary>

@@ -54,14 +54,14 @@ public static class TdxVerifier
         TdxQuote? parsed = null;
         if (policy.Tees.Contains(CpuType.Tdx))
         {
-            parsed = Check(quote, collateral, policy, findings, isRaw: true, checkReportData: report =>
+            parsed = Check(quote, collateral, policy, findings, isRaw: true, checkLast: report =>
             {
                 if (reportData is { } expected)
                     findings.Check(TdxFactors.ReportData, report.ReportData.Span.SequenceEqual(expected.Span), RejectionCode.Mismatch, Shown.Hex(expected.Span), Shown.Hex(report.ReportData.Span));
                 else
                     findings.Skip(TdxFactors.ReportData, $"{Shown.Hex(report.ReportData.Span)} (nothing expected)");
+                log = CheckEventLog(report, eventLog, findings);
             });
-            log = parsed is null ? null : CheckEventLog(parsed.Report, eventLog, findings);
         }
         else
         {
@@ -105,8 +105,8 @@ public static class TdxVerifier
         return log;
     }
 
-    // The numbers are those of the specification.
-    internal static TdxQuote? Check(ReadOnlySpan<byte> bytes, TdxCollateral collateral, Policy policy, Findings findings, bool isRaw, Action<TdReport> checkReportData)
+    // The numbers are those of the specification. Checks 29 and 30 are the caller's, and not made where an earlier one ends the verification.
+    internal static TdxQuote? Check(ReadOnlySpan<byte> bytes, TdxCollateral collateral, Policy policy, Findings findings, bool isRaw, Action<TdReport> checkLast)
     {
         // 1, 2.
         if (!findings.Report(TdxFactors.Quote, TdxQuote.TryParse(bytes, out var quote), "a TDX quote", quote is null ? "" : $"version {quote.Version}, {quote.Report.Body.Length} bytes of body"))
@@ -142,9 +142,9 @@ public static class TdxVerifier
             CheckTcb(quote, platform!, tcbInfo, identity, policy, findings);
         }
 
-        // 21 to 29.
+        // 21 to 30.
         CheckReport(quote.Report, platform!, policy, isRaw, findings);
-        checkReportData(quote.Report);
+        checkLast(quote.Report);
         return quote;
     }
 
@@ -304,7 +304,7 @@ public static class TdxVerifier
     private static void CheckReport(TdReport report, PckExtension platform, Policy policy, bool isRaw, Findings findings)
     {
         const ulong debug = 0xFF, migratable = 1UL << 29, septVeDisable = 1UL << 28, perfmon = 1UL << 63;
-        const ulong known = 1 | migratable | septVeDisable | perfmon | (1UL << 30) | (1UL << 31); // PKS, KL
+        const ulong known = 1 | migratable | septVeDisable | perfmon | (1UL << 27) | (1UL << 30) | (1UL << 31); // LASS, PKS, KL
         var attributes = report.TdAttributes;
         var shown = $"td_attributes {Shown.Hex(report.TdAttributesBytes.Span)}";
         findings.Check(TdxFactors.Debug, (attributes & debug) == 0 || policy.DangerousAllowDebug, RejectionCode.Forbidden, "no bit of 0 to 7", (attributes & debug) == 0 ? "no bit of 0 to 7" : shown);

@@ -284,7 +284,8 @@ internal sealed class CertificatePlan(string name, ECDsa key)
 
     public DateTimeOffset NotAfter { get; set; } = IntelPlatform.Now.AddYears(5);
 
-    public byte[] SerialNumber { get; } = [0x4A, .. RandomNumberGenerator.GetBytes(18)];
+    /// <summary>Unsigned, big endian.</summary>
+    public byte[] SerialNumber { get; set; } = [0x4A, .. RandomNumberGenerator.GetBytes(18)];
 
     public IReadOnlyList<X509Extension> Extensions { get; set; } = [];
 

@@ -43,7 +43,7 @@ internal sealed class RevocationListWriter
                     {
                         using (tbs.PushSequence())
                         {
-                            tbs.WriteInteger(serialNumber);
+                            tbs.WriteIntegerUnsigned(serialNumber);
                             tbs.WriteUtcTime(ThisUpdate);
                             WriteExtension(tbs, EntryExtension);
                         }

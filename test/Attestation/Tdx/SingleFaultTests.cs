@@ -31,6 +31,12 @@ public sealed class SingleFaultTests
         ["a PCK that may not sign"] = (platform => platform.Pck.Usages = X509KeyUsageFlags.KeyAgreement, "tdx.pck_path tdx.qe_report_signature", RejectionCode.BadCertificate),
         ["an intermediate that may not sign certificates"] = (platform => platform.Intermediate.Usages = X509KeyUsageFlags.CrlSign, "tdx.pck_path", RejectionCode.BadCertificate),
         ["an intermediate that is no CA"] = (platform => platform.Intermediate.IsAuthority = false, "tdx.pck_path", RejectionCode.BadCertificate),
+        ["a root that allows no CA below its own"] = (platform => platform.Root.PathLength = 0, "tdx.pck_path", RejectionCode.BadCertificate),
+        ["a root that may not sign certificates"] = (platform => platform.Root.Usages = X509KeyUsageFlags.CrlSign, "tdx.pck_path tdx.tcb_signing_path", RejectionCode.BadCertificate),
+        ["an intermediate that may not sign lists"] = (platform => platform.Intermediate.Usages = X509KeyUsageFlags.KeyCertSign, "tdx.pck_crl", RejectionCode.BadCertificate),
+        ["a root that may not sign lists"] = (platform => platform.Root.Usages = X509KeyUsageFlags.KeyCertSign, "tdx.root_crl", RejectionCode.BadCertificate),
+        ["an intermediate of tomorrow"] = (platform => platform.Intermediate.NotBefore = IntelPlatform.Now.AddSeconds(1), "tdx.pck_path", RejectionCode.NotYetValid),
+        ["a TCB signer that is a CA"] = (platform => platform.Signer.IsAuthority = true, "tdx.tcb_signing_path", RejectionCode.BadCertificate),
         ["a PCK with an unknown critical extension"] =
             (platform => platform.Pck.MoreExtensions.Add(new X509Extension("1.2.3.4", [5, 0], critical: true)), "tdx.pck_path", RejectionCode.BadCertificate),
         ["a PCK that has expired"] = (platform => platform.Pck.NotAfter = IntelPlatform.Now.AddSeconds(-1), "tdx.pck_path", RejectionCode.Expired),
@@ -43,6 +49,20 @@ public sealed class SingleFaultTests
         ["a revoked PCK"] = (platform => platform.RevokedByIntermediate.AddRange([[1], platform.Pck.SerialNumber]), "tdx.pck_crl", RejectionCode.Revoked),
         ["a revoked intermediate"] = (platform => platform.RevokedByRoot.Add(platform.Intermediate.SerialNumber), "tdx.root_crl", RejectionCode.Revoked),
         ["a revoked TCB signer"] = (platform => platform.RevokedByRoot.Add(platform.Signer.SerialNumber), "tdx.root_crl", RejectionCode.Revoked),
+        ["a revoked PCK whose serial number begins with a set bit"] = (
+            platform =>
+            {
+                platform.Pck.SerialNumber = [0xBA, .. new byte[18]];
+                platform.RevokedByIntermediate.Add(platform.Pck.SerialNumber);
+            },
+            "tdx.pck_crl", RejectionCode.Revoked),
+        ["a revoked intermediate whose serial number begins with a set bit"] = (
+            platform =>
+            {
+                platform.Intermediate.SerialNumber = [0xBA, 0xD0, 1];
+                platform.RevokedByRoot.Add(platform.Intermediate.SerialNumber);
+            },
+            "tdx.root_crl", RejectionCode.Revoked),
         ["a PCK list by a stranger"] = (platform => platform.ChangePckList = list => list.Key = Stranger, "tdx.pck_crl", RejectionCode.BadSignature),
         ["a PCK list of another issuer"] = (platform => platform.ChangePckList = list => list.IssuerName = platform.X509Root().SubjectName.RawData, "tdx.pck_crl", RejectionCode.Mismatch),
         ["a PCK list past its next update"] = (platform => platform.ChangePckList = list => list.NextUpdate = IntelPlatform.Now.AddSeconds(-1), "tdx.pck_crl", RejectionCode.Expired),
@@ -170,6 +190,26 @@ public sealed class SingleFaultTests
         verification.Verdict.Refusals().ShouldBeEmpty(verification.Verdict.ToText());
         verification.Verdict.IsAccepted.ShouldBeTrue();
         verification.Verdict.Warnings.Select(factor => factor.Name.Value).ShouldBe(["policy.test_roots"]);
+    }
+
+    [Theory]
+    [InlineData(27)] // LASS
+    [InlineData(30)] // PKS
+    [InlineData(31)] // key locker
+    public void An_attribute_that_protects_is_accepted(int bit)
+    {
+        var platform = new IntelPlatform();
+        platform.Body[120 + (bit / 8)] |= (byte)(1 << (bit % 8));
+        platform.Verify().Verdict.Refusals().ShouldBeEmpty();
+    }
+
+    [Fact]
+    public void After_a_check_that_ends_the_verification_none_is_made()
+    {
+        var platform = new IntelPlatform { ChangePckExtension = _ => [0x30, 0x00] };
+        var verification = platform.Verify(reportData: new byte[64], eventLog: "[]"u8.ToArray());
+        verification.Verdict.Factors.Select(factor => factor.Name.Value).ShouldBe(["tdx.quote", "tdx.qe_vendor", "tdx.pck_path", "tdx.pck_extension", "policy.test_roots"]);
+        verification.EventLog.ShouldBeNull();
     }
 
     [Fact]
