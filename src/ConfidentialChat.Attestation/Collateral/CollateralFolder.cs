@@ -8,6 +8,7 @@ public interface ICollateralSource
 {
     /// <summary>Intel's collateral for a platform; what is not there is null in it.</summary>
     /// <param name="fmspc">12 hexadecimal digits, lower case, or null where the quote names none.</param>
+    /// <exception cref="IOException">Something is there and is no file that can be read.</exception>
     TdxCollateral Tdx(string? fmspc);
 }
 
@@ -33,10 +34,13 @@ public sealed class CollateralFolder(string folder) : ICollateralSource
             var path = Path.Combine(folder, name);
             if (!File.Exists(path))
                 continue;
-            using var file = File.OpenRead(path);
-            var bytes = new byte[Math.Min(file.Length, LargestFile + 1)];
-            file.ReadExactly(bytes);
-            return bytes;
+            // A pipe, a socket or a device has no length, and opening it could wait for ever.
+            var target = File.ResolveLinkTarget(path, returnFinalTarget: true)?.FullName ?? path;
+            if (new FileInfo(target) is not { Exists: true, Length: > 0 })
+                throw new IOException($"{name} is empty, or no regular file");
+            using var file = File.OpenRead(target);
+            var bytes = new byte[LargestFile + 1];
+            return bytes.AsMemory(0, file.ReadAtLeast(bytes, bytes.Length, throwOnEndOfStream: false));
         }
 
         return null;

@@ -22,6 +22,9 @@ public sealed record TdxCollateral
     /// <summary>DER.</summary>
     public ReadOnlyMemory<byte>? RootCaCrl { get; init; }
 
+    /// <summary>Whether all five are given.</summary>
+    internal bool IsComplete => TcbInfo is not null && QeIdentity is not null && TcbSigningChain is not null && PckCrl is not null && RootCaCrl is not null;
+
     public static TdxCollateral From(IReadOnlyDictionary<string, ReadOnlyMemory<byte>> named)
     {
         ArgumentNullException.ThrowIfNull(named);

@@ -64,6 +64,45 @@ public sealed class CollateralTests : IDisposable
         source.Asked.Count.ShouldBe(204);
     }
 
+    [Fact]
+    public void An_answer_with_something_missing_is_not_kept()
+    {
+        var source = new Counting { IsComplete = false };
+        var kept = new KeptCollateral(source, TimeSpan.FromHours(1), new Clock());
+        kept.Tdx(null).PckCrl.ShouldBeNull();
+        source.IsComplete = true;
+        var whole = kept.Tdx(null);
+        whole.PckCrl.ShouldNotBeNull("it was put there meanwhile");
+        kept.Tdx(null).ShouldBeSameAs(whole);
+    }
+
+    [Theory]
+    [InlineData("/dev/zero")]
+    [InlineData("/dev/full")]
+    [InlineData("/proc/self/stat")]
+    public void What_is_no_regular_file_is_refused_before_it_is_opened(string target)
+    {
+        File.CreateSymbolicLink(Path.Combine(folder.FullName, "qe_identity.json"), target);
+        Should.Throw<IOException>(() => new CollateralFolder(folder.FullName).Tdx(null)).Message.ShouldContain("qe_identity.json");
+    }
+
+    [Fact]
+    public async Task A_pipe_that_nobody_writes_to_is_refused_and_not_waited_for()
+    {
+        using (var made = System.Diagnostics.Process.Start("mkfifo", Path.Combine(folder.FullName, "pck_crl.der")))
+            await made.WaitForExitAsync(TestContext.Current.CancellationToken);
+        var read = Task.Run(() => new CollateralFolder(folder.FullName).Tdx(null), TestContext.Current.CancellationToken);
+        await Should.ThrowAsync<IOException>(() => read.WaitAsync(TimeSpan.FromSeconds(20), TestContext.Current.CancellationToken));
+    }
+
+    [Fact]
+    public void A_link_to_a_file_is_read()
+    {
+        Write("elsewhere", [1, 2, 3]);
+        File.CreateSymbolicLink(Path.Combine(folder.FullName, "pck_crl.der"), Path.Combine(folder.FullName, "elsewhere"));
+        new CollateralFolder(folder.FullName).Tdx(null).PckCrl!.Value.ToArray().ShouldBe([1, 2, 3]);
+    }
+
     public void Dispose() => folder.Delete(recursive: true);
 
     private void Write(string name, byte[] bytes) => File.WriteAllBytes(Path.Combine(folder.FullName, name), bytes);
@@ -77,12 +116,23 @@ public sealed class CollateralTests : IDisposable
 
     private sealed class Counting : ICollateralSource
     {
+        private static readonly TdxCollateral Whole = new()
+        {
+            TcbInfo = new byte[1],
+            QeIdentity = new byte[1],
+            TcbSigningChain = new byte[1],
+            PckCrl = new byte[1],
+            RootCaCrl = new byte[1],
+        };
+
         public List<string?> Asked { get; } = [];
+
+        public bool IsComplete { get; set; } = true;
 
         public TdxCollateral Tdx(string? fmspc)
         {
             Asked.Add(fmspc);
-            return new TdxCollateral();
+            return IsComplete ? Whole with { } : Whole with { PckCrl = null };
         }
     }
 }
