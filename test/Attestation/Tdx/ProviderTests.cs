@@ -1,3 +1,4 @@
+using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json;
 using ConfidentialChat.Attestation;
@@ -23,7 +24,7 @@ public sealed class ProviderTests
         foreach (var item in quotes)
         {
             var quote = Decode(At(attestation, item.String("path")).GetString()!);
-            Convert.ToHexStringLower(System.Security.Cryptography.SHA256.HashData(quote)).ShouldBe(item.String("sha256"));
+            Convert.ToHexStringLower(SHA256.HashData(quote)).ShouldBe(item.String("sha256"));
             var verification = TdxVerifier.Verify(quote, Evidence.Collateral(set), Policy.Default, at);
             verification.Verdict.IsAccepted.ShouldBeTrue(verification.Verdict.ToText());
             verification.Verdict.Factors.Single(factor => factor.Name == TdxFactors.TcbStatus).Found.ShouldStartWith(item.String("tcb_status"));
@@ -60,18 +61,113 @@ public sealed class ProviderTests
         hardware.ShouldContain(Shown.Hex(report.Rtmr(0).Span));
     }
 
+    [Fact]
+    public void A_providers_event_log_gives_all_four_registers_and_names_its_runtime_events()
+    {
+        const string set = "bundles/02-nearai-direct-tdx-8gpu";
+        var (expected, attestation) = (Vectors.Json($"{set}/expected.json"), Vectors.Json($"{set}/attestation.json"));
+        var verification = Verify(set, 0, Encoding.UTF8.GetBytes(attestation.GetProperty("event_log").GetRawText()));
+        verification.Verdict.Refusals().ShouldBeEmpty(verification.Verdict.ToText());
+        verification.Verdict.Factors.Single(factor => factor.Name == TdxFactors.EventLog).Outcome.ShouldBe(Outcome.Pass);
+        var replayed = expected.GetProperty("binding").GetProperty("event_log_replay");
+        replayed.GetProperty("matches").GetArrayLength().ShouldBe(4);
+        verification.EventLog!.Events.Where(measured => measured.Register == 3).Select(measured => measured.Name)
+            .ShouldBe(replayed.GetProperty("imr3_events").EnumerateArray().Select(name => name.GetString()));
+        for (var i = 0; i < 4; i++)
+            Shown.Hex(verification.EventLog.Replay(i)).ShouldBe(expected.GetProperty("tdx_quotes")[0].GetProperty("rtmr")[i].GetString());
+        // The second quote of the bundle is of the same machine, and its log stands in a text of its own.
+        var second = attestation.GetProperty("compose_manager_attestation").String("event_log");
+        Verify(set, 1, Encoding.UTF8.GetBytes(second)).Verdict.Refusals().ShouldBeEmpty();
+    }
+
+    [Fact]
+    public void What_tinfoils_quote_binds_is_its_keys_the_challenge_and_the_evidence_of_its_GPU()
+    {
+        const string set = "bundles/01-tinfoil-direct-tdx-1gpu";
+        var (expected, attestation) = (Vectors.Json($"{set}/expected.json"), Vectors.Json($"{set}/attestation.json"));
+        var named = attestation.GetProperty("report_data");
+        var gpu = SHA256.HashData(Encoding.UTF8.GetBytes(attestation.GetProperty("gpu").GetRawText()));
+        gpu.ShouldBe(named.Hex("gpu_evidence_hash"));
+        named.String("nonce").ShouldBe(expected.String("client_nonce"));
+        named.String("hpke_key").ShouldBe(expected.GetProperty("binding").String("hpke_key"));
+        Accepts(set, 0, [.. SHA256.HashData([.. named.Hex("tls_key_fp"), .. named.Hex("hpke_key"), .. named.Hex("nonce"), .. gpu]), .. new byte[32]]);
+    }
+
+    [Fact]
+    public void What_nearais_quotes_bind_is_its_keys_or_actions_and_the_challenge()
+    {
+        const string set = "bundles/02-nearai-direct-tdx-8gpu";
+        var attestation = Vectors.Json($"{set}/attestation.json");
+        var nonce = Vectors.Json($"{set}/expected.json").Hex("client_nonce");
+        attestation.Hex("request_nonce").ShouldBe(nonce);
+        Accepts(set, 0, [.. SHA256.HashData([.. attestation.Hex("signing_public_key"), .. attestation.Hex("tls_cert_fingerprint")]), .. nonce]);
+        Accepts(set, 1, [.. attestation.GetProperty("compose_manager_attestation").Hex("actions_hash"), .. nonce]);
+    }
+
+    [Fact]
+    public void What_each_of_phalas_quotes_binds_is_its_challenge_and_its_key()
+    {
+        const string set = "bundles/03-phala-chutes-5x-tdx-8gpu";
+        var (expected, attestation) = (Vectors.Json($"{set}/expected.json"), Vectors.Json($"{set}/attestation.json"));
+        var instances = attestation.GetProperty("all_attestations").EnumerateArray().ToList();
+        instances.Count.ShouldBe(expected.GetProperty("tdx_quotes").GetArrayLength());
+        for (var i = 0; i < instances.Count; i++)
+        {
+            var bound = SHA256.HashData(Encoding.ASCII.GetBytes(instances[i].String("nonce") + instances[i].String("e2e_pubkey")));
+            Verify(set, i).Quote!.Report.ReportData[..32].ToArray().ShouldBe(bound, $"instance {i}");
+            // The client's own challenge is not in it: only the provider's word leads from one to the other.
+            Shown.Hex(Verify(set, i).Quote!.Report.ReportData.Span).ShouldNotContain(expected.String("client_nonce"));
+        }
+    }
+
+    [Fact]
+    public void What_the_recorded_gateways_quote_binds_is_its_key_its_certificate_and_the_challenge()
+    {
+        const string set = "tdx/08-v4-outofdate-nearai-gateway-b0c06f";
+        var bound = Vectors.Json($"{set}/expected.json").GetProperty("report_data_binding");
+        byte[] expected = [.. SHA256.HashData([.. bound.Hex("signing_address"), .. bound.Hex("tls_cert_fingerprint")]), .. bound.Hex("request_nonce")];
+        var (collateral, at) = Evidence.First(set);
+        var verdict = TdxVerifier.Verify(Evidence.Bytes($"{set}/quote.bin"), collateral, Policy.Default, at, expected).Verdict;
+        verdict.Factors.Single(factor => factor.Name == TdxFactors.ReportData).Outcome.ShouldBe(Outcome.Pass);
+    }
+
+    [Fact]
+    public void What_an_Azure_quote_binds_is_its_runtime_data()
+    {
+        const string set = "tdx/10-v4-outofdate-azure-00806f";
+        var record = Evidence.Bytes($"{set}/hcl-report.bin");
+        var json = record.AsSpan(record.AsSpan().IndexOf("{\""u8));
+        byte[] expected = [.. SHA256.HashData(json[..(json.LastIndexOf((byte)'}') + 1)]), .. new byte[32]];
+        var (collateral, at) = Evidence.First(set);
+        var verification = TdxVerifier.Verify(Evidence.Bytes($"{set}/quote.bin"), collateral, Policy.Default, at, expected);
+        verification.Verdict.Factors.Single(factor => factor.Name == TdxFactors.ReportData).Outcome.ShouldBe(Outcome.Pass);
+        record.AsSpan().IndexOf(verification.Quote!.Report.ReportData.Span).ShouldBePositive("the TD report within the record has the same");
+    }
+
+    private static void Accepts(string set, int index, byte[] reportData)
+    {
+        var verdict = Verify(set, index, reportData: reportData).Verdict;
+        verdict.Refusals().ShouldBeEmpty(verdict.ToText());
+        verdict.Factors.Single(factor => factor.Name == TdxFactors.ReportData).Outcome.ShouldBe(Outcome.Pass);
+        reportData[0] ^= 1;
+        Verify(set, index, reportData: reportData).Verdict.Refusals().ShouldBe(["tdx.report_data"]);
+    }
+
     private static string Published(string file)
     {
         var payload = Vectors.Json(file).GetProperty("attestations")[0].GetProperty("bundle").GetProperty("dsseEnvelope").String("payload");
         return Encoding.UTF8.GetString(Convert.FromBase64String(payload));
     }
 
-    private static TdxVerification FirstOf(string set)
+    private static TdxVerification FirstOf(string set) => Verify(set, 0);
+
+    private static TdxVerification Verify(string set, int index, byte[]? eventLog = null, byte[]? reportData = null)
     {
         var expected = Vectors.Json($"{set}/expected.json");
-        var path = expected.GetProperty("tdx_quotes")[0].String("path");
+        var quote = Decode(At(Vectors.Json($"{set}/attestation.json"), expected.GetProperty("tdx_quotes")[index].String("path")).GetString()!);
         return TdxVerifier.Verify(
-            Decode(At(Vectors.Json($"{set}/attestation.json"), path).GetString()!), Evidence.Collateral(set), Policy.Default, Evidence.Time(expected.String("verification_time")));
+            quote, Evidence.Collateral(set), Policy.Default, Evidence.Time(expected.String("verification_time")),
+            reportData is null ? null : (ReadOnlyMemory<byte>?)reportData, eventLog is null ? null : (ReadOnlyMemory<byte>?)eventLog);
     }
 
     private static JsonElement At(JsonElement element, string pointer)
