@@ -49,10 +49,10 @@ public sealed class Verdict
             text.Append(factor.Outcome switch { Outcome.Pass => "PASS", Outcome.Skip => "SKIP", _ => factor.IsEnforced ? "FAIL" : "WARN" })
                 .Append("  ").Append(factor.Name.Value.PadRight(27)).Append(' ');
             if (factor.Code is { } code)
-                text.Append(code.Spell()).Append(": expected ").Append(factor.Expected).Append("; found ").Append(factor.Found);
-            else
-                text.Append(factor.Found);
-            text.Append('\n');
+                text.Append(code.Spell()).Append(": ");
+            if (factor.Code is not null || factor.Expected.Length > 0)
+                text.Append("expected ").Append(factor.Expected).Append("; found ");
+            text.Append(factor.Found).Append('\n');
         }
 
         return text.ToString();

@@ -1,7 +1,14 @@
+using System.Buffers.Binary;
 using System.Diagnostics;
+using System.Formats.Asn1;
 using System.Net.Sockets;
+using System.Security.Cryptography;
+using System.Security.Cryptography.X509Certificates;
+using System.Text;
 using System.Text.Json;
 using ConfidentialChat.Attestation.Bundles;
+using ConfidentialChat.Attestation.Collateral;
+using ConfidentialChat.Attestation.SevSnp;
 using ConfidentialChat.Attestation.Simulated;
 using ConfidentialChat.EndToEnd.Running;
 
@@ -68,11 +75,179 @@ public sealed class VerifyTests : IDisposable
     [Fact]
     public async Task Without_a_network_the_verdict_is_the_same()
     {
-        var available = await StartAsync("unshare", "-rn", "true") == 0;
-        Assert.SkipUnless(available, "unshare is not allowed here");
-        var cchat = Path.Combine(AppContext.BaseDirectory, "cchat");
-        var exitCode = await StartAsync("unshare", "-rn", cchat, "verify", "tdx", Vectors.Locate($"{Accepted}/quote.bin"), "--collateral", Vectors.Locate(Accepted), "--at", At);
-        exitCode.ShouldBe(0);
+        // Root needs no user namespace of its own.
+        var unshare = Environment.IsPrivilegedProcess ? "-n" : "-rn";
+        var available = await StartAsync("unshare", unshare, "true") == 0;
+        if (!Environment.IsPrivilegedProcess)
+            Assert.SkipUnless(available, "unshare is not allowed to this user");
+        available.ShouldBeTrue("root may cut the network");
+        using var chip = new Chip();
+        var (bundle, policy) = (await WriteAsync("bundle.json", chip.Bundle()), await WriteAsync("policy.toml", chip.Policy($"measurement = [\"{Chip.Measurement}\"]")));
+        foreach (var arguments in new string[][]
+        {
+            ["verify", "tdx", Vectors.Locate($"{Accepted}/quote.bin"), "--collateral", Vectors.Locate(Accepted), "--at", At],
+            ["verify", "snp", Vectors.Locate("snp/04-genoa-v5/report.bin"), "--cert", Vectors.Locate("snp/04-genoa-v5/vcek.der"), "--at", "2026-03-01T00:00:00Z"],
+            ["verify", bundle, "--policy", policy],
+        })
+            (await StartAsync("unshare", [unshare, Path.Combine(AppContext.BaseDirectory, "cchat"), .. arguments])).ShouldBe(0, string.Join(' ', arguments));
+    }
+
+    [Theory]
+    [InlineData("--mrtd", "tdx.mr_td")]
+    [InlineData("--rtmr0", "tdx.rtmr0")]
+    [InlineData("--rtmr1", "tdx.rtmr1")]
+    [InlineData("--rtmr2", "tdx.rtmr2")]
+    [InlineData("--rtmr3", "tdx.rtmr3")]
+    [InlineData("--mrconfigid", "tdx.mr_config_id")]
+    [InlineData("--mrowner", "tdx.mr_owner")]
+    [InlineData("--mrownerconfig", "tdx.mr_owner_config")]
+    [InlineData("--mrseam", "tdx.mr_seam")]
+    public async Task What_is_expected_of_a_quote_is_demanded_even_where_the_policy_only_shows_it(string option, string factor)
+    {
+        var policy = await WriteAsync("advisory.toml", Encoding.UTF8.GetBytes($"version = 1\nadvisory = [\"{factor}\"]\n"));
+        var (exitCode, _, errors) = await VerifyAsync(Accepted, "--policy", policy, option, new string('7', 96));
+        exitCode.ShouldBe(7, errors);
+        errors.ShouldContain($"error: the evidence is refused: {factor} (MISMATCH)\n");
+    }
+
+    [Theory]
+    [InlineData("--measurement", "snp.measurement", 48)]
+    [InlineData("--host-data", "snp.host_data", 32)]
+    [InlineData("--id-key-digest", "snp.id_key_digest", 48)]
+    [InlineData("--author-key-digest", "snp.author_key_digest", 48)]
+    public async Task What_is_expected_of_a_report_is_demanded_even_where_the_policy_only_shows_it(string option, string factor, int size)
+    {
+        var policy = await WriteAsync("advisory.toml", Encoding.UTF8.GetBytes($"version = 1\nadvisory = [\"{factor}\"]\n"));
+        var (exitCode, _, errors) = await RunAsync(
+            "verify", "snp", Vectors.Locate("snp/04-genoa-v5/report.bin"), "--cert", Vectors.Locate("snp/04-genoa-v5/vcek.der"), "--at", "2026-03-01T00:00:00Z",
+            "--policy", policy, option, new string('7', size * 2));
+        exitCode.ShouldBe(7, errors);
+        errors.ShouldContain($"error: the evidence is refused: {factor} (MISMATCH)\n");
+    }
+
+    [Fact]
+    public async Task A_bundle_of_a_chip_is_refused_until_its_measurement_is_pinned_and_then_accepted()
+    {
+        using var chip = new Chip();
+        var (bundle, policy) = (await WriteAsync("bundle.json", chip.Bundle()), await WriteAsync("policy.toml", chip.Policy("")));
+        var (exitCode, _, errors) = await RunAsync("verify", bundle, "--policy", policy);
+        exitCode.ShouldBe(7, errors);
+        errors.ShouldContain("error: the evidence is refused: snp.measurement (NO_REFERENCE)\n");
+
+        (exitCode, var output, errors) = await RunAsync("policy", "pin", bundle, "--policy", policy);
+        exitCode.ShouldBe(0, errors);
+        output.ShouldBe($"measurement = {Chip.Measurement}\n");
+        errors.ShouldContain("note: this pins what ran there");
+        (exitCode, output, errors) = await RunAsync("verify", bundle, "--policy", policy);
+        exitCode.ShouldBe(0, errors);
+        output.ShouldContain($"PASS  snp.measurement             expected {Chip.Measurement}; found {Chip.Measurement}\n");
+        errors.ShouldContain("warning: policy.test_roots");
+
+        // A second program stands beside the first, or in its place.
+        var later = await WriteAsync("later.json", chip.Bundle(measured: 0x5F));
+        (await RunAsync("verify", later, "--policy", policy)).Errors.ShouldContain("snp.measurement (MISMATCH)");
+        (await RunAsync("policy", "pin", later, "--policy", policy)).ExitCode.ShouldBe(0);
+        (await RunAsync("verify", bundle, "--policy", policy)).ExitCode.ShouldBe(0);
+        (await RunAsync("verify", later, "--policy", policy)).ExitCode.ShouldBe(0);
+        (await RunAsync("policy", "pin", later, "--policy", policy, "--replace")).ExitCode.ShouldBe(0);
+        (await RunAsync("verify", bundle, "--policy", policy)).Errors.ShouldContain("snp.measurement (MISMATCH)");
+        (await RunAsync("verify", later, "--policy", policy)).ExitCode.ShouldBe(0);
+    }
+
+    [Fact]
+    public async Task A_bundle_for_a_challenge_is_pinned_with_it_where_the_policy_wants_one()
+    {
+        using var chip = new Chip();
+        var nonce = RandomNumberGenerator.GetBytes(32);
+        var bundle = await WriteAsync("bundle.json", chip.Bundle(nonce: nonce));
+        var policy = await WriteAsync("policy.toml", chip.Policy("[freshness]\nrequire_nonce = true"));
+        (await RunAsync("policy", "pin", bundle, "--policy", policy)).Errors.ShouldContain("bundle.nonce (MISSING)");
+        (await RunAsync("policy", "pin", bundle, "--policy", policy, "--nonce", new string('0', 64))).Errors.ShouldContain("bundle.nonce (MISMATCH)");
+        (await RunAsync("policy", "pin", bundle, "--policy", policy, "--nonce", "00")).ExitCode.ShouldBe(2);
+        var (exitCode, _, errors) = await RunAsync("policy", "pin", bundle, "--policy", policy, "--nonce", Convert.ToHexString(nonce));
+        exitCode.ShouldBe(0, errors);
+        (await RunAsync("verify", bundle, "--policy", policy, "--nonce", Convert.ToHexString(nonce))).ExitCode.ShouldBe(0);
+    }
+
+    [Fact]
+    public async Task A_revocation_list_is_taken_for_a_report_alone()
+    {
+        using var chip = new Chip();
+        var report = await WriteAsync("report.bin", chip.Report(new byte[64], 0x4E));
+        var (path, policy) = (await WriteAsync("vcek.pem", chip.Path()), await WriteAsync("policy.toml", chip.Policy("require_crl = true")));
+        string[] arguments = [report, "--cert", path, "--policy", policy];
+        (await RunAsync(["verify", "snp", .. arguments])).Errors.ShouldContain("snp.crl (MISSING)");
+        var list = await WriteAsync("list.der", chip.List());
+        var (exitCode, output, errors) = await RunAsync(["verify", "snp", .. arguments, "--crl", list]);
+        exitCode.ShouldBe(0, errors);
+        output.ShouldContain("PASS  snp.crl ");
+        (await RunAsync(["policy", "pin", .. arguments, "--crl", list])).ExitCode.ShouldBe(0);
+        var revoking = await WriteAsync("revoking.der", chip.List([1, 2, 3]));
+        (await RunAsync(["verify", "snp", .. arguments, "--crl", revoking])).Errors.ShouldContain("error: the evidence is refused: snp.crl (REVOKED)\n");
+    }
+
+    [Fact]
+    public async Task A_bundle_of_recorded_TDX_evidence_is_refused_for_its_binding_alone_and_not_pinned()
+    {
+        var at = DateTimeOffset.Parse(At, System.Globalization.CultureInfo.InvariantCulture);
+        var cpu = new CpuEvidence
+        {
+            Type = CpuType.Tdx,
+            Evidence = await File.ReadAllBytesAsync(Vectors.Locate($"{Accepted}/quote.bin"), TestContext.Current.CancellationToken),
+            Collateral = new CollateralFolder(Vectors.Locate(Accepted)).Tdx(null).ToNamed(),
+        };
+        var bundle = await WriteAsync("bundle.json", EvidenceBundle.Write(Statement(at).ToBytes(), cpu, []));
+        var policy = await WriteAsync("any.toml", "version = 1\nmeasurements = \"any\"\n"u8.ToArray());
+        var (exitCode, output, errors) = await RunAsync("verify", bundle, "--policy", policy, "--at", At);
+        exitCode.ShouldBe(7, errors);
+        output.ShouldContain("PASS  tdx.quote_signature");
+        errors.ShouldContain("error: the evidence is refused: bundle.report_data (MISMATCH)\n");
+        var before = await File.ReadAllTextAsync(policy, TestContext.Current.CancellationToken);
+        (await RunAsync("policy", "pin", bundle, "--policy", policy, "--at", At)).ExitCode.ShouldBe(7);
+        (await File.ReadAllTextAsync(policy, TestContext.Current.CancellationToken)).ShouldBe(before);
+    }
+
+    [Fact]
+    public async Task A_log_in_JSON_is_replayed()
+    {
+        const string set = "tdx/09-v4-dstack-eventlog-90c06f";
+        string[] quote = ["verify", "tdx", Vectors.Locate($"{set}/quote.bin"), "--collateral", Vectors.Locate(set), "--at", "2026-02-25T00:45:50Z", "--event-log"];
+        var (exitCode, output, errors) = await RunAsync([.. quote, Vectors.Locate($"{set}/event_log.json")]);
+        exitCode.ShouldBe(0, errors);
+        output.ShouldContain("PASS  tdx.event_log");
+        (await RunAsync([.. quote, Vectors.Locate("tdx/08-v4-outofdate-nearai-gateway-b0c06f/event_log.json")])).Errors.ShouldContain("tdx.event_log (MISMATCH)");
+    }
+
+    [Fact]
+    public async Task The_other_names_of_collateral_are_read()
+    {
+        const string sample = "tdx/12-v4-wrong-root-intel-sample";
+        var (exitCode, _, errors) = await RunAsync("verify", "tdx", Vectors.Locate($"{sample}/quote.dat"), "--collateral", Vectors.Locate(sample), "--at", "2024-01-01T00:00:00Z");
+        exitCode.ShouldBe(7);
+        errors.ShouldContain("tdx.pck_path (UNTRUSTED)");
+        errors.ShouldNotContain("MISSING");
+
+        const string set = "tdx/01-v4-uptodate-b0c06f";
+        foreach (var file in new[] { "qe_identity.json", "tcb_signing_chain.pem", "pck_crl.der", "root_ca_crl.der" })
+            File.Copy(Vectors.Locate($"{set}/{file}"), Path.Combine(folder.FullName, file));
+        File.Copy(Vectors.Locate($"{set}/tcb_info.json"), Path.Combine(folder.FullName, "tcb_info_b0c06f000000.json"));
+        (exitCode, _, errors) = await RunAsync("verify", "tdx", Vectors.Locate($"{set}/quote.bin"), "--collateral", folder.FullName, "--at", At);
+        exitCode.ShouldBe(0, errors);
+    }
+
+    [Theory]
+    [InlineData("verify /dev/null")]
+    [InlineData("policy init")]
+    public async Task Without_a_home_and_a_name_there_is_no_crash(string arguments)
+    {
+        Assert.SkipUnless(Environment.IsPrivilegedProcess, "only root may become a user without a name");
+        var program = Path.Combine(AppContext.BaseDirectory, "cchat");
+        if (await StartAsync("setpriv", "--reuid", "12345", "--clear-groups", "test", "-x", program) != 0)
+            Assert.Skip("the tests stand where other users may not read");
+        var (exitCode, errors) = await StartForErrorsAsync("setpriv", ["--reuid", "12345", "--clear-groups", "env", "-u", "HOME", "-u", "XDG_DATA_HOME", program, .. arguments.Split(' ')]);
+        exitCode.ShouldBe(arguments == "policy init" ? 0 : 7, errors);
+        errors.ShouldNotContain("Unhandled");
+        errors.ShouldNotContain("   at ");
     }
 
     [Theory]
@@ -162,6 +337,10 @@ public sealed class VerifyTests : IDisposable
         exitCode.ShouldBe(0, errors);
         output.ShouldContain("accepted; not checked: bundle.nonce\n");
         errors.ShouldContain("NOTHING IS PROTECTED");
+
+        (exitCode, _, errors) = await RunAsync("policy", "pin", bundle, "--policy", policy);
+        exitCode.ShouldBe(2, errors);
+        errors.ShouldContain("simulated evidence has no measurements to pin");
     }
 
     [Theory]
@@ -230,18 +409,126 @@ public sealed class VerifyTests : IDisposable
 
     private static Task<(int ExitCode, string Output, string Errors)> RunAsync(params string[] arguments) => RunningStack.RunAsync(arguments);
 
-    private static async Task<int> StartAsync(string program, params string[] arguments)
+    private static BundleStatement Statement(DateTimeOffset at, byte[]? nonce = null) => new()
+    {
+        Node = 3,
+        Keys = new NodeKeys { Ohttp = new byte[40], X25519 = new byte[32], Signing = new byte[32] },
+        IssuedAt = DateTimeOffset.FromUnixTimeSeconds(at.ToUnixTimeSeconds()),
+        NotAfter = DateTimeOffset.FromUnixTimeSeconds(at.AddHours(1).ToUnixTimeSeconds()),
+        Nonce = nonce ?? new byte[32],
+        Software = new NodeSoftware("node", "1", null),
+        Configuration = new NodeConfiguration(null, [], "information", []),
+    };
+
+    private async Task<string> WriteAsync(string name, byte[] content)
+    {
+        var path = Path.Combine(folder.FullName, name);
+        await File.WriteAllBytesAsync(path, content, TestContext.Current.CancellationToken);
+        return path;
+    }
+
+    private static async Task<int> StartAsync(string program, params string[] arguments) => (await StartForErrorsAsync(program, arguments)).ExitCode;
+
+    private static async Task<(int ExitCode, string Errors)> StartForErrorsAsync(string program, string[] arguments)
     {
         try
         {
             using var process = Process.Start(new ProcessStartInfo(program, arguments) { RedirectStandardOutput = true, RedirectStandardError = true })!;
-            await Task.WhenAll(process.StandardOutput.ReadToEndAsync(), process.StandardError.ReadToEndAsync());
+            var read = await Task.WhenAll(process.StandardOutput.ReadToEndAsync(), process.StandardError.ReadToEndAsync());
             await process.WaitForExitAsync();
-            return process.ExitCode;
+            return (process.ExitCode, read[1]);
         }
         catch (System.ComponentModel.Win32Exception)
         {
-            return -1;
+            return (-1, "");
+        }
+    }
+
+    /// <summary>A Milan of our own: its report, certificates and bundle, for a policy that trusts its root.</summary>
+    private sealed class Chip : IDisposable
+    {
+        public static readonly string Measurement = string.Concat(Enumerable.Repeat("4e", 48));
+
+        private const string Arc = "1.3.6.1.4.1.3704.1.";
+
+        private readonly DateTimeOffset now = DateTimeOffset.UtcNow;
+        private readonly byte[] hwid = RandomNumberGenerator.GetBytes(64);
+        private readonly RSA rootKey = RSA.Create(4096);
+        private readonly RSA issuerKey = RSA.Create(4096);
+        private readonly ECDsa vekKey = ECDsa.Create(ECCurve.NamedCurves.nistP384);
+        private readonly X509Certificate2 root;
+        private readonly X509Certificate2 issuer;
+        private readonly X509Certificate2 vek;
+
+        public Chip()
+        {
+            root = Authority("ARK-Milan", rootKey, [1], X509KeyUsageFlags.KeyCertSign | X509KeyUsageFlags.CrlSign);
+            issuer = Authority("SEV-Milan", issuerKey, [1, 2, 3], X509KeyUsageFlags.KeyCertSign);
+            var request = new CertificateRequest(new X500DistinguishedName("CN=SEV-VCEK"), vekKey, HashAlgorithmName.SHA384);
+            foreach (var id in new[] { "1", "3.1", "3.2", "3.3", "3.4", "3.5", "3.6", "3.7", "3.8" })
+                request.CertificateExtensions.Add(new X509Extension(Arc + id, [2, 1, 0], critical: false));
+            request.CertificateExtensions.Add(new X509Extension(Arc + "2", [(byte)UniversalTagNumber.IA5String, 5, .. "Milan"u8], critical: false));
+            request.CertificateExtensions.Add(new X509Extension(Arc + "4", hwid, critical: false));
+            vek = request.Create(issuer.SubjectName, X509SignatureGenerator.CreateForRSA(issuerKey, RSASignaturePadding.Pss), now.AddDays(-1), now.AddDays(1), [0]);
+        }
+
+        public byte[] Policy(string more) => Encoding.UTF8.GetBytes(
+            $"version = 1\n[dangerous_test_roots]\namd = '''\n{root.ExportCertificatePem()}'''\n{(more.StartsWith('[') ? "" : "[sev_snp]\n")}{more}\n");
+
+        public byte[] Path() => Encoding.ASCII.GetBytes($"{vek.ExportCertificatePem()}\n{issuer.ExportCertificatePem()}\n");
+
+        public byte[] List(params byte[][] revoked)
+        {
+            var list = new CertificateRevocationListBuilder();
+            foreach (var serialNumber in revoked)
+                list.AddEntry(serialNumber, now.AddHours(-1));
+            using var signing = root.CopyWithPrivateKey(rootKey);
+            return list.Build(signing, 1, now.AddDays(1), HashAlgorithmName.SHA384, RSASignaturePadding.Pss, now.AddHours(-1));
+        }
+
+        public byte[] Report(byte[] reportData, byte measured)
+        {
+            var report = new byte[SevSnpReport.Size];
+            (report[0], report[0x034]) = (2, 1);
+            BinaryPrimitives.WriteUInt64LittleEndian(report.AsSpan(0x008), 0x30000);
+            reportData.CopyTo(report, 0x050);
+            report.AsSpan(0x090, 48).Fill(measured);
+            report.AsSpan(0x160, 32).Fill(0xFF);
+            hwid.CopyTo(report, 0x1A0);
+            var signature = vekKey.SignData(report.AsSpan(0, 0x2A0), HashAlgorithmName.SHA384);
+            for (var i = 0; i < 2; i++)
+            {
+                signature.AsSpan(i * 48, 48).Reverse();
+                signature.AsSpan(i * 48, 48).CopyTo(report.AsSpan(0x2A0 + (i * 72)));
+            }
+
+            return report;
+        }
+
+        public byte[] Bundle(byte measured = 0x4E, byte[]? nonce = null)
+        {
+            var statement = Statement(now, nonce).ToBytes();
+            var cpu = new CpuEvidence
+            {
+                Type = CpuType.SevSnp,
+                Evidence = Report(BundleStatement.ReportData(statement), measured),
+                Collateral = new Dictionary<string, ReadOnlyMemory<byte>> { ["vek"] = Path() },
+            };
+            return EvidenceBundle.Write(statement, cpu, []);
+        }
+
+        public void Dispose()
+        {
+            foreach (var owned in (IDisposable[])[root, issuer, vek, rootKey, issuerKey, vekKey])
+                owned.Dispose();
+        }
+
+        private X509Certificate2 Authority(string name, RSA key, byte[] serialNumber, X509KeyUsageFlags usages)
+        {
+            var request = new CertificateRequest(new X500DistinguishedName($"CN={name}"), key, HashAlgorithmName.SHA384, RSASignaturePadding.Pss);
+            request.CertificateExtensions.Add(new X509BasicConstraintsExtension(certificateAuthority: true, hasPathLengthConstraint: false, 0, critical: true));
+            request.CertificateExtensions.Add(new X509KeyUsageExtension(usages, critical: true));
+            return request.Create(new X500DistinguishedName("CN=ARK-Milan"), X509SignatureGenerator.CreateForRSA(rootKey, RSASignaturePadding.Pss), now.AddDays(-1), now.AddDays(1), serialNumber);
         }
     }
 }

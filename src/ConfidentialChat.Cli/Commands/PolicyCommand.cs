@@ -18,6 +18,7 @@ internal static class PolicyCommand
     private static readonly Option<FileInfo?> Vek = new("--cert") { Description = "VCEK or VLEK certificate, for a SEV-SNP report alone.", HelpName = "FILE" };
     private static readonly Option<FileInfo?> Crl = new("--crl") { Description = "AMD's revocation list of the product, DER, for a SEV-SNP report alone.", HelpName = "FILE" };
     private static readonly Option<string?> At = VerifyOptions.At();
+    private static readonly Option<string?> Nonce = VerifyOptions.Hex("--nonce", "challenge of a bundle, 32 bytes");
     private static readonly Option<bool> Replace = new("--replace") { Description = "Put the values in the place of those that are there, instead of beside them." };
 
     public static Command Create() => new("policy", "Make the policy that evidence is held against.") { Init(), Pin() };
@@ -53,7 +54,7 @@ internal static class PolicyCommand
     {
         var command = new Command("pin", "Write the measurements of evidence that verifies into a policy. docs/attestation.md says what that does not prove.")
         {
-            Evidence, PolicyFile, Collateral, Vek, Crl, At, Replace,
+            Evidence, PolicyFile, Collateral, Vek, Crl, At, Nonce, Replace,
         };
         command.SetAction(PinAsync);
         return command;
@@ -102,7 +103,8 @@ internal static class PolicyCommand
         var at = VerifyOptions.ReadTime(parsed.GetValue(At));
         if (bytes.AsSpan().TrimStart(" \t\r\n"u8).StartsWith("{"u8))
         {
-            var verification = new BundleVerifier(new SimulatedEvidence()).Verify(bytes, policy, at);
+            var verification = new BundleVerifier(new SimulatedEvidence()).Verify(
+                bytes, policy, at, VerifyOptions.ReadHex("--nonce", parsed.GetValue(Nonce), BundleStatement.NonceSize) is { } nonce ? (ReadOnlyMemory<byte>?)nonce : null);
             return (verification.Verdict, verification.Verified?.Type ?? "", verification.Claims?.Measurements ?? new Dictionary<string, ReadOnlyMemory<byte>>());
         }
 

@@ -41,6 +41,12 @@ internal static class VerifyOptions
             : throw new CommandException($"{name} is not {size} bytes", $"write {size * 2} hexadecimal digits", ExitCode.Usage);
     }
 
+    /// <summary>The same policy with these factors enforced: what is expected on the command line is demanded, whatever the policy only shows.</summary>
+    /// <param name="policy">As it was read.</param>
+    /// <param name="expected">Factors, each with the value that was given for it, or null.</param>
+    public static Policy Demanding(Policy policy, params IEnumerable<(FactorName Factor, string? Value)> expected) =>
+        policy with { Advisory = policy.Advisory.Except(expected.Where(given => given.Value is not null).Select(given => given.Factor.Value)).ToHashSet(StringComparer.Ordinal) };
+
     /// <summary>Intel's collateral from a folder; what is not there is null in it.</summary>
     /// <param name="folder">It has to be there.</param>
     /// <param name="fmspc">The platform, or null where the quote names none.</param>

@@ -50,6 +50,12 @@ internal static class VerifySnpCommand
                 AuthorKeyDigest = Expected(AuthorKeyDigest, DigestSize) ?? policy.SevSnp.AuthorKeyDigest,
             },
         };
+        policy = VerifyOptions.Demanding(
+            policy,
+            (SevSnpFactors.Measurement, parsed.GetValue(Measurement)),
+            (SevSnpFactors.HostData, parsed.GetValue(HostData)),
+            (SevSnpFactors.IdKeyDigest, parsed.GetValue(IdKeyDigest)),
+            (SevSnpFactors.AuthorKeyDigest, parsed.GetValue(AuthorKeyDigest)));
         var reportData = VerifyOptions.ReadHex(ReportData.Name, parsed.GetValue(ReportData), 64);
         var verification = SevSnpVerifier.Verify(
             report, collateral, policy, VerifyOptions.ReadTime(parsed.GetValue(At)), reportData is null ? null : (ReadOnlyMemory<byte>?)reportData);

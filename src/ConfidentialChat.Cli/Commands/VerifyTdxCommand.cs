@@ -58,6 +58,17 @@ internal static class VerifyTdxCommand
                 MrSeam = Expected(MrSeam) ?? policy.Tdx.MrSeam,
             },
         };
+        policy = VerifyOptions.Demanding(
+            policy,
+            (TdxFactors.MrTd, parsed.GetValue(MrTd)),
+            (TdxFactors.Rtmr0, parsed.GetValue(Rtmr0)),
+            (TdxFactors.Rtmr1, parsed.GetValue(Rtmr1)),
+            (TdxFactors.Rtmr2, parsed.GetValue(Rtmr2)),
+            (TdxFactors.Rtmr3, parsed.GetValue(Rtmr3)),
+            (TdxFactors.MrConfigId, parsed.GetValue(MrConfigId)),
+            (TdxFactors.MrOwner, parsed.GetValue(MrOwner)),
+            (TdxFactors.MrOwnerConfig, parsed.GetValue(MrOwnerConfig)),
+            (TdxFactors.MrSeam, parsed.GetValue(MrSeam)));
         var reportData = VerifyOptions.ReadHex(ReportData.Name, parsed.GetValue(ReportData), 64);
         var log = parsed.GetValue(EventLog) is { } file ? VerifyOptions.ReadFile(file, Bounds.EventLog) : null;
         var verification = TdxVerifier.Verify(
