@@ -85,6 +85,82 @@ public sealed class FuzzTests
     }
 
     [Fact]
+    public void A_TCB_signing_chain_with_one_bit_turned_is_refused()
+    {
+        var (quote, _) = Quote("tdx/01-v4-uptodate-b0c06f");
+        var (collateral, at) = Evidence.First("tdx/01-v4-uptodate-b0c06f");
+        var chain = collateral.TcbSigningChain!.Value;
+        foreach (var bit in Daily.Of(chain.Length * 8, 40))
+        {
+            var flipped = chain.ToArray();
+            flipped[bit / 8] ^= (byte)(1 << (bit % 8));
+            var verdict = TdxVerifier.Verify(quote, collateral with { TcbSigningChain = flipped }, Policy.Default, at).Verdict;
+            // PEM has bits that no signature covers: the ends of lines.
+            if (verdict.IsAccepted)
+                Certificates(flipped).ShouldBe(Certificates(chain), $"bit {bit}");
+            else
+                verdict.Refusals().ShouldContain("tdx.tcb_signing_path", $"bit {bit}");
+        }
+    }
+
+    [Fact]
+    public void Collateral_cut_at_any_byte_is_refused()
+    {
+        var (quote, _) = Quote("tdx/01-v4-uptodate-b0c06f");
+        var (collateral, at) = Evidence.First("tdx/01-v4-uptodate-b0c06f");
+        var whole = Certificates(collateral.TcbSigningChain!.Value);
+        foreach (var (bytes, with, factor) in new (ReadOnlyMemory<byte>, Func<ReadOnlyMemory<byte>, TdxCollateral>, FactorName)[]
+        {
+            (collateral.TcbInfo!.Value, cut => collateral with { TcbInfo = cut }, TdxFactors.TcbInfo),
+            (collateral.QeIdentity!.Value, cut => collateral with { QeIdentity = cut }, TdxFactors.QeIdentity),
+            (collateral.TcbSigningChain!.Value, cut => collateral with { TcbSigningChain = cut }, TdxFactors.TcbSigningPath),
+            (collateral.PckCrl!.Value, cut => collateral with { PckCrl = cut }, TdxFactors.PckCrl),
+            (collateral.RootCaCrl!.Value, cut => collateral with { RootCaCrl = cut }, TdxFactors.RootCrl),
+        })
+        {
+            foreach (var length in Daily.Of(bytes.Length, 20))
+            {
+                var verdict = TdxVerifier.Verify(quote, with(bytes[..length]), Policy.Default, at).Verdict;
+                // Without its last line end, or without the root that is pinned anyway, a chain is the same.
+                if (verdict.IsAccepted && factor == TdxFactors.TcbSigningPath)
+                    whole.Take(Certificates(bytes[..length]).Count).ShouldBe(Certificates(bytes[..length]), $"{length} bytes");
+                else
+                    verdict.Refusals().ShouldContain(factor.Value, $"{length} bytes of {factor}");
+            }
+        }
+    }
+
+    [Fact]
+    public void A_bundle_cut_at_any_byte_is_refused_by_its_format()
+    {
+        var node = new BundleTests.NodeBundle();
+        var (bytes, policy, verifier) = (node.ToBytes(), node.Policy(), new BundleVerifier());
+        foreach (var length in Daily.Of(bytes.Length, 20))
+            verifier.Verify(bytes.AsMemory(0, length), policy, node.At, node.Challenge).Verdict.Refusals().ShouldBe(["bundle.format"], $"{length} bytes");
+        verifier.Verify(bytes, policy, node.At, node.Challenge).Verified.ShouldNotBeNull();
+    }
+
+    [Fact]
+    public void A_bundle_with_one_bit_turned_is_refused_or_says_the_same()
+    {
+        var node = new BundleTests.NodeBundle();
+        var (bytes, policy, verifier) = (node.ToBytes(), node.Policy(), new BundleVerifier());
+        var whole = verifier.Verify(bytes, policy, node.At, node.Challenge).Verified.ShouldNotBeNull();
+        foreach (var bit in Daily.Of(bytes.Length * 8, 400))
+        {
+            var flipped = (byte[])bytes.Clone();
+            flipped[bit / 8] ^= (byte)(1 << (bit % 8));
+            // What no signature covers are ends of lines within PEM, and the case of hexadecimal digits.
+            if (verifier.Verify(flipped, policy, node.At, node.Challenge).Verified is not { } verified)
+                continue;
+            verified.Statement.ToBytes().ShouldBe(whole.Statement.ToBytes(), $"bit {bit}");
+            verified.Type.ShouldBe(whole.Type, $"bit {bit}");
+            foreach (var (name, value) in whole.Claims.Measurements)
+                verified.Claims.Measurements[name].ToArray().ShouldBe(value.ToArray(), $"bit {bit}");
+        }
+    }
+
+    [Fact]
     public void A_mutated_quote_is_never_accepted_and_breaks_nothing()
     {
         const string set = "tdx/03-v5-uptodate-90c06f";
@@ -185,6 +261,13 @@ public sealed class FuzzTests
         using (leftPath)
         using (rightPath)
             return leftPath!.Items.Select(item => Convert.ToHexString(item.Der.Span)).SequenceEqual(rightPath!.Items.Select(item => Convert.ToHexString(item.Der.Span)));
+    }
+
+    private static List<string> Certificates(ReadOnlyMemory<byte> chain)
+    {
+        CertificateList.TryParse(chain.Span, out var list).ShouldBeNull();
+        using (list)
+            return [.. list!.Items.Select(item => Convert.ToHexString(item.Der.Span))];
     }
 
     // One to four edits: a byte is changed, removed, doubled; a stretch is repeated or cut out.
