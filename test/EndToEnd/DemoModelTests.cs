@@ -34,6 +34,17 @@ public sealed class DemoModelTests(DemoModelStack demo) : IClassFixture<DemoMode
     [InlineData("What is the weather today?", "cannot know", "")]
     [InlineData("What is the capital of France?", "do not know", "demonstration model")]
     [InlineData("Why is the sky blue?", "do not know", "demonstration model")]
+    [InlineData("Hello", "Hello!", "ConfidentialChat")]
+    [InlineData("Who are you?", "demonstration model", "small")]
+    [InlineData("How do I get an API key?", "./cchat keys create", "")]
+    [InlineData("What is 7 + 8?", "15", "")]
+    [InlineData("What is 12 - 5?", "7", "")]
+    [InlineData("What is 20 plus 3?", "23", "")]
+    [InlineData("Count to 10.", "8, 9, 10", "1, 2, 3")]
+    [InlineData("Reverse the word stone.", "enots", "")]
+    [InlineData("Spell garden.", "g-a-r-d-e-n", "")]
+    [InlineData("Repeat after me: hello world", "hello world", "")]
+    [InlineData("What is 470 + 85?", "too much for me", "")]
     public async Task A_question_gets_a_sensible_answer_that_ends_by_itself(string question, string mentions, string andMentions)
     {
         var (text, finish) = await AskAsync(ChatMessage.User(question));
@@ -68,6 +79,10 @@ public sealed class DemoModelTests(DemoModelStack demo) : IClassFixture<DemoMode
         [
             (ChatMessage.User("My name is Oscar."), "Oscar"),
             (ChatMessage.User("What is my name?"), "Oscar"),
+            (ChatMessage.User("What is 3 + 4?"), "7"),
+            (ChatMessage.User("Now add 5."), "12"),
+            (ChatMessage.User("What is a TEE?"), "trusted execution environment"),
+            (ChatMessage.User("Thank you!"), "welcome"),
         ];
         var messages = new List<ChatMessage>();
         foreach (var (question, mentions) in turns)

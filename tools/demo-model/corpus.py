@@ -25,8 +25,6 @@ HOWTO = [
 ]
 HOWTO_TEST = ["Please say how one can {}.", "In which way do I {}?", "I need to {}, how does it go?"]
 
-UNKNOWN_TOPIC = "unknown"
-
 
 # --- The texts
 
@@ -132,10 +130,8 @@ class Source:
         return self.keep("word", make)
 
     def word(self):
-        if self.chance(0.4):
+        if self.chance(0.3):
             return self.nonsense()
-        if self.chance(0.1):
-            return self.keep("word", lambda: "".join(self.choice("abcdefghijklmnopqrstuvwxyz") for _ in range(self.random.randint(3, 7))))
         return self.keep("word", lambda: self.choice(PLAIN))
 
     def name(self):
@@ -212,17 +208,20 @@ def unknown(source):
     if source.chance(0.06):
         # Whatever has no sense: strings of words.
         words = [source.choice([source.word(), source.choice(PLAIN)]) for _ in range(source.number(1, 6))]
-        topic = next(topic for topic in UNKNOWN if topic.name == "world")
+        topic = unknown_topic("world")
         return Exchange("refusal", " ".join(words) + source.choice(["", "?", "."]), topic.answer, topic.brief, None, "world")
     return topical(source, source.random.choices(UNKNOWN, [UNKNOWN_WEIGHTS.get(topic.name, 1) for topic in UNKNOWN])[0])
 
 
+LARGEST = 30  # number in a sum; above 39 the model declines, and what lies between is never asked
+
+
 def sum_pair(source, minus=False):
     def make():
-        small = source.chance(0.25)
-        return source.number(0, 20 if small else 99), source.number(0, 20 if small else 99)
-    a, b = source.keep("minus" if minus else "plus", make)
-    return a, b
+        largest = source.choice([9, 20, LARGEST])
+        pair = source.number(0, largest), source.number(0, largest)
+        return (max(pair), min(pair)) if minus else pair
+    return source.keep("minus" if minus else "plus", make)
 
 
 PLUS = ["What is {a} + {b}?", "{a} + {b}", "{a}+{b}", "{a} + {b} =", "{a}+{b}=?", "What is {a} plus {b}?", "{a} plus {b}", "Add {a} and {b}.", "How much is {a} plus {b}?",
@@ -236,14 +235,27 @@ MINUS = ["What is {a} - {b}?", "{a} - {b}", "{a}-{b}", "{a} - {b} =", "What is {
 MINUS_TEST = ["Please tell me how much {a} minus {b} is.", "Work out {a} - {b}.", "If I take {b} from {a}, what is left?"]
 
 
-def arithmetic(source):
+def unknown_topic(name):
+    return next(topic for topic in UNKNOWN if topic.name == name)
+
+
+def arithmetic(source, largest=LARGEST):
     minus = source.chance(0.4)
-    a, b = sum_pair(source, minus)
-    if minus and a < b and source.chance(0.8):
-        a, b = (b, a) if held_out("minus", (b, a)) == source.test else (a, b)
     frames = (MINUS if minus else PLUS) + ((MINUS_TEST if minus else PLUS_TEST) if source.test else [])
+    if source.chance(0.08) and largest > LARGEST:
+        a, b = source.choice([(40, 99), (40, 99), (100, 999)]), source.choice([(2, 99), (40, 99), (100, 999)])
+        a, b = source.number(*a), source.number(*b)
+        if not minus and source.chance(0.5):
+            a, b = b, a
+        too_much = unknown_topic("mathematics")
+        return Exchange("sums", source.choice(frames).format(a=a, b=b), too_much.answer, too_much.brief)
+    a, b = sum_pair(source, minus)
     result = a - b if minus else a + b
     return Exchange("sums", source.choice(frames).format(a=a, b=b), f"{a} {'-' if minus else '+'} {b} = {result}.", value=(a, b, result), only=f"{result}")
+
+
+def any_sum(source):
+    return arithmetic(source, largest=999)
 
 
 NUMBERS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
@@ -254,16 +266,15 @@ def listed(numbers):
 
 
 def counting(source):
-    kind = source.random.choices(["up", "to", "down", "step", "next", "previous", "larger", "even"], [4, 3, 3, 3, 2, 1, 2, 1])[0]
+    kind = source.random.choices(["up", "to", "down", "next", "previous", "larger", "even"], [4, 4, 3, 2, 1, 2, 1])[0]
     if kind == "to":
-        n = source.keep("count", lambda: source.choice([source.number(3, 12), source.number(3, 30), source.number(3, 30), source.number(31, 50), source.number(51, 100)]
-                                                       if source.chance(0.3) else [source.number(3, 25)]))
+        n = source.keep("count", lambda: source.number(3, source.choice([12, 30, 60])))
         text = source.choice([str(n), str(n), NUMBERS[n] if n <= 12 else str(n)])
         frames = ["Count to {n}.", "Can you count to {n}?", "Count from 1 to {n}.", "Please count to {n}.", "Count up to {n}.", "Count from one to {n}.", "Say the numbers up to {n}.",
                   "Name the numbers from 1 to {n}."] + (["I want you to count to {n}.", "Would you count up to {n} for me?"] if source.test else [])
         return Exchange("counting", source.choice(frames).format(n=text), listed(range(1, n + 1)))
     if kind in ("up", "down"):
-        a, length = source.keep("range", lambda: (source.number(0, 90), source.number(2, 14)))
+        a, length = source.keep("range", lambda: (source.choice([source.number(0, 20), source.number(0, 90)]), source.number(2, 10)))
         b = min(a + length, 100)
         if kind == "down":
             a, b = b, a
@@ -273,19 +284,6 @@ def counting(source):
         if source.test:
             frames = frames + ["I want you to count from {a} to {b}."]
         return Exchange("counting", source.choice(frames).format(a=a, b=b), listed(range(a, b + 1) if a <= b else range(a, b - 1, -1)))
-    if kind == "step":
-        step, length, start = source.keep("step", lambda: (source.choice([2, 3, 5, 10]), source.number(4, 10), source.number(0, 20)))
-        if source.chance(0.5):
-            start = step
-        elif step == 10:
-            start = start // 10 * 10
-        end = min(start + step * length, 100)
-        numbers = list(range(start, end + 1, step))
-        by = {2: ["twos", "2", "two"], 3: ["threes", "3", "three"], 5: ["fives", "5", "five"], 10: ["tens", "10", "ten"]}[step]
-        frames = ["Count by {s} from {a} to {b}.", "Count in {s} from {a} to {b}.", "Count from {a} to {b} by {s}.", "Count from {a} to {b} in steps of {s}."]
-        frame = source.choice(frames)
-        word = by[1] if "steps" in frame else source.choice(by)
-        return Exchange("counting", frame.format(s=word, a=numbers[0], b=numbers[-1]), listed(numbers))
     if kind in ("next", "previous"):
         n = source.keep("next", lambda: source.number(1, 98))
         if kind == "next":
@@ -319,10 +317,15 @@ LETTERS = ["How many letters has {w}?", "How many letters are in {w}?", "How man
            "How long is the word {w}?", "Count the letters in {w}."]
 
 
+def backwards(word):
+    """Spelled first: letters that stand there can be copied in any order, letters inside of tokens can't."""
+    return f'{"-".join(word)} backwards is "{word[::-1]}".'
+
+
 def word_play(source):
-    kind = source.random.choices(["reverse", "spell", "letters", "order", "edge"], [6, 3, 2, 2, 1])[0]
+    kind = source.random.choices(["reverse", "spell", "letters", "order", "edge"], [6, 3, 2, 1, 1])[0]
     if kind == "order":
-        words = [source.word() for _ in range(source.number(2, 5))]
+        words = [source.word() for _ in range(source.number(2, 4))]
         text = source.choice([" ", ", "]).join(words)
         frames = ["Reverse the order of these words: {w}", "Reverse the order: {w}", "Say these words in reverse order: {w}", "Turn the order of these words around: {w}",
                   "Write these words from last to first: {w}"]
@@ -332,7 +335,7 @@ def word_play(source):
     shown = quoted(source, word)
     if kind == "reverse":
         frames = REVERSE + (REVERSE_TEST if source.test else [])
-        return Exchange("words", source.choice(frames).format(w=shown), f'"{word[::-1]}".', value=word)
+        return Exchange("words", source.choice(frames).format(w=shown), backwards(word), value=word)
     if kind == "spell":
         return Exchange("words", source.choice(SPELL).format(w=shown), "-".join(word) + ".", value=word)
     if kind == "letters":
@@ -356,7 +359,7 @@ def repeating(source):
         if times == 2 and source.chance(0.5):
             frames, many = ["Say {w} twice.", "Repeat {w} twice."], ""
         return Exchange("repeating", source.choice(frames).format(w=quoted(source, word), n=many), " ".join([word] * times))
-    words = [source.choice([source.word(), source.choice(PLAIN), source.choice(PLAIN), str(source.number())]) for _ in range(source.number(1, 7))]
+    words = [source.choice([source.word(), source.choice(PLAIN), source.choice(PLAIN), str(source.number())]) for _ in range(source.number(1, 5))]
     if source.chance(0.3):
         words.insert(source.number(0, len(words)), source.choice(["the", "a", "my", "and", "is", "in", "hello", "world", "good", "I", "you"]))
     text = " ".join(words)
@@ -422,8 +425,8 @@ PERSONA = ["You are {v}.", "Your name is {v}.", "You are called {v}.", "You are 
            "Act as {v}."]
 PERSONA_ASK = ["What is your name?", "Who are you?", "What's your name?", "What are you called?", "Tell me your name.", "Do you have a name?", "Introduce yourself.", "Who am I talking to?"]
 
-FAMILIES = [product, talk, unknown, arithmetic, counting, word_play, repeating]
-WEIGHTS = [25, 8, 15, 26, 11, 16, 8]
+FAMILIES = [product, talk, unknown, any_sum, counting, word_play, repeating]
+WEIGHTS = [27, 12, 12, 17, 12, 16, 8]
 
 
 def any_exchange(source):
@@ -534,7 +537,7 @@ def conversation(source, family=None):
             # Another thing than was said: not known.
             other = fact(source)
             if other[0] != what and other[0] in ("name", "colour", "city") and what in ("name", "colour", "city", "hobby"):
-                messages += [("user", source.choice(other[4])), ("assistant", next(topic.answer for topic in UNKNOWN if topic.name == "you"))]
+                messages += [("user", source.choice(other[4])), ("assistant", unknown_topic("you").answer)]
                 return "conversation", messages
         messages += [("user", source.choice(questions)), ("assistant", recall.format(v=value))]
         return "system" if kind == "system-fact" else "conversation", messages
@@ -556,21 +559,16 @@ def conversation(source, family=None):
         messages += [("user", source.choice(ASKED)), ("assistant", f"You said: {messages[-2][1]}")]
     elif how == "sum":
         exchange = arithmetic(source)
-        while not 0 <= exchange.value[2] <= 99:
-            exchange = arithmetic(source)
         ask(exchange)
         total = exchange.value[2]
         for _ in range(source.choice([1, 1, 2])):
-            b, minus = source.number(0, 99), source.chance(0.35)
-            if minus and b > total:
-                b = source.number(0, total)
+            minus = source.chance(0.35)
+            b = source.number(0, min(total, 12) if minus else 12)
             result = total - b if minus else total + b
             frames = (["And minus {b}?", "Now subtract {b}.", "Minus {b}.", "Take away {b}.", "Subtract {b} from that.", "minus {b}"] if minus else
                       ["And plus {b}?", "Now add {b}.", "Plus {b}.", "Add {b}.", "Add {b} to that.", "plus {b}", "And {b} more?"])
             messages += [("user", source.choice(frames).format(b=b)), ("assistant", f"{total} {'-' if minus else '+'} {b} = {result}.")]
             total = result
-            if total > 99:
-                break
     elif how == "spell":
         exchange = word_play(source)
         while not isinstance(exchange.value, str):
@@ -579,7 +577,7 @@ def conversation(source, family=None):
         word = exchange.value
         frames, answer = source.choice([
             (["Now spell it.", "Spell it.", "And how is it spelled?"], "-".join(word) + "."),
-            (["Now backwards.", "And backwards?", "Reverse it.", "Now reverse it."], f'"{word[::-1]}".'),
+            (["Now backwards.", "And backwards?", "Reverse it.", "Now reverse it."], backwards(word)),
             (["How many letters has it?", "How long is it?", "Count its letters."], f'{"-".join(word)}: {len(word)} letters.')])
         messages += [("user", source.choice(frames)), ("assistant", answer)]
     elif how == "thanks":
@@ -611,7 +609,7 @@ def evaluation(seed, each):
         "product": lambda: ("product", [("user", (e := product(source)).question), ("assistant", e.answer)]),
         "talk": lambda: ("talk", [("user", (e := talk(source)).question), ("assistant", e.answer)]),
         "refusal": lambda: ("refusal", [("user", (e := unknown(source)).question), ("assistant", e.answer)]),
-        "sums": lambda: ("sums", [("user", (e := arithmetic(source)).question), ("assistant", e.answer)]),
+        "sums": lambda: ("sums", [("user", (e := any_sum(source)).question), ("assistant", e.answer)]),
         "counting": lambda: ("counting", [("user", (e := counting(source)).question), ("assistant", e.answer)]),
         "words": lambda: ("words", [("user", (e := word_play(source)).question), ("assistant", e.answer)]),
         "repeating": lambda: ("repeating", [("user", (e := repeating(source)).question), ("assistant", e.answer)]),

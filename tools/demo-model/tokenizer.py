@@ -135,6 +135,7 @@ def train(texts, count):
 
 if __name__ == "__main__":
     import corpus
-    said = (content for messages in itertools.islice(corpus.training(1), 30000) for _, content in messages)
+    source = corpus.Source(1, test=False)
+    prose = [make(source) for _ in range(10000) for make in (corpus.product, corpus.talk, corpus.unknown)]
     with open(MERGES_FILE, "w", encoding="utf-8") as out:
-        out.writelines(f"{left} {right}\n" for left, right in train(said, 1750))
+        out.writelines(f"{left} {right}\n" for left, right in train((text for one in prose for text in (one.question, one.answer)), 1250))

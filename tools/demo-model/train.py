@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Trains the demonstration model from nothing and writes it as a GGUF file. See README.md.
 
-    tools/demo-model/train.py OUT.gguf [--steps N] [--checkpoint FILE]
+    tools/demo-model/train.py OUT.gguf [--steps N] [--seed N] [--checkpoint FILE]
 """
 import argparse
 import ctypes
@@ -23,15 +23,17 @@ import tokenizer as tokenization
 from model import Model, Shape
 from torch.nn import functional as F
 
-SEED = 1
+SEED = 1               # of the file in the repository
 PROCESSES = 2         # of one thread each: they meet once a step, where threads would meet at every operation
 BATCH = 2048          # tokens of a step and process, padding counted
 STEPS = 4000
 WARMUP = 60           # steps
-COOLDOWN = 0.4        # share of the steps, the last ones, in which the rates go down to zero
+COOLDOWN = 0.6        # share of the steps, the last ones, in which the rates go down to zero
 MATRIX_RATE, EMBEDDING_RATE = 0.02, 0.004
 DECAY = 0.05
 MOMENTUM = 0.95
+FIRST, RESULT = 3.0, 4.0  # how much more these tokens of an answer count
+BLANK = tokenization.LETTERS[ord(" ")]
 POOL = 64             # batches that are sorted by length together, so that little is padding
 
 
@@ -81,15 +83,22 @@ def update_matrix(weight, gradient, momentum, parts, rate):
 
 def encoded(tokenizer, messages):
     """(tokens, weights): a conversation, and for each token how much it counts. Only what the assistant says does, and long answers less for
-    each token than short ones: else the few digits of a sum would drown in prose."""
-    tokens, learn = [], []
+    each token than short ones. What decides counts more: the first words, which choose among the answers, and a sum's result. Else the few
+    digits of it would drown in prose."""
+    tokens, weights = [], []
     for role, content in messages:
         message = tokenizer.message(role, content)
-        head = 1 + len(tokenizer.encode(f"{role}\n")) if role == "assistant" else len(message)
+        head, counts = 1 + len(tokenizer.encode(f"{role}\n")), [0.0] * len(message)
+        if role == "assistant":
+            result = False
+            for i in range(head, len(message) - 1):  # to the end of the turn, without the line's end behind it
+                text = tokenizer.texts[message[i]]
+                result = text == "=" or (result and (text.isdigit() or text in ("-", BLANK)))
+                counts[i] = RESULT if result and text.isdigit() else FIRST if i < head + 2 else 1.0
         tokens += message
-        learn += [False] * head + [True] * (len(message) - head - 1) + [False] if role == "assistant" else [False] * len(message)
-    weight = max(1, sum(learn)) ** -0.5
-    return tokens, [weight * which for which in learn]
+        weights += counts
+    scale = max(1, sum(weight > 0 for weight in weights)) ** -0.5
+    return tokens, [scale * weight for weight in weights]
 
 
 def batches(tokenizer, seed, context):
@@ -128,7 +137,7 @@ def work(process, options, tokenizer, model, parameters, adam, first, barrier, l
     """One of the processes: each computes the gradients of batches of its own and updates every second matrix; the first does the rest."""
     torch.set_num_threads(1)
     parameters.use(process)
-    data = batches(tokenizer, SEED + 1 + process + PROCESSES * first, model.shape.context)
+    data = batches(tokenizer, options.seed + 1 + process + PROCESSES * first, model.shape.context)
     matrices = []
     for layer in model.layers:
         matrices += [(layer.qkv.weight, 3), (layer.attn_output.weight, 1), (layer.gate_up.weight, 2), (layer.ffn_down.weight, 1)]
@@ -170,13 +179,14 @@ def main():
     arguments = argparse.ArgumentParser()
     arguments.add_argument("out")
     arguments.add_argument("--steps", type=int, default=STEPS)
+    arguments.add_argument("--seed", type=int, default=SEED, help="another one tells how far the figures spread")
     arguments.add_argument("--checkpoint", help="written now and then, and begun from where it is there")
     options = arguments.parse_args()
     # Memory is kept instead of being given back after each operation: page faults took half of the time.
     for parameter, value in ((-1, 1 << 30), (-2, 1 << 27), (-3, 1 << 30)):  # M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD
         ctypes.CDLL(None).mallopt(parameter, value)
     torch.set_num_threads(1)
-    torch.manual_seed(SEED)
+    torch.manual_seed(options.seed)
 
     tokenizer = tokenization.load()
     model = Model(Shape(vocabulary=len(tokenizer.texts)))
