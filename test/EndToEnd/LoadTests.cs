@@ -108,26 +108,37 @@ public sealed class LoadTests(ScriptedStack scripted) : IClassFixture<ScriptedSt
         scripted.Engine.Script = scripted.Engine.Script with { Exchanges = [], Events = 1000, DelayMs = 50 };
         using var chat = RunningStack.Start(
             ["chat", "--gateway", scripted.Stack.Gateway.ToString()], new Dictionary<string, string> { ["CONFIDENTIALCHAT_API_KEY"] = await scripted.Stack.NewUserAsync() });
+        var errors = new StringBuilder();
+        chat.ErrorDataReceived += (_, line) =>
+        {
+            lock (errors)
+                errors.AppendLine(line.Data);
+        };
+        chat.BeginErrorReadLine();
         await chat.StandardInput.WriteLineAsync("go on for ever");
         await chat.StandardInput.FlushAsync(TestContext.Current.CancellationToken);
         var first = new char[20];
         await chat.StandardOutput.ReadBlockAsync(first, TestContext.Current.CancellationToken);
 
-        using (var kill = System.Diagnostics.Process.Start("kill", ["-INT", $"{chat.Id}"]))
-            await kill.WaitForExitAsync(TestContext.Current.CancellationToken);
+        await RunningStack.SignalAsync(chat.Id, "INT");
         for (var tries = 0; scripted.Engine.Counters.Cancelled == before && tries < 1200; tries++)
             await Task.Delay(25, TestContext.Current.CancellationToken);
-        scripted.Engine.Counters.Cancelled.ShouldBe(before + 1);
+        scripted.Engine.Counters.Cancelled.ShouldBe(before + 1, $"{scripted.Engine.Counters}\n{Said()}");
 
         scripted.Engine.Script = scripted.Engine.Script with { Events = 3, DelayMs = 0 };
         await chat.StandardInput.WriteLineAsync("and now?");
         chat.StandardInput.Close();
         var rest = await chat.StandardOutput.ReadToEndAsync(TestContext.Current.CancellationToken);
-        var errors = await chat.StandardError.ReadToEndAsync(TestContext.Current.CancellationToken);
         await chat.WaitForExitAsync(TestContext.Current.CancellationToken);
-        chat.ExitCode.ShouldBe(0, errors);
-        errors.ShouldContain("(stopped)");
+        chat.ExitCode.ShouldBe(0, Said());
+        Said().ShouldContain("(stopped)");
         rest.TrimEnd('\n').Split('\n')[^1].Split(' ', StringSplitOptions.RemoveEmptyEntries).Length.ShouldBe(3);
+
+        string Said()
+        {
+            lock (errors)
+                return errors.ToString();
+        }
     }
 
     private static async Task<string> ReadAsync(
