@@ -147,7 +147,8 @@ public sealed class RunningStack : IAsyncLifetime
 
     internal static Process Start(IEnumerable<string> arguments, IReadOnlyDictionary<string, string>? environment = null)
     {
-        var start = new ProcessStartInfo(Path.Combine(AppContext.BaseDirectory, "cchat"), arguments)
+        // A shell that runs the tests in the background has interrupts ignored, and so would everything that they start.
+        var start = new ProcessStartInfo("env", ["--default-signal=INT", Path.Combine(AppContext.BaseDirectory, "cchat"), .. arguments])
         {
             RedirectStandardInput = true,
             RedirectStandardOutput = true,
