@@ -1,25 +1,20 @@
-using System.Buffers.Binary;
 using System.Diagnostics;
-using System.Formats.Asn1;
 using System.Net.Sockets;
-using System.Security.Cryptography;
-using System.Security.Cryptography.X509Certificates;
 using System.Text;
 using System.Text.Json;
 using ConfidentialChat.Attestation.Bundles;
 using ConfidentialChat.Attestation.Collateral;
-using ConfidentialChat.Attestation.SevSnp;
 using ConfidentialChat.Attestation.Simulated;
 using ConfidentialChat.EndToEnd.Running;
 
 namespace ConfidentialChat.EndToEnd;
 
-/// <summary><c>cchat verify</c> and <c>cchat policy</c>, as transcripts; and without a network.</summary>
+/// <summary><c>cchat verify</c>, as transcripts; and without a network.</summary>
 public sealed class VerifyTests : IDisposable
 {
-    private const string Accepted = "tdx/01-v4-uptodate-b0c06f";
-    private const string At = "2025-07-04T10:16:31Z";
-    private const string MrTd = "91eb2b44d141d4ece09f0c75c2c53d247a3c68edd7fafe8a3520c942a604a407de03ae6dc5f87f27428b2538873118b7";
+    internal const string Accepted = "tdx/01-v4-uptodate-b0c06f";
+    internal const string At = "2025-07-04T10:16:31Z";
+    internal const string MrTd = "91eb2b44d141d4ece09f0c75c2c53d247a3c68edd7fafe8a3520c942a604a407de03ae6dc5f87f27428b2538873118b7";
 
     private readonly DirectoryInfo folder = Directory.CreateTempSubdirectory("cchat-verify-");
 
@@ -81,8 +76,8 @@ public sealed class VerifyTests : IDisposable
         if (!Environment.IsPrivilegedProcess)
             Assert.SkipUnless(available, "unshare is not allowed to this user");
         available.ShouldBeTrue("root may cut the network");
-        using var chip = new Chip();
-        var (bundle, policy) = (await WriteAsync("bundle.json", chip.Bundle()), await WriteAsync("policy.toml", chip.Policy($"measurement = [\"{Chip.Measurement}\"]")));
+        using var chip = new EmulatedChip();
+        var (bundle, policy) = (await WriteAsync("bundle.json", chip.Bundle()), await WriteAsync("policy.toml", chip.Policy($"measurement = [\"{EmulatedChip.Measurement}\"]")));
         foreach (var arguments in new string[][]
         {
             ["verify", "tdx", Vectors.Locate($"{Accepted}/quote.bin"), "--collateral", Vectors.Locate(Accepted), "--at", At],
@@ -126,53 +121,9 @@ public sealed class VerifyTests : IDisposable
     }
 
     [Fact]
-    public async Task A_bundle_of_a_chip_is_refused_until_its_measurement_is_pinned_and_then_accepted()
-    {
-        using var chip = new Chip();
-        var (bundle, policy) = (await WriteAsync("bundle.json", chip.Bundle()), await WriteAsync("policy.toml", chip.Policy("")));
-        var (exitCode, _, errors) = await RunAsync("verify", bundle, "--policy", policy);
-        exitCode.ShouldBe(7, errors);
-        errors.ShouldContain("error: the evidence is refused: snp.measurement (NO_REFERENCE)\n");
-
-        (exitCode, var output, errors) = await RunAsync("policy", "pin", bundle, "--policy", policy);
-        exitCode.ShouldBe(0, errors);
-        output.ShouldBe($"measurement = {Chip.Measurement}\n");
-        errors.ShouldContain("note: this pins what ran there");
-        (exitCode, output, errors) = await RunAsync("verify", bundle, "--policy", policy);
-        exitCode.ShouldBe(0, errors);
-        output.ShouldContain($"PASS  snp.measurement             expected {Chip.Measurement}; found {Chip.Measurement}\n");
-        errors.ShouldContain("warning: policy.test_roots");
-
-        // A second program stands beside the first, or in its place.
-        var later = await WriteAsync("later.json", chip.Bundle(measured: 0x5F));
-        (await RunAsync("verify", later, "--policy", policy)).Errors.ShouldContain("snp.measurement (MISMATCH)");
-        (await RunAsync("policy", "pin", later, "--policy", policy)).ExitCode.ShouldBe(0);
-        (await RunAsync("verify", bundle, "--policy", policy)).ExitCode.ShouldBe(0);
-        (await RunAsync("verify", later, "--policy", policy)).ExitCode.ShouldBe(0);
-        (await RunAsync("policy", "pin", later, "--policy", policy, "--replace")).ExitCode.ShouldBe(0);
-        (await RunAsync("verify", bundle, "--policy", policy)).Errors.ShouldContain("snp.measurement (MISMATCH)");
-        (await RunAsync("verify", later, "--policy", policy)).ExitCode.ShouldBe(0);
-    }
-
-    [Fact]
-    public async Task A_bundle_for_a_challenge_is_pinned_with_it_where_the_policy_wants_one()
-    {
-        using var chip = new Chip();
-        var nonce = RandomNumberGenerator.GetBytes(32);
-        var bundle = await WriteAsync("bundle.json", chip.Bundle(nonce: nonce));
-        var policy = await WriteAsync("policy.toml", chip.Policy("[freshness]\nrequire_nonce = true"));
-        (await RunAsync("policy", "pin", bundle, "--policy", policy)).Errors.ShouldContain("bundle.nonce (MISSING)");
-        (await RunAsync("policy", "pin", bundle, "--policy", policy, "--nonce", new string('0', 64))).Errors.ShouldContain("bundle.nonce (MISMATCH)");
-        (await RunAsync("policy", "pin", bundle, "--policy", policy, "--nonce", "00")).ExitCode.ShouldBe(2);
-        var (exitCode, _, errors) = await RunAsync("policy", "pin", bundle, "--policy", policy, "--nonce", Convert.ToHexString(nonce));
-        exitCode.ShouldBe(0, errors);
-        (await RunAsync("verify", bundle, "--policy", policy, "--nonce", Convert.ToHexString(nonce))).ExitCode.ShouldBe(0);
-    }
-
-    [Fact]
     public async Task A_revocation_list_is_taken_for_a_report_alone()
     {
-        using var chip = new Chip();
+        using var chip = new EmulatedChip();
         var report = await WriteAsync("report.bin", chip.Report(new byte[64], 0x4E));
         var (path, policy) = (await WriteAsync("vcek.pem", chip.Path()), await WriteAsync("policy.toml", chip.Policy("require_crl = true")));
         string[] arguments = [report, "--cert", path, "--policy", policy];
@@ -196,7 +147,7 @@ public sealed class VerifyTests : IDisposable
             Evidence = await File.ReadAllBytesAsync(Vectors.Locate($"{Accepted}/quote.bin"), TestContext.Current.CancellationToken),
             Collateral = new CollateralFolder(Vectors.Locate(Accepted)).Tdx(null).ToNamed(),
         };
-        var bundle = await WriteAsync("bundle.json", EvidenceBundle.Write(Statement(at).ToBytes(), cpu, []));
+        var bundle = await WriteAsync("bundle.json", EvidenceBundle.Write(EmulatedChip.Statement(at).ToBytes(), cpu, []));
         var policy = await WriteAsync("any.toml", "version = 1\nmeasurements = \"any\"\n"u8.ToArray());
         var (exitCode, output, errors) = await RunAsync("verify", bundle, "--policy", policy, "--at", At);
         exitCode.ShouldBe(7, errors);
@@ -286,45 +237,10 @@ public sealed class VerifyTests : IDisposable
     }
 
     [Fact]
-    public async Task A_policy_is_begun_pinned_and_holds_what_was_pinned()
-    {
-        var policy = Path.Combine(folder.FullName, "policy.toml");
-        (await RunAsync("policy", "init", "--output", policy)).ExitCode.ShouldBe(0);
-        (await RunAsync("policy", "init", "--output", policy)).ExitCode.ShouldBe(2, "it is there already");
-        (await RunAsync("policy", "init")).Output.ShouldBe(await File.ReadAllTextAsync(policy, TestContext.Current.CancellationToken));
-
-        var (exitCode, output, errors) = await RunAsync("policy", "pin", Vectors.Locate($"{Accepted}/quote.bin"), "--collateral", Vectors.Locate(Accepted), "--at", At, "--policy", policy);
-        exitCode.ShouldBe(0, errors);
-        output.ShouldContain($"mr_td = {MrTd}\n");
-        (await VerifyAsync(Accepted, "--policy", policy)).Output.ShouldContain("PASS  tdx.mr_td");
-
-        // Another program on another platform is authentic, and not this one.
-        const string other = "tdx/09-v4-dstack-eventlog-90c06f";
-        var refused = await RunAsync("verify", "tdx", Vectors.Locate($"{other}/quote.bin"), "--collateral", Vectors.Locate(other), "--at", "2026-02-25T00:45:50Z", "--policy", policy);
-        refused.ExitCode.ShouldBe(7);
-        refused.Errors.ShouldContain("tdx.mr_td (MISMATCH)");
-
-        // What does not verify is not pinned, and the policy stays as it is.
-        var before = await File.ReadAllTextAsync(policy, TestContext.Current.CancellationToken);
-        (await RunAsync("policy", "pin", Vectors.Locate($"{Accepted}/quote.bin"), "--collateral", Vectors.Locate(Accepted), "--policy", policy)).ExitCode.ShouldBe(7);
-        (await File.ReadAllTextAsync(policy, TestContext.Current.CancellationToken)).ShouldBe(before);
-    }
-
-    [Fact]
     public async Task A_bundle_of_simulated_evidence_is_refused_unless_the_policy_allows_it_and_then_warned_of()
     {
         using var platform = new SimulatedPlatform();
-        var now = DateTimeOffset.FromUnixTimeSeconds(DateTimeOffset.UtcNow.ToUnixTimeSeconds());
-        var statement = new BundleStatement
-        {
-            Node = 3,
-            Keys = new NodeKeys { Ohttp = new byte[40], X25519 = new byte[32], Signing = new byte[32] },
-            IssuedAt = now,
-            NotAfter = now.AddHours(1),
-            Nonce = new byte[32],
-            Software = new NodeSoftware("node", "1", null),
-            Configuration = new NodeConfiguration(null, [], "information", []),
-        }.ToBytes();
+        var statement = EmulatedChip.Statement(DateTimeOffset.UtcNow).ToBytes();
         var bundle = Path.Combine(folder.FullName, "bundle.json");
         await File.WriteAllBytesAsync(bundle, EvidenceBundle.Write(statement, platform.Sign(BundleStatement.ReportData(statement)), []), TestContext.Current.CancellationToken);
         var (exitCode, _, errors) = await RunAsync("verify", bundle);
@@ -375,50 +291,12 @@ public sealed class VerifyTests : IDisposable
         (await RunAsync([.. report, "--crl", "/does/not/exist"])).ExitCode.ShouldBe(2);
     }
 
-    [Fact]
-    public async Task The_measurement_of_a_report_is_pinned()
-    {
-        var policy = Path.Combine(folder.FullName, "snp.toml");
-        string[] genoa = [Vectors.Locate("snp/04-genoa-v5/report.bin"), "--cert", Vectors.Locate("snp/04-genoa-v5/vcek.der"), "--at", "2026-03-01T00:00:00Z", "--policy", policy];
-        (await RunAsync(["policy", "pin", .. genoa])).ExitCode.ShouldBe(0);
-        (await RunAsync(["verify", "snp", .. genoa])).Output.ShouldContain("PASS  snp.measurement");
-        var other = await RunAsync("verify", "snp", Vectors.Locate("snp/05-milan-v3/report.bin"), "--cert", Vectors.Locate("snp/05-milan-v3/vcek.der"), "--at", "2026-03-01T00:00:00Z", "--policy", policy);
-        other.ExitCode.ShouldBe(7);
-        other.Errors.ShouldContain("error: the evidence is refused: snp.measurement (MISMATCH)");
-        // A list that is none is refused here too, and nothing is pinned.
-        var listed = await RunAsync(["policy", "pin", .. genoa, "--crl", Vectors.Locate("snp/04-genoa-v5/vcek.der")]);
-        listed.ExitCode.ShouldBe(7);
-        listed.Errors.ShouldContain("snp.crl (MALFORMED)");
-    }
-
-    [Fact]
-    public async Task What_pinning_only_shows_is_printed()
-    {
-        var policy = Path.Combine(folder.FullName, "advisory.toml");
-        await File.WriteAllTextAsync(policy, "version = 1\nadvisory = [\"snp.smt\"]\n[sev_snp]\nallow_smt = false\n", TestContext.Current.CancellationToken);
-        var (exitCode, _, errors) = await RunAsync(
-            "policy", "pin", Vectors.Locate("snp/04-genoa-v5/report.bin"), "--cert", Vectors.Locate("snp/04-genoa-v5/vcek.der"), "--at", "2026-03-01T00:00:00Z", "--policy", policy);
-        exitCode.ShouldBe(0, errors);
-        errors.ShouldContain("warning: snp.smt: expected SMT 0; found SMT 1");
-    }
-
     public void Dispose() => folder.Delete(recursive: true);
 
-    private static Task<(int ExitCode, string Output, string Errors)> VerifyAsync(string set, params string[] more) =>
+    internal static Task<(int ExitCode, string Output, string Errors)> VerifyAsync(string set, params string[] more) =>
         RunAsync(["verify", "tdx", Vectors.Locate($"{set}/quote.bin"), "--collateral", Vectors.Locate(set), "--at", At, .. more]);
 
     private static Task<(int ExitCode, string Output, string Errors)> RunAsync(params string[] arguments) => RunningStack.RunAsync(arguments);
-
-    private static BundleStatement Statement(DateTimeOffset at, byte[]? nonce = null) => new()
-    {
-        Node = 3,
-        Keys = new NodeKeys { Ohttp = new byte[40], X25519 = new byte[32], Signing = new byte[32] },
-        IssuedAt = DateTimeOffset.FromUnixTimeSeconds(at.ToUnixTimeSeconds()),
-        NotAfter = DateTimeOffset.FromUnixTimeSeconds(at.AddHours(1).ToUnixTimeSeconds()),
-        Nonce = nonce ?? new byte[32],
-        Software = new NodeSoftware("node", "1", null),
-        Configuration = new NodeConfiguration(null, [], "information", []),
-    };
 
     private async Task<string> WriteAsync(string name, byte[] content)
     {
@@ -441,94 +319,6 @@ public sealed class VerifyTests : IDisposable
         catch (System.ComponentModel.Win32Exception)
         {
             return (-1, "");
-        }
-    }
-
-    /// <summary>A Milan of our own: its report, certificates and bundle, for a policy that trusts its root.</summary>
-    private sealed class Chip : IDisposable
-    {
-        public static readonly string Measurement = string.Concat(Enumerable.Repeat("4e", 48));
-
-        private const string Arc = "1.3.6.1.4.1.3704.1.";
-
-        private readonly DateTimeOffset now = DateTimeOffset.UtcNow;
-        private readonly byte[] hwid = RandomNumberGenerator.GetBytes(64);
-        private readonly RSA rootKey = RSA.Create(4096);
-        private readonly RSA issuerKey = RSA.Create(4096);
-        private readonly ECDsa vekKey = ECDsa.Create(ECCurve.NamedCurves.nistP384);
-        private readonly X509Certificate2 root;
-        private readonly X509Certificate2 issuer;
-        private readonly X509Certificate2 vek;
-
-        public Chip()
-        {
-            root = Authority("ARK-Milan", rootKey, [1], X509KeyUsageFlags.KeyCertSign | X509KeyUsageFlags.CrlSign);
-            issuer = Authority("SEV-Milan", issuerKey, [1, 2, 3], X509KeyUsageFlags.KeyCertSign);
-            var request = new CertificateRequest(new X500DistinguishedName("CN=SEV-VCEK"), vekKey, HashAlgorithmName.SHA384);
-            foreach (var id in new[] { "1", "3.1", "3.2", "3.3", "3.4", "3.5", "3.6", "3.7", "3.8" })
-                request.CertificateExtensions.Add(new X509Extension(Arc + id, [2, 1, 0], critical: false));
-            request.CertificateExtensions.Add(new X509Extension(Arc + "2", [(byte)UniversalTagNumber.IA5String, 5, .. "Milan"u8], critical: false));
-            request.CertificateExtensions.Add(new X509Extension(Arc + "4", hwid, critical: false));
-            vek = request.Create(issuer.SubjectName, X509SignatureGenerator.CreateForRSA(issuerKey, RSASignaturePadding.Pss), now.AddDays(-1), now.AddDays(1), [0]);
-        }
-
-        public byte[] Policy(string more) => Encoding.UTF8.GetBytes(
-            $"version = 1\n[dangerous_test_roots]\namd = '''\n{root.ExportCertificatePem()}'''\n{(more.StartsWith('[') ? "" : "[sev_snp]\n")}{more}\n");
-
-        public byte[] Path() => Encoding.ASCII.GetBytes($"{vek.ExportCertificatePem()}\n{issuer.ExportCertificatePem()}\n");
-
-        public byte[] List(params byte[][] revoked)
-        {
-            var list = new CertificateRevocationListBuilder();
-            foreach (var serialNumber in revoked)
-                list.AddEntry(serialNumber, now.AddHours(-1));
-            using var signing = root.CopyWithPrivateKey(rootKey);
-            return list.Build(signing, 1, now.AddDays(1), HashAlgorithmName.SHA384, RSASignaturePadding.Pss, now.AddHours(-1));
-        }
-
-        public byte[] Report(byte[] reportData, byte measured)
-        {
-            var report = new byte[SevSnpReport.Size];
-            (report[0], report[0x034]) = (2, 1);
-            BinaryPrimitives.WriteUInt64LittleEndian(report.AsSpan(0x008), 0x30000);
-            reportData.CopyTo(report, 0x050);
-            report.AsSpan(0x090, 48).Fill(measured);
-            report.AsSpan(0x160, 32).Fill(0xFF);
-            hwid.CopyTo(report, 0x1A0);
-            var signature = vekKey.SignData(report.AsSpan(0, 0x2A0), HashAlgorithmName.SHA384);
-            for (var i = 0; i < 2; i++)
-            {
-                signature.AsSpan(i * 48, 48).Reverse();
-                signature.AsSpan(i * 48, 48).CopyTo(report.AsSpan(0x2A0 + (i * 72)));
-            }
-
-            return report;
-        }
-
-        public byte[] Bundle(byte measured = 0x4E, byte[]? nonce = null)
-        {
-            var statement = Statement(now, nonce).ToBytes();
-            var cpu = new CpuEvidence
-            {
-                Type = CpuType.SevSnp,
-                Evidence = Report(BundleStatement.ReportData(statement), measured),
-                Collateral = new Dictionary<string, ReadOnlyMemory<byte>> { ["vek"] = Path() },
-            };
-            return EvidenceBundle.Write(statement, cpu, []);
-        }
-
-        public void Dispose()
-        {
-            foreach (var owned in (IDisposable[])[root, issuer, vek, rootKey, issuerKey, vekKey])
-                owned.Dispose();
-        }
-
-        private X509Certificate2 Authority(string name, RSA key, byte[] serialNumber, X509KeyUsageFlags usages)
-        {
-            var request = new CertificateRequest(new X500DistinguishedName($"CN={name}"), key, HashAlgorithmName.SHA384, RSASignaturePadding.Pss);
-            request.CertificateExtensions.Add(new X509BasicConstraintsExtension(certificateAuthority: true, hasPathLengthConstraint: false, 0, critical: true));
-            request.CertificateExtensions.Add(new X509KeyUsageExtension(usages, critical: true));
-            return request.Create(new X500DistinguishedName("CN=ARK-Milan"), X509SignatureGenerator.CreateForRSA(rootKey, RSASignaturePadding.Pss), now.AddDays(-1), now.AddDays(1), serialNumber);
         }
     }
 }
