@@ -10,9 +10,9 @@ namespace ConfidentialChat.Protocol.V1;
 /// <param name="Stream">Whether the answer streams.</param>
 public sealed record InnerRequest(string Model, bool Stream)
 {
-    // Levels of objects and arrays, the outermost one too. A parser's work is length times depth: without a bound, one deep body would keep
-    // whatever reads it after this busy for minutes.
-    private const int DepthMax = 256;
+    /// <summary>Levels of objects and arrays, the outermost one too, of a body and of all that is read of it after this.</summary>
+    /// <remarks>A parser's work is length times depth: without a bound, one deep body would keep whatever reads it busy for minutes.</remarks>
+    public const int DepthMax = 256;
 
     /// <summary>Checks an opened plaintext against its envelope.</summary>
     /// <param name="plaintext">The bytes as opened.</param>

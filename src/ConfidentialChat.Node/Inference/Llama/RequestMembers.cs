@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text.Json;
+using ConfidentialChat.Protocol.V1;
 
 namespace ConfidentialChat.Node.Inference.Llama;
 
@@ -7,9 +8,6 @@ namespace ConfidentialChat.Node.Inference.Llama;
 internal sealed class RequestMembers
 {
     private const int StopsMax = 4; // as the API has it
-
-    // Also of members that are ignored. The parser's work is length times depth, so a deep body would keep a thread busy for minutes.
-    private const int DepthMax = 256;
 
     private readonly Dictionary<string, JsonElement> members = new(StringComparer.Ordinal);
     private readonly int tokenCount;
@@ -36,7 +34,7 @@ internal sealed class RequestMembers
         field = null;
         try
         {
-            using var document = JsonDocument.Parse(body, new JsonDocumentOptions { MaxDepth = DepthMax });
+            using var document = JsonDocument.Parse(body, new JsonDocumentOptions { MaxDepth = InnerRequest.DepthMax });
             if (document.RootElement.ValueKind != JsonValueKind.Object)
                 return null;
             return read(new RequestMembers(document.RootElement, tokenCount));
