@@ -39,7 +39,7 @@ public sealed class CollateralFolder(string folder) : ICollateralSource
             if (new FileInfo(target) is not { Exists: true, Length: > 0 })
                 throw new IOException($"{name} is empty, or no regular file");
             using var file = File.OpenRead(target);
-            var bytes = new byte[LargestFile + 1];
+            var bytes = new byte[Math.Min(file.Length, LargestFile) + 1];
             return bytes.AsMemory(0, file.ReadAtLeast(bytes, bytes.Length, throwOnEndOfStream: false));
         }
 

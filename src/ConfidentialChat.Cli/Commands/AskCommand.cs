@@ -50,7 +50,7 @@ internal static class AskCommand
         };
         if (!parsed.GetValue(Whole) && !parsed.GetValue(Json))
         {
-            await Asking.StreamAsync(client, request, new StringBuilder(), cancellation);
+            await Asking.StreamAsync(client, request, answer: null, cancellation);
             return ExitCode.Success;
         }
 

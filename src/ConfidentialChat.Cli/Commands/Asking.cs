@@ -37,16 +37,16 @@ internal static class Asking
     /// <summary>Prints an answer as it comes.</summary>
     /// <param name="client">Asks.</param>
     /// <param name="request">What is asked.</param>
-    /// <param name="answer">Gets the text that was printed, also where the answer breaks off.</param>
+    /// <param name="answer">Gets the text that was printed, also where the answer breaks off; null where nobody asks for it.</param>
     /// <param name="cancellation">Stops the answer.</param>
-    public static async Task StreamAsync(ConfidentialChatClient client, ChatCompletionRequest request, StringBuilder answer, CancellationToken cancellation)
+    public static async Task StreamAsync(ConfidentialChatClient client, ChatCompletionRequest request, StringBuilder? answer, CancellationToken cancellation)
     {
         await foreach (var chunk in client.ConfidentialChat.CreateStreamAsync(request, cancellation))
         {
             foreach (var piece in chunk.Choices.Select(choice => choice.Delta?.Content).Where(piece => !string.IsNullOrEmpty(piece)))
             {
                 Console.Out.Write(Printable(piece!));
-                answer.Append(piece);
+                answer?.Append(piece);
             }
 
             await Console.Out.FlushAsync(cancellation);
