@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Text.Json;
 using ConfidentialChat.Cli.Stack;
+using ConfidentialChat.Gateway;
 
 namespace ConfidentialChat.EndToEnd.Running;
 
@@ -70,8 +71,8 @@ public sealed class RunningStack : IAsyncLifetime
     /// <returns>The API key.</returns>
     public async Task<string> NewUserAsync()
     {
-        var (_, output, _) = await RunAsync(["keys", "create", "--data", DataDirectory, "--user", Guid.NewGuid().ToString()]);
-        return output.Trim();
+        var gateway = await GatewayOperator.OpenAsync(Path.Combine(DataDirectory, "gateway"));
+        return (await gateway.CreateApiKeyAsync(Guid.NewGuid().ToString())).Text;
     }
 
     /// <summary>Sends SIGTERM and waits for the end.</summary>
