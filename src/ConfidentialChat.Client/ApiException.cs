@@ -1,6 +1,6 @@
 using System.Net;
 using System.Text.Json;
-using ConfidentialChat.Protocol.V1;
+using ConfidentialChat.Protocol.Errors;
 
 namespace ConfidentialChat.Client;
 
@@ -29,7 +29,7 @@ public sealed class ApiException : ConfidentialChatException
         Body = body;
         Headers = headers;
         RetryAfter = retryAfter;
-        IsRetryable = V1Errors.FromCode(Code) is { } row ? row.Retryable : status is 408 or 425 or 429 or 500 or 502 or 503 or 504;
+        Retry = RequestErrors.RetryOf(status, Code);
     }
 
     /// <summary>The HTTP status.</summary>
@@ -51,10 +51,10 @@ public sealed class ApiException : ConfidentialChatException
     public TimeSpan? RetryAfter { get; }
 
     /// <summary>Whether a new call may succeed: by the code where it is known, else by the status.</summary>
-    public bool IsRetryable { get; }
+    public bool IsRetryable => Retry is not Retry.No || Status is 408; // a slow upload may be faster next time
 
-    /// <summary>Whether the lock, or the key that it named, is gone: whoever locks and encrypts anew may be served.</summary>
-    internal bool IsLockLost => Status == 425 || string.Equals(Code, V1Error.UnknownNodeKey.Row().Code, StringComparison.Ordinal);
+    /// <summary>When the request may be made again, as the table has it.</summary>
+    internal Retry Retry { get; }
 
     /// <summary>What the gateway calls this request, where it says so.</summary>
     public string? RequestId => Headers.TryGetValue("x-request-id", out var values) && values.Count > 0 ? values[0] : null;
@@ -62,7 +62,7 @@ public sealed class ApiException : ConfidentialChatException
     private static string Describe(int status, string? code, string? param)
     {
         // Only codes and names that we know go into the text: a peer's own words could be anything, a key or a prompt too.
-        var row = V1Errors.FromCode(code);
+        var row = RequestErrors.FromCode(code);
         var text = row is null ? $"The gateway answered {status} ({(HttpStatusCode)status})."
             : $"The gateway answered {status} {row.Code}: {new Rejection(row.Error, Rejection.IsFieldName(param) ? param : null).Message}";
         return status switch

@@ -1,6 +1,7 @@
 // spec/envelope-v1.md section 1.
 using ConfidentialChat.Client.Chat;
 using ConfidentialChat.Client.Transport;
+using ConfidentialChat.Protocol;
 
 namespace ConfidentialChat.Client;
 
@@ -8,7 +9,7 @@ namespace ConfidentialChat.Client;
 public sealed class ChatEndpoint : StreamingEndpoint
 {
     internal ChatEndpoint(GatewayConnection connection, ConfidentialChatOptions options)
-        : base(connection, options, "v1/confidential/chat/completions")
+        : base(connection, options, InferenceEndpoint.ChatCompletions)
     {
     }
 

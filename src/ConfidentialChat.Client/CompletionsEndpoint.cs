@@ -1,6 +1,7 @@
 // spec/envelope-v1.md section 1.
 using ConfidentialChat.Client.Completions;
 using ConfidentialChat.Client.Transport;
+using ConfidentialChat.Protocol;
 
 namespace ConfidentialChat.Client;
 
@@ -8,7 +9,7 @@ namespace ConfidentialChat.Client;
 public sealed class CompletionsEndpoint : StreamingEndpoint
 {
     internal CompletionsEndpoint(GatewayConnection connection, ConfidentialChatOptions options)
-        : base(connection, options, "v1/confidential/completions")
+        : base(connection, options, InferenceEndpoint.Completions)
     {
     }
 

@@ -1,5 +1,6 @@
 // spec/envelope-v1.md sections 1, 3, 7 and 13, the client's side.
 using ConfidentialChat.Client.Transport;
+using ConfidentialChat.Protocol;
 using ConfidentialChat.Protocol.V1;
 
 namespace ConfidentialChat.Client;
@@ -10,8 +11,8 @@ namespace ConfidentialChat.Client;
 /// </summary>
 public abstract class ConfidentialEndpoint
 {
-    private protected ConfidentialEndpoint(GatewayConnection connection, ConfidentialChatOptions options, string path) =>
-        Calls = new SealedCalls(connection, options, path);
+    private protected ConfidentialEndpoint(GatewayConnection connection, ConfidentialChatOptions options, InferenceEndpoint endpoint) =>
+        Calls = new SealedCalls(connection, options, EnvelopeEndpoint.Of(endpoint).Path.TrimStart('/')); // below the server's own path
 
     private protected SealedCalls Calls { get; }
 

@@ -1,6 +1,7 @@
 // spec/envelope-v1.md section 1.
 using ConfidentialChat.Client.Embeddings;
 using ConfidentialChat.Client.Transport;
+using ConfidentialChat.Protocol;
 
 namespace ConfidentialChat.Client;
 
@@ -8,7 +9,7 @@ namespace ConfidentialChat.Client;
 public sealed class EmbeddingsEndpoint : ConfidentialEndpoint
 {
     internal EmbeddingsEndpoint(GatewayConnection connection, ConfidentialChatOptions options)
-        : base(connection, options, "v1/confidential/embeddings")
+        : base(connection, options, InferenceEndpoint.Embeddings)
     {
     }
 

@@ -1,5 +1,6 @@
 // spec/envelope-v1.md sections 8 and 13, the client's side.
 using ConfidentialChat.Client.Transport;
+using ConfidentialChat.Protocol;
 using ConfidentialChat.Protocol.V1;
 
 namespace ConfidentialChat.Client;
@@ -7,8 +8,8 @@ namespace ConfidentialChat.Client;
 /// <summary>A confidential endpoint that can answer in chunks. Safe for concurrent use.</summary>
 public abstract class StreamingEndpoint : ConfidentialEndpoint
 {
-    private protected StreamingEndpoint(GatewayConnection connection, ConfidentialChatOptions options, string path)
-        : base(connection, options, path)
+    private protected StreamingEndpoint(GatewayConnection connection, ConfidentialChatOptions options, InferenceEndpoint endpoint)
+        : base(connection, options, endpoint)
     {
     }
 

@@ -1,15 +1,7 @@
-// spec/envelope-v1.md section 1: which paths there are.
-using ConfidentialChat.Protocol;
-
+// spec/envelope-v1.md section 1: the paths beside those of the confidential endpoints, which are one table in the protocol.
 namespace ConfidentialChat.Gateway;
 
-/// <summary>One confidential endpoint. All of them take one way through the gateway and differ in nothing but this row.</summary>
-/// <param name="Path">At the gateway and at the node.</param>
-/// <param name="MayStream">Whether an answer may be <c>text/event-stream</c>.</param>
-/// <param name="DefaultUnits">What a request stands for that names no <c>num_compute_units</c>.</param>
-internal sealed record ConfidentialEndpoint(string Path, bool MayStream, ComputeUnits DefaultUnits);
-
-/// <summary>The table of confidential endpoints, and the paths beside it.</summary>
+/// <summary>Where the gateway answers for itself.</summary>
 internal static class Endpoints
 {
     public const string Health = "/health";
@@ -17,12 +9,4 @@ internal static class Endpoints
     public const string Ready = "/health/ready";
     public const string Models = "/v1/models";
     public const string Lock = "/v1/nodes/lock";
-
-    public static IReadOnlyList<ConfidentialEndpoint> Confidential { get; } =
-    [
-        new("/v1/confidential/chat/completions", MayStream: true, ComputeUnits.Default),
-        new("/v1/confidential/completions", MayStream: true, ComputeUnits.Default),
-        new("/v1/confidential/embeddings", MayStream: false, ComputeUnits.Default),
-        new("/v1/confidential/images/generations", MayStream: false, ComputeUnits.DefaultOfImages),
-    ];
 }

@@ -8,6 +8,7 @@ using ConfidentialChat.Gateway.Relay;
 using ConfidentialChat.Gateway.State;
 using ConfidentialChat.Protocol.Primitives;
 using ConfidentialChat.Protocol.Relay;
+using ConfidentialChat.Protocol.V1;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 
@@ -76,7 +77,7 @@ public sealed class GatewayHost
         var users = app.MapGroup("").AddEndpointFilter<CallerFilter>();
         users.MapGet(Endpoints.Models, Models.HandleAsync);
         users.MapPost(Endpoints.Lock, LockEndpoint.HandleAsync);
-        foreach (var endpoint in Endpoints.Confidential)
+        foreach (var endpoint in EnvelopeEndpoint.Table)
         {
             users.MapPost(
                 endpoint.Path,

@@ -7,6 +7,7 @@ using ConfidentialChat.Node.Keys;
 using ConfidentialChat.Node.Metering;
 using ConfidentialChat.Node.Relay;
 using ConfidentialChat.Node.Serving;
+using ConfidentialChat.Protocol.V1;
 using Microsoft.AspNetCore.Diagnostics;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
@@ -54,7 +55,7 @@ public static class NodeHost
         app.UseStatusCodePages(context => RejectionResponse.WriteStatusAsync(context.HttpContext.Response));
         app.MapHealth();
         app.MapControl();
-        foreach (var endpoint in ConfidentialEndpoints.Table)
+        foreach (var endpoint in EnvelopeEndpoint.Table)
             app.MapPost(endpoint.Path, (HttpContext http, ConfidentialHandler handler) => handler.ServeAsync(http, endpoint));
         if (options.Docs)
             app.MapApiDocs();

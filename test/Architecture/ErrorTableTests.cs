@@ -1,4 +1,5 @@
 using System.Text.RegularExpressions;
+using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.V1;
 
 namespace ConfidentialChat.Architecture;
@@ -13,9 +14,9 @@ public sealed class ErrorTableTests
         string[] specified = [.. Regex.Matches(section, @"^\| (?<status>\d{3}) \| (?<code>[A-Z_]+) \|", RegexOptions.Multiline).Select(row => $"{row.Groups["status"].Value} {row.Groups["code"].Value}")];
         specified.Length.ShouldBeGreaterThan(20);
         specified.ShouldBeUnique();
-        V1Errors.Table.Select(row => $"{row.Status} {row.Code}").ShouldBe(specified, ignoreOrder: true);
+        RequestErrors.Table.Select(row => $"{row.Status} {row.Code}").ShouldBe(specified, ignoreOrder: true);
     }
 
     [Fact]
-    public void Every_error_has_its_row() => V1Errors.Table.Select(row => row.Error).ShouldBe(Enum.GetValues<V1Error>(), ignoreOrder: true);
+    public void Every_error_has_its_row() => RequestErrors.Table.Select(row => row.Error).ShouldBe(Enum.GetValues<RequestError>(), ignoreOrder: true);
 }

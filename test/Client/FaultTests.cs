@@ -2,6 +2,7 @@ using System.Text;
 using System.Text.Json.Nodes;
 using ConfidentialChat.Client;
 using ConfidentialChat.Client.Transport;
+using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.V1;
 using Microsoft.AspNetCore.Http;
 
@@ -13,7 +14,7 @@ public sealed class FaultTests
     [Fact]
     public async Task Every_error_of_the_table_comes_out_with_its_status_code_and_whether_to_try_again()
     {
-        var rejection = new Rejection(V1Error.InternalError);
+        var rejection = new Rejection(RequestError.InternalError);
         await using var gateway = await TestGateway.StartAsync(call =>
         {
             call.Context.Response.Headers.RetryAfter = "7";
@@ -21,13 +22,13 @@ public sealed class FaultTests
             return call.Context.RefuseAsync(rejection);
         });
         using var client = gateway.Client();
-        foreach (var row in V1Errors.Table)
+        foreach (var row in RequestErrors.Table)
         {
-            rejection = new Rejection(row.Error, row.Error == V1Error.InvalidField ? "temperature" : null);
+            rejection = new Rejection(row.Error, row.Error == RequestError.InvalidField ? "temperature" : null);
             foreach (var call in new[] { () => client.ConfidentialChat.CreateAsync(Chats.Request), (Func<Task>)(() => client.ReadAsync()) })
             {
                 var error = await FaultAsync<ApiException>(call);
-                (error.Status, error.Code, error.IsRetryable, error.Param).ShouldBe((row.Status, row.Code, row.Retryable, rejection.Field));
+                (error.Status, error.Code, error.IsRetryable, error.Param).ShouldBe((row.Status, row.Code, row.Retry is not Retry.No, rejection.Field));
                 error.RequestId.ShouldBe("request-1");
                 error.RetryAfter.ShouldBe(TimeSpan.FromSeconds(7));
                 error.Message.ShouldContain(rejection.Message);
@@ -82,7 +83,7 @@ public sealed class FaultTests
     public async Task A_refused_lock_is_told_as_it_is_and_nothing_is_sent_after_it()
     {
         await using var gateway = await TestGateway.StartAsync(
-            call => call.WholeAsync(Chats.Answer), context => context.RefuseAsync(new Rejection(V1Error.BalanceError)));
+            call => call.WholeAsync(Chats.Answer), context => context.RefuseAsync(new Rejection(RequestError.BalanceError)));
         using var client = gateway.Client();
         (await FaultAsync<ApiException>(() => client.ConfidentialChat.CreateAsync(Chats.Request))).Code.ShouldBe("BALANCE_ERROR");
         gateway.Paths.ShouldBe(["/v1/nodes/lock"]);

@@ -1,6 +1,7 @@
 using System.Text.Json.Nodes;
 using ConfidentialChat.Client;
 using ConfidentialChat.Client.Embeddings;
+using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.V1;
 using Microsoft.AspNetCore.Http;
 
@@ -12,12 +13,12 @@ public sealed class RetryTests
     private static readonly RetryConfig Exact = RetryConfig.Backoff with { Jitter = TimeSpan.Zero };
     private static readonly RetryConfig Everything = Exact with { RetryConnectionErrors = true };
 
-    public static TheoryData<V1Error, bool, bool> Rows() =>
-        [.. V1Errors.Table.Select(row => (row.Error, IsFree(row), IsFree(row) || row.Status is 500))];
+    public static TheoryData<RequestError, bool, bool> Rows() =>
+        [.. RequestErrors.Table.Select(row => (row.Error, IsFree(row), IsFree(row) || row.Status is 500))];
 
     [Theory]
     [MemberData(nameof(Rows))]
-    public async Task Of_the_table_of_errors_these_are_made_again(V1Error error, bool byDefault, bool withBackoff)
+    public async Task Of_the_table_of_errors_these_are_made_again(RequestError error, bool byDefault, bool withBackoff)
     {
         foreach (var (config, expected) in new[] { (RetryConfig.None, false), (RetryConfig.Default, byDefault), (RetryConfig.Backoff, withBackoff) })
         {
@@ -94,12 +95,12 @@ public sealed class RetryTests
     }
 
     [Theory]
-    [InlineData(V1Error.UnavailableStack)]
-    [InlineData(V1Error.UnknownNodeKey)]
-    public async Task A_lock_that_is_gone_is_replaced_after_a_wait_and_at_once_where_it_was_one_that_was_given_back(V1Error gone)
+    [InlineData(RequestError.UnavailableStack)]
+    [InlineData(RequestError.UnknownNodeKey)]
+    public async Task A_lock_that_is_gone_is_replaced_after_a_wait_and_at_once_where_it_was_one_that_was_given_back(RequestError gone)
     {
         var time = new WatchedTime();
-        var answers = new Queue<V1Error?>([gone, V1Error.TooManyRequests, gone, null]);
+        var answers = new Queue<RequestError?>([gone, RequestError.TooManyRequests, gone, null]);
         await using var gateway = await TestGateway.StartAsync(
             call => answers.Dequeue() is { } error ? call.Context.RefuseAsync(new Rejection(error)) : call.WholeAsync(Chats.Answer));
         using var client = gateway.Client(options => options with { Retries = Exact, TimeProvider = time });
@@ -137,7 +138,7 @@ public sealed class RetryTests
             if (refused)
                 return context.JsonAsync($$"""{"public_key":"{{gateway!.NodeKey.PublicKey}}","node_small_id":3,"stack_small_id":7}""");
             refused = true;
-            return context.RefuseAsync(new Rejection(V1Error.ServiceUnavailable));
+            return context.RefuseAsync(new Rejection(RequestError.ServiceUnavailable));
         });
         await using var _ = gateway;
         using var client = gateway.Client(options => options with { Retries = RetryConfig.Default, TimeProvider = time });
@@ -416,7 +417,7 @@ public sealed class RetryTests
     public async Task A_sealed_request_of_the_callers_is_repeated_byte_for_byte_and_its_lost_lock_is_the_callers()
     {
         var time = new WatchedTime();
-        await using var gateway = await ThatRefusesAsync(1, call => call.Context.RefuseAsync(new Rejection(V1Error.ServiceUnavailable)));
+        await using var gateway = await ThatRefusesAsync(1, call => call.Context.RefuseAsync(new Rejection(RequestError.ServiceUnavailable)));
         using var client = gateway.Client(options => options with { Retries = Exact, TimeProvider = time });
         using var request = gateway.Seal("""{"model":"tiny","messages":[],"stream":false}""", stream: false);
         var call = client.ConfidentialChat.CreateAsync(SealedFields.From(request.Envelope));
@@ -425,7 +426,7 @@ public sealed class RetryTests
         gateway.Bodies.Select(Convert.ToHexString).Distinct(StringComparer.Ordinal).Count().ShouldBe(1);
         gateway.Bodies.Count.ShouldBe(2);
 
-        foreach (var lost in new[] { V1Error.UnavailableStack, V1Error.UnknownNodeKey })
+        foreach (var lost in new[] { RequestError.UnavailableStack, RequestError.UnknownNodeKey })
         {
             await using var other = await TestGateway.StartAsync(made => made.Context.RefuseAsync(new Rejection(lost)));
             using var otherClient = other.Client(options => options with { Retries = Exact, TimeProvider = time });
@@ -441,7 +442,7 @@ public sealed class RetryTests
         var time = new WatchedTime();
         var answers = new Queue<Func<HttpContext, Task>>(
         [
-            context => context.RefuseAsync(new Rejection(V1Error.TooManyRequests)),
+            context => context.RefuseAsync(new Rejection(RequestError.TooManyRequests)),
             context => context.JsonAsync("""{"data":[]}"""),
             context => context.JsonAsync("[]"),
         ]);
@@ -496,9 +497,9 @@ public sealed class RetryTests
             .ShouldBe((false, false, TimeSpan.FromSeconds(30)));
     }
 
-    private static Task Busy(NodeCall call) => call.Context.RefuseAsync(new Rejection(V1Error.TooManyRequests));
+    private static Task Busy(NodeCall call) => call.Context.RefuseAsync(new Rejection(RequestError.TooManyRequests));
 
-    private static bool IsFree(V1ErrorRow row) => row.Status is 425 or 429 or 503 || row.Error == V1Error.UnknownNodeKey;
+    private static bool IsFree(RequestErrorRow row) => row.Status is 425 or 429 or 503 || row.Error == RequestError.UnknownNodeKey;
 
     // So many requests are refused, then one is served, and so on; whole answers and streams count for themselves.
     private static Task<TestGateway> ThatRefusesAsync(int times, Func<NodeCall, Task> refuse, Func<NodeCall, Task>? then = null)

@@ -5,6 +5,7 @@ using System.Text;
 using System.Text.Json.Nodes;
 using ConfidentialChat.Client;
 using ConfidentialChat.Protocol;
+using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.Primitives;
 using ConfidentialChat.Protocol.V1;
 using Microsoft.AspNetCore.Builder;
@@ -86,7 +87,7 @@ internal sealed class TestGateway : IAsyncDisposable
         Paths.Enqueue(context.Request.Path.Value!);
         if (context.Request.Headers.Authorization != $"Bearer {Key}")
         {
-            await context.RefuseAsync(new Rejection(V1Error.AuthError));
+            await context.RefuseAsync(new Rejection(RequestError.AuthError));
             return;
         }
 
@@ -106,7 +107,7 @@ internal sealed class TestGateway : IAsyncDisposable
                 await Models(context);
                 break;
             default:
-                await context.RefuseAsync(new Rejection(V1Error.NotFound));
+                await context.RefuseAsync(new Rejection(RequestError.NotFound));
                 break;
         }
     }

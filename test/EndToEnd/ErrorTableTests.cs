@@ -2,6 +2,7 @@ using System.Net.Http.Headers;
 using System.Text;
 using System.Text.Json.Nodes;
 using ConfidentialChat.EndToEnd.Running;
+using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.V1;
 using ConfidentialChat.Scripting;
 using Microsoft.Data.Sqlite;
@@ -18,11 +19,11 @@ public sealed class ErrorTableTests(ErrorTableTests.Shared shared) : IClassFixtu
 
     private readonly ScriptedStack scripted = shared.Scripted;
 
-    public static TheoryData<V1Error> EveryError => [.. V1Errors.Table.Select(row => row.Error)];
+    public static TheoryData<RequestError> EveryError => [.. RequestErrors.Table.Select(row => row.Error)];
 
     [Theory]
     [MemberData(nameof(EveryError))]
-    public async Task Every_row_of_the_table_is_answered_and_costs_nothing(V1Error error)
+    public async Task Every_row_of_the_table_is_answered_and_costs_nothing(RequestError error)
     {
         var stack = scripted.Stack;
         var key = await stack.NewUserAsync();
@@ -50,64 +51,64 @@ public sealed class ErrorTableTests(ErrorTableTests.Shared shared) : IClassFixtu
     }
 
     // What leads to the error, up to the request that shows it: locks made here are there before and after.
-    private async Task<Func<Task<HttpResponseMessage>>> Prepare(V1Error error, RawClient raw)
+    private async Task<Func<Task<HttpResponseMessage>>> Prepare(RequestError error, RawClient raw)
     {
         const int locked = 60; // seconds: what is compared before and after does not expire in between
         switch (error)
         {
-            case V1Error.AuthError:
+            case RequestError.AuthError:
                 var stranger = new RawClient(scripted.Stack, "cc_abcdefgh_" + new string('A', 43));
                 var unknown = RawClient.ToJson(await SealAsync());
                 return () => stranger.SendAsync(unknown);
-            case V1Error.InvalidJson:
+            case RequestError.InvalidJson:
                 await raw.LockAsync(locked);
                 return () => raw.PostAsync(Chat, "[");
-            case V1Error.InvalidField:
+            case RequestError.InvalidField:
                 return await SendingAsync(envelope => envelope.Remove("nonce"));
-            case V1Error.InvalidKey:
+            case RequestError.InvalidKey:
                 return await SendingAsync(envelope => envelope["client_dh_public_key"] = Convert.ToBase64String(new byte[32]));
-            case V1Error.UnknownNodeKey:
+            case RequestError.UnknownNodeKey:
                 return await SendingAsync(envelope => envelope["node_dh_public_key"] = Convert.ToBase64String(Enumerable.Range(1, 32).Select(i => (byte)i).ToArray()));
-            case V1Error.DecryptionFailed:
+            case RequestError.DecryptionFailed:
                 return await SendingAsync(envelope => envelope["plaintext_body_hash"] = Convert.ToBase64String(new byte[32]));
-            case V1Error.ModelMismatch:
+            case RequestError.ModelMismatch:
                 return await SendingAsync(_ => { }, RawClient.Chat("another", ScriptedStack.PromptCanary, stream: false));
-            case V1Error.StreamMismatch:
+            case RequestError.StreamMismatch:
                 return await SendingAsync(envelope => envelope["stream"] = true);
-            case V1Error.ContextTooLarge:
+            case RequestError.ContextTooLarge:
                 scripted.Next(EngineStep.Answer(400, $$$"""{"error":{"message":"This model's maximum context length is 8 tokens. {{{ScriptedStack.EngineCanary}}}","code":"context_length_exceeded"}}"""));
                 return await SendingAsync(_ => { });
-            case V1Error.BalanceError:
+            case RequestError.BalanceError:
                 return () => raw.PostAsync("/v1/nodes/lock", $$"""{"model":"{{ScriptedStack.Model}}","max_num_tokens":2000000000}""");
-            case V1Error.NotFound:
+            case RequestError.NotFound:
                 return () => raw.PostAsync("/v1/elsewhere", "{}");
-            case V1Error.ModelNotFound:
+            case RequestError.ModelNotFound:
                 return () => raw.PostAsync("/v1/nodes/lock", """{"model":"nobody's"}""");
-            case V1Error.MethodNotAllowed:
+            case RequestError.MethodNotAllowed:
                 return () => raw.GetAsync(Chat);
-            case V1Error.Replay:
+            case RequestError.Replay:
                 var first = RawClient.ToJson(await SealAsync());
                 (await raw.SendAsync(first)).IsSuccessStatusCode.ShouldBeTrue();
                 await raw.LockAsync(locked);
                 return () => raw.SendAsync(first);
-            case V1Error.BodyTooLarge:
+            case RequestError.BodyTooLarge:
                 await raw.LockAsync(locked);
                 return () => raw.PostAsync(Chat, new ByteArrayContent(new byte[(32 * 1024 * 1024) + 1]) { Headers = { ContentType = new MediaTypeHeaderValue("application/json") } });
-            case V1Error.UnsupportedMediaType:
+            case RequestError.UnsupportedMediaType:
                 var typed = RawClient.ToJson(await SealAsync()).ToJsonString();
                 return () => raw.PostAsync(Chat, new StringContent(typed, Encoding.UTF8, "text/plain"));
-            case V1Error.UnavailableStack:
+            case RequestError.UnavailableStack:
                 return await SendingAsync(envelope => envelope["stack_small_id"] = 1L << 40);
-            case V1Error.TooManyRequests:
+            case RequestError.TooManyRequests:
                 scripted.Next(EngineStep.Answer(429, Complaint, headers: ("Retry-After", "7")));
                 return await SendingAsync(_ => { });
-            case V1Error.InferenceError:
+            case RequestError.InferenceError:
                 scripted.Next(EngineStep.Answer(500, Complaint));
                 return await SendingAsync(_ => { });
-            case V1Error.InferenceTimeout:
+            case RequestError.InferenceTimeout:
                 scripted.Next(EngineStep.Wait("never"));
                 return await SendingAsync(_ => { }, Question(ScriptedStack.PromptCanary, stream: true), stream: true);
-            case V1Error.InternalError:
+            case RequestError.InternalError:
                 // A state update fails: the table that it writes is away.
                 var wanted = RawClient.ToJson(await SealAsync());
                 return async () =>
@@ -122,7 +123,7 @@ public sealed class ErrorTableTests(ErrorTableTests.Shared shared) : IClassFixtu
                     await rename.ExecuteNonQueryAsync();
                     return answer;
                 };
-            case V1Error.ServiceUnavailable:
+            case RequestError.ServiceUnavailable:
                 return async () =>
                 {
                     await scripted.Stack.SignalNodeAsync("STOP");

@@ -5,6 +5,7 @@ using System.Text.Json.Nodes;
 using System.Text.Json.Serialization.Metadata;
 using ConfidentialChat.Gateway.Metering;
 using ConfidentialChat.Gateway.Nodes;
+using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.Primitives;
 using ConfidentialChat.Protocol.Relay;
 using ConfidentialChat.Protocol.V1;
@@ -64,7 +65,7 @@ public sealed class ApiDocsTests
     {
         var components = Document().GetProperty("components");
         components.GetProperty("schemas").GetProperty("Error").GetProperty("properties").GetProperty("error").GetProperty("properties").GetProperty("code")
-            .GetProperty("enum").EnumerateArray().Select(code => code.GetString()).ShouldBe(V1Errors.Table.Select(row => row.Code));
+            .GetProperty("enum").EnumerateArray().Select(code => code.GetString()).ShouldBe(RequestErrors.Table.Select(row => row.Code));
         foreach (var response in components.GetProperty("responses").EnumerateObject())
         {
             foreach (var example in response.Value.GetProperty("content").GetProperty("application/json").GetProperty("examples").EnumerateObject())
@@ -130,7 +131,7 @@ public sealed class ApiDocsTests
         await LockAsync(415, new StringContent("{}"));
 
         // The confidential endpoints. A refusal gives the lock back.
-        foreach (var endpoint in Endpoints.Confidential)
+        foreach (var endpoint in EnvelopeEndpoint.Table)
         {
             var locked = await LockedNode.LockAsync(user);
             async Task ConfidentialAsync(int status, HttpContent body) => await MeetAsync(met, user, $"POST {endpoint.Path}", status, body);
@@ -139,7 +140,7 @@ public sealed class ApiDocsTests
             await ConfidentialAsync(413, Http.Json(new byte[RelayedBytes + 1]));
             await ConfidentialAsync(415, new ByteArrayContent(locked.Envelope()));
             await ConfidentialAsync(425, Http.Json(locked.Envelope(64, ("stack_small_id", 999))));
-            foreach (var error in (V1Error[])[V1Error.ModelNotFound, V1Error.Replay, V1Error.TooManyRequests, V1Error.InferenceError])
+            foreach (var error in (RequestError[])[RequestError.ModelNotFound, RequestError.Replay, RequestError.TooManyRequests, RequestError.InferenceError])
             {
                 var row = error.Row();
                 node.Script = context => ScriptedNode.RefuseAsync(context, row.Status, row.Code);
@@ -189,7 +190,7 @@ public sealed class ApiDocsTests
         {
             await LockAsync(status, Http.Json($$"""{"model":"{{GatewayUnderTest.Model}}"}"""));
             await MeetAsync(met, user, "GET /v1/models", status);
-            foreach (var endpoint in Endpoints.Confidential)
+            foreach (var endpoint in EnvelopeEndpoint.Table)
                 await MeetAsync(met, user, $"POST {endpoint.Path}", status, Http.Json("{}"));
             await MeetAsync(met, anyone, $"POST {NodePaths.Enrolment}", status, Http.Json(enrolment), enrols);
             foreach (var path in Penpal.Paths.Where(path => path != NodePaths.Enrolment))
@@ -231,7 +232,7 @@ public sealed class ApiDocsTests
                 operation.Name, body is null ? null : Http.Json(body), documented.Where(header => header != without).ToDictionary(header => header, header => known[header], StringComparer.Ordinal)));
         }
 
-        secured.ShouldBe(Endpoints.Confidential.Count + 2 + Penpal.Paths.Count);
+        secured.ShouldBe(EnvelopeEndpoint.Table.Count + 2 + Penpal.Paths.Count);
     }
 
     [Fact]

@@ -1,5 +1,6 @@
 using System.Text;
 using ConfidentialChat.Protocol;
+using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.Primitives;
 using ConfidentialChat.Protocol.Relay;
 using ConfidentialChat.Protocol.V1;
@@ -57,7 +58,7 @@ public sealed class TotalityTests : IDisposable
 
     [Fact]
     public void A_mutated_error_body_breaks_no_parser() =>
-        Mutants(new Rejection(V1Error.InvalidField, "messages").ToJson()).Sample(Survives, iter: Rounds);
+        Mutants(new Rejection(RequestError.InvalidField, "messages").ToJson()).Sample(Survives, iter: Rounds);
 
     [Fact]
     public void A_mutated_relay_token_breaks_no_parser_and_never_verifies()

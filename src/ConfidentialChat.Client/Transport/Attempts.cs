@@ -1,4 +1,6 @@
 // spec/envelope-v1.md section 13.
+using ConfidentialChat.Protocol.Errors;
+
 namespace ConfidentialChat.Client.Transport;
 
 /// <summary>The attempts of one call, up to the first byte of its answer.</summary>
@@ -54,9 +56,13 @@ internal sealed class Attempts(RetryConfig config, CallClock clock, bool isSeale
 
     private bool IsWorthAnother(ConfidentialChatException failure) => failure switch
     {
-        ApiException { Status: 429 or 503 } => true,
-        ApiException { Status: 500 or 502 or 504 } => config.RetryServerErrors,
-        ApiException refusal => isSealedAnew && refusal.IsLockLost,
+        ApiException refusal => refusal.Retry switch
+        {
+            Retry.Later => true,
+            Retry.IfAllowed => config.RetryServerErrors,
+            Retry.WithNewKey => isSealedAnew,
+            _ => false,
+        },
         GatewayConnectionException or CallTimeoutException => config.RetryConnectionErrors,
         _ => false,
     };

@@ -1,6 +1,7 @@
 // spec/envelope-v1.md sections 2, 3 and 13.
 using System.Buffers;
 using ConfidentialChat.Protocol;
+using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.V1;
 
 namespace ConfidentialChat.Client.Transport;
@@ -47,7 +48,7 @@ internal sealed class Dispatch
             {
                 return await SendAsync(kept).ConfigureAwait(false);
             }
-            catch (ApiException e) when (e.IsLockLost)
+            catch (ApiException e) when (e.Retry is Retry.WithNewKey)
             {
                 // It was not given back, or is gone by now, as others' are: a new one mends that.
             }
@@ -73,7 +74,7 @@ internal sealed class Dispatch
         catch (Exception e)
         {
             request.Dispose();
-            if (e is ApiException { Status: 429 or 500 or 503 } refusal && V1Errors.FromCode(refusal.Code) is { Error: not V1Error.InternalError })
+            if (e is ApiException refusal && RequestErrors.FromCode(refusal.Code) is { ReturnsLock: true })
                 returned = (node, time.GetTimestamp());
             throw;
         }

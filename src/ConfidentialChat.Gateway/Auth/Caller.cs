@@ -1,7 +1,7 @@
 // spec/envelope-v1.md section 9: 401 comes before everything else.
 using ConfidentialChat.Gateway.Errors;
 using ConfidentialChat.Gateway.State;
-using ConfidentialChat.Protocol.V1;
+using ConfidentialChat.Protocol.Errors;
 using Microsoft.AspNetCore.Http.Features;
 using Microsoft.EntityFrameworkCore;
 
@@ -20,11 +20,11 @@ internal sealed class CallerFilter : IEndpointFilter
     {
         var http = context.HttpContext;
         if (BearerSecret.FromHeader(SecretKind.ApiKey, http.Request.Headers.Authorization) is not { } secret)
-            return new ErrorAnswer(V1Error.AuthError);
+            return new ErrorAnswer(RequestError.AuthError);
         var row = await http.RequestServices.GetRequiredService<GatewayDbContext>().ApiKeys.AsNoTracking()
             .SingleOrDefaultAsync(key => key.Prefix == secret.Prefix, http.RequestAborted);
         if (!secret.Matches(row?.Hash) || row is not { RevokedAt: null })
-            return new ErrorAnswer(V1Error.AuthError);
+            return new ErrorAnswer(RequestError.AuthError);
         http.Features.Set(new Caller(new UserId(row.UserId)));
         return await next(context);
     }

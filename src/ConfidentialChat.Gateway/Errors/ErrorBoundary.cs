@@ -1,4 +1,4 @@
-using ConfidentialChat.Protocol.V1;
+using ConfidentialChat.Protocol.Errors;
 
 namespace ConfidentialChat.Gateway.Errors;
 
@@ -23,7 +23,7 @@ internal sealed class ErrorBoundary(RequestDelegate next, ILogger<ErrorBoundary>
         catch (Exception e)
         {
             log.Unhandled(e);
-            await AnswerAsync(context, new ErrorAnswer(V1Error.InternalError));
+            await AnswerAsync(context, new ErrorAnswer(RequestError.InternalError));
             return;
         }
 

@@ -1,5 +1,5 @@
 // spec/envelope-v1.md sections 1 and 9: 413, then 415.
-using ConfidentialChat.Protocol.V1;
+using ConfidentialChat.Protocol.Errors;
 using Microsoft.Net.Http.Headers;
 
 namespace ConfidentialChat.Gateway.Errors;
@@ -16,9 +16,9 @@ internal static class RequestBody
     {
         var request = context.Request;
         if (request.ContentLength > maxBytes)
-            return (default, new ErrorAnswer(V1Error.BodyTooLarge));
+            return (default, new ErrorAnswer(RequestError.BodyTooLarge));
         if (!MediaTypeHeaderValue.TryParse(request.ContentType, out var type) || !type.MediaType.Equals("application/json", StringComparison.OrdinalIgnoreCase))
-            return (default, new ErrorAnswer(V1Error.UnsupportedMediaType));
+            return (default, new ErrorAnswer(RequestError.UnsupportedMediaType));
 
         // Kestrel's least rate alone would let 32 MiB take a day and a half, and the room for them be held as long.
         using var late = new CancellationTokenSource(context.RequestServices.GetRequiredService<GatewayOptions>().UploadTimeout);
@@ -31,7 +31,7 @@ internal static class RequestBody
             while ((read = await request.Body.ReadAsync(part, either.Token)) > 0)
             {
                 if (body.Length + read > maxBytes)
-                    return (default, new ErrorAnswer(V1Error.BodyTooLarge));
+                    return (default, new ErrorAnswer(RequestError.BodyTooLarge));
                 body.Write(part, 0, read);
             }
         }

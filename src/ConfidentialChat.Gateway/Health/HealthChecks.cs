@@ -1,6 +1,6 @@
 using ConfidentialChat.Gateway.Errors;
 using ConfidentialChat.Gateway.State;
-using ConfidentialChat.Protocol.V1;
+using ConfidentialChat.Protocol.Errors;
 using Microsoft.EntityFrameworkCore;
 
 namespace ConfidentialChat.Gateway.Health;
@@ -21,7 +21,7 @@ internal static class HealthChecks
         catch (System.Data.Common.DbException e)
         {
             log.Unhandled(e);
-            return new ErrorAnswer(V1Error.ServiceUnavailable);
+            return new ErrorAnswer(RequestError.ServiceUnavailable);
         }
     }
 }
@@ -33,6 +33,6 @@ internal sealed class Draining(RequestDelegate next, IHostApplicationLifetime li
 {
     public Task InvokeAsync(HttpContext context) =>
         lifetime.ApplicationStopping.IsCancellationRequested && context.Request.Path != Endpoints.Live
-            ? new ErrorAnswer(V1Error.ServiceUnavailable).ExecuteAsync(context)
+            ? new ErrorAnswer(RequestError.ServiceUnavailable).ExecuteAsync(context)
             : next(context);
 }

@@ -4,8 +4,8 @@ using ConfidentialChat.Gateway.Errors;
 using ConfidentialChat.Gateway.Nodes;
 using ConfidentialChat.Gateway.State;
 using ConfidentialChat.Protocol;
+using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.Primitives;
-using ConfidentialChat.Protocol.V1;
 using Microsoft.EntityFrameworkCore;
 
 namespace ConfidentialChat.Gateway.Locks;
@@ -38,7 +38,7 @@ internal static class LockEndpoint
             // A node leaves out what it cannot serve just now: a model that somebody holds a stack of is not unknown.
             var known = await state.NodeModels.AnyAsync(model => model.Model == request.Model, cancel)
                 || await state.Stacks.AnyAsync(stack => stack.Model == request.Model && state.Nodes.Any(node => node.Id == stack.NodeId && node.RemovedAt == null), cancel);
-            return new ErrorAnswer(known ? V1Error.ServiceUnavailable : V1Error.ModelNotFound);
+            return new ErrorAnswer(known ? RequestError.ServiceUnavailable : RequestError.ModelNotFound);
         }
 
         foreach (var node in nodes)
@@ -56,12 +56,12 @@ internal static class LockEndpoint
             };
             var hold = await hot.HoldAsync(terms, cancel);
             if (hold.TooManyOpen)
-                return new ErrorAnswer(V1Error.TooManyRequests);
+                return new ErrorAnswer(RequestError.TooManyRequests);
             if (hold.Stack is { } stack)
                 return TypedResults.Json(new LockAnswer(node.NodeKey!, node.Id, stack.Value, null), GatewayJson.Default.LockAnswer);
         }
 
-        return new ErrorAnswer(V1Error.BalanceError);
+        return new ErrorAnswer(RequestError.BalanceError);
     }
 }
 

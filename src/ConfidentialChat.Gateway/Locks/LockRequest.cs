@@ -3,6 +3,7 @@ using System.Diagnostics.CodeAnalysis;
 using System.Text.Json;
 using System.Text.Unicode;
 using ConfidentialChat.Protocol;
+using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.V1;
 
 namespace ConfidentialChat.Gateway.Locks;
@@ -21,7 +22,7 @@ internal sealed record LockRequest(string Model, ComputeUnits Units, TimeSpan? L
         ReadOnlyMemory<byte> body, [NotNullWhen(true)] out LockRequest? request, [NotNullWhen(false)] out Rejection? rejection)
     {
         request = null;
-        rejection = new Rejection(V1Error.InvalidJson);
+        rejection = new Rejection(RequestError.InvalidJson);
         if (!Utf8.IsValid(body.Span))
             return false;
         try
@@ -31,7 +32,7 @@ internal sealed record LockRequest(string Model, ComputeUnits Units, TimeSpan? L
                 return false;
             var fault = Read(document.RootElement, out request);
             if (fault is not null)
-                rejection = new Rejection(V1Error.InvalidField, fault);
+                rejection = new Rejection(RequestError.InvalidField, fault);
             return request is not null;
         }
         catch (Exception e) when (e is JsonException or InvalidOperationException)

@@ -2,8 +2,8 @@
 using ConfidentialChat.Gateway.Errors;
 using ConfidentialChat.Gateway.Nodes;
 using ConfidentialChat.Gateway.State;
+using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.Relay;
-using ConfidentialChat.Protocol.V1;
 
 namespace ConfidentialChat.Gateway.Metering;
 
@@ -19,12 +19,12 @@ internal static class UsageReportEndpoint
         if (message is null)
             return fault!;
         if (NodeMessage.SignedAt(message.Content.TimeMs, clock.GetUtcNow()) is null)
-            return new ErrorAnswer(V1Error.AuthError);
+            return new ErrorAnswer(RequestError.AuthError);
         var reports = message.Content.Reports;
         if (reports.Count > MaxReports || reports.Any(report => report is null))
-            return new ErrorAnswer(V1Error.InvalidField, "reports");
+            return new ErrorAnswer(RequestError.InvalidField, "reports");
         if (reports.Any(report => report.Units < 0))
-            return new ErrorAnswer(V1Error.InvalidField, "units");
+            return new ErrorAnswer(RequestError.InvalidField, "units");
 
         var outcomes = await hot.SettleAsync(message.Node, reports, context.RequestAborted);
         foreach (var (report, outcome) in reports.Zip(outcomes))

@@ -2,6 +2,7 @@
 using System.Diagnostics.CodeAnalysis;
 using ConfidentialChat.Gateway.State;
 using ConfidentialChat.Protocol;
+using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.Primitives;
 using ConfidentialChat.Protocol.Relay;
 using ConfidentialChat.Protocol.V1;
@@ -35,7 +36,7 @@ internal sealed class Announcement
         announcement = null;
         if (NodeMessage.SignedAt(status.TimeMs, now) is not { } signedAt)
         {
-            rejection = new Rejection(V1Error.AuthError);
+            rejection = new Rejection(RequestError.AuthError);
             return false;
         }
 
@@ -47,7 +48,7 @@ internal sealed class Announcement
             : null;
         if (fault is not null)
         {
-            rejection = new Rejection(V1Error.InvalidField, fault);
+            rejection = new Rejection(RequestError.InvalidField, fault);
             return false;
         }
 

@@ -1,8 +1,8 @@
 // spec/gateway.md sections 2 and 3.
 using ConfidentialChat.Gateway.Errors;
 using ConfidentialChat.Gateway.State;
+using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.Relay;
-using ConfidentialChat.Protocol.V1;
 using Microsoft.EntityFrameworkCore;
 
 namespace ConfidentialChat.Gateway.Nodes;
@@ -26,7 +26,7 @@ internal static class Heartbeat
             .Where(row => row.Id == message.Node.Value && row.RemovedAt == null && row.SignedAt < announcement.SignedAt)
             .ExecuteUpdateAsync(row => row.SetProperty(node => node.SignedAt, announcement.SignedAt), cancel);
         if (newer == 0)
-            return new ErrorAnswer(V1Error.AuthError);
+            return new ErrorAnswer(RequestError.AuthError);
         announcement.WriteTo(await state.Nodes.SingleAsync(row => row.Id == message.Node.Value, cancel), now);
         await announcement.WriteModelsAndKeysAsync(state, message.Node, now, cancel);
         await state.SaveChangesAsync(cancel);

@@ -5,9 +5,9 @@ using System.Text.Json.Serialization.Metadata;
 using ConfidentialChat.Gateway.Errors;
 using ConfidentialChat.Gateway.State;
 using ConfidentialChat.Protocol;
+using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.Primitives;
 using ConfidentialChat.Protocol.Relay;
-using ConfidentialChat.Protocol.V1;
 using Microsoft.EntityFrameworkCore;
 
 namespace ConfidentialChat.Gateway.Nodes;
@@ -34,15 +34,15 @@ internal static class NodeMessage
         if (!long.TryParse(context.Request.Headers[NodeSignature.NodeHeaderName], NumberStyles.None, CultureInfo.InvariantCulture, out var number)
             || !StrictBase64.TryDecode(context.Request.Headers[NodeSignature.HeaderName], out var signature) || signature.Length != Ed25519PublicKey.SignatureSize
             || await state.Nodes.Where(row => row.Id == number && row.RemovedAt == null).Select(row => row.IdentityKey).SingleOrDefaultAsync(context.RequestAborted) is not { } key)
-            return (null, new ErrorAnswer(V1Error.AuthError));
+            return (null, new ErrorAnswer(RequestError.AuthError));
         var (body, fault) = await RequestBody.ReadAsync(context, MaxBytes);
         if (fault is not null)
             return (null, fault);
         if (!IsSigned(context, key, body))
-            return (null, new ErrorAnswer(V1Error.AuthError));
+            return (null, new ErrorAnswer(RequestError.AuthError));
         return Parse(body, type) is { } content
             ? (new NodeMessage<T>(new NodeId(number), content), null)
-            : (null, new ErrorAnswer(V1Error.InvalidJson));
+            : (null, new ErrorAnswer(RequestError.InvalidJson));
     }
 
     public static bool IsSigned(HttpContext context, string? identityKey, ReadOnlySpan<byte> body) =>

@@ -4,16 +4,17 @@ using System.Runtime.InteropServices;
 using ConfidentialChat.Gateway.Auth;
 using ConfidentialChat.Gateway.Errors;
 using ConfidentialChat.Gateway.Locks;
+using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.V1;
 
 namespace ConfidentialChat.Gateway.Relay;
 
-/// <summary>Serves every row of <see cref="Endpoints.Confidential"/>.</summary>
+/// <summary>Serves every row of <see cref="EnvelopeEndpoint.Table"/>.</summary>
 internal static class ConfidentialRequest
 {
     public static async Task<IResult> HandleAsync(
         HttpContext context,
-        ConfidentialEndpoint endpoint,
+        EnvelopeEndpoint endpoint,
         InFlight inFlight,
         OpenLocks locks,
         Admission admission,
@@ -26,7 +27,7 @@ internal static class ConfidentialRequest
         // 2 a place, then the body as it came: its bytes go to the node unchanged
         using var place = inFlight.TryEnter(caller.User, Math.Min(context.Request.ContentLength ?? options.MaxBodyBytes, options.MaxBodyBytes));
         if (place is null)
-            return new ErrorAnswer(V1Error.TooManyRequests);
+            return new ErrorAnswer(RequestError.TooManyRequests);
         var (body, fault) = await RequestBody.ReadAsync(context, options.MaxBodyBytes);
         if (fault is not null)
             return fault;

@@ -2,6 +2,7 @@
 using System.Globalization;
 using System.Net;
 using System.Net.Http.Headers;
+using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.V1;
 
 namespace ConfidentialChat.Gateway.Relay;
@@ -33,29 +34,24 @@ internal sealed record NodeAnswer(NodeAnswerKind Kind, int Status, Rejection? Re
 
     private static readonly TimeSpan ErrorTimeout = TimeSpan.FromSeconds(5);
 
-    public static async Task<NodeAnswer> JudgeAsync(HttpResponseMessage response, ConfidentialEndpoint endpoint, CancellationToken cancel)
+    public static async Task<NodeAnswer> JudgeAsync(HttpResponseMessage response, EnvelopeEndpoint endpoint, CancellationToken cancel)
     {
         var status = (int)response.StatusCode;
         if (response.StatusCode is HttpStatusCode.OK)
             return new NodeAnswer(IsSealed(response.Content.Headers.ContentType, endpoint) ? NodeAnswerKind.Accepted : NodeAnswerKind.JunkAnswer, status);
         if (response.StatusCode is HttpStatusCode.Unauthorized)
             return new NodeAnswer(NodeAnswerKind.TokenRefused, status);
-        return await ReadErrorAsync(response.Content, cancel) is { } rejection && IsNodes(rejection.Error)
+        return await ReadErrorAsync(response.Content, cancel) is { } rejection && rejection.Error.Row().IsNodes
             ? new NodeAnswer(NodeAnswerKind.Refused, status, rejection, RetryAfter(response.Headers))
             : new NodeAnswer(NodeAnswerKind.JunkRefusal, status);
     }
 
-    private static bool IsSealed(MediaTypeHeaderValue? type, ConfidentialEndpoint endpoint) => type?.MediaType switch
+    private static bool IsSealed(MediaTypeHeaderValue? type, EnvelopeEndpoint endpoint) => type?.MediaType switch
     {
         "application/json" => true,
-        "text/event-stream" => endpoint.MayStream,
+        "text/event-stream" => endpoint.Inference.MayStream,
         _ => false,
     };
-
-    // Accounts and paths are the gateway's: a node that speaks of them is not serving this request, and must not make a client
-    // throw its key away.
-    private static bool IsNodes(V1Error error) => error is not (V1Error.AuthError or V1Error.BalanceError or V1Error.NotFound
-        or V1Error.MethodNotAllowed or V1Error.UnsupportedMediaType or V1Error.UnavailableStack);
 
     private static async Task<Rejection?> ReadErrorAsync(HttpContent content, CancellationToken cancel)
     {

@@ -3,9 +3,9 @@ using ConfidentialChat.Gateway.Errors;
 using ConfidentialChat.Gateway.Locks;
 using ConfidentialChat.Gateway.Nodes;
 using ConfidentialChat.Gateway.State;
+using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.Primitives;
 using ConfidentialChat.Protocol.Relay;
-using ConfidentialChat.Protocol.V1;
 using Yarp.ReverseProxy.Forwarder;
 
 namespace ConfidentialChat.Gateway.Relay;
@@ -71,11 +71,11 @@ internal sealed class NodeRelay(
 
             // Bytes are out: YARP has broken the connection off. None are: the error can still be told.
             case NodeAnswerKind.Accepted:
-                return (error.ToString(), Tell(context, V1Error.InternalError));
+                return (error.ToString(), Tell(context, RequestError.InternalError));
 
             case NodeAnswerKind.JunkAnswer:
                 log.JunkAnswer(node.Node, answer.Status);
-                return ("junk", Tell(context, V1Error.InternalError));
+                return ("junk", Tell(context, RequestError.InternalError));
 
             case NodeAnswerKind.Refused:
                 await hot.ReturnAsync(reservation, release: true);
@@ -84,12 +84,12 @@ internal sealed class NodeRelay(
             case NodeAnswerKind.TokenRefused:
                 log.TokenRefused(node.Node);
                 await hot.ReturnAsync(reservation, release: true);
-                return ("token refused", Tell(context, V1Error.InternalError));
+                return ("token refused", Tell(context, RequestError.InternalError));
 
             case NodeAnswerKind.JunkRefusal:
                 log.JunkAnswer(node.Node, answer.Status);
                 await hot.ReturnAsync(reservation, release: true);
-                return ("junk", Tell(context, V1Error.InternalError));
+                return ("junk", Tell(context, RequestError.InternalError));
         }
 
         // Cut off before the head of an answer. A body that nobody read from was never sent, so nothing can have been computed.
@@ -97,7 +97,7 @@ internal sealed class NodeRelay(
         if (context.RequestAborted.IsCancellationRequested)
             return ("client gone", TypedResults.Empty);
         if (wasSent)
-            return (error.ToString(), Tell(context, error is ForwarderError.RequestTimedOut ? V1Error.InferenceTimeout : V1Error.InternalError));
+            return (error.ToString(), Tell(context, error is ForwarderError.RequestTimedOut ? RequestError.InferenceTimeout : RequestError.InternalError));
         var exception = context.GetForwarderErrorFeature()?.Exception;
         var reason = exception is HttpRequestException { HttpRequestError: var known } ? known : (HttpRequestError?)null;
         log.NotReached(node.Node, reason?.ToString() ?? error.ToString());
@@ -105,10 +105,10 @@ internal sealed class NodeRelay(
         if (reason is HttpRequestError.ConnectionError or HttpRequestError.NameResolutionError or HttpRequestError.SecureConnectionError
             || exception is OperationCanceledException { InnerException: TimeoutException })
             await database.MarkUnreachableAsync(node.Node);
-        return ("not reached", Tell(context, V1Error.ServiceUnavailable));
+        return ("not reached", Tell(context, RequestError.ServiceUnavailable));
     }
 
-    private static IResult Tell(HttpContext context, V1Error error) => Tell(context, new ErrorAnswer(error));
+    private static IResult Tell(HttpContext context, RequestError error) => Tell(context, new ErrorAnswer(error));
 
     private static IResult Tell(HttpContext context, ErrorAnswer answer)
     {

@@ -2,13 +2,14 @@
 using System.Net.Http.Headers;
 using ConfidentialChat.Gateway.State;
 using ConfidentialChat.Protocol.Relay;
+using ConfidentialChat.Protocol.V1;
 using Microsoft.AspNetCore.Http.Features;
 using Yarp.ReverseProxy.Forwarder;
 
 namespace ConfidentialChat.Gateway.Relay;
 
 /// <summary>What passes between one client and one node, and the moment in which the node accepts.</summary>
-internal sealed class RelayTransformer(ConfidentialEndpoint endpoint, Reservation reservation, string relayToken, HotStatements hot) : HttpTransformer
+internal sealed class RelayTransformer(EnvelopeEndpoint endpoint, Reservation reservation, string relayToken, HotStatements hot) : HttpTransformer
 {
     /// <summary>Null until the head of the node's answer is here.</summary>
     public NodeAnswer? Answer { get; private set; }

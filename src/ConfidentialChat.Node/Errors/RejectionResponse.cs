@@ -1,6 +1,6 @@
 // spec/envelope-v1.md section 9; spec/inference.md section 7.
 using System.Globalization;
-using ConfidentialChat.Protocol.V1;
+using ConfidentialChat.Protocol.Errors;
 
 namespace ConfidentialChat.Node.Errors;
 
@@ -18,7 +18,7 @@ internal static class RejectionResponse
         var row = rejection.Error.Row();
         response.StatusCode = row.Status;
         response.ContentType = "application/json";
-        if (row.Status is StatusCodes.Status429TooManyRequests or StatusCodes.Status503ServiceUnavailable)
+        if (row.HasRetryAfter)
         {
             var seconds = Math.Clamp(Math.Ceiling(retryAfter?.TotalSeconds ?? 0), RetryAfterLeast, RetryAfterMost);
             response.Headers.RetryAfter = seconds.ToString(CultureInfo.InvariantCulture);
@@ -30,14 +30,6 @@ internal static class RejectionResponse
     }
 
     /// <summary>What the framework itself answers (no such path, wrong method, too large) gets the same shape.</summary>
-    public static Task WriteStatusAsync(HttpResponse response) => response.WriteAsync(new Rejection(response.StatusCode switch
-    {
-        StatusCodes.Status404NotFound => V1Error.NotFound,
-        StatusCodes.Status405MethodNotAllowed => V1Error.MethodNotAllowed,
-        StatusCodes.Status413PayloadTooLarge => V1Error.BodyTooLarge,
-        StatusCodes.Status415UnsupportedMediaType => V1Error.UnsupportedMediaType,
-        StatusCodes.Status503ServiceUnavailable => V1Error.ServiceUnavailable,
-        StatusCodes.Status408RequestTimeout or >= 500 => V1Error.InternalError,
-        _ => V1Error.InvalidJson,
-    }));
+    public static Task WriteStatusAsync(HttpResponse response) => response.WriteAsync(new Rejection(
+        response.StatusCode is StatusCodes.Status408RequestTimeout ? RequestError.InternalError : RequestErrors.FromStatus(response.StatusCode))); // who is slow is the gateway
 }

@@ -31,22 +31,6 @@ public interface IInferenceBackend : IAsyncDisposable
     Task<InferenceStart> StartAsync(InferenceRequest request, CancellationToken cancellation);
 }
 
-/// <summary>What the confidential endpoints ask of an engine.</summary>
-public enum InferenceEndpoint
-{
-    /// <summary><c>/v1/chat/completions</c>.</summary>
-    ChatCompletions,
-
-    /// <summary><c>/v1/completions</c>.</summary>
-    Completions,
-
-    /// <summary><c>/v1/embeddings</c>; never streams.</summary>
-    Embeddings,
-
-    /// <summary><c>/v1/images/generations</c>; never streams here.</summary>
-    ImageGenerations,
-}
-
 /// <summary>One opened request.</summary>
 public sealed record InferenceRequest
 {

@@ -1,4 +1,5 @@
 // spec/envelope-v1.md section 10.
+using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.Primitives;
 using ConfidentialChat.Protocol.V1;
 
@@ -21,7 +22,7 @@ internal sealed class NodeKeyPair(int replayCapacity) : IDisposable
     public bool TryOpen(EnvelopeRequest envelope, out OpenedRequest? opened, out Rejection? rejection)
     {
         opened = null;
-        rejection = new Rejection(V1Error.UnknownNodeKey);
+        rejection = new Rejection(RequestError.UnknownNodeKey);
         lock (gate)
         {
             if (erased)

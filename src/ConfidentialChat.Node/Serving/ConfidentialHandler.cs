@@ -6,6 +6,7 @@ using ConfidentialChat.Node.Inference;
 using ConfidentialChat.Node.Keys;
 using ConfidentialChat.Node.Metering;
 using ConfidentialChat.Node.Relay;
+using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.Relay;
 using ConfidentialChat.Protocol.V1;
 
@@ -22,12 +23,12 @@ internal sealed partial class ConfidentialHandler(
     TimeProvider time,
     ILogger<ConfidentialHandler> logger)
 {
-    public async Task ServeAsync(HttpContext http, ConfidentialEndpoint endpoint)
+    public async Task ServeAsync(HttpContext http, EnvelopeEndpoint endpoint)
     {
         // Who sends this: the enrolled gateway, with a fresh token, or nobody.
         if (!tokens.TryAccept(http.Request.Headers[RelayToken.HeaderName], out var token))
         {
-            await http.Response.WriteAsync(new Rejection(V1Error.AuthError));
+            await http.Response.WriteAsync(new Rejection(RequestError.AuthError));
             return;
         }
 
@@ -65,13 +66,13 @@ internal sealed partial class ConfidentialHandler(
         }
     }
 
-    private async Task AdmitAsync(HttpContext http, ConfidentialEndpoint endpoint, RelayToken token, Outcome outcome)
+    private async Task AdmitAsync(HttpContext http, EnvelopeEndpoint endpoint, RelayToken token, Outcome outcome)
     {
         // Room, before anything is read or opened.
         using var place = await admission.EnterAsync(http.RequestAborted);
         if (place is null)
         {
-            await RejectAsync(http, new Rejection(admission.IsClosed ? V1Error.ServiceUnavailable : V1Error.TooManyRequests), outcome);
+            await RejectAsync(http, new Rejection(admission.IsClosed ? RequestError.ServiceUnavailable : RequestError.TooManyRequests), outcome);
             return;
         }
 
@@ -91,13 +92,13 @@ internal sealed partial class ConfidentialHandler(
 
         if (!string.Equals(envelope.ModelName, token.Model, StringComparison.Ordinal) || envelope.Stack != token.Stack)
         {
-            await RejectAsync(http, new Rejection(V1Error.AuthError), outcome);
+            await RejectAsync(http, new Rejection(RequestError.AuthError), outcome);
             return;
         }
 
         if (!ring.TryFind(envelope.NodeKey, out var pair) || !pair.TryOpen(envelope, out var opened, out rejection))
         {
-            await RejectAsync(http, rejection ?? new Rejection(V1Error.UnknownNodeKey), outcome);
+            await RejectAsync(http, rejection ?? new Rejection(RequestError.UnknownNodeKey), outcome);
             return;
         }
 
@@ -107,12 +108,12 @@ internal sealed partial class ConfidentialHandler(
 
     // 11 opened: refuse a replay, check, ask the engine, seal what it says.
     private async Task AnswerAsync(
-        HttpContext http, ConfidentialEndpoint endpoint, RelayToken token, EnvelopeRequest envelope, OpenedRequest opened, NodeKeyPair pair, Outcome outcome)
+        HttpContext http, EnvelopeEndpoint endpoint, RelayToken token, EnvelopeRequest envelope, OpenedRequest opened, NodeKeyPair pair, Outcome outcome)
     {
         var mark = pair.Replay.Mark(opened.ReplayTag);
         if (mark != ReplayMark.Marked)
         {
-            await RejectAsync(http, new Rejection(mark == ReplayMark.Full ? V1Error.TooManyRequests : V1Error.Replay), outcome);
+            await RejectAsync(http, new Rejection(mark == ReplayMark.Full ? RequestError.TooManyRequests : RequestError.Replay), outcome);
             return;
         }
 
@@ -124,22 +125,22 @@ internal sealed partial class ConfidentialHandler(
                 return;
             }
 
-            if (inner.Stream && !endpoint.MayStream)
+            if (inner.Stream && !endpoint.Inference.MayStream)
             {
-                await RejectAsync(http, new Rejection(V1Error.InvalidField, "stream"), outcome);
+                await RejectAsync(http, new Rejection(RequestError.InvalidField, "stream"), outcome);
                 return;
             }
 
             if (!engine.Models.Contains(inner.Model, StringComparer.Ordinal))
             {
-                await RejectAsync(http, new Rejection(V1Error.ModelNotFound), outcome);
+                await RejectAsync(http, new Rejection(RequestError.ModelNotFound), outcome);
                 return;
             }
 
             var start = await engine.StartAsync(
                 new InferenceRequest
                 {
-                    Endpoint = endpoint.Inference,
+                    Endpoint = endpoint.Inference.Endpoint,
                     Model = inner.Model,
                     Stream = inner.Stream,
                     Body = opened.Plaintext,
@@ -161,7 +162,7 @@ internal sealed partial class ConfidentialHandler(
         catch (InferenceException e) when (!http.Response.HasStarted)
         {
             LogEngineFailed(logger, token.Request.Value, e.Failure, e);
-            await RejectAsync(http, new Rejection(e.Failure == InferenceFailure.TimedOut ? V1Error.InferenceTimeout : V1Error.InferenceError), outcome);
+            await RejectAsync(http, new Rejection(e.Failure == InferenceFailure.TimedOut ? RequestError.InferenceTimeout : RequestError.InferenceError), outcome);
         }
         catch (InferenceException e)
         {
@@ -178,7 +179,7 @@ internal sealed partial class ConfidentialHandler(
     }
 
     private async Task SealAsync(
-        HttpContext http, ConfidentialEndpoint endpoint, OpenedRequest opened, InferenceAnswer answer, bool stream, Outcome outcome)
+        HttpContext http, EnvelopeEndpoint endpoint, OpenedRequest opened, InferenceAnswer answer, bool stream, Outcome outcome)
     {
         var parts = new AnswerParts(answer, http.RequestAborted);
         try
@@ -204,9 +205,9 @@ internal sealed partial class ConfidentialHandler(
 
     private static Rejection Rejected(InferenceStart.Refused refused) => refused.Reason switch
     {
-        InferenceRefusal.InvalidField => new Rejection(V1Error.InvalidField, Rejection.IsFieldName(refused.Field) ? refused.Field : "body"),
-        InferenceRefusal.ContextTooLarge => new Rejection(V1Error.ContextTooLarge),
-        InferenceRefusal.Busy => new Rejection(V1Error.TooManyRequests),
+        InferenceRefusal.InvalidField => new Rejection(RequestError.InvalidField, Rejection.IsFieldName(refused.Field) ? refused.Field : "body"),
+        InferenceRefusal.ContextTooLarge => new Rejection(RequestError.ContextTooLarge),
+        InferenceRefusal.Busy => new Rejection(RequestError.TooManyRequests),
         _ => throw new UnreachableException(),
     };
 
@@ -221,7 +222,7 @@ internal sealed partial class ConfidentialHandler(
     {
         public bool Accepted { get; set; }
 
-        public string Code { get; set; } = V1Error.InternalError.Row().Code;
+        public string Code { get; set; } = RequestError.InternalError.Row().Code;
 
         public Usage Usage { get; set; }
     }
@@ -241,10 +242,10 @@ internal static class EnvelopeBody
     /// <summary>The body, or why it was not read to its end.</summary>
     /// <exception cref="OperationCanceledException">The caller is gone.</exception>
     /// <exception cref="CallerGoneException">The connection broke.</exception>
-    public static async Task<(ReadOnlyMemory<byte> Body, V1Error? Fault)> ReadAsync(HttpRequest request, long limit, TimeSpan patience, TimeProvider time)
+    public static async Task<(ReadOnlyMemory<byte> Body, RequestError? Fault)> ReadAsync(HttpRequest request, long limit, TimeSpan patience, TimeProvider time)
     {
         if (request.ContentLength > limit)
-            return (default, V1Error.BodyTooLarge);
+            return (default, RequestError.BodyTooLarge);
         using var late = new CancellationTokenSource(patience, time);
         using var either = CancellationTokenSource.CreateLinkedTokenSource(late.Token, request.HttpContext.RequestAborted);
         var body = new ArrayBufferWriter<byte>(FirstBufferSize); // grows with what came, not with what was announced
@@ -257,16 +258,16 @@ internal static class EnvelopeBody
                     return (body.WrittenMemory, null);
                 body.Advance(read);
                 if (body.WrittenCount > limit)
-                    return (default, V1Error.BodyTooLarge);
+                    return (default, RequestError.BodyTooLarge);
             }
         }
         catch (OperationCanceledException) when (late.IsCancellationRequested && !request.HttpContext.RequestAborted.IsCancellationRequested)
         {
-            return (default, V1Error.InternalError);
+            return (default, RequestError.InternalError);
         }
         catch (Microsoft.AspNetCore.Http.BadHttpRequestException e) when (e.StatusCode == StatusCodes.Status408RequestTimeout)
         {
-            return (default, V1Error.InternalError); // below Kestrel's rate
+            return (default, RequestError.InternalError); // below Kestrel's rate
         }
         catch (IOException)
         {

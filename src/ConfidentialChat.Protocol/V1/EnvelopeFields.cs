@@ -2,6 +2,7 @@
 using System.Diagnostics.CodeAnalysis;
 using System.Text.Json;
 using System.Text.Unicode;
+using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.Primitives;
 
 namespace ConfidentialChat.Protocol.V1;
@@ -32,11 +33,11 @@ internal sealed class EnvelopeFields
         fields = new EnvelopeFields();
         try
         {
-            rejection = Utf8.IsValid(body) ? fields.Read(body) : new Rejection(V1Error.InvalidJson);
+            rejection = Utf8.IsValid(body) ? fields.Read(body) : new Rejection(RequestError.InvalidJson);
         }
         catch (Exception e) when (e is JsonException or InvalidOperationException)
         {
-            rejection = new Rejection(V1Error.InvalidJson); // InvalidOperationException: a lone surrogate in a member's name
+            rejection = new Rejection(RequestError.InvalidJson); // InvalidOperationException: a lone surrogate in a member's name
         }
 
         if (rejection is null)
@@ -74,7 +75,7 @@ internal sealed class EnvelopeFields
     {
         var json = new Utf8JsonReader(body);
         if (!json.Read() || json.TokenType != JsonTokenType.StartObject)
-            return new Rejection(V1Error.InvalidJson);
+            return new Rejection(RequestError.InvalidJson);
         while (json.Read() && json.TokenType == JsonTokenType.PropertyName)
         {
             string? fault;
@@ -106,11 +107,11 @@ internal sealed class EnvelopeFields
             }
 
             if (fault is not null)
-                return new Rejection(V1Error.InvalidField, fault);
+                return new Rejection(RequestError.InvalidField, fault);
         }
 
         if (json.TokenType != JsonTokenType.EndObject || json.Read())
-            return new Rejection(V1Error.InvalidJson);
+            return new Rejection(RequestError.InvalidJson);
         return null;
     }
 

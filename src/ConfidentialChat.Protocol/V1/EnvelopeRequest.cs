@@ -2,6 +2,7 @@
 using System.Buffers;
 using System.Diagnostics.CodeAnalysis;
 using System.Text.Json;
+using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.Primitives;
 
 namespace ConfidentialChat.Protocol.V1;
@@ -50,7 +51,7 @@ public sealed record EnvelopeRequest
             return false;
         if (fields.FirstMissing() is { } missing)
         {
-            rejection = new Rejection(V1Error.InvalidField, missing);
+            rejection = new Rejection(RequestError.InvalidField, missing);
             return false;
         }
 

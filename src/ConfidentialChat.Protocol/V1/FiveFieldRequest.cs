@@ -1,5 +1,6 @@
 // spec/envelope-v1.md section 3.1.
 using System.Diagnostics.CodeAnalysis;
+using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.Primitives;
 
 namespace ConfidentialChat.Protocol.V1;
@@ -37,7 +38,7 @@ public sealed record FiveFieldRequest
         var fault = fields.NodeKey is null && fields.ModelName is null && fields.Stack is null ? fields.FirstMissingOfFive() : fields.FirstMissing() ?? "node_dh_public_key";
         if (fault is not null)
         {
-            rejection = new Rejection(V1Error.InvalidField, fault);
+            rejection = new Rejection(RequestError.InvalidField, fault);
             return false;
         }
 

@@ -2,6 +2,7 @@
 using System.Diagnostics.CodeAnalysis;
 using System.Text.Json;
 using System.Text.Unicode;
+using ConfidentialChat.Protocol.Errors;
 
 namespace ConfidentialChat.Protocol.V1;
 
@@ -32,13 +33,13 @@ public sealed record InnerRequest(string Model, bool Stream)
         if (rejection is not null)
             return false;
         if (model is null)
-            rejection = new Rejection(V1Error.InvalidField, "model");
+            rejection = new Rejection(RequestError.InvalidField, "model");
         else if (stream is null && streamRequired)
-            rejection = new Rejection(V1Error.InvalidField, "stream");
+            rejection = new Rejection(RequestError.InvalidField, "stream");
         else if (!string.Equals(model, envelope.ModelName, StringComparison.Ordinal))
-            rejection = new Rejection(V1Error.ModelMismatch);
+            rejection = new Rejection(RequestError.ModelMismatch);
         else if (envelope.Stream is { } outer && outer != (stream ?? false))
-            rejection = new Rejection(V1Error.StreamMismatch);
+            rejection = new Rejection(RequestError.StreamMismatch);
         if (rejection is not null)
             return false;
         request = new InnerRequest(model!, stream ?? false);
@@ -51,26 +52,26 @@ public sealed record InnerRequest(string Model, bool Stream)
         stream = null;
         var streamSeen = false;
         if (!Utf8.IsValid(plaintext))
-            return new Rejection(V1Error.InvalidJson);
+            return new Rejection(RequestError.InvalidJson);
         try
         {
             var json = new Utf8JsonReader(plaintext, new JsonReaderOptions { MaxDepth = DepthMax + 1 }); // one more, to tell what is too deep from what is no JSON
             if (!json.Read() || json.TokenType != JsonTokenType.StartObject)
-                return new Rejection(V1Error.InvalidJson);
+                return new Rejection(RequestError.InvalidJson);
             while (json.Read() && json.TokenType == JsonTokenType.PropertyName)
             {
                 if (json.ValueTextEquals("model"u8))
                 {
                     json.Read();
                     if (model is not null || json.TokenType != JsonTokenType.String)
-                        return new Rejection(V1Error.InvalidField, "model");
+                        return new Rejection(RequestError.InvalidField, "model");
                     model = json.GetString();
                 }
                 else if (json.ValueTextEquals("stream"u8))
                 {
                     json.Read();
                     if (streamSeen || json.TokenType is not (JsonTokenType.True or JsonTokenType.False or JsonTokenType.Null))
-                        return new Rejection(V1Error.InvalidField, "stream");
+                        return new Rejection(RequestError.InvalidField, "stream");
                     streamSeen = true;
                     stream = json.TokenType == JsonTokenType.Null ? null : json.GetBoolean();
                 }
@@ -78,15 +79,15 @@ public sealed record InnerRequest(string Model, bool Stream)
                 {
                     json.Read();
                     if (!TrySkip(ref json))
-                        return new Rejection(V1Error.InvalidField, "body");
+                        return new Rejection(RequestError.InvalidField, "body");
                 }
             }
 
-            return json.TokenType != JsonTokenType.EndObject || json.Read() ? new Rejection(V1Error.InvalidJson) : null;
+            return json.TokenType != JsonTokenType.EndObject || json.Read() ? new Rejection(RequestError.InvalidJson) : null;
         }
         catch (Exception e) when (e is JsonException or InvalidOperationException)
         {
-            return new Rejection(V1Error.InvalidJson); // InvalidOperationException: a lone surrogate
+            return new Rejection(RequestError.InvalidJson); // InvalidOperationException: a lone surrogate
         }
     }
 

@@ -3,6 +3,7 @@ using System.Buffers;
 using System.Diagnostics.CodeAnalysis;
 using System.Security.Cryptography;
 using System.Text.Json;
+using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.Primitives;
 using ConfidentialChat.Protocol.Shape;
 
@@ -50,7 +51,7 @@ public sealed class OpenedRequest : IDisposable
         // 2 key = HKDF-SHA256(secret, salt)
         if (!ContentKey.TryDerive(nodeKey, envelope.ClientKey, envelope.Salt.Span, out var key))
         {
-            rejection = new Rejection(V1Error.InvalidKey);
+            rejection = new Rejection(RequestError.InvalidKey);
             return false;
         }
 
@@ -62,7 +63,7 @@ public sealed class OpenedRequest : IDisposable
         {
             CryptographicOperations.ZeroMemory(plaintext);
             key.Dispose();
-            rejection = new Rejection(V1Error.DecryptionFailed);
+            rejection = new Rejection(RequestError.DecryptionFailed);
             return false;
         }
 

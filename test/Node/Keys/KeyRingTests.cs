@@ -1,6 +1,7 @@
 using System.Text;
 using ConfidentialChat.Node.Keys;
 using ConfidentialChat.Protocol;
+using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.Primitives;
 using ConfidentialChat.Protocol.V1;
 using Microsoft.Extensions.Time.Testing;
@@ -33,7 +34,7 @@ public sealed class KeyRingTests : IDisposable
         ring.Rotate();
         time.Advance(TimeSpan.FromMinutes(10));
 
-        Open(old)!.Error.ShouldBe(V1Error.UnknownNodeKey);
+        Open(old)!.Error.ShouldBe(RequestError.UnknownNodeKey);
     }
 
     [Fact]
@@ -57,7 +58,7 @@ public sealed class KeyRingTests : IDisposable
             ring.Rotate();
 
         ring.PublicKeys.Count.ShouldBe(KeyRing.MaxKeys);
-        Open(first)!.Error.ShouldBe(V1Error.UnknownNodeKey);
+        Open(first)!.Error.ShouldBe(RequestError.UnknownNodeKey);
     }
 
     [Fact]
@@ -100,7 +101,7 @@ public sealed class KeyRingTests : IDisposable
                 ring.Rotate();
         }, TestContext.Current.CancellationToken);
         while (!stop.IsCancellationRequested)
-            (Open(Seal(ring.Current))?.Error ?? V1Error.UnknownNodeKey).ShouldBe(V1Error.UnknownNodeKey);
+            (Open(Seal(ring.Current))?.Error ?? RequestError.UnknownNodeKey).ShouldBe(RequestError.UnknownNodeKey);
         await rotating;
     }
 
@@ -117,7 +118,7 @@ public sealed class KeyRingTests : IDisposable
     private Rejection? Open(EnvelopeRequest envelope)
     {
         if (!ring.TryFind(envelope.NodeKey, out var pair))
-            return new Rejection(V1Error.UnknownNodeKey);
+            return new Rejection(RequestError.UnknownNodeKey);
         pair.TryOpen(envelope, out var opened, out var rejection);
         opened?.Dispose();
         return rejection;

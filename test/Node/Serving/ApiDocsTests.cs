@@ -3,6 +3,7 @@ using System.Net.Http.Headers;
 using System.Text.Json;
 using ConfidentialChat.Node.Inference;
 using ConfidentialChat.Node.Serving;
+using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.Relay;
 using ConfidentialChat.Protocol.V1;
 using Microsoft.AspNetCore.Routing;
@@ -36,7 +37,7 @@ public sealed class ApiDocsTests
     {
         await using var node = await NodeUnderTest.StartAsync(ScriptedBackend.ThatServes());
         var components = JsonElement.Parse(await GetAsync(node, "/openapi/v1.json")).GetProperty("components");
-        foreach (var example in components.GetProperty("examples").EnumerateObject().Where(example => V1Errors.FromCode(example.Name) is not null))
+        foreach (var example in components.GetProperty("examples").EnumerateObject().Where(example => RequestErrors.FromCode(example.Name) is not null))
         {
             Rejection.TryParse(JsonSerializer.SerializeToUtf8Bytes(example.Value.GetProperty("value")), out var rejection).ShouldBeTrue(example.Name);
             JsonElement.DeepEquals(JsonElement.Parse(rejection!.ToJson()), example.Value.GetProperty("value")).ShouldBeTrue(example.Name);
@@ -69,7 +70,7 @@ public sealed class ApiDocsTests
         var met = new SortedSet<string>(StringComparer.Ordinal);
         string[] healths = ["/health", "/health/live", "/health/ready"];
 
-        foreach (var path in ConfidentialEndpoints.Table.Select(endpoint => endpoint.Path))
+        foreach (var path in EnvelopeEndpoint.Table.Select(endpoint => endpoint.Path))
         {
             // The gateway says application/json. Nobody checks it.
             var call = node.Seal();
@@ -93,7 +94,7 @@ public sealed class ApiDocsTests
         engine.IsAlive = true;
         node.App.Services.GetRequiredService<Admission>().Close();
         await MeetAsync("/health/ready", 503);
-        foreach (var path in ConfidentialEndpoints.Table.Select(endpoint => endpoint.Path))
+        foreach (var path in EnvelopeEndpoint.Table.Select(endpoint => endpoint.Path))
             await MeetAsync(path, 503, Body(node.Seal()));
         foreach (var path in healths[..2])
             await MeetAsync(path, 200);

@@ -1,4 +1,5 @@
 using ConfidentialChat.Node.Control;
+using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.V1;
 
 namespace ConfidentialChat.Node.Tests.Serving;
@@ -26,7 +27,7 @@ public sealed class ControlTests
         await using var node = await NodeUnderTest.StartAsync(ScriptedBackend.ThatServes());
         var before = node.Ring.Current;
         using var request = new HttpRequestMessage(new HttpMethod(method), new Uri(node.Url, ControlSocket.RotatePath));
-        await (await node.Client.SendAsync(request)).ShouldBeAsync(V1Error.NotFound);
+        await (await node.Client.SendAsync(request)).ShouldBeAsync(RequestError.NotFound);
         node.Ring.Current.ShouldBe(before);
     }
 

@@ -1,6 +1,7 @@
 using System.Net;
 using System.Runtime.CompilerServices;
 using ConfidentialChat.Node.Inference;
+using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.Relay;
 using ConfidentialChat.Protocol.V1;
 using Microsoft.AspNetCore.Http;
@@ -22,8 +23,8 @@ public sealed class DrainTests
 
         var stopped = node.App.StopAsync();
         (await node.Gateway.HeartbeatAsync(beat => beat.State == NodeState.Draining)).Running.ShouldBe(1);
-        await (await node.PostAsync(node.Seal())).ShouldBeAsync(V1Error.ServiceUnavailable);
-        await (await node.Client.GetAsync(new Uri(node.Url, "/health/ready"))).ShouldBeAsync(V1Error.ServiceUnavailable);
+        await (await node.PostAsync(node.Seal())).ShouldBeAsync(RequestError.ServiceUnavailable);
+        await (await node.Client.GetAsync(new Uri(node.Url, "/health/ready"))).ShouldBeAsync(RequestError.ServiceUnavailable);
         (await node.Client.GetAsync(new Uri(node.Url, "/health/live"))).StatusCode.ShouldBe(HttpStatusCode.OK);
         stopped.IsCompleted.ShouldBeFalse();
 

@@ -1,5 +1,6 @@
 using System.Net;
 using ConfidentialChat.Node.Inference;
+using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.V1;
 
 namespace ConfidentialChat.Node.Tests.Serving;
@@ -20,7 +21,7 @@ public sealed class EngineFaultTests
         await using var node = await NodeUnderTest.StartAsync(engine);
         var call = node.Seal();
         var token = node.Gateway.Token();
-        await (await node.PostAsync(call, token)).ShouldBeAsync(V1Error.InferenceError);
+        await (await node.PostAsync(call, token)).ShouldBeAsync(RequestError.InferenceError);
 
         engine.Script = ScriptedBackend.ThatServes().Script;
         var again = node.Gateway.Token();
@@ -35,7 +36,7 @@ public sealed class EngineFaultTests
         var engine = ScriptedBackend.ThatThrows(() => new InferenceException(InferenceFailure.TimedOut, Secret));
         await using var node = await NodeUnderTest.StartAsync(engine);
         var call = node.Seal();
-        await (await node.PostAsync(call)).ShouldBeAsync(V1Error.InferenceTimeout);
+        await (await node.PostAsync(call)).ShouldBeAsync(RequestError.InferenceTimeout);
         engine.Script = ScriptedBackend.ThatServes().Script;
         (await call.OpenAsync(await node.PostAsync(call))).ShouldBe(ScriptedBackend.Whole);
     }
@@ -46,7 +47,7 @@ public sealed class EngineFaultTests
         var engine = ScriptedBackend.ThatAnswers(() => new ScriptedAnswer(_ => ScriptedBackend.Parts()));
         await using var node = await NodeUnderTest.StartAsync(engine);
         foreach (var stream in (bool[])[false, true])
-            await (await node.PostAsync(node.Seal(stream))).ShouldBeAsync(V1Error.InferenceError);
+            await (await node.PostAsync(node.Seal(stream))).ShouldBeAsync(RequestError.InferenceError);
     }
 
     [Theory]
@@ -69,7 +70,7 @@ public sealed class EngineFaultTests
 
         await answer.Disposed.Soon();
         (await node.Gateway.ReportAsync(token.Request)).Units.ShouldBe(15);
-        await (await node.PostAsync(call)).ShouldBeAsync(V1Error.Replay); // a part of it was served
+        await (await node.PostAsync(call)).ShouldBeAsync(RequestError.Replay); // a part of it was served
         if (declared)
             node.Log.Text.ShouldContain($"{token.Request}: CUT_OFF");
     }
@@ -80,7 +81,7 @@ public sealed class EngineFaultTests
         var engine = ScriptedBackend.ThatThrows(() => new InvalidOperationException(Secret));
         await using var node = await NodeUnderTest.StartAsync(engine);
         var call = node.Seal();
-        await (await node.PostAsync(call)).ShouldBeAsync(V1Error.InternalError);
+        await (await node.PostAsync(call)).ShouldBeAsync(RequestError.InternalError);
         engine.Script = ScriptedBackend.ThatServes().Script;
         (await call.OpenAsync(await node.PostAsync(call))).ShouldBe(ScriptedBackend.Whole);
     }
@@ -123,13 +124,13 @@ public sealed class EngineFaultTests
         for (var i = 0; i < 3; i++)
         {
             var refused = await Task.WhenAny(copies).Soon();
-            await (await refused).ShouldBeAsync(V1Error.Replay);
+            await (await refused).ShouldBeAsync(RequestError.Replay);
             copies = [.. copies.Where(copy => copy != refused)];
         }
 
         gate.Open();
         (await call.OpenAsync(await copies.Single())).ShouldBe(ScriptedBackend.Whole);
-        await (await node.PostAsync(call)).ShouldBeAsync(V1Error.Replay);
+        await (await node.PostAsync(call)).ShouldBeAsync(RequestError.Replay);
     }
 
     private static async IAsyncEnumerable<string> Failing(Exception exception)

@@ -1,3 +1,4 @@
+using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.Relay;
 using ConfidentialChat.Protocol.V1;
 using Microsoft.AspNetCore.Http;
@@ -58,8 +59,8 @@ public sealed class GatewayLinkTests : IDisposable
         await node.Gateway.LeaveAsync();
         await node.App.StartAsync();
         var ready = NodeHost.WhenReadyAsync(node.App, CancellationToken.None);
-        await (await node.PostAsync(node.Seal())).ShouldBeAsync(V1Error.AuthError);
-        await (await node.Client.GetAsync(new Uri(node.Url, "/health/ready"))).ShouldBeAsync(V1Error.ServiceUnavailable);
+        await (await node.PostAsync(node.Seal())).ShouldBeAsync(RequestError.AuthError);
+        await (await node.Client.GetAsync(new Uri(node.Url, "/health/ready"))).ShouldBeAsync(RequestError.ServiceUnavailable);
         ready.IsCompleted.ShouldBeFalse();
 
         await node.Gateway.ReturnAsync();

@@ -1,5 +1,6 @@
 using System.Net;
 using System.Security.Cryptography;
+using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.V1;
 
 namespace ConfidentialChat.Node.Tests.Serving;
@@ -20,7 +21,7 @@ public sealed class HealthTests
         await gate.Reached;
         await ShouldBeOkAsync(node, "/health");
         await ShouldBeOkAsync(node, "/health/live");
-        await (await GetAsync(node, "/health/ready")).ShouldBeAsync(V1Error.ServiceUnavailable);
+        await (await GetAsync(node, "/health/ready")).ShouldBeAsync(RequestError.ServiceUnavailable);
 
         gate.Open();
         await NodeHost.WhenReadyAsync(node.App, TestContext.Current.CancellationToken).Soon();

@@ -5,6 +5,7 @@ using System.Text.Json;
 using ConfidentialChat.Node.Inference.Upstream;
 using ConfidentialChat.Node.Tests.Upstream;
 using ConfidentialChat.Protocol;
+using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.Relay;
 using ConfidentialChat.Protocol.V1;
 using ConfidentialChat.Scripting;
@@ -60,7 +61,7 @@ public sealed class HttpEngineTests
         await using var under = await ServedAsync(new EngineScript { Tokenizer = false });
         var call = under.Chat();
         var token = under.Node.Gateway.Token(new ComputeUnits(20));
-        await (await under.Node.PostAsync(call, token)).ShouldBeAsync(V1Error.ContextTooLarge);
+        await (await under.Node.PostAsync(call, token)).ShouldBeAsync(RequestError.ContextTooLarge);
         (await call.OpenAsync(await under.Node.PostAsync(call))).ShouldContain("chat.completion");
         (await under.Node.Gateway.ReportAsync(token.Request)).Units.ShouldBe(0);
         under.Engine.Counters.Requests.ShouldBe(1);
@@ -72,7 +73,7 @@ public sealed class HttpEngineTests
         await using var under = await ServedAsync(EngineScript.Once(EngineStep.Answer(500, """{"error":{"message":"secret words"}}""")));
         var call = under.Chat();
         var token = under.Node.Gateway.Token();
-        await (await under.Node.PostAsync(call, token)).ShouldBeAsync(V1Error.InferenceError);
+        await (await under.Node.PostAsync(call, token)).ShouldBeAsync(RequestError.InferenceError);
         (await call.OpenAsync(await under.Node.PostAsync(call))).ShouldContain("chat.completion"); // the same bytes
 
         under.Engine.Script = EngineScript.Once(EngineStep.Head(), EngineStep.Event(Chunk), EngineStep.Wait(), EngineStep.Of("cut"));
@@ -94,9 +95,9 @@ public sealed class HttpEngineTests
         await using var under = await ServedAsync();
         await under.Engine.LeaveAsync();
         await under.Node.Gateway.HeartbeatAsync(beat => beat.State == NodeState.Draining);
-        await (await under.Node.Client.GetAsync(new Uri(under.Node.Url, "/health/ready"))).ShouldBeAsync(V1Error.ServiceUnavailable);
+        await (await under.Node.Client.GetAsync(new Uri(under.Node.Url, "/health/ready"))).ShouldBeAsync(RequestError.ServiceUnavailable);
         var call = under.Chat();
-        await (await under.Node.PostAsync(call)).ShouldBeAsync(V1Error.InferenceError);
+        await (await under.Node.PostAsync(call)).ShouldBeAsync(RequestError.InferenceError);
 
         await under.Engine.ReturnAsync();
         await under.Node.Gateway.HeartbeatAsync(beat => beat.State == NodeState.Ready);
@@ -110,7 +111,7 @@ public sealed class HttpEngineTests
         var served = under.Node.PostAsync(under.Chat());
         await under.Engine.ReachedAsync().Soon();
         var late = under.Chat();
-        await (await under.Node.PostAsync(late)).ShouldBeAsync(V1Error.TooManyRequests);
+        await (await under.Node.PostAsync(late)).ShouldBeAsync(RequestError.TooManyRequests);
         under.Engine.Open();
         (await served).StatusCode.ShouldBe(HttpStatusCode.OK);
         (await late.OpenAsync(await under.Node.PostAsync(late))).ShouldContain("chat.completion");
@@ -130,7 +131,7 @@ public sealed class HttpEngineTests
         (string, string)[] headers = after is null ? [] : [("Retry-After", after), ("Date", "Wed, 21 Oct 2015 07:28:00 GMT")];
         await using var under = await ServedAsync(EngineScript.Always(EngineStep.Answer(status, "{}", headers: headers)));
         var refused = await under.Node.PostAsync(under.Chat());
-        await refused.ShouldBeAsync(V1Error.TooManyRequests);
+        await refused.ShouldBeAsync(RequestError.TooManyRequests);
         refused.Headers.RetryAfter!.Delta.ShouldBe(TimeSpan.FromSeconds(seconds));
     }
 

@@ -6,6 +6,7 @@ using System.Text.Json;
 using ConfidentialChat.Node.Inference;
 using ConfidentialChat.Node.Keys;
 using ConfidentialChat.Protocol;
+using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.Relay;
 using ConfidentialChat.Protocol.V1;
 using Microsoft.AspNetCore.Builder;
@@ -200,7 +201,7 @@ internal sealed class EventStream : IDisposable
 internal static class Refusals
 {
     /// <summary>Asks for the one shape of errors, with nothing beside it.</summary>
-    public static async Task ShouldBeAsync(this HttpResponseMessage response, V1Error error)
+    public static async Task ShouldBeAsync(this HttpResponseMessage response, RequestError error)
     {
         var body = await response.Content.ReadAsStringAsync(TestContext.Current.CancellationToken);
         var row = error.Row();

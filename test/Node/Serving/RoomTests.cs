@@ -1,5 +1,6 @@
 using System.Net;
 using ConfidentialChat.Node.Inference;
+using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.V1;
 using Microsoft.Extensions.DependencyInjection;
 
@@ -20,7 +21,7 @@ public sealed class RoomTests
         await QueuedAsync(node, 1);
 
         var late = node.Seal();
-        await (await node.PostAsync(late)).ShouldBeAsync(V1Error.TooManyRequests);
+        await (await node.PostAsync(late)).ShouldBeAsync(RequestError.TooManyRequests);
 
         gate.Open();
         (await served).StatusCode.ShouldBe(HttpStatusCode.OK);
@@ -57,7 +58,7 @@ public sealed class RoomTests
         var engine = ScriptedBackend.ThatRefuses(InferenceRefusal.Busy);
         await using var node = await NodeUnderTest.StartAsync(engine);
         var call = node.Seal();
-        await (await node.PostAsync(call)).ShouldBeAsync(V1Error.TooManyRequests);
+        await (await node.PostAsync(call)).ShouldBeAsync(RequestError.TooManyRequests);
         engine.Script = ScriptedBackend.ThatServes().Script;
         (await call.OpenAsync(await node.PostAsync(call))).ShouldBe(ScriptedBackend.Whole);
     }
@@ -72,14 +73,14 @@ public sealed class RoomTests
         (await second.OpenAsync(await node.PostAsync(second))).ShouldBe(ScriptedBackend.Whole);
 
         var third = node.Seal();
-        await (await node.PostAsync(third)).ShouldBeAsync(V1Error.TooManyRequests);
-        await (await node.PostAsync(first)).ShouldBeAsync(V1Error.Replay);
+        await (await node.PostAsync(third)).ShouldBeAsync(RequestError.TooManyRequests);
+        await (await node.PostAsync(first)).ShouldBeAsync(RequestError.Replay);
 
         node.Ring.Rotate();
         var fourth = node.Seal();
         (await fourth.OpenAsync(await node.PostAsync(fourth))).ShouldBe(ScriptedBackend.Whole);
-        await (await node.PostAsync(third)).ShouldBeAsync(V1Error.TooManyRequests);
-        await (await node.PostAsync(first)).ShouldBeAsync(V1Error.Replay);
+        await (await node.PostAsync(third)).ShouldBeAsync(RequestError.TooManyRequests);
+        await (await node.PostAsync(first)).ShouldBeAsync(RequestError.Replay);
     }
 
     private static ScriptedBackend Waiting(Gate gate) => new()

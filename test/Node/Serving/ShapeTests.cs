@@ -1,4 +1,5 @@
 using System.Net;
+using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.V1;
 
 namespace ConfidentialChat.Node.Tests.Serving;
@@ -7,12 +8,12 @@ namespace ConfidentialChat.Node.Tests.Serving;
 public sealed class ShapeTests
 {
     [Theory]
-    [InlineData("GET", "/", V1Error.NotFound)]
-    [InlineData("POST", "/v1/chat/completions", V1Error.NotFound)]
-    [InlineData("GET", "/v1/confidential/chat/completions/", V1Error.MethodNotAllowed)]
-    [InlineData("GET", NodeUnderTest.ChatPath, V1Error.MethodNotAllowed)]
-    [InlineData("POST", "/health", V1Error.MethodNotAllowed)]
-    public async Task Paths_and_methods_that_are_not_there_are_refused(string method, string path, V1Error error)
+    [InlineData("GET", "/", RequestError.NotFound)]
+    [InlineData("POST", "/v1/chat/completions", RequestError.NotFound)]
+    [InlineData("GET", "/v1/confidential/chat/completions/", RequestError.MethodNotAllowed)]
+    [InlineData("GET", NodeUnderTest.ChatPath, RequestError.MethodNotAllowed)]
+    [InlineData("POST", "/health", RequestError.MethodNotAllowed)]
+    public async Task Paths_and_methods_that_are_not_there_are_refused(string method, string path, RequestError error)
     {
         await using var node = await NodeUnderTest.StartAsync(ScriptedBackend.ThatServes());
         using var request = new HttpRequestMessage(new HttpMethod(method), new Uri(node.Url, path));
@@ -23,10 +24,10 @@ public sealed class ShapeTests
     public async Task A_body_above_the_limit_is_refused_whether_or_not_it_says_its_length()
     {
         await using var node = await NodeUnderTest.StartAsync(ScriptedBackend.ThatServes(), options => options with { MaxBodyBytes = 10_000 });
-        await (await node.PostAsync(new byte[10_001], node.Gateway.Token().Sign(node.Gateway.Key))).ShouldBeAsync(V1Error.BodyTooLarge);
-        await (await node.PostAsync(new Chunked(10_001), node.Gateway.Token().Sign(node.Gateway.Key))).ShouldBeAsync(V1Error.BodyTooLarge);
-        await (await node.PostAsync(new Chunked(1_000_000), node.Gateway.Token().Sign(node.Gateway.Key))).ShouldBeAsync(V1Error.BodyTooLarge);
-        await (await node.PostAsync(new Chunked(10_000), node.Gateway.Token().Sign(node.Gateway.Key))).ShouldBeAsync(V1Error.InvalidJson);
+        await (await node.PostAsync(new byte[10_001], node.Gateway.Token().Sign(node.Gateway.Key))).ShouldBeAsync(RequestError.BodyTooLarge);
+        await (await node.PostAsync(new Chunked(10_001), node.Gateway.Token().Sign(node.Gateway.Key))).ShouldBeAsync(RequestError.BodyTooLarge);
+        await (await node.PostAsync(new Chunked(1_000_000), node.Gateway.Token().Sign(node.Gateway.Key))).ShouldBeAsync(RequestError.BodyTooLarge);
+        await (await node.PostAsync(new Chunked(10_000), node.Gateway.Token().Sign(node.Gateway.Key))).ShouldBeAsync(RequestError.InvalidJson);
         var call = node.Seal();
         (await call.OpenAsync(await node.PostAsync(call))).ShouldBe(ScriptedBackend.Whole);
     }
@@ -38,21 +39,21 @@ public sealed class ShapeTests
         var call = node.Seal();
         for (var i = 0; i < 4; i++)
             node.Ring.Rotate();
-        await (await node.PostAsync(call)).ShouldBeAsync(V1Error.UnknownNodeKey);
+        await (await node.PostAsync(call)).ShouldBeAsync(RequestError.UnknownNodeKey);
     }
 
     [Fact]
     public async Task Junk_and_tampered_envelopes_are_refused_and_leave_nothing_behind()
     {
         await using var node = await NodeUnderTest.StartAsync(ScriptedBackend.ThatServes());
-        await (await node.PostAsync([], node.Gateway.Token().Sign(node.Gateway.Key))).ShouldBeAsync(V1Error.InvalidJson);
-        await (await node.PostAsync("[]"u8.ToArray(), node.Gateway.Token().Sign(node.Gateway.Key))).ShouldBeAsync(V1Error.InvalidJson);
+        await (await node.PostAsync([], node.Gateway.Token().Sign(node.Gateway.Key))).ShouldBeAsync(RequestError.InvalidJson);
+        await (await node.PostAsync("[]"u8.ToArray(), node.Gateway.Token().Sign(node.Gateway.Key))).ShouldBeAsync(RequestError.InvalidJson);
 
         var call = node.Seal();
         var tampered = call.Body.ToArray();
         var at = tampered.AsSpan().IndexOf("ciphertext\":\""u8) + 13;
         tampered[at] = tampered[at] == 'A' ? (byte)'B' : (byte)'A';
-        await (await node.PostAsync(tampered, node.Gateway.Token().Sign(node.Gateway.Key))).ShouldBeAsync(V1Error.DecryptionFailed);
+        await (await node.PostAsync(tampered, node.Gateway.Token().Sign(node.Gateway.Key))).ShouldBeAsync(RequestError.DecryptionFailed);
         (await call.OpenAsync(await node.PostAsync(call))).ShouldBe(ScriptedBackend.Whole);
     }
 

@@ -1,4 +1,5 @@
 using ConfidentialChat.Protocol;
+using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.Primitives;
 using ConfidentialChat.Protocol.V1;
 
@@ -39,7 +40,7 @@ public sealed class TokenTests
         {
             using var response = await node.PostAsync(call.Body, token);
             ((int)response.StatusCode).ShouldBe(401, what);
-            await response.ShouldBeAsync(V1Error.AuthError);
+            await response.ShouldBeAsync(RequestError.AuthError);
         }
 
         (await call.OpenAsync(await node.PostAsync(call, good))).ShouldBe(ScriptedBackend.Whole);
@@ -52,8 +53,8 @@ public sealed class TokenTests
         var token = node.Gateway.Token();
         var first = node.Seal();
         (await first.OpenAsync(await node.PostAsync(first, token))).ShouldBe(ScriptedBackend.Whole);
-        await (await node.PostAsync(node.Seal(), token)).ShouldBeAsync(V1Error.AuthError);
-        await (await node.PostAsync(node.Seal(), token with { Units = new ComputeUnits(1) })).ShouldBeAsync(V1Error.AuthError);
+        await (await node.PostAsync(node.Seal(), token)).ShouldBeAsync(RequestError.AuthError);
+        await (await node.PostAsync(node.Seal(), token with { Units = new ComputeUnits(1) })).ShouldBeAsync(RequestError.AuthError);
     }
 
     [Fact]
@@ -61,8 +62,8 @@ public sealed class TokenTests
     {
         await using var node = await NodeUnderTest.StartAsync(ScriptedBackend.ThatServes());
         var call = node.Seal();
-        await (await node.PostAsync(call, node.Gateway.Token() with { Model = "another" })).ShouldBeAsync(V1Error.AuthError);
-        await (await node.PostAsync(call, node.Gateway.Token() with { Stack = new StackId(4) })).ShouldBeAsync(V1Error.AuthError);
+        await (await node.PostAsync(call, node.Gateway.Token() with { Model = "another" })).ShouldBeAsync(RequestError.AuthError);
+        await (await node.PostAsync(call, node.Gateway.Token() with { Stack = new StackId(4) })).ShouldBeAsync(RequestError.AuthError);
         (await call.OpenAsync(await node.PostAsync(call))).ShouldBe(ScriptedBackend.Whole);
     }
 
@@ -70,6 +71,6 @@ public sealed class TokenTests
     public async Task A_model_that_the_engine_does_not_serve_is_not_found()
     {
         await using var node = await NodeUnderTest.StartAsync(ScriptedBackend.ThatServes());
-        await (await node.PostAsync(node.Seal(model: "another"), node.Gateway.Token() with { Model = "another" })).ShouldBeAsync(V1Error.ModelNotFound);
+        await (await node.PostAsync(node.Seal(model: "another"), node.Gateway.Token() with { Model = "another" })).ShouldBeAsync(RequestError.ModelNotFound);
     }
 }

@@ -1,6 +1,7 @@
 using ConfidentialChat.Node.Inference;
 using ConfidentialChat.Node.Inference.Upstream;
 using ConfidentialChat.Node.Tests.Serving;
+using ConfidentialChat.Protocol;
 using ConfidentialChat.Scripting;
 using Microsoft.Extensions.Time.Testing;
 

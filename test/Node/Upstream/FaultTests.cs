@@ -1,5 +1,6 @@
 using ConfidentialChat.Node.Inference;
 using ConfidentialChat.Node.Tests.Serving;
+using ConfidentialChat.Protocol;
 using ConfidentialChat.Scripting;
 using Microsoft.Extensions.Time.Testing;
 

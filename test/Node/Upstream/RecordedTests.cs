@@ -1,5 +1,6 @@
 using System.Text.Json.Nodes;
 using ConfidentialChat.Node.Inference;
+using ConfidentialChat.Protocol;
 using ConfidentialChat.Scripting;
 
 namespace ConfidentialChat.Node.Tests.Upstream;

@@ -3,6 +3,7 @@ using System.Text.Json;
 using System.Text.Json.Nodes;
 using ConfidentialChat.Node.Inference;
 using ConfidentialChat.Node.Inference.Upstream;
+using ConfidentialChat.Protocol;
 using ConfidentialChat.Scripting;
 
 namespace ConfidentialChat.Node.Tests.Upstream;

@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.Text;
+using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.Oblivious;
 using ConfidentialChat.Protocol.Oblivious.BinaryHttp;
 using CsCheck;

@@ -1,4 +1,5 @@
 using System.Text;
+using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.Oblivious.BinaryHttp;
 using static ConfidentialChat.Tests.BinaryHttp.Messages;
 

@@ -1,3 +1,4 @@
+using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.Oblivious.BinaryHttp;
 using static ConfidentialChat.Tests.BinaryHttp.Messages;
 

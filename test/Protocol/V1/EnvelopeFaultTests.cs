@@ -1,5 +1,6 @@
 using System.Text;
 using ConfidentialChat.Protocol;
+using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.V1;
 using CsCheck;
 
@@ -151,7 +152,7 @@ public sealed class EnvelopeFaultTests
     {
         var body = Encoding.UTF8.GetBytes(Members.Aggregate("{\"\\ud800\":1", (text, member) => $"{text},\"{member.Key}\":{member.Value}") + "}");
         if (!EnvelopeRequest.TryParse(body, out _, out var rejection))
-            rejection.ShouldBe(new Rejection(V1Error.InvalidJson));
+            rejection.ShouldBe(new Rejection(RequestError.InvalidJson));
     }
 
     [Fact]
@@ -169,16 +170,16 @@ public sealed class EnvelopeFaultTests
             Encoding.Unicode.GetBytes(whole),
         ];
         foreach (var body in bodies)
-            Fixture.Refusal(body).ShouldBe(new Rejection(V1Error.InvalidJson));
+            Fixture.Refusal(body).ShouldBe(new Rejection(RequestError.InvalidJson));
     }
 
     [Fact]
     public void Nesting_without_end_is_refused_before_it_costs_anything()
     {
         var bomb = new string('[', 1_000_000);
-        Fixture.Refusal(With("x", bomb)).ShouldBe(new Rejection(V1Error.InvalidJson));
-        Fixture.Refusal(With("nonce", bomb)).ShouldBe(new Rejection(V1Error.InvalidField, "nonce"));
-        Fixture.Refusal(With("x", string.Concat(Enumerable.Repeat("{\"a\":", 100_000)))).Error.ShouldBe(V1Error.InvalidJson);
+        Fixture.Refusal(With("x", bomb)).ShouldBe(new Rejection(RequestError.InvalidJson));
+        Fixture.Refusal(With("nonce", bomb)).ShouldBe(new Rejection(RequestError.InvalidField, "nonce"));
+        Fixture.Refusal(With("x", string.Concat(Enumerable.Repeat("{\"a\":", 100_000)))).Error.ShouldBe(RequestError.InvalidJson);
     }
 
     [Fact]
@@ -219,7 +220,7 @@ public sealed class EnvelopeFaultTests
         valid.ShouldBe(fault is null, text);
         (envelope is not null).ShouldBe(valid);
         if (fault is not null)
-            rejection.ShouldBe(new Rejection(V1Error.InvalidField, fault), text);
+            rejection.ShouldBe(new Rejection(RequestError.InvalidField, fault), text);
     }
 
     private static byte[] Without(string member) => Body(Members.Where(pair => pair.Key != member));

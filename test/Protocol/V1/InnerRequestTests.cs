@@ -1,4 +1,5 @@
 using System.Text;
+using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.V1;
 
 namespace ConfidentialChat.Tests.V1;
@@ -26,7 +27,7 @@ public sealed class InnerRequestTests
     [InlineData("""{"model":"tiny","stream":true}//""")]
     [InlineData("\uFEFF{\"model\":\"tiny\",\"stream\":true}")]
     public void What_is_not_one_JSON_object_is_INVALID_JSON(string json) =>
-        Check(json, true, null).Rejection.ShouldBe(new Rejection(V1Error.InvalidJson));
+        Check(json, true, null).Rejection.ShouldBe(new Rejection(RequestError.InvalidJson));
 
     [Theory]
     [InlineData(65, true)]
@@ -41,7 +42,7 @@ public sealed class InnerRequestTests
         {
             var (request, rejection) = Check($$"""{"x":{{deep}},"model":"tiny","stream":true}""", true, null);
             request.ShouldBe(isTaken ? new InnerRequest("tiny", true) : null);
-            rejection.ShouldBe(isTaken ? null : new Rejection(V1Error.InvalidField, "body"));
+            rejection.ShouldBe(isTaken ? null : new Rejection(RequestError.InvalidField, "body"));
         }
     }
 
@@ -50,7 +51,7 @@ public sealed class InnerRequestTests
     {
         byte[] json = [.. """{"model":"tiny","stream":true,"x":"  """u8, 0xC0, 0x80, (byte)'"', (byte)'}'];
         InnerRequest.TryCheck(json, Envelope(null), true, out _, out var rejection).ShouldBeFalse();
-        rejection.ShouldBe(new Rejection(V1Error.InvalidJson));
+        rejection.ShouldBe(new Rejection(RequestError.InvalidJson));
     }
 
     [Theory]
@@ -67,7 +68,7 @@ public sealed class InnerRequestTests
     [InlineData("""{"model":"tiny","stream":true,"stream":true}""", "stream")]
     [InlineData("""{"model":"tiny","stream":null,"stream":true}""", "stream")]
     public void A_member_that_is_missing_doubled_or_of_a_wrong_type_is_named(string json, string field) =>
-        Check(json, true, null).Rejection.ShouldBe(new Rejection(V1Error.InvalidField, field));
+        Check(json, true, null).Rejection.ShouldBe(new Rejection(RequestError.InvalidField, field));
 
     [Theory]
     [InlineData("""{"model":"tiny"}""")]
@@ -76,15 +77,15 @@ public sealed class InnerRequestTests
     {
         Check(json, false, null).ShouldBe((new InnerRequest("tiny", false), null));
         Check(json, false, false).ShouldBe((new InnerRequest("tiny", false), null));
-        Check(json, false, true).Rejection.ShouldBe(new Rejection(V1Error.StreamMismatch));
+        Check(json, false, true).Rejection.ShouldBe(new Rejection(RequestError.StreamMismatch));
     }
 
     [Fact]
     public void A_caller_cannot_pay_for_one_model_and_use_another()
     {
-        Check("""{"model":"large","stream":true}""", true, true).Rejection.ShouldBe(new Rejection(V1Error.ModelMismatch));
-        Check("""{"model":"Tiny","stream":true}""", true, true).Rejection.ShouldBe(new Rejection(V1Error.ModelMismatch));
-        Check("""{"model":"tiny ","stream":true}""", true, true).Rejection.ShouldBe(new Rejection(V1Error.ModelMismatch));
+        Check("""{"model":"large","stream":true}""", true, true).Rejection.ShouldBe(new Rejection(RequestError.ModelMismatch));
+        Check("""{"model":"Tiny","stream":true}""", true, true).Rejection.ShouldBe(new Rejection(RequestError.ModelMismatch));
+        Check("""{"model":"tiny ","stream":true}""", true, true).Rejection.ShouldBe(new Rejection(RequestError.ModelMismatch));
     }
 
     [Theory]
@@ -95,7 +96,7 @@ public sealed class InnerRequestTests
         var json = $$"""{"model":"tiny","stream":{{(stream ? "true" : "false")}}}""";
         Check(json, true, null).Rejection.ShouldBeNull();
         Check(json, true, stream).Rejection.ShouldBeNull();
-        Check(json, true, !stream).Rejection.ShouldBe(new Rejection(V1Error.StreamMismatch));
+        Check(json, true, !stream).Rejection.ShouldBe(new Rejection(RequestError.StreamMismatch));
     }
 
     [Theory]

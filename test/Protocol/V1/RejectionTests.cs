@@ -1,4 +1,5 @@
 using System.Text;
+using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.V1;
 
 namespace ConfidentialChat.Tests.V1;
@@ -9,25 +10,25 @@ public sealed class RejectionTests
     [Fact]
     public void Every_error_has_one_row_and_one_code_and_the_statuses_of_the_specification()
     {
-        V1Errors.Table.Select(row => row.Error).Order().ShouldBe(Enum.GetValues<V1Error>().Order());
-        V1Errors.Table.Select(row => row.Code).Distinct(StringComparer.Ordinal).Count().ShouldBe(V1Errors.Table.Count);
-        V1Errors.Table.ShouldAllBe(row => row.Status >= 400 && row.Status < 600);
+        RequestErrors.Table.Select(row => row.Error).Order().ShouldBe(Enum.GetValues<RequestError>().Order());
+        RequestErrors.Table.Select(row => row.Code).Distinct(StringComparer.Ordinal).Count().ShouldBe(RequestErrors.Table.Count);
+        RequestErrors.Table.ShouldAllBe(row => row.Status >= 400 && row.Status < 600);
     }
 
     [Fact]
     public void An_error_body_looks_like_this() =>
-        Encoding.UTF8.GetString(new Rejection(V1Error.InvalidField, "nonce").ToJson())
+        Encoding.UTF8.GetString(new Rejection(RequestError.InvalidField, "nonce").ToJson())
             .ShouldBe("""{"error":{"code":"INVALID_FIELD","message":"nonce: is missing or not valid.","param":"nonce"}}""");
 
     [Fact]
     public void An_error_body_without_a_field_looks_like_this() =>
-        Encoding.UTF8.GetString(new Rejection(V1Error.Replay).ToJson())
+        Encoding.UTF8.GetString(new Rejection(RequestError.Replay).ToJson())
             .ShouldBe("""{"error":{"code":"REPLAY","message":"This very request was served already."}}""");
 
     [Fact]
     public void Every_rejection_is_read_back_as_it_was_written()
     {
-        foreach (var error in Enum.GetValues<V1Error>())
+        foreach (var error in Enum.GetValues<RequestError>())
         {
             Rejection.TryParse(new Rejection(error, "messages.0").ToJson(), out var rejection).ShouldBeTrue();
             rejection.ShouldBe(new Rejection(error, "messages.0"));
@@ -57,7 +58,7 @@ public sealed class RejectionTests
     {
         var body = Encoding.UTF8.GetBytes($$$"""{"error":{"code":"INVALID_FIELD","message":"{{{text}}}","param":"{{{text}}}"}}""");
         Rejection.TryParse(body, out var rejection).ShouldBeTrue();
-        rejection.ShouldBe(new Rejection(V1Error.InvalidField));
+        rejection.ShouldBe(new Rejection(RequestError.InvalidField));
         rejection!.Message.ShouldBe("is missing or not valid.");
     }
 }

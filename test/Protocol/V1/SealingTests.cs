@@ -1,3 +1,4 @@
+using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.Primitives;
 using ConfidentialChat.Protocol.Shape;
 using ConfidentialChat.Protocol.V1;
@@ -101,7 +102,7 @@ public sealed class SealingTests : IDisposable
     {
         using var request = ours.Seal(Fixture.Request);
         ours.Refusal(request.Envelope with { ClientKey = new X25519PublicKey(Convert.FromHexString(key)) })
-            .ShouldBe(new Rejection(V1Error.InvalidKey));
+            .ShouldBe(new Rejection(RequestError.InvalidKey));
     }
 
     // RFC 7748 section 6.1 and the points that Curve25519's author lists: orders 1, 2, 4 and 8, and their other spellings.

@@ -1,5 +1,6 @@
 using System.Text;
 using System.Text.Json.Nodes;
+using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.Primitives;
 using ConfidentialChat.Protocol.V1;
 
@@ -23,7 +24,7 @@ public sealed class TamperingTests : IDisposable
         void Flipped(ReadOnlyMemory<byte> bytes, Func<byte[], EnvelopeRequest> with)
         {
             for (var bit = 0; bit < bytes.Length * 8; bit++)
-                ours.Refusal(with(Fixture.Flip(bytes.Span, bit))).ShouldBe(new Rejection(V1Error.DecryptionFailed), $"bit {bit}");
+                ours.Refusal(with(Fixture.Flip(bytes.Span, bit))).ShouldBe(new Rejection(RequestError.DecryptionFailed), $"bit {bit}");
         }
     }
 
@@ -73,7 +74,7 @@ public sealed class TamperingTests : IDisposable
     {
         using var request = ours.Seal(Fixture.Request);
         using var other = new Fixture();
-        other.Refusal(request.Envelope).ShouldBe(new Rejection(V1Error.DecryptionFailed));
+        other.Refusal(request.Envelope).ShouldBe(new Rejection(RequestError.DecryptionFailed));
     }
 
     [Fact]
@@ -82,7 +83,7 @@ public sealed class TamperingTests : IDisposable
         using var request = ours.Seal(Fixture.Request);
         var ciphertext = request.Envelope.Ciphertext;
         for (var length = Aes256Gcm.TagSize; length < ciphertext.Length; length++)
-            ours.Refusal(request.Envelope with { Ciphertext = ciphertext[..length] }).ShouldBe(new Rejection(V1Error.DecryptionFailed));
+            ours.Refusal(request.Envelope with { Ciphertext = ciphertext[..length] }).ShouldBe(new Rejection(RequestError.DecryptionFailed));
     }
 
     [Fact]

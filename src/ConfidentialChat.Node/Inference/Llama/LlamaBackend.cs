@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using System.Security.Cryptography;
+using ConfidentialChat.Protocol;
 using Microsoft.Extensions.Logging.Abstractions;
 
 namespace ConfidentialChat.Node.Inference.Llama;

@@ -1,6 +1,6 @@
 // spec/inference.md sections 2 to 7.
-using System.Diagnostics;
 using System.Net.Http.Headers;
+using ConfidentialChat.Protocol;
 
 namespace ConfidentialChat.Node.Inference.Upstream;
 
@@ -307,12 +307,5 @@ public sealed class UpstreamBackend : IInferenceBackend
         AliveChanged?.Invoke();
     }
 
-    private static string Path(InferenceEndpoint endpoint) => endpoint switch
-    {
-        InferenceEndpoint.ChatCompletions => "v1/chat/completions",
-        InferenceEndpoint.Completions => "v1/completions",
-        InferenceEndpoint.Embeddings => "v1/embeddings",
-        InferenceEndpoint.ImageGenerations => "v1/images/generations",
-        _ => throw new UnreachableException(),
-    };
+    private static string Path(InferenceEndpoint endpoint) => endpoint.Row().Path.TrimStart('/'); // below the engine's root
 }

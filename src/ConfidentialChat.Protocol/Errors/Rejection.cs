@@ -3,12 +3,12 @@ using System.Buffers;
 using System.Diagnostics.CodeAnalysis;
 using System.Text.Json;
 
-namespace ConfidentialChat.Protocol.V1;
+namespace ConfidentialChat.Protocol.Errors;
 
 /// <summary>Why a request was turned away, in the shape <c>{"error":{"code","message"[,"param"]}}</c>.</summary>
 /// <param name="Error">The row of the table.</param>
-/// <param name="Field">The name of the member at fault, for <see cref="V1Error.InvalidField"/>; never a value.</param>
-public sealed record Rejection(V1Error Error, string? Field = null)
+/// <param name="Field">The name of the member at fault, for <see cref="RequestError.InvalidField"/>; never a value.</param>
+public sealed record Rejection(RequestError Error, string? Field = null)
 {
     /// <summary>Longest field name that passes from a node to a caller.</summary>
     public const int MaxFieldLength = 64;
@@ -48,7 +48,7 @@ public sealed record Rejection(V1Error Error, string? Field = null)
             if (document.RootElement.ValueKind != JsonValueKind.Object
                 || !document.RootElement.TryGetProperty("error"u8, out var error) || error.ValueKind != JsonValueKind.Object
                 || !error.TryGetProperty("code"u8, out var code) || code.ValueKind != JsonValueKind.String
-                || V1Errors.FromCode(code.GetString()) is not { } row)
+                || RequestErrors.FromCode(code.GetString()) is not { } row)
                 return false;
             var field = error.TryGetProperty("param"u8, out var param) && param.ValueKind == JsonValueKind.String ? param.GetString() : null;
             rejection = new Rejection(row.Error, IsFieldName(field) ? field : null);

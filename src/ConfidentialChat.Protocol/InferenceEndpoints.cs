@@ -1,0 +1,53 @@
+using System.Collections.Frozen;
+
+namespace ConfidentialChat.Protocol;
+
+/// <summary>What a request asks of an engine, whichever envelope it came in.</summary>
+public enum InferenceEndpoint
+{
+    /// <summary><c>/v1/chat/completions</c>.</summary>
+    ChatCompletions,
+
+    /// <summary><c>/v1/completions</c>.</summary>
+    Completions,
+
+    /// <summary><c>/v1/embeddings</c>; never streams.</summary>
+    Embeddings,
+
+    /// <summary><c>/v1/images/generations</c>; never streams here.</summary>
+    ImageGenerations,
+}
+
+/// <summary>What a compute unit of an endpoint is.</summary>
+public enum InferenceUnit
+{
+    Token,
+    Pixel,
+}
+
+/// <summary>One row of the table of endpoints.</summary>
+/// <param name="Endpoint">The endpoint.</param>
+/// <param name="Path">Where the OpenAI API has it; request and whole answer are <c>application/json</c>.</param>
+/// <param name="MayStream">Whether an answer may be <c>text/event-stream</c>.</param>
+/// <param name="Unit">What it is counted in.</param>
+public sealed record InferenceEndpointRow(InferenceEndpoint Endpoint, string Path, bool MayStream, InferenceUnit Unit)
+{
+    /// <summary>What a request stands for that names no amount.</summary>
+    public ComputeUnits DefaultUnits => Unit is InferenceUnit.Pixel ? ComputeUnits.DefaultOfImages : ComputeUnits.Default;
+}
+
+/// <summary>The one table of endpoints. The paths of an envelope follow from it.</summary>
+public static class InferenceEndpoints
+{
+    public static IReadOnlyList<InferenceEndpointRow> Table { get; } =
+    [
+        new(InferenceEndpoint.ChatCompletions, "/v1/chat/completions", MayStream: true, InferenceUnit.Token),
+        new(InferenceEndpoint.Completions, "/v1/completions", MayStream: true, InferenceUnit.Token),
+        new(InferenceEndpoint.Embeddings, "/v1/embeddings", MayStream: false, InferenceUnit.Token),
+        new(InferenceEndpoint.ImageGenerations, "/v1/images/generations", MayStream: false, InferenceUnit.Pixel),
+    ];
+
+    private static readonly FrozenDictionary<InferenceEndpoint, InferenceEndpointRow> ByEndpoint = Table.ToFrozenDictionary(row => row.Endpoint);
+
+    public static InferenceEndpointRow Row(this InferenceEndpoint endpoint) => ByEndpoint[endpoint];
+}
