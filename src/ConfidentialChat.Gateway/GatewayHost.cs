@@ -68,7 +68,7 @@ public sealed class GatewayHost
     {
         app.MapGet(Endpoints.Health, HealthChecks.Ok);
         app.MapGet(Endpoints.Live, HealthChecks.Ok);
-        app.MapGet(Endpoints.Ready, HealthChecks.ReadyAsync);
+        app.MapGet(Endpoints.Ready, HealthChecks.Ready);
 
         app.MapPost(NodePaths.Enrolment, Enrolment.HandleAsync);
         app.MapPost(NodePaths.Heartbeat, Heartbeat.HandleAsync);

@@ -13,11 +13,13 @@ public sealed class GatewayOperator
     public const int MaxNameLength = 200;
 
     private readonly Database database;
+    private readonly CredentialStatements credentials;
     private readonly TimeProvider clock;
 
     private GatewayOperator(Database database, TimeProvider clock)
     {
         this.database = database;
+        credentials = new CredentialStatements(database);
         this.clock = clock;
     }
 
@@ -32,51 +34,26 @@ public sealed class GatewayOperator
     /// <summary>Makes a user with an API key.</summary>
     /// <returns>The key, to be shown once: only its hash is kept. Null where the name is taken.</returns>
     /// <exception cref="ArgumentException">The name is empty, longer than <see cref="MaxNameLength"/> or holds control characters.</exception>
-    public async Task<NewSecret?> CreateUserAsync(string name, CancellationToken cancel = default)
+    public Task<NewSecret?> CreateUserAsync(string name, CancellationToken cancel = default)
     {
-        if (string.IsNullOrWhiteSpace(name) || name.Length > MaxNameLength || name.Any(char.IsControl))
-            throw new ArgumentException($"A user's name has 1 to {MaxNameLength} characters, and no control characters.", nameof(name));
-        await using var state = database.CreateContext();
-        await using var transaction = await state.Database.BeginTransactionAsync(cancel);
-        if (await state.Users.AnyAsync(row => row.Name == name, cancel))
-            return null;
-        var now = clock.GetUtcNow();
-        var secret = BearerSecret.Create(SecretKind.ApiKey, out var text);
-        state.ApiKeys.Add(new ApiKeyRow
-        {
-            User = new UserRow { Name = name, CreatedAt = now },
-            Prefix = secret.Prefix,
-            Hash = secret.Hash,
-            CreatedAt = now,
-        });
-        await state.SaveChangesAsync(cancel);
-        await transaction.CommitAsync(cancel);
-        return new NewSecret(text, secret.Prefix, null);
+        cancel.ThrowIfCancellationRequested();
+        return Task.FromResult(CreateApiKey(name, newUser: true));
     }
 
     /// <summary>Makes a further API key for a user, who is made where missing.</summary>
     /// <returns>The key, to be shown once: only its hash is kept.</returns>
     /// <exception cref="ArgumentException">As with <see cref="CreateUserAsync"/>.</exception>
-    public async Task<NewSecret> CreateApiKeyAsync(string user, CancellationToken cancel = default)
+    public Task<NewSecret> CreateApiKeyAsync(string user, CancellationToken cancel = default)
     {
-        if (await CreateUserAsync(user, cancel) is { } first)
-            return first;
-        await using var state = database.CreateContext();
-        var id = await state.Users.Where(row => row.Name == user).Select(row => row.Id).SingleAsync(cancel);
-        var secret = BearerSecret.Create(SecretKind.ApiKey, out var text);
-        state.ApiKeys.Add(new ApiKeyRow { UserId = id, Prefix = secret.Prefix, Hash = secret.Hash, CreatedAt = clock.GetUtcNow() });
-        await state.SaveChangesAsync(cancel);
-        return new NewSecret(text, secret.Prefix, null);
+        cancel.ThrowIfCancellationRequested();
+        return Task.FromResult(CreateApiKey(user, newUser: false)!);
     }
 
     /// <summary>Whether the gateway would let this API key in.</summary>
-    public async Task<bool> KnowsApiKeyAsync(string apiKey, CancellationToken cancel = default)
+    public Task<bool> KnowsApiKeyAsync(string apiKey, CancellationToken cancel = default)
     {
-        if (BearerSecret.FromText(SecretKind.ApiKey, apiKey) is not { } secret)
-            return false;
-        await using var state = database.CreateContext();
-        var row = await state.ApiKeys.AsNoTracking().SingleOrDefaultAsync(key => key.Prefix == secret.Prefix, cancel);
-        return secret.Matches(row?.Hash) && row is { RevokedAt: null };
+        cancel.ThrowIfCancellationRequested();
+        return Task.FromResult(BearerSecret.FromText(SecretKind.ApiKey, apiKey) is { } secret && secret.Matches(credentials.FindApiKey(secret.Prefix)));
     }
 
     /// <summary>Revokes an API key by its public prefix, from the next request on.</summary>
@@ -147,21 +124,22 @@ public sealed class GatewayOperator
     /// <param name="lifetime">How long it is good: more than nothing.</param>
     /// <param name="cancel">Gives up.</param>
     /// <returns>The token, to be shown once: only its hash is kept.</returns>
-    public async Task<NewSecret> CreateEnrolmentTokenAsync(TimeSpan lifetime, CancellationToken cancel = default)
+    public Task<NewSecret> CreateEnrolmentTokenAsync(TimeSpan lifetime, CancellationToken cancel = default)
     {
         ArgumentOutOfRangeException.ThrowIfLessThanOrEqual(lifetime, TimeSpan.Zero);
-        await using var state = database.CreateContext();
+        cancel.ThrowIfCancellationRequested();
         var now = clock.GetUtcNow();
         var secret = BearerSecret.Create(SecretKind.EnrolmentToken, out var text);
-        state.EnrolmentTokens.Add(new EnrolmentTokenRow
-        {
-            Prefix = secret.Prefix,
-            Hash = secret.Hash,
-            CreatedAt = now,
-            ExpiresAt = now + lifetime,
-        });
-        await state.SaveChangesAsync(cancel);
-        return new NewSecret(text, secret.Prefix, now + lifetime);
+        credentials.AddEnrolmentToken(secret, now, now + lifetime);
+        return Task.FromResult(new NewSecret(text, secret.Prefix, now + lifetime));
+    }
+
+    private NewSecret? CreateApiKey(string user, bool newUser)
+    {
+        if (string.IsNullOrWhiteSpace(user) || user.Length > MaxNameLength || user.Any(char.IsControl))
+            throw new ArgumentException($"A user's name has 1 to {MaxNameLength} characters, and no control characters.", nameof(user));
+        var secret = BearerSecret.Create(SecretKind.ApiKey, out var text);
+        return credentials.AddApiKey(user, newUser, secret, clock.GetUtcNow()) ? new NewSecret(text, secret.Prefix, null) : null;
     }
 }
 

@@ -1,7 +1,6 @@
 using ConfidentialChat.Gateway.Errors;
 using ConfidentialChat.Gateway.State;
 using ConfidentialChat.Protocol.Errors;
-using Microsoft.EntityFrameworkCore;
 
 namespace ConfidentialChat.Gateway.Health;
 
@@ -11,11 +10,14 @@ internal static class HealthChecks
     public static IResult Ok() => TypedResults.Json(new HealthAnswer("ok"), GatewayJson.Default.HealthAnswer);
 
     /// <summary>Ready while the database answers; a gateway that stops is turned away before this (see <see cref="Draining"/>).</summary>
-    public static async Task<IResult> ReadyAsync(GatewayDbContext state, ILogger<GatewayHost> log, CancellationToken cancel)
+    public static IResult Ready(Database database, ILogger<GatewayHost> log)
     {
         try
         {
-            await state.Nodes.AnyAsync(cancel);
+            using var connection = database.Connect();
+            using var command = connection.CreateCommand();
+            command.CommandText = "SELECT 1 FROM nodes LIMIT 1";
+            command.ExecuteScalar();
             return Ok();
         }
         catch (System.Data.Common.DbException e)

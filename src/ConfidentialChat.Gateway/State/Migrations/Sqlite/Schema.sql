@@ -1,0 +1,149 @@
+CREATE TABLE IF NOT EXISTS "__EFMigrationsHistory" (
+    "MigrationId" TEXT NOT NULL CONSTRAINT "PK___EFMigrationsHistory" PRIMARY KEY,
+    "ProductVersion" TEXT NOT NULL
+);
+
+CREATE TABLE "enrolment_tokens" (
+    "id" INTEGER NOT NULL CONSTRAINT "PK_enrolment_tokens" PRIMARY KEY AUTOINCREMENT,
+    "prefix" TEXT NOT NULL,
+    "hash" BLOB NOT NULL,
+    "created_at" INTEGER NOT NULL,
+    "expires_at" INTEGER NOT NULL,
+    "spent_at" INTEGER NULL
+);
+
+CREATE TABLE "nodes" (
+    "id" INTEGER NOT NULL CONSTRAINT "PK_nodes" PRIMARY KEY AUTOINCREMENT,
+    "identity_key" TEXT NOT NULL,
+    "address" TEXT NOT NULL,
+    "tls_pin" TEXT NULL,
+    "ready" INTEGER NOT NULL,
+    "node_key" TEXT NULL,
+    "node_key_expires_at" INTEGER NOT NULL,
+    "running" INTEGER NOT NULL,
+    "queued" INTEGER NOT NULL,
+    "signed_at" INTEGER NOT NULL,
+    "heard_at" INTEGER NOT NULL,
+    "unreachable" INTEGER NOT NULL,
+    "unreported" INTEGER NOT NULL
+);
+
+CREATE TABLE "users" (
+    "id" INTEGER NOT NULL CONSTRAINT "PK_users" PRIMARY KEY AUTOINCREMENT,
+    "name" TEXT NOT NULL,
+    "created_at" INTEGER NOT NULL
+);
+
+CREATE TABLE "node_keys" (
+    "node_id" INTEGER NOT NULL,
+    "public_key" TEXT NOT NULL,
+    "expires_at" INTEGER NOT NULL,
+    CONSTRAINT "PK_node_keys" PRIMARY KEY ("node_id", "public_key"),
+    CONSTRAINT "FK_node_keys_nodes_node_id" FOREIGN KEY ("node_id") REFERENCES "nodes" ("id") ON DELETE RESTRICT
+);
+
+CREATE TABLE "node_models" (
+    "node_id" INTEGER NOT NULL,
+    "model" TEXT NOT NULL,
+    "created_at" INTEGER NOT NULL,
+    CONSTRAINT "PK_node_models" PRIMARY KEY ("model", "node_id"),
+    CONSTRAINT "FK_node_models_nodes_node_id" FOREIGN KEY ("node_id") REFERENCES "nodes" ("id") ON DELETE RESTRICT
+);
+
+CREATE TABLE "api_keys" (
+    "id" INTEGER NOT NULL CONSTRAINT "PK_api_keys" PRIMARY KEY AUTOINCREMENT,
+    "user_id" INTEGER NOT NULL,
+    "prefix" TEXT NOT NULL,
+    "hash" BLOB NOT NULL,
+    "created_at" INTEGER NOT NULL,
+    "revoked_at" INTEGER NULL,
+    CONSTRAINT "FK_api_keys_users_user_id" FOREIGN KEY ("user_id") REFERENCES "users" ("id") ON DELETE RESTRICT
+);
+
+CREATE TABLE "stacks" (
+    "id" INTEGER NOT NULL CONSTRAINT "PK_stacks" PRIMARY KEY AUTOINCREMENT,
+    "user_id" INTEGER NOT NULL,
+    "node_id" INTEGER NOT NULL,
+    "model" TEXT NOT NULL,
+    "total" INTEGER NOT NULL,
+    "used" INTEGER NOT NULL,
+    "reserved" INTEGER NOT NULL,
+    CONSTRAINT "stack_bounds" CHECK (used >= 0 AND reserved >= 0 AND used + reserved <= total),
+    CONSTRAINT "FK_stacks_nodes_node_id" FOREIGN KEY ("node_id") REFERENCES "nodes" ("id") ON DELETE RESTRICT,
+    CONSTRAINT "FK_stacks_users_user_id" FOREIGN KEY ("user_id") REFERENCES "users" ("id") ON DELETE RESTRICT
+);
+
+CREATE TABLE "locks" (
+    "id" INTEGER NOT NULL CONSTRAINT "PK_locks" PRIMARY KEY AUTOINCREMENT,
+    "stack_id" INTEGER NOT NULL,
+    "node_key" TEXT NOT NULL,
+    "units" INTEGER NOT NULL,
+    "state" TEXT NOT NULL,
+    "expires_at" INTEGER NOT NULL,
+    CONSTRAINT "lock_state" CHECK (state IN ('open', 'claimed', 'spent', 'returned', 'expired')),
+    CONSTRAINT "FK_locks_stacks_stack_id" FOREIGN KEY ("stack_id") REFERENCES "stacks" ("id") ON DELETE RESTRICT
+);
+
+CREATE TABLE "reservations" (
+    "request_id" TEXT NOT NULL CONSTRAINT "PK_reservations" PRIMARY KEY,
+    "lock_id" INTEGER NOT NULL,
+    "user_id" INTEGER NOT NULL,
+    "node_id" INTEGER NOT NULL,
+    "stack_id" INTEGER NOT NULL,
+    "held" INTEGER NOT NULL,
+    "state" TEXT NOT NULL,
+    "deadline_at" INTEGER NOT NULL,
+    CONSTRAINT "reservation_state" CHECK (state IN ('held', 'settled', 'released', 'unreported')),
+    CONSTRAINT "FK_reservations_locks_lock_id" FOREIGN KEY ("lock_id") REFERENCES "locks" ("id") ON DELETE RESTRICT,
+    CONSTRAINT "FK_reservations_nodes_node_id" FOREIGN KEY ("node_id") REFERENCES "nodes" ("id") ON DELETE RESTRICT,
+    CONSTRAINT "FK_reservations_stacks_stack_id" FOREIGN KEY ("stack_id") REFERENCES "stacks" ("id") ON DELETE RESTRICT,
+    CONSTRAINT "FK_reservations_users_user_id" FOREIGN KEY ("user_id") REFERENCES "users" ("id") ON DELETE RESTRICT
+);
+
+CREATE TABLE "settlements" (
+    "request_id" TEXT NOT NULL CONSTRAINT "PK_settlements" PRIMARY KEY,
+    "kind" TEXT NOT NULL,
+    "reported" INTEGER NOT NULL,
+    "charged" INTEGER NOT NULL,
+    "created_at" INTEGER NOT NULL,
+    CONSTRAINT "settlement_kind" CHECK (kind IN ('reported', 'capped', 'late')),
+    CONSTRAINT "FK_settlements_reservations_request_id" FOREIGN KEY ("request_id") REFERENCES "reservations" ("request_id") ON DELETE RESTRICT
+);
+
+CREATE UNIQUE INDEX "IX_api_keys_prefix" ON "api_keys" ("prefix");
+
+CREATE INDEX "IX_api_keys_user_id" ON "api_keys" ("user_id");
+
+CREATE UNIQUE INDEX "IX_enrolment_tokens_prefix" ON "enrolment_tokens" ("prefix");
+
+CREATE INDEX "IX_locks_stack_id_node_key_state" ON "locks" ("stack_id", "node_key", "state");
+
+CREATE INDEX "IX_locks_state_expires_at" ON "locks" ("state", "expires_at");
+
+CREATE INDEX "IX_node_models_node_id" ON "node_models" ("node_id");
+
+CREATE UNIQUE INDEX "IX_nodes_identity_key" ON "nodes" ("identity_key");
+
+CREATE INDEX "IX_reservations_lock_id" ON "reservations" ("lock_id");
+
+CREATE INDEX "IX_reservations_node_id" ON "reservations" ("node_id");
+
+CREATE INDEX "IX_reservations_stack_id" ON "reservations" ("stack_id");
+
+CREATE INDEX "IX_reservations_state_deadline_at" ON "reservations" ("state", "deadline_at");
+
+CREATE INDEX "IX_reservations_user_id" ON "reservations" ("user_id");
+
+CREATE INDEX "IX_stacks_node_id" ON "stacks" ("node_id");
+
+CREATE UNIQUE INDEX "IX_stacks_user_id_node_id_model" ON "stacks" ("user_id", "node_id", "model");
+
+CREATE UNIQUE INDEX "IX_users_name" ON "users" ("name");
+
+INSERT INTO "__EFMigrationsHistory" ("MigrationId", "ProductVersion")
+VALUES ('20261122190839_Initial', '10.0.15');
+
+ALTER TABLE "nodes" ADD "removed_at" INTEGER NULL;
+
+INSERT INTO "__EFMigrationsHistory" ("MigrationId", "ProductVersion")
+VALUES ('20261122215243_RemovedNodes', '10.0.15');

@@ -1,0 +1,75 @@
+using ConfidentialChat.Gateway.State;
+using Microsoft.Data.Sqlite;
+using Microsoft.EntityFrameworkCore;
+using Microsoft.EntityFrameworkCore.Infrastructure;
+using Microsoft.EntityFrameworkCore.Migrations;
+
+namespace ConfidentialChat.Gateway.Tests;
+
+/// <summary>A fresh database gets its tables from a script; an older one from the migrations. Both end with the same tables.</summary>
+public sealed class SchemaTests : IDisposable
+{
+    private const string Accept = "CONFIDENTIALCHAT_ACCEPT_SCHEMA";
+
+    private readonly string directory = Directory.CreateTempSubdirectory("gateway-test-").FullName;
+
+    public void Dispose() => Directory.Delete(directory, recursive: true);
+
+    [Fact]
+    public void The_script_is_what_the_migrations_make()
+    {
+        using var context = Design();
+        var actual = context.GetService<IMigrator>().GenerateScript(options: MigrationsSqlGenerationOptions.NoTransactions).ReplaceLineEndings("\n").TrimEnd() + "\n";
+        var path = Path.Combine(Tree.Root, "src", "ConfidentialChat.Gateway", "State", "Migrations", "Sqlite", "Schema.sql");
+        if (Environment.GetEnvironmentVariable(Accept) == "1")
+            File.WriteAllText(path, actual);
+        File.ReadAllText(path).ShouldBe(actual, $"{Accept}=1 writes it anew");
+    }
+
+    [Fact]
+    public async Task A_fresh_file_needs_no_migration()
+    {
+        var opened = await Database.OpenAsync(DataDirectory.Open(directory), default);
+
+        await using var context = opened.CreateContext();
+        (await context.Database.GetPendingMigrationsAsync()).ShouldBeEmpty();
+        context.Database.HasPendingModelChanges().ShouldBeFalse();
+    }
+
+    [Fact]
+    public async Task A_file_of_an_older_version_is_migrated_and_keeps_its_rows()
+    {
+        var place = DataDirectory.Open(directory);
+        await using (var context = Design(place.DatabasePath))
+            await context.GetService<IMigrator>().MigrateAsync(context.Database.GetMigrations().First());
+        Run(place, "INSERT INTO users (name, created_at) VALUES ('alice', 1)").ShouldBeNull();
+
+        await Database.OpenAsync(place, default);
+
+        var fresh = DataDirectory.Open(Path.Combine(directory, "fresh"));
+        await Database.OpenAsync(fresh, default);
+        const string Tables = "SELECT GROUP_CONCAT(name || ' ' || sql, ';') FROM (SELECT name, sql FROM sqlite_master WHERE SUBSTR(name, 1, 4) <> '__EF' AND sql IS NOT NULL ORDER BY name)";
+        Run(place, Tables).ShouldBe(Run(fresh, Tables));
+        Run(place, "SELECT name FROM users").ShouldBe("alice");
+    }
+
+    [Fact]
+    public async Task Several_may_make_it_at_once()
+    {
+        await Task.WhenAll(Enumerable.Range(0, 8).Select(_ => Task.Run(() => Database.OpenAsync(DataDirectory.Open(directory), default))));
+
+        Run(DataDirectory.Open(directory), "SELECT COUNT(*) FROM __EFMigrationsHistory").ShouldBe(2L);
+    }
+
+    private static SqliteGatewayDbContext Design(string? path = null) =>
+        new(new DbContextOptionsBuilder<SqliteGatewayDbContext>().UseSqlite($"Data Source={path ?? ":memory:"}").Options);
+
+    private static object? Run(DataDirectory place, string sql)
+    {
+        using var connection = new SqliteConnection($"Data Source={place.DatabasePath}");
+        connection.Open();
+        using var command = connection.CreateCommand();
+        command.CommandText = sql;
+        return command.ExecuteScalar();
+    }
+}
