@@ -31,7 +31,7 @@ internal sealed class Database
     }
 
     /// <summary>
-    /// Makes or updates the tables. EF Core compares migrations in half a second, so it is asked only where one is missing: a fresh
+    /// Makes or updates the tables. EF Core takes long to compare migrations, so it is asked only where one is missing: a fresh
     /// file gets the tables from the script that the migrations make (SchemaTests).
     /// </summary>
     public static async Task<Database> OpenAsync(DataDirectory directory, CancellationToken cancel)
