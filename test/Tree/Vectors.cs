@@ -26,6 +26,19 @@ internal static class Vectors
         return files;
     }
 
+    /// <summary>
+    /// The sets of a folder are these: one that is missing is a failure. Another one has come since, and has no rows yet:
+    /// a warning, for the vectors grow beside the repository.
+    /// </summary>
+    public static void HaveRows(string folder, IEnumerable<string> known)
+    {
+        var present = Directory.GetDirectories(Locate(folder)).Where(set => File.Exists(Path.Combine(set, "expected.json"))).Select(set => Path.GetFileName(set)!).ToHashSet(StringComparer.Ordinal);
+        var sets = known.ToHashSet(StringComparer.Ordinal);
+        sets.Except(present).ShouldBeEmpty($"sets of {folder} that have rows and are not there");
+        foreach (var set in present.Except(sets).Order(StringComparer.Ordinal))
+            Warnings.Add($"vectors: {folder}/{set} is new: no test has a row for it");
+    }
+
     public static byte[] Hex(this JsonElement vector, string member) => Convert.FromHexString(vector.GetProperty(member).GetString()!);
 
     public static string String(this JsonElement vector, string member) => vector.GetProperty(member).GetString()!;

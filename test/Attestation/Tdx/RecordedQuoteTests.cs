@@ -22,7 +22,19 @@ public sealed class RecordedQuoteTests
         { "tdx/09-v4-dstack-eventlog-90c06f", 0, "" },
         { "tdx/10-v4-outofdate-azure-00806f", 0, "tdx.tcb_status tdx.advisories" },
         { "tdx/11-v4-perfmon-90c06f", 0, "tdx.tcb_supported tdx.tcb_status tdx.advisories tdx.perfmon" },
+        { "tdx/13-v4-uptodate-azure-dcesv6-90c06f", 0, "" },
+        { "tdx/14-v5-service-td-no-matching-90c06f", 0, "tdx.tcb_supported tdx.tcb_status tdx.migratable" },
+        // The quote alone: dstack's container around it, with its event log, is not read yet.
+        { "tdx/15-v4-uptodate-dstack-container-b0c06f", 0, "" },
+        { "tdx/16-v4-outofdate-edgeless-00806f", 0, "tdx.tcb_status tdx.advisories" },
     };
+
+    // Its root is not Intel's: MutationTests has it.
+    private const string WrongRoot = "12-v4-wrong-root-intel-sample";
+
+    [Fact]
+    public void No_recorded_set_is_left_out() =>
+        Vectors.HaveRows("tdx", [.. Sets.Select(row => row.Data.Item1["tdx/".Length..]), WrongRoot]);
 
     [Theory]
     [MemberData(nameof(Sets))]
@@ -70,6 +82,8 @@ public sealed class RecordedQuoteTests
             ("report_data", report.ReportData),
         })
             Shown.Hex(value.Span).ShouldBe(body.String(name), name);
+        if (body.TryGetProperty("mr_service_td", out var service))
+            Shown.Hex(report.MrServiceTd.Span).ShouldBe(service.GetString());
         var qe = facts.GetProperty("qe_report");
         Shown.Hex(quote.Qe.MrSigner).ShouldBe(qe.String("mrsigner"));
         Shown.Hex(quote.Qe.Attributes).ShouldBe(qe.String("attributes"));
