@@ -1,18 +1,26 @@
 #!/usr/bin/env bash
 # Installs what the tests need where it is missing, runs them all, and ends with "N passed, N failed".
-#   ./test.sh          the fast run
-#   ./test.sh --slow   the slow one: long properties, the soak, a real llama-server, and everything else that takes minutes
+#   ./test.sh          the fast run, 20 minutes at most
+#   ./test.sh --slow   the slow one, 90 minutes at most: long properties, the soak, a real llama-server, and everything else that takes minutes
 set -euo pipefail
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")"
 
 export DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_NOLOGO=1
-slow=()
+slow=() limit=$((20 * 60))
 case "${1:-}" in
   "") ;;
-  --slow) export CONFIDENTIALCHAT_SLOW=1; slow=(--explicit on) ;;
+  --slow) export CONFIDENTIALCHAT_SLOW=1; slow=(--explicit on) limit=$((90 * 60)) ;;
   -h|--help) sed -n '2,4p' "$0" | sed 's/^# \{0,1\}//'; exit 0 ;;
   *) echo "error: unknown option: $1" >&2; echo "hint: ./test.sh --help" >&2; exit 2 ;;
 esac
+
+# What hangs fails: the whole has a time limit, as each test has one of its own (test/Tree/TimeLimit.cs).
+within() {
+  local status=0
+  timeout --foreground --kill-after=30 "$((SECONDS < limit ? limit - SECONDS : 1))" "$@" || status=$?
+  if ((status == 124 || status == 137)); then echo "error: over the time limit of $((limit / 60)) minutes: $*" >&2; fi
+  return "$status"
+}
 
 # --- What the tests need: Node.js with npm and a C++ tool chain, for the published Atoma SDK and its native hash.
 missing=()
@@ -38,20 +46,26 @@ if ((${#missing[@]})); then
     exit 2
   fi
 fi
-test/Interop/install.sh
-spec/tools/install.sh
+within test/Interop/install.sh
+within spec/tools/install.sh
 
 # --- Formatting, build, tests.
 echo "test.sh: building" >&2
-dotnet build ConfidentialChat.slnx --configuration Release --verbosity quiet
+within dotnet build ConfidentialChat.slnx --configuration Release --verbosity quiet
 echo "test.sh: checking the format" >&2
-dotnet format whitespace ConfidentialChat.slnx --verify-no-changes --no-restore --verbosity quiet # the build holds the style
+within dotnet format whitespace ConfidentialChat.slnx --verify-no-changes --no-restore --verbosity quiet # the build holds the style
 
 log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+export CONFIDENTIALCHAT_WARNINGS=$log.warnings
+: >"$CONFIDENTIALCHAT_WARNINGS"
+trap 'rm -f "$log" "$CONFIDENTIALCHAT_WARNINGS"' EXIT
 echo "test.sh: testing" >&2
 status=0
-dotnet test --solution ConfidentialChat.slnx --configuration Release --no-build --max-parallel-test-modules 1 "${slow[@]}" 2>&1 | tee "$log" || status=$?
+within dotnet test --solution ConfidentialChat.slnx --configuration Release --no-build --max-parallel-test-modules 1 "${slow[@]}" 2>&1 | tee "$log" || status=$?
+
+# --- What there is to say: how long each project took, what to look at, the sum.
+sed -nE 's|^/.*/([^/]+)\.dll \(.*\((.*)\)$|\1: \2|p' "$log"
+sort -u "$CONFIDENTIALCHAT_WARNINGS" | sed 's/^/warning: /'
 
 count() { awk -v word="$1:" '$1 == word { n = $2 } END { print n + 0 }' "$log"; }
 passed=$(count succeeded) failed=$(count failed) skipped=$(count skipped)

@@ -11,6 +11,12 @@ internal static class Warnings
     public static void Add(string warning)
     {
         TestContext.Current.AddWarning(warning);
+        Print(warning);
+    }
+
+    /// <summary>Where no test runs that it could stand with.</summary>
+    public static void Print(string warning)
+    {
         if (Environment.GetEnvironmentVariable(Variable) is { Length: > 0 } file)
             File.AppendAllText(file, warning + "\n");
     }
