@@ -98,6 +98,19 @@ public sealed class EnrolmentTests
     }
 
     [Fact]
+    public async Task The_newest_heartbeat_is_not_heard_twice()
+    {
+        await using var gateway = await GatewayUnderTest.StartAsync();
+        await using var node = await ScriptedNode.StartAsync(gateway);
+        var newest = node.Status();
+        (await node.BeatAsync(newest)).StatusCode.ShouldBe(HttpStatusCode.NoContent);
+        await (await node.BeatAsync(newest)).ShouldBeErrorAsync(401, "AUTH_ERROR");
+        // Nor is another one of the same time.
+        await (await node.BeatAsync(newest with { Running = 1 })).ShouldBeErrorAsync(401, "AUTH_ERROR");
+        (await node.BeatAsync(newest with { TimeMs = newest.TimeMs + 1 })).StatusCode.ShouldBe(HttpStatusCode.NoContent);
+    }
+
+    [Fact]
     public async Task A_key_in_grace_is_served_and_one_that_is_announced_no_more_is_not()
     {
         await using var gateway = await GatewayUnderTest.StartAsync();

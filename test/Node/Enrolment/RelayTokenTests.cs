@@ -11,7 +11,7 @@ namespace ConfidentialChat.Node.Tests.Enrolment;
 public sealed class RelayTokenTests : IDisposable
 {
     private readonly Ed25519PrivateKey gatewayKey = Ed25519PrivateKey.Generate(out _);
-    private readonly FakeTimeProvider time = new(DateTimeOffset.UtcNow);
+    private readonly FakeTimeProvider time = new(DateTimeOffset.FromUnixTimeSeconds(DateTimeOffset.UtcNow.ToUnixTimeSeconds())); // as tokens count
     private readonly DirectoryInfo directory = Directory.CreateTempSubdirectory("cchat-node-");
     private readonly GatewayEnrolment enrolment;
     private readonly RelayTokenCheck check;
@@ -46,6 +46,20 @@ public sealed class RelayTokenTests : IDisposable
         check.TryAccept((token with { Units = new ComputeUnits(1_000_000) }).Sign(gatewayKey), out _).ShouldBeFalse();
         time.Advance(TimeSpan.FromSeconds(60));
         check.TryAccept((token with { Expires = time.GetUtcNow().AddSeconds(60) }).Sign(gatewayKey), out _).ShouldBeFalse();
+    }
+
+    // As long as a token may hold, and the 5 seconds that clocks may differ: the longest that a second token for it could be good.
+    [Theory]
+    [InlineData(-1, false)]
+    [InlineData(0, false)]
+    [InlineData(1, true)]
+    public void A_request_is_remembered_for_as_long_as_any_token_for_it_can_hold(long ticks, bool isForgotten)
+    {
+        var token = Token() with { Expires = time.GetUtcNow() + RelayToken.MaxLifetime + TimeSpan.FromSeconds(5) };
+        check.TryAccept(token.Sign(gatewayKey), out _).ShouldBeTrue();
+        time.Advance(RelayToken.MaxLifetime + TimeSpan.FromSeconds(5) + TimeSpan.FromTicks(ticks));
+        check.TryAccept(token.Sign(gatewayKey), out _).ShouldBeFalse("it has been here, or it is past");
+        check.TryAccept((token with { Expires = token.Expires.AddSeconds(30) }).Sign(gatewayKey), out _).ShouldBe(isForgotten);
     }
 
     [Fact]

@@ -79,6 +79,27 @@ public sealed class KeyRingTests : IDisposable
     }
 
     [Fact]
+    public void A_retired_key_is_announced_to_end_with_its_grace_whatever_rotates_after_it()
+    {
+        var made = time.GetUtcNow();
+        Expiry(ring.Current).ShouldBe(made + TimeSpan.FromHours(1) + TimeSpan.FromMinutes(10));
+
+        time.Advance(TimeSpan.FromMinutes(20));
+        var (first, retired) = (ring.Current, time.GetUtcNow());
+        ring.Rotate();
+        Expiry(first).ShouldBe(retired + TimeSpan.FromMinutes(10));
+        Expiry(ring.Current).ShouldBe(retired + TimeSpan.FromHours(1) + TimeSpan.FromMinutes(10));
+
+        time.Advance(TimeSpan.FromMinutes(4));
+        ring.Rotate();
+        Expiry(first).ShouldBe(retired + TimeSpan.FromMinutes(10));
+        time.Advance(TimeSpan.FromMinutes(6));
+        ring.TryFind(first, out _).ShouldBeFalse("it is announced until it is erased, and no longer");
+
+        DateTimeOffset Expiry(X25519PublicKey key) => DateTimeOffset.FromUnixTimeSeconds(ring.PublicKeys.Single(announced => announced.X25519 == key.ToString()).Expires);
+    }
+
+    [Fact]
     public void Keys_change_and_listeners_hear_of_it()
     {
         var heard = 0;
