@@ -10,6 +10,7 @@ using ConfidentialChat.Protocol.Relay;
 using ConfidentialChat.Protocol.V1;
 using ConfidentialChat.Scripting;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Time.Testing;
 
 namespace ConfidentialChat.Node.Tests.Serving;
 
@@ -229,12 +230,18 @@ public sealed class HttpEngineTests
     [Fact]
     public async Task An_upload_that_is_too_slow_is_cut_off_and_its_place_goes_to_the_next()
     {
-        await using var under = await ServedAsync(node: options => options with { MaxConcurrent = 1, MaxQueued = 1, UploadTimeout = TimeSpan.FromMilliseconds(300) });
+        var time = new FakeTimeProvider(DateTimeOffset.UtcNow);
+        await using var under = await ServedAsync(node: options => options with { MaxConcurrent = 1, MaxQueued = 1, UploadTimeout = TimeSpan.FromSeconds(30) }, time: time);
         var call = under.Chat();
         using var socket = await ConnectAsync(under.Node, call.Body.Length, under.Node.Gateway.Token());
         await socket.SendAsync(call.Body.AsMemory(0, call.Body.Length - 1));
+        await FaultTests.UntilAsync(() => under.Running == 1);
         var next = under.Chat();
-        (await next.OpenAsync(await under.Node.PostAsync(next))).ShouldContain("chat.completion");
+        var answered = under.Node.PostAsync(next);
+        // In steps, and no longer than needed: the next one's upload has its own time, which begins when it gets the place.
+        while (!await Task.Run(() => socket.Poll(TimeSpan.FromMilliseconds(50), SelectMode.SelectRead)))
+            time.Advance(TimeSpan.FromSeconds(4));
+        (await next.OpenAsync(await answered)).ShouldContain("chat.completion");
 
         var answer = new StringBuilder();
         var buffer = new byte[4096];
@@ -307,10 +314,10 @@ public sealed class HttpEngineTests
     }
 
     private static async Task<Served> ServedAsync(
-        EngineScript? script = null, Func<UpstreamOptions, UpstreamOptions>? upstream = null, Func<NodeOptions, NodeOptions>? node = null)
+        EngineScript? script = null, Func<UpstreamOptions, UpstreamOptions>? upstream = null, Func<NodeOptions, NodeOptions>? node = null, TimeProvider? time = null)
     {
         var under = await UpstreamUnderTest.StartAsync(script, upstream);
-        return new Served(under, await NodeUnderTest.StartAsync(under.Backend, node));
+        return new Served(under, await NodeUnderTest.StartAsync(under.Backend, node, time));
     }
 
     private static async Task<Socket> ConnectAsync(NodeUnderTest node, int length, RelayToken token, string path = NodeUnderTest.ChatPath)
