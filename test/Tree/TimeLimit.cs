@@ -33,7 +33,7 @@ public sealed class TimeLimitAttribute(int seconds) : BeforeAfterTestAttribute
 internal sealed class Watchdog : ITestPipelineStartup
 {
     private static readonly ConcurrentDictionary<string, (string Name, long Began, TimeSpan Limit)> Running = new();
-    private static readonly TimeSpan Idle = Tree.Slow ? TimeSpan.FromMinutes(40) : TimeSpan.FromMinutes(4);
+    private static readonly TimeSpan Idle = Tree.Slow ? TimeSpan.FromMinutes(40) : TimeSpan.FromMinutes(8); // fixtures start processes, and all at once
     private static (string What, long At) last = ("the start", Stopwatch.GetTimestamp());
     private static volatile bool isOver;
 
