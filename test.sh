@@ -52,6 +52,7 @@ within spec/tools/install.sh
 # --- Formatting, build, tests.
 echo "test.sh: building" >&2
 within dotnet build ConfidentialChat.slnx --configuration Release --verbosity quiet
+within dotnet build samples/chat.cs --configuration Release --verbosity quiet
 echo "test.sh: checking the format" >&2
 within dotnet format whitespace ConfidentialChat.slnx --verify-no-changes --no-restore --verbosity quiet # the build holds the style
 

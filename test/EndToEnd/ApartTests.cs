@@ -1,6 +1,4 @@
 using System.Diagnostics;
-using System.Net;
-using System.Net.Sockets;
 using System.Text.Json;
 using ConfidentialChat.Client;
 using ConfidentialChat.Client.Chat;
@@ -11,6 +9,7 @@ using ConfidentialChat.Scripting;
 namespace ConfidentialChat.EndToEnd;
 
 /// <summary>Gateway and node started by hand, as on two machines; the node serves TLS under a key that the gateway pins.</summary>
+[TimeLimit(300)] // processes that start one after the other
 public sealed class ApartTests : IAsyncLifetime
 {
     private readonly DirectoryInfo directory = Directory.CreateTempSubdirectory("cchat-apart-");
@@ -35,11 +34,11 @@ public sealed class ApartTests : IAsyncLifetime
     {
         var gatewayData = Path.Combine(directory.FullName, "gateway");
         var gateway = (await StartAsync("gateway", "--data", gatewayData, "--port", "0")).GetProperty("gateway").GetString()!;
-        var key = (await RunningStack.RunAsync(["keys", "create", "--data", gatewayData])).Output.Trim();
-        var token = (await RunningStack.RunAsync(["nodes", "token", "--data", gatewayData])).Output.Trim();
+        var key = (await InProcess.RunAsync("keys", "create", "--data", gatewayData)).Output.Trim();
+        var token = (await InProcess.RunAsync("nodes", "token", "--data", gatewayData)).Output.Trim();
         var model = Path.Combine(directory.FullName, "model.gguf");
         FixtureModel.Write(model);
-        var port = FreePort();
+        var port = FixedPort.Find();
         string[] node =
         [
             "node", "--data", Path.Combine(directory.FullName, "node"), "--gateway", gateway, "--model", model,
@@ -51,11 +50,11 @@ public sealed class ApartTests : IAsyncLifetime
 
         // Down: the model is known, and no node has it.
         await StopLastAsync();
-        (await AskAsync(gateway, key)).ExitCode.ShouldBe(4);
+        (await Should.ThrowAsync<ApiException>(() => AnswerAsync(gateway, key))).Status.ShouldBe(503);
 
         // Back, without a token: it is the same node, under the same pin.
         await StartAsync([], node);
-        (await AskAsync(gateway, key)).ShouldBe((0, FixtureModel.Answer + "\n"));
+        (await AnswerAsync(gateway, key)).ShouldBe(FixtureModel.Answer);
         await StopLastAsync();
 
         // A stranger without a token, or with one that is spent, is turned away.
@@ -79,8 +78,8 @@ public sealed class ApartTests : IAsyncLifetime
         await using var engine = await ScriptedEngine.StartAsync(new EngineScript { Model = ScriptedStack.Model, Events = 40, DelayMs = 50 });
         var gatewayData = Path.Combine(directory.FullName, "gateway");
         var gateway = (await StartAsync("gateway", "--data", gatewayData, "--port", "0")).GetProperty("gateway").GetString()!;
-        var key = (await RunningStack.RunAsync(["keys", "create", "--data", gatewayData])).Output.Trim();
-        var token = (await RunningStack.RunAsync(["nodes", "token", "--data", gatewayData])).Output.Trim();
+        var key = (await InProcess.RunAsync("keys", "create", "--data", gatewayData)).Output.Trim();
+        var token = (await InProcess.RunAsync("nodes", "token", "--data", gatewayData)).Output.Trim();
         await StartAsync(
             new() { ["CONFIDENTIALCHAT_ENROLMENT_TOKEN"] = token },
             ["node", "--data", Path.Combine(directory.FullName, "node"), "--gateway", gateway, "--port", "0", "--upstream", $"{engine.Url}", "--upstream-model", ScriptedStack.Model]);
@@ -125,18 +124,19 @@ public sealed class ApartTests : IAsyncLifetime
         server.Dispose();
     }
 
+    private static async Task<string?> AnswerAsync(string gateway, string key)
+    {
+        using var client = new ConfidentialChatClient(new ConfidentialChatOptions { ServerUrl = new Uri(gateway), BearerKey = key, Retries = RetryConfig.None });
+        var answer = await client.ConfidentialChat.CreateAsync(
+            new ChatCompletionRequest { Model = "fixture", Messages = [ChatMessage.User("Hello?")], Temperature = 0 }, TestContext.Current.CancellationToken);
+        return answer.Choices[0].Message.Content!.Text;
+    }
+
     private static async Task<(int ExitCode, string Output)> AskAsync(string gateway, string key)
     {
         var (exitCode, output, _) = await RunningStack.RunAsync(
             ["ask", "Hello?", "--gateway", gateway, "--model", "fixture", "--temperature", "0"],
             new Dictionary<string, string> { ["CONFIDENTIALCHAT_API_KEY"] = key });
         return (exitCode, output);
-    }
-
-    private static int FreePort()
-    {
-        using var listener = new TcpListener(IPAddress.Loopback, 0);
-        listener.Start();
-        return ((IPEndPoint)listener.LocalEndpoint).Port;
     }
 }

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using ConfidentialChat.Cli;
 using ConfidentialChat.EndToEnd.Running;
 using ConfidentialChat.Fixtures;
 
@@ -19,45 +20,60 @@ public sealed class CommandTests(RunningStack stack)
     [InlineData("node", "rotate")]
     public async Task Help_helps(string command, string mentions)
     {
-        var (exitCode, output, _) = await RunningStack.RunAsync([.. command.Split(' ', StringSplitOptions.RemoveEmptyEntries), "--help"]);
+        var (exitCode, output, _) = await InProcess.RunAsync([.. command.Split(' ', StringSplitOptions.RemoveEmptyEntries), "--help"]);
 
         exitCode.ShouldBe(0);
         output.ShouldContain(mentions);
     }
 
     [Theory]
-    [InlineData(2, "nonsense")]
-    [InlineData(2, "up --gateway-port 70000")]
-    [InlineData(2, "up --gateway-port x")]
-    [InlineData(2, "up --node-address ftp://x")]
-    [InlineData(2, "up --lock-seconds 0")]
-    [InlineData(2, "up --gateway-port 0 --node-port 0 --data /tmp/cchat-no-model --model /does/not/exist.gguf")]
-    [InlineData(2, "node --gateway http://127.0.0.1:1")]
-    [InlineData(2, "node --model x.gguf")]
-    [InlineData(2, "gateway --listen 0.0.0.0 --data /tmp/cchat-open --port 0")]
-    [InlineData(2, "ask hello")]
-    [InlineData(2, "ask hello --max-tokens 0")]
-    [InlineData(2, "ask hello --temperature 3")]
-    [InlineData(2, "chat")]
-    [InlineData(2, "gateway --data /tmp/cchat-cors --port 0 --cors-origin app.example")]
-    [InlineData(2, "keys create --data /does/not/exist")]
-    [InlineData(2, "keys list --data /does/not/exist")]
-    [InlineData(2, "keys revoke abcdefgh --data /does/not/exist")]
-    [InlineData(2, "keys revoke short --data /does/not/exist")]
-    [InlineData(2, "nodes list --data /does/not/exist")]
-    [InlineData(2, "nodes token --data /does/not/exist")]
-    [InlineData(2, "nodes remove x --data /does/not/exist")]
-    [InlineData(2, "up --gateway-port 0 --node-port 0 --data /proc/cchat")]
-    [InlineData(5, "node rotate --data /does/not/exist")]
-    public async Task A_mistake_gets_an_error_a_hint_and_an_exit_code(int expected, string arguments)
-    {
-        var (exitCode, output, errors) = await RunningStack.RunAsync(arguments.Split(' '));
+    [InlineData("nonsense")]
+    [InlineData("up --gateway-port 70000")]
+    [InlineData("up --gateway-port x")]
+    [InlineData("up --node-address ftp://x")]
+    [InlineData("up --lock-seconds 0")]
+    [InlineData("node --gateway http://127.0.0.1:1")]
+    [InlineData("node --model x.gguf")]
+    [InlineData("ask hello")]
+    [InlineData("ask hello --max-tokens 0")]
+    [InlineData("ask hello --temperature 3")]
+    [InlineData("chat")]
+    [InlineData("keys create --data /does/not/exist")]
+    [InlineData("keys list --data /does/not/exist")]
+    [InlineData("keys revoke abcdefgh --data /does/not/exist")]
+    [InlineData("keys revoke short --data /does/not/exist")]
+    [InlineData("nodes list --data /does/not/exist")]
+    [InlineData("nodes token --data /does/not/exist")]
+    [InlineData("nodes remove x --data /does/not/exist")]
+    public async Task A_mistake_gets_an_error_and_a_hint(string arguments) => ShouldExplain(ExitCode.Usage, await InProcess.RunAsync(arguments.Split(' ')));
 
-        errors.ShouldContain("error: ");
-        errors.ShouldContain("hint: ");
-        errors.ShouldNotContain("   at ConfidentialChat");
-        output.ShouldBeEmpty();
-        exitCode.ShouldBe(expected, errors);
+    // Servers, and the shortest ways through a process of its own.
+    [Theory]
+    [InlineData(2, "nonsense")]
+    [InlineData(2, "up --gateway-port 0 --node-port 0 --data DIRECTORY/no-model --model /does/not/exist.gguf")]
+    [InlineData(2, "up --gateway-port 0 --node-port 0 --data /proc/cchat")]
+    [InlineData(2, "gateway --listen 0.0.0.0 --data DIRECTORY/open --port 0")]
+    [InlineData(2, "gateway --data DIRECTORY/cors --port 0 --cors-origin app.example")]
+    [InlineData(5, "node rotate --data /does/not/exist")]
+    public async Task A_process_that_cannot_go_on_says_why_and_has_an_exit_code(int expected, string arguments)
+    {
+        var directory = Directory.CreateTempSubdirectory("cchat-mistake-");
+        try
+        {
+            ShouldExplain(expected, await RunningStack.RunAsync(arguments.Replace("DIRECTORY", directory.FullName, StringComparison.Ordinal).Split(' ')));
+        }
+        finally
+        {
+            directory.Delete(recursive: true);
+        }
+    }
+
+    [Fact]
+    public async Task A_process_helps()
+    {
+        var (exitCode, output, errors) = await RunningStack.RunAsync(["--help"]);
+        exitCode.ShouldBe(0, errors);
+        output.ShouldContain("Commands:");
     }
 
     [Fact]
@@ -133,10 +149,12 @@ public sealed class CommandTests(RunningStack stack)
         output.ShouldContain("no attestation yet");
     }
 
+    // test.sh builds it with everything else; alone, this test does.
     [Fact]
+    [TimeLimit(600)]
     public async Task The_sample_of_the_readme_runs_as_it_is()
     {
-        var start = new ProcessStartInfo("dotnet", ["run", Path.Combine(Tree.Root, "samples", "chat.cs")])
+        var start = new ProcessStartInfo("dotnet", ["run", "--configuration", "Release", Path.Combine(Tree.Root, "samples", "chat.cs")])
         {
             RedirectStandardOutput = true,
             RedirectStandardError = true,
@@ -150,6 +168,15 @@ public sealed class CommandTests(RunningStack stack)
 
         run.ExitCode.ShouldBe(0, output + await errors);
         output.ShouldContain(FixtureModel.Canary);
+    }
+
+    private static void ShouldExplain(int expected, (int ExitCode, string Output, string Errors) run)
+    {
+        run.Errors.ShouldContain("error: ");
+        run.Errors.ShouldContain("hint: ");
+        run.Errors.ShouldNotContain("   at ConfidentialChat");
+        run.Output.ShouldBeEmpty();
+        run.ExitCode.ShouldBe(expected, run.Errors);
     }
 
     private Task<(int ExitCode, string Output, string Errors)> AskAsync(string key, string prompt, params string[] more) =>

@@ -8,103 +8,86 @@ using ConfidentialChat.Fixtures;
 namespace ConfidentialChat.EndToEnd;
 
 /// <summary>Starting, stopping and starting again, as an operator does it.</summary>
+[TimeLimit(300)] // processes that start one after the other
 public sealed class LifecycleTests
 {
+    // One life after the other: each start is of three processes.
     [Fact]
-    public async Task Up_says_it_is_ready_in_one_line_and_ends_on_sigterm_without_breaking_a_stream()
+    public async Task Up_is_ready_in_one_line_breaks_no_stream_on_SIGTERM_comes_back_with_its_key_and_leaves_nothing_behind_when_killed()
     {
-        var stack = new RunningStack();
-        await stack.InitializeAsync();
+        var data = Directory.CreateTempSubdirectory("cchat-test-").FullName;
+        var first = new RunningStack([], data);
         try
         {
-            var ready = JsonDocument.Parse(stack.ReadyLine).RootElement;
+            await first.InitializeAsync();
+            var ready = JsonDocument.Parse(first.ReadyLine).RootElement;
             ready.EnumerateObject().Select(member => member.Name).ShouldBe(["gateway", "node", "api_key", "model"]);
             foreach (var url in (string[])["gateway", "node"])
                 ready.GetProperty(url).GetString()!.ShouldMatch("^http://127\\.0\\.0\\.1:[0-9]+$");
-
-            using var client = Client(stack);
-            var request = new ChatCompletionRequest
-            {
-                Model = stack.Model,
-                Messages = [ChatMessage.User("go on")],
-                Temperature = 0,
-                MaxTokens = 3000,
-                LogitBias = new Dictionary<string, double> { [$"{FixtureModel.EndOfTurnTokenId}"] = -100 },
-            };
-            Task<(int ExitCode, string Output, string Errors)>? ending = null;
-            var finish = "";
-            await foreach (var chunk in client.ConfidentialChat.CreateStreamAsync(request, TestContext.Current.CancellationToken))
-            {
-                ending ??= stack.TerminateAsync();
-                finish = chunk.Choices.FirstOrDefault()?.FinishReason ?? finish;
-            }
-
-            finish.ShouldBe("length");
-            var (exitCode, output, errors) = await ending!;
-            exitCode.ShouldBe(0, errors);
-            output.ShouldBeEmpty();
-            (await Ledger.SettledAsync(stack)).ShouldBeGreaterThan(3000); // the last report was delivered before the gateway left
+            await EndsAfterItsStreamAsync(first);
         }
-        finally
+        catch
         {
-            await stack.DisposeAsync();
+            await first.DisposeAsync(); // with its data, which the second would have had
+            throw;
         }
+
+        await using var second = new RunningStack([], data);
+        await second.InitializeAsync();
+        second.ApiKey.ShouldBe(first.ApiKey);
+        using (var client = Client(second))
+        {
+            var answer = await client.ConfidentialChat.CreateAsync(
+                new ChatCompletionRequest { Model = "fixture", Messages = [ChatMessage.User("again")], Temperature = 0 }, TestContext.Current.CancellationToken);
+            answer.Choices[0].Message.Content!.Text.ShouldBe(FixtureModel.Answer);
+        }
+
+        await LeavesNothingBehindWhenKilledAsync(second);
     }
 
-    [Fact]
-    public async Task A_second_start_on_the_same_data_keeps_the_key_and_serves()
+    private static async Task EndsAfterItsStreamAsync(RunningStack stack)
     {
-        var data = Directory.CreateTempSubdirectory("cchat-test-").FullName;
-        try
+        using var client = Client(stack);
+        var request = new ChatCompletionRequest
         {
-            var first = new RunningStack([], data);
-            await first.InitializeAsync();
-            await first.TerminateAsync();
-            var second = new RunningStack([], data);
-            await second.InitializeAsync();
-            second.ApiKey.ShouldBe(first.ApiKey);
-            using (var client = Client(second))
-            {
-                var answer = await client.ConfidentialChat.CreateAsync(
-                    new ChatCompletionRequest { Model = "fixture", Messages = [ChatMessage.User("again")], Temperature = 0 }, TestContext.Current.CancellationToken);
-                answer.Choices[0].Message.Content!.Text.ShouldBe(FixtureModel.Answer);
-            }
+            Model = stack.Model,
+            Messages = [ChatMessage.User("go on")],
+            Temperature = 0,
+            MaxTokens = 3000,
+            LogitBias = new Dictionary<string, double> { [$"{FixtureModel.EndOfTurnTokenId}"] = -100 },
+        };
+        Task<(int ExitCode, string Output, string Errors)>? ending = null;
+        var finish = "";
+        await foreach (var chunk in client.ConfidentialChat.CreateStreamAsync(request, TestContext.Current.CancellationToken))
+        {
+            ending ??= stack.TerminateAsync();
+            finish = chunk.Choices.FirstOrDefault()?.FinishReason ?? finish;
+        }
 
-            await second.TerminateAsync();
-        }
-        finally
-        {
-            Directory.Delete(data, recursive: true);
-        }
+        finish.ShouldBe("length");
+        var (exitCode, output, errors) = await ending!;
+        exitCode.ShouldBe(0, errors);
+        output.ShouldBeEmpty();
+        (await Ledger.SettledAsync(stack)).ShouldBeGreaterThan(3000); // the last report was delivered before the gateway left
     }
 
-    [Fact]
-    public async Task Nothing_outlives_a_parent_that_was_killed()
+    private static async Task LeavesNothingBehindWhenKilledAsync(RunningStack stack)
     {
-        var stack = new RunningStack();
-        await stack.InitializeAsync();
-        try
+        await stack.SignalAsync("KILL");
+        using var http = new HttpClient { Timeout = TimeSpan.FromSeconds(2) };
+        for (var tries = 0; ; tries++)
         {
-            await stack.SignalAsync("KILL");
-            using var http = new HttpClient { Timeout = TimeSpan.FromSeconds(2) };
-            for (var tries = 0; ; tries++)
+            try
             {
-                try
-                {
-                    await http.GetAsync(new Uri(stack.Node, "/health"), TestContext.Current.CancellationToken);
-                }
-                catch (HttpRequestException)
-                {
-                    break;
-                }
-
-                tries.ShouldBeLessThan(100);
-                await Task.Delay(100, TestContext.Current.CancellationToken);
+                await http.GetAsync(new Uri(stack.Node, "/health"), TestContext.Current.CancellationToken);
             }
-        }
-        finally
-        {
-            await stack.DisposeAsync();
+            catch (HttpRequestException)
+            {
+                break;
+            }
+
+            tries.ShouldBeLessThan(100);
+            await Task.Delay(100, TestContext.Current.CancellationToken);
         }
     }
 

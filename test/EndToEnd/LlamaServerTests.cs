@@ -1,6 +1,4 @@
 using System.Diagnostics;
-using System.Net;
-using System.Net.Sockets;
 using System.Text.Json;
 using ConfidentialChat.Client;
 using ConfidentialChat.Client.Chat;
@@ -124,10 +122,7 @@ public sealed class LlamaServerTests
 
         public static async Task<LlamaServer> StartAsync(string program, string model, params string[] options)
         {
-            using var probe = new TcpListener(IPAddress.Loopback, 0);
-            probe.Start();
-            var port = ((IPEndPoint)probe.LocalEndpoint).Port;
-            probe.Stop();
+            var port = FixedPort.Find();
             var start = new ProcessStartInfo(program, ["--model", model, "--alias", "fixture", "--host", "127.0.0.1", "--port", $"{port}", "--ctx-size", "8192", "--threads", "1", .. options])
             {
                 RedirectStandardOutput = true,

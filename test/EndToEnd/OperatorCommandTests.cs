@@ -53,14 +53,14 @@ public sealed class OperatorCommandTests(RunningStack stack)
     {
         await using var own = new RunningStack();
         await own.InitializeAsync();
-        var (exitCode, _, errors) = await RunningStack.RunAsync(["nodes", "remove", "1", "--data", own.DataDirectory]);
+        var (exitCode, _, errors) = await InProcess.RunAsync(["nodes", "remove", "1", "--data", own.DataDirectory]);
         exitCode.ShouldBe(0, errors);
-        (await RunningStack.RunAsync(["nodes", "remove", "1", "--data", own.DataDirectory])).ExitCode.ShouldBe(2);
-        JsonElement.Parse((await RunningStack.RunAsync(["nodes", "list", "--json", "--data", own.DataDirectory])).Output).GetArrayLength().ShouldBe(0);
+        (await InProcess.RunAsync(["nodes", "remove", "1", "--data", own.DataDirectory])).ExitCode.ShouldBe(2);
+        JsonElement.Parse((await InProcess.RunAsync(["nodes", "list", "--json", "--data", own.DataDirectory])).Output).GetArrayLength().ShouldBe(0);
         (await own.EndAsync()).Errors.ShouldContain("node");
     }
 
-    private Task<(int ExitCode, string Output, string Errors)> RunAsync(params string[] arguments) => RunningStack.RunAsync([.. arguments, "--data", stack.DataDirectory]);
+    private Task<(int ExitCode, string Output, string Errors)> RunAsync(params string[] arguments) => InProcess.RunAsync([.. arguments, "--data", stack.DataDirectory]);
 
     private Task<(int ExitCode, string Output, string Errors)> AskAsync(string key) => RunningStack.RunAsync(
         ["ask", "Hello?", "--gateway", stack.Gateway.ToString(), "--temperature", "0"], new Dictionary<string, string> { ["CONFIDENTIALCHAT_API_KEY"] = key });

@@ -106,7 +106,7 @@ public sealed class PolicyCommandTests : IDisposable
 
     public void Dispose() => folder.Delete(recursive: true);
 
-    private static Task<(int ExitCode, string Output, string Errors)> RunAsync(params string[] arguments) => RunningStack.RunAsync(arguments);
+    private static Task<(int ExitCode, string Output, string Errors)> RunAsync(params string[] arguments) => InProcess.RunAsync(arguments);
 
     private async Task<string> WriteAsync(string name, byte[] content)
     {

@@ -296,7 +296,7 @@ public sealed class VerifyTests : IDisposable
     internal static Task<(int ExitCode, string Output, string Errors)> VerifyAsync(string set, params string[] more) =>
         RunAsync(["verify", "tdx", Vectors.Locate($"{set}/quote.bin"), "--collateral", Vectors.Locate(set), "--at", At, .. more]);
 
-    private static Task<(int ExitCode, string Output, string Errors)> RunAsync(params string[] arguments) => RunningStack.RunAsync(arguments);
+    private static Task<(int ExitCode, string Output, string Errors)> RunAsync(params string[] arguments) => InProcess.RunAsync(arguments);
 
     private async Task<string> WriteAsync(string name, byte[] content)
     {

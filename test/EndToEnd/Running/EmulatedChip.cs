@@ -15,10 +15,12 @@ internal sealed class EmulatedChip : IDisposable
 
     private const string Arc = "1.3.6.1.4.1.3704.1.";
 
+    // RSA keys of this size take seconds to make: one pair for the whole run.
+    private static readonly RSA RootKey = RSA.Create(4096);
+    private static readonly RSA IssuerKey = RSA.Create(4096);
+
     private readonly DateTimeOffset now = DateTimeOffset.UtcNow;
     private readonly byte[] hwid = RandomNumberGenerator.GetBytes(64);
-    private readonly RSA rootKey = RSA.Create(4096);
-    private readonly RSA issuerKey = RSA.Create(4096);
     private readonly ECDsa vekKey = ECDsa.Create(ECCurve.NamedCurves.nistP384);
     private readonly X509Certificate2 root;
     private readonly X509Certificate2 issuer;
@@ -26,14 +28,14 @@ internal sealed class EmulatedChip : IDisposable
 
     public EmulatedChip()
     {
-        root = Authority("ARK-Milan", rootKey, [1], X509KeyUsageFlags.KeyCertSign | X509KeyUsageFlags.CrlSign);
-        issuer = Authority("SEV-Milan", issuerKey, [1, 2, 3], X509KeyUsageFlags.KeyCertSign);
+        root = Authority("ARK-Milan", RootKey, [1], X509KeyUsageFlags.KeyCertSign | X509KeyUsageFlags.CrlSign);
+        issuer = Authority("SEV-Milan", IssuerKey, [1, 2, 3], X509KeyUsageFlags.KeyCertSign);
         var request = new CertificateRequest(new X500DistinguishedName("CN=SEV-VCEK"), vekKey, HashAlgorithmName.SHA384);
         foreach (var id in new[] { "1", "3.1", "3.2", "3.3", "3.4", "3.5", "3.6", "3.7", "3.8" })
             request.CertificateExtensions.Add(new X509Extension(Arc + id, [2, 1, 0], critical: false));
         request.CertificateExtensions.Add(new X509Extension(Arc + "2", [(byte)UniversalTagNumber.IA5String, 5, .. "Milan"u8], critical: false));
         request.CertificateExtensions.Add(new X509Extension(Arc + "4", hwid, critical: false));
-        vek = request.Create(issuer.SubjectName, X509SignatureGenerator.CreateForRSA(issuerKey, RSASignaturePadding.Pss), now.AddDays(-1), now.AddDays(1), [0]);
+        vek = request.Create(issuer.SubjectName, X509SignatureGenerator.CreateForRSA(IssuerKey, RSASignaturePadding.Pss), now.AddDays(-1), now.AddDays(1), [0]);
     }
 
     public byte[] Policy(string more) => Encoding.UTF8.GetBytes(
@@ -46,7 +48,7 @@ internal sealed class EmulatedChip : IDisposable
         var list = new CertificateRevocationListBuilder();
         foreach (var serialNumber in revoked)
             list.AddEntry(serialNumber, now.AddHours(-1));
-        using var signing = root.CopyWithPrivateKey(rootKey);
+        using var signing = root.CopyWithPrivateKey(RootKey);
         return list.Build(signing, 1, now.AddDays(1), HashAlgorithmName.SHA384, RSASignaturePadding.Pss, now.AddHours(-1));
     }
 
@@ -95,7 +97,7 @@ internal sealed class EmulatedChip : IDisposable
 
     public void Dispose()
     {
-        foreach (var owned in (IDisposable[])[root, issuer, vek, rootKey, issuerKey, vekKey])
+        foreach (var owned in (IDisposable[])[root, issuer, vek, vekKey])
             owned.Dispose();
     }
 
@@ -104,6 +106,6 @@ internal sealed class EmulatedChip : IDisposable
         var request = new CertificateRequest(new X500DistinguishedName($"CN={name}"), key, HashAlgorithmName.SHA384, RSASignaturePadding.Pss);
         request.CertificateExtensions.Add(new X509BasicConstraintsExtension(certificateAuthority: true, hasPathLengthConstraint: false, 0, critical: true));
         request.CertificateExtensions.Add(new X509KeyUsageExtension(usages, critical: true));
-        return request.Create(new X500DistinguishedName("CN=ARK-Milan"), X509SignatureGenerator.CreateForRSA(rootKey, RSASignaturePadding.Pss), now.AddDays(-1), now.AddDays(1), serialNumber);
+        return request.Create(new X500DistinguishedName("CN=ARK-Milan"), X509SignatureGenerator.CreateForRSA(RootKey, RSASignaturePadding.Pss), now.AddDays(-1), now.AddDays(1), serialNumber);
     }
 }
