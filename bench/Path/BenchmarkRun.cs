@@ -1,0 +1,346 @@
+using System.Diagnostics;
+using System.Globalization;
+using System.Runtime.InteropServices;
+using ConfidentialChat.Bench.WholePath.Load;
+using ConfidentialChat.Bench.WholePath.Measuring;
+using ConfidentialChat.Bench.WholePath.Processes;
+using ConfidentialChat.Protocol.Primitives;
+
+namespace ConfidentialChat.Bench.WholePath;
+
+/// <summary>One run: everything is started once, then measured in rounds that take turns, so that what drifts drifts for all.</summary>
+internal sealed class BenchmarkRun : IAsyncDisposable
+{
+    private static readonly Stopwatch Clock = Stopwatch.StartNew();
+
+    private readonly RunOptions options;
+    private readonly string directory = Directory.CreateTempSubdirectory("confidentialchat-bench-").FullName;
+    private readonly Stack<IAsyncDisposable> started = new();
+    private readonly List<string> failed = [];
+    private readonly RunResults results;
+    private readonly List<Checkout> checkouts = [];
+    private int stacks;
+
+    private BenchmarkRun(RunOptions options)
+    {
+        this.options = options;
+        results = new RunResults
+        {
+            Date = DateTimeOffset.UtcNow,
+            Commit = Commit(options.Root),
+            BeforeCommit = options.Before is { } before ? Commit(before) : null,
+            Processor = Machine.Processor,
+            System = RuntimeInformation.OSDescription,
+            Runtime = RuntimeInformation.FrameworkDescription,
+            LoadBefore = Machine.Load,
+            Rounds = options.Rounds,
+            IsQuick = options.IsQuick,
+        };
+    }
+
+    /// <summary>Runs to the end, or to an interrupt, and says what came of it.</summary>
+    public static async Task<int> RunAsync(RunOptions options)
+    {
+        if (!Machine.HasTwoCores)
+        {
+            await Console.Error.WriteLineAsync("error: this needs two cores: one for the hop under test, one for the load and the engine");
+            return 1;
+        }
+
+        var interrupted = new TaskCompletionSource();
+        using var onInterrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, Interrupt);
+        using var onTerminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, Interrupt);
+        Machine.Pin(Environment.ProcessId, Machine.OtherCore);
+        await using var run = new BenchmarkRun(options);
+        var running = run.RunAsync();
+        if (await Task.WhenAny(running, interrupted.Task) == running)
+            return await running;
+        await Console.Error.WriteLineAsync("stopping: nothing was written");
+        return 130;
+
+        void Interrupt(PosixSignalContext context)
+        {
+            context.Cancel = true;
+            interrupted.TrySetResult();
+        }
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        while (started.TryPop(out var thing))
+            await thing.DisposeAsync();
+        try
+        {
+            Directory.Delete(directory, recursive: true);
+        }
+        catch (IOException)
+        {
+            // a process that was killed may still write
+        }
+    }
+
+    private async Task<int> RunAsync()
+    {
+        if (results.LoadBefore > Machine.LoadOfOthers)
+            Say($"warning: others use this machine (load {results.LoadBefore:F1}); times will wander, and processor time a little");
+        Say("starting");
+        var engine = await BareAsync("engine", "engine");
+        engine.MoveTo(Machine.OtherCore);
+        var routes = new List<Route>();
+        await AttemptAsync("routes", async () => routes.AddRange(await RoutesAsync(engine)));
+        if (!options.IsQuick)
+            routes.AddRange(await PeersAsync(engine));
+        if (options.Only is { } only)
+            routes.RemoveAll(route => !route.Name.Contains(only, StringComparison.OrdinalIgnoreCase));
+
+        var alive = new List<(RouteMeter Meter, RouteResults Results)>();
+        foreach (var route in routes)
+        {
+            Say($"warming up: {route.Name}");
+            var meter = new RouteMeter(route, options);
+            if (await AttemptAsync(route.Name, meter.WarmUpAsync))
+                alive.Add((meter, new RouteResults(route.Name, [])));
+        }
+
+        for (var round = 0; round < options.Rounds; round++)
+        {
+            Say($"round {round + 1} of {options.Rounds}");
+            for (var i = 0; i < alive.Count; i++)
+            {
+                var (meter, measured) = alive[(i + round) % alive.Count]; // nobody is always first
+                await AttemptAsync(measured.Name, async () => measured.Rounds.Add(await meter.MeasureAsync()));
+            }
+        }
+
+        results.Routes.AddRange(alive.Select(measured => measured.Results).Where(measured => measured.Rounds.Count > 0));
+        if (options.Only is null)
+        {
+            await CrowdsAsync(engine);
+            await StartsAsync(engine);
+            results.Goals.AddRange(Goals.Of(results));
+        }
+
+        await Console.Out.WriteAsync(Table.Write(results));
+        if (failed.Count > 0)
+        {
+            await Console.Error.WriteLineAsync($"error: did not run: {string.Join(", ", failed.Distinct(StringComparer.Ordinal))}");
+            return 1;
+        }
+
+        var output = options.Output ?? (options.IsQuick || options.Only is not null ? null
+            : Path.Combine(options.Root, "bench", "results", results.Date.ToString("yyyy-MM-dd'T'HHmm", CultureInfo.InvariantCulture) + ".json"));
+        if (output is not null)
+        {
+            Directory.CreateDirectory(Path.GetDirectoryName(Path.GetFullPath(output))!);
+            await File.WriteAllTextAsync(output, ResultsJson.Write(results) + "\n");
+            Say($"written: {output}");
+        }
+
+        return 0;
+    }
+
+    private async Task<List<Route>> RoutesAsync(Hop engine)
+    {
+        var yarp = await BareAsync("YARP", "yarp", engine.Url.ToString());
+        var front = await BareAsync("front YARP", "yarp", yarp.Url.ToString());
+        var floorNode = await BareAsync("floor node", "floor-node", engine.Url.ToString());
+        var floorRelay = await BareAsync("floor relay", "floor-relay", floorNode.Url.ToString());
+        var floorKey = new X25519PublicKey(floorNode.Said.GetProperty("key").GetBytesFromBase64());
+        var routes = new List<Route>
+        {
+            new PlainRoute { Name = RouteNames.Engine, To = engine.Url, Tested = [engine] },
+            new PlainRoute { Name = RouteNames.Yarp, To = yarp.Url, Tested = [yarp], Aside = [engine] },
+            new PlainRoute { Name = RouteNames.YarpBehindYarp, To = front.Url, Tested = [front, yarp], Aside = [engine] },
+            new FloorRoute { Name = RouteNames.FloorNode, To = floorNode.Url, Tested = [floorNode], Aside = [engine], NodeKey = floorKey },
+            new FloorRoute { Name = RouteNames.FloorPath, To = floorRelay.Url, Tested = [floorRelay, floorNode], Aside = [engine], NodeKey = floorKey },
+        };
+        if (options.Before is { } before)
+            await AddAsync(RouteNames.Before, before);
+        await AddAsync("", options.Root);
+        return routes;
+
+        async Task AddAsync(string prefix, string root)
+        {
+            var cchat = RunOptions.Program(root);
+            var stack = await StackAsync(cchat, engine);
+            checkouts.Add(new Checkout(prefix, cchat, stack));
+            routes.AddRange(Ours(stack, engine, prefix, withClient: prefix.Length == 0));
+        }
+    }
+
+    // The client library is this checkout's: it is measured before this checkout's gateway alone.
+    private IEnumerable<Route> Ours(ChatStack stack, Hop engine, string prefix, bool withClient)
+    {
+        var (to, gateway, node) = (stack.Gateway.Url, stack.Gateway, stack.Node);
+        yield return new RelayRoute { Name = prefix + RouteNames.Gateway, To = to, Tested = [gateway], Aside = [node, engine], Stack = stack };
+        yield return new LockAndRelayRoute { Name = prefix + RouteNames.GatewayWithLock, To = to, Tested = [gateway], Aside = [node, engine], Stack = stack };
+        yield return new RelayRoute { Name = prefix + RouteNames.Node, To = to, Tested = [node], Aside = [gateway, engine], Stack = stack };
+        yield return new RelayRoute { Name = prefix + RouteNames.Path, To = to, Tested = [gateway, node], Aside = [engine], Stack = stack };
+        yield return new LockAndRelayRoute { Name = prefix + RouteNames.PathWithLock, To = to, Tested = [gateway, node], Aside = [engine], Stack = stack };
+        if (!withClient)
+            yield break;
+        var client = new ClientRoute(stack) { Name = RouteNames.Client, To = to, Tested = [gateway, node], Aside = [engine] };
+        started.Push(client);
+        yield return client;
+    }
+
+    private async Task<List<Route>> PeersAsync(Hop engine)
+    {
+        var peers = new List<Route>();
+        foreach (var (name, start) in Peers.All)
+        {
+            try
+            {
+                peers.Add(await start(options.Root, Path.Combine(directory, "peers"), engine, started.Push));
+            }
+            catch (MeasurementException e)
+            {
+                results.LeftOut.Add($"{name}: {e.Message}");
+                Say($"left out: {name}: {e.Message}");
+            }
+        }
+
+        return peers;
+    }
+
+    private async Task CrowdsAsync(Hop engine)
+    {
+        if (!options.IsQuick)
+        {
+            await CrowdAsync(RouteNames.YarpBehindYarp, async () =>
+            {
+                var yarp = await BareAsync("YARP", "yarp", engine.Url.ToString());
+                var front = await BareAsync("front YARP", "yarp", yarp.Url.ToString());
+                return new PlainRoute { Name = RouteNames.YarpBehindYarp, To = front.Url, Tested = [front, yarp] };
+            });
+        }
+
+        foreach (var checkout in checkouts)
+        {
+            var name = checkout.Prefix + RouteNames.Path;
+            await CrowdAsync(name, async () =>
+            {
+                var stack = options.IsQuick ? checkout.Stack : await StackAsync(checkout.Program, engine);
+                return new RelayRoute { Name = name, To = stack.Gateway.Url, Tested = [stack.Gateway, stack.Node], Stack = stack };
+            });
+        }
+    }
+
+    // On fresh processes: what a stream adds shows only where nothing has grown yet.
+    private Task<bool> CrowdAsync(string name, Func<Task<Route>> start) => AttemptAsync($"{name}, {options.Crowd} streams", async () =>
+    {
+        Say($"{options.Crowd} streams: {name}");
+        var depth = started.Count;
+        results.Crowds.Add(await new CrowdMeter(await start(), options).MeasureAsync());
+        while (started.Count > depth)
+            await started.Pop().DisposeAsync();
+        var crowd = results.Crowds[^1];
+        if (crowd.Lost > 0)
+            throw new MeasurementException($"{crowd.Lost} of {crowd.Streams} streams were lost: {crowd.Fault}");
+    });
+
+    private async Task StartsAsync(Hop engine)
+    {
+        Say("starts");
+        foreach (var (prefix, cchat, running) in checkouts)
+        {
+            var (help, gateway, node, up) = (new List<double>(), new List<double>(), new List<double>(), new List<double>());
+            await AttemptAsync(prefix + "starts", async () =>
+            {
+                for (var i = 0; i < options.Starts; i++)
+                {
+                    help.Add((await ChatStack.HelpAsync(cchat, Path.Combine(directory, "log"))).TotalSeconds);
+                    up.Add((await ChatStack.UpAsync(cchat, NewDirectory(), engine.Url)).TotalSeconds);
+                    var starts = options.IsQuick ? running.Starts : await StackStartsAsync(cchat, engine);
+                    gateway.Add(starts.Gateway.TotalSeconds);
+                    node.Add(starts.Node.TotalSeconds);
+                }
+            });
+            results.Starts.AddRange(
+            [
+                new(prefix + RouteNames.HelpStart, help), new(prefix + RouteNames.GatewayStart, gateway), new(prefix + RouteNames.NodeStart, node), new(prefix + RouteNames.UpStart, up),
+            ]);
+        }
+    }
+
+    private async Task<(TimeSpan Gateway, TimeSpan Node)> StackStartsAsync(string cchat, Hop engine)
+    {
+        await using var stack = await ChatStack.StartAsync(cchat, NewDirectory(), engine.Url, users: 0, isPinned: false);
+        return stack.Starts;
+    }
+
+    private async Task<Hop> BareAsync(string name, params string[] verb)
+    {
+        var hop = await Hop.StartAsync(name, Path.Combine(directory, "log"), [Environment.ProcessPath!, .. verb]);
+        started.Push(hop);
+        return hop;
+    }
+
+    private async Task<ChatStack> StackAsync(string cchat, Hop engine)
+    {
+        var stack = await ChatStack.StartAsync(cchat, NewDirectory(), engine.Url, options.Users);
+        started.Push(stack);
+        return stack;
+    }
+
+    private string NewDirectory() => Path.Combine(directory, $"stack{++stacks}");
+
+    private async Task<bool> AttemptAsync(string name, Func<Task> measure)
+    {
+        try
+        {
+            await measure();
+            return true;
+        }
+        catch (Exception e) when (e is MeasurementException or LostAnswerException or System.Net.Sockets.SocketException or IOException or TimeoutException or Client.ConfidentialChatException)
+        {
+            failed.Add(name);
+            await Console.Error.WriteLineAsync($"error: {name}: {e.Message}");
+            return false;
+        }
+    }
+
+    private static void Say(string what) => Console.Error.WriteLine($"bench: {Clock.Elapsed:mm\\:ss} {what}");
+
+    /// <param name="Prefix">Of its routes' names.</param>
+    /// <param name="Program">Its <c>cchat</c>.</param>
+    /// <param name="Stack">Started for its routes.</param>
+    private sealed record Checkout(string Prefix, string Program, ChatStack Stack);
+
+    private static string Commit(string root)
+    {
+        try
+        {
+            using var git = Process.Start(new ProcessStartInfo("git", ["-C", root, "describe", "--always", "--dirty", "--abbrev=10", "--match=-"]) { UseShellExecute = false, RedirectStandardOutput = true, RedirectStandardError = true })!;
+            return git.StandardOutput.ReadToEnd().Trim() is { Length: > 0 } commit ? commit : "unknown";
+        }
+        catch (System.ComponentModel.Win32Exception)
+        {
+            return "unknown";
+        }
+    }
+}
+
+/// <summary>What routes and starts are called in tables and results.</summary>
+internal static class RouteNames
+{
+    public const string Before = "before: ";
+    public const string Engine = "engine direct";
+    public const string Nginx = "nginx";
+    public const string Yarp = "YARP";
+    public const string YarpBehindYarp = "YARP behind YARP";
+    public const string FloorNode = "floor node";
+    public const string FloorPath = "floor relay + floor node";
+    public const string Ehbp = "EHBP in Node.js";
+    public const string Portkey = "Portkey's gateway";
+    public const string Gateway = "gateway";
+    public const string GatewayWithLock = "gateway, lock counted";
+    public const string Node = "node";
+    public const string Path = "gateway + node";
+    public const string PathWithLock = "gateway + node, lock counted";
+    public const string Client = "client + gateway + node";
+    public const string HelpStart = "cchat --help";
+    public const string GatewayStart = "gateway ready";
+    public const string NodeStart = "node ready";
+    public const string UpStart = "cchat up";
+}

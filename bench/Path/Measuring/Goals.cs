@@ -1,0 +1,42 @@
+namespace ConfidentialChat.Bench.WholePath.Measuring;
+
+/// <summary>What was aimed at. All of one run, so that the machine falls out.</summary>
+internal static class Goals
+{
+    public static IEnumerable<Goal> Of(RunResults results)
+    {
+        Func<RouteRound, double> request = round => round.RequestUs, chunk = round => round.ChunkUs, latency = round => round.LatencyMs, rate = round => round.RequestsPerSecond;
+        Goal?[] goals =
+        [
+            Ratio("gateway : YARP, CPU a request", RouteNames.Gateway, RouteNames.Yarp, request, 1.5),
+            Ratio("gateway with its lock call : YARP, CPU a request", RouteNames.GatewayWithLock, RouteNames.Yarp, request, 2.5),
+            Ratio("gateway : YARP, CPU a chunk", RouteNames.Gateway, RouteNames.Yarp, chunk, 1.2),
+            Ratio("node : its floor, CPU a request", RouteNames.Node, RouteNames.FloorNode, request, 1.3),
+            Ratio("node : its floor, CPU a chunk", RouteNames.Node, RouteNames.FloorNode, chunk, 1.3),
+            results.Route(RouteNames.Client) is { } client && results.Route(RouteNames.Engine) is { } engine
+                ? new Goal("client + gateway + node, added latency", client.Median(latency) - engine.Median(latency), 0.8, IsUpper: true, "ms")
+                : null,
+            Ratio("gateway + node : YARP behind YARP, requests a second", RouteNames.Path, RouteNames.YarpBehindYarp, rate, 0.4, isUpper: false),
+            Ratio("gateway + node : EHBP in Node.js, requests a second", RouteNames.Path, RouteNames.Ehbp, rate, 8, isUpper: false),
+            results.Crowds.Find(crowd => crowd.Name == RouteNames.Path) is { } streams
+                ? new Goal($"memory a stream at {streams.Streams}, gateway + node", streams.KiBPerStream, 40, IsUpper: true, "KiB")
+                : null,
+            results.Crowds.Find(crowd => crowd.Name == RouteNames.Path) is { } whole
+                ? new Goal($"streams lost of {whole.Streams}", whole.Lost, 0, IsUpper: true, "")
+                : null,
+            Start(RouteNames.HelpStart, 0.2),
+            Start(RouteNames.GatewayStart, 0.6),
+            Start(RouteNames.NodeStart, 0.6),
+            Start(RouteNames.UpStart, 2),
+        ];
+        return goals.OfType<Goal>();
+
+        Goal? Ratio(string name, string route, string baseline, Func<RouteRound, double> figure, double bound, bool isUpper = true) =>
+            results.Route(route) is { } ours && results.Route(baseline) is { } theirs
+                ? new Goal(name, ours.Median(figure) / theirs.Median(figure), bound, isUpper, "×")
+                : null;
+
+        Goal? Start(string name, double bound) =>
+            results.Starts.Find(start => start.Name == name) is { Seconds.Count: > 0 } start ? new Goal(name, start.Median, bound, IsUpper: true, "s") : null;
+    }
+}

@@ -1,0 +1,113 @@
+using System.Diagnostics;
+using ConfidentialChat.Bench.WholePath.Servers;
+
+namespace ConfidentialChat.Bench.WholePath.Processes;
+
+/// <summary>A checkout's gateway and node, each a process of its own, before an engine that computes nothing.</summary>
+internal sealed class ChatStack : IAsyncDisposable
+{
+    private const long StackUnits = 1_000_000_000_000; // more than any run uses
+
+    private ChatStack(Hop gateway, Hop node, IReadOnlyList<string> apiKeys)
+    {
+        Gateway = gateway;
+        Node = node;
+        ApiKeys = apiKeys;
+    }
+
+    public Hop Gateway { get; }
+
+    public Hop Node { get; }
+
+    /// <summary>Of one user each; a user has at most 64 requests under way.</summary>
+    public IReadOnlyList<string> ApiKeys { get; }
+
+    /// <summary>How long the gateway and the node took from their start to being ready.</summary>
+    public (TimeSpan Gateway, TimeSpan Node) Starts { get; private init; }
+
+    /// <param name="cchat">The checkout's program.</param>
+    /// <param name="directory">A fresh one.</param>
+    /// <param name="engine">Its engine.</param>
+    /// <param name="users">How many.</param>
+    /// <param name="isPinned">Whether each has one core only.</param>
+    public static async Task<ChatStack> StartAsync(string cchat, string directory, Uri engine, int users, bool isPinned = true)
+    {
+        Directory.CreateDirectory(directory);
+        var log = Path.Combine(directory, "log");
+        var gatewayData = Path.Combine(directory, "gateway");
+        var clock = Stopwatch.StartNew();
+        var gateway = await Hop.StartAsync(
+            "gateway", log, [cchat, "gateway", "--data", gatewayData, "--port", "0", "--stack-units", $"{StackUnits}", "--json", "--exit-with-stdin"], "gateway", isPinned: isPinned);
+        try
+        {
+            await ReadyAsync(gateway);
+            var gatewayStart = clock.Elapsed;
+            var keys = new List<string>();
+            for (var i = 0; i < users; i++)
+                keys.Add(await Hop.OutputAsync(log, [cchat, "keys", "create", "--data", gatewayData, "--user", $"user{i}"]));
+            var token = await Hop.OutputAsync(log, [cchat, "nodes", "token", "--data", gatewayData]);
+            clock.Restart();
+            var node = await Hop.StartAsync(
+                "node", log,
+                [
+                    cchat, "node", "--data", Path.Combine(directory, "node"), "--gateway", gateway.Url.ToString(), "--port", "0", "--upstream", engine.ToString(),
+                    "--upstream-model", Engine.Model, "--upstream-concurrency", "1100", "--json", "--exit-with-stdin",
+                ],
+                "node",
+                new Dictionary<string, string> { ["CONFIDENTIALCHAT_ENROLMENT_TOKEN"] = token },
+                isPinned);
+            try
+            {
+                await ReadyAsync(node);
+                return new ChatStack(gateway, node, keys) { Starts = (gatewayStart, clock.Elapsed) };
+            }
+            catch
+            {
+                await node.DisposeAsync();
+                throw;
+            }
+        }
+        catch
+        {
+            await gateway.DisposeAsync();
+            throw;
+        }
+    }
+
+    /// <summary>How long the program takes to say what it can do.</summary>
+    public static async Task<TimeSpan> HelpAsync(string cchat, string log)
+    {
+        var clock = Stopwatch.StartNew();
+        await Hop.OutputAsync(log, [cchat, "--help"]);
+        return clock.Elapsed;
+    }
+
+    /// <summary>How long <c>cchat up</c> takes until a question could be asked.</summary>
+    public static async Task<TimeSpan> UpAsync(string cchat, string directory, Uri engine)
+    {
+        Directory.CreateDirectory(directory);
+        var clock = Stopwatch.StartNew();
+        await using var up = await Hop.StartAsync(
+            "up", Path.Combine(directory, "log"),
+            [
+                cchat, "up", "--data", Path.Combine(directory, "data"), "--gateway-port", "0", "--node-port", "0", "--upstream", engine.ToString(),
+                "--upstream-model", Engine.Model, "--json",
+            ],
+            "gateway", isPinned: false, endsWithInput: false);
+        return clock.Elapsed;
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await Node.DisposeAsync();
+        await Gateway.DisposeAsync();
+    }
+
+    private static async Task ReadyAsync(Hop hop)
+    {
+        using var http = new HttpClient();
+        using var answer = await http.GetAsync(new Uri(hop.Url, "/health/ready"));
+        if (!answer.IsSuccessStatusCode)
+            throw new MeasurementException($"{hop.Name} says that it is ready, and its /health/ready that it is not ({(int)answer.StatusCode})");
+    }
+}
