@@ -320,27 +320,3 @@ internal sealed class BenchmarkRun : IAsyncDisposable
         }
     }
 }
-
-/// <summary>What routes and starts are called in tables and results.</summary>
-internal static class RouteNames
-{
-    public const string Before = "before: ";
-    public const string Engine = "engine direct";
-    public const string Nginx = "nginx";
-    public const string Yarp = "YARP";
-    public const string YarpBehindYarp = "YARP behind YARP";
-    public const string FloorNode = "floor node";
-    public const string FloorPath = "floor relay + floor node";
-    public const string Ehbp = "EHBP in Node.js";
-    public const string Portkey = "Portkey's gateway";
-    public const string Gateway = "gateway";
-    public const string GatewayWithLock = "gateway, lock counted";
-    public const string Node = "node";
-    public const string Path = "gateway + node";
-    public const string PathWithLock = "gateway + node, lock counted";
-    public const string Client = "client + gateway + node";
-    public const string HelpStart = "cchat --help";
-    public const string GatewayStart = "gateway ready";
-    public const string NodeStart = "node ready";
-    public const string UpStart = "cchat up";
-}

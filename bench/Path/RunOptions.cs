@@ -23,7 +23,7 @@ internal sealed record RunOptions
     public int Users => IsQuick ? 2 : 16;
 
     /// <summary>Of each route, before its first round.</summary>
-    public TimeSpan WarmUp => TimeSpan.FromSeconds(IsQuick ? 0.4 : 6);
+    public TimeSpan WarmUp => TimeSpan.FromSeconds(IsQuick ? 0.4 : 4);
 
     /// <summary>Calls one after another.</summary>
     public int SequentialCalls => IsQuick ? 20 : 300;

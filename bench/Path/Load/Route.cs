@@ -27,6 +27,9 @@ internal abstract class Route
     /// <summary>Calls that can be prepared at once.</summary>
     public virtual int BatchMax => int.MaxValue;
 
+    /// <summary>Whether it can stream; where not, nothing is said of chunks.</summary>
+    public bool Streams { get; init; } = true;
+
     /// <summary>Whether answers may be checked at every call; sealed ones cost as much to open as they did to make.</summary>
     public bool Checks { get; set; }
 

@@ -24,13 +24,14 @@ internal sealed class RouteMeter(Route route, RunOptions options)
     {
         Place();
         route.Checks = true;
-        foreach (var shape in (Shape[])[Shape.Whole, Short, Long, Paced])
+        foreach (var shape in route.Streams ? (Shape[])[Shape.Whole, Short, Long, Paced] : [Shape.Whole])
             await RunAsync(shape, connections: 2, CheckedCalls);
         route.Checks = false;
         for (var clock = Stopwatch.StartNew(); clock.Elapsed < options.WarmUp;)
         {
             await RunAsync(Shape.Whole, RunOptions.Connections, options.IsQuick ? 50 : 480);
-            await RunAsync(Long, RunOptions.StreamConnections, options.IsQuick ? 2 : 12);
+            if (route.Streams)
+                await RunAsync(Long, RunOptions.StreamConnections, options.IsQuick ? 2 : 12);
         }
     }
 
@@ -39,9 +40,10 @@ internal sealed class RouteMeter(Route route, RunOptions options)
         Place();
         var alone = await RunAsync(Shape.Whole, 1, options.SequentialCalls);
         var many = await RunAsync(Shape.Whole, RunOptions.Connections, options.Calls);
-        var first = await RunAsync(Paced, 1, options.FirstTokenCalls);
-        var brief = await RunAsync(Short, RunOptions.StreamConnections, options.Streams);
-        var longer = await RunAsync(Long, RunOptions.StreamConnections, options.Streams);
+        var streams = route.Streams ? options.Streams : 0;
+        var first = await RunAsync(Paced, 1, route.Streams ? options.FirstTokenCalls : 0);
+        var brief = await RunAsync(Short, RunOptions.StreamConnections, streams);
+        var longer = await RunAsync(Long, RunOptions.StreamConnections, streams);
         var processes = route.Tested.Select((hop, i) => new ProcessRound(
             hop.Name, many.UsPerCall(i), alone.UsPerCall(i), (longer.UsPerCall(i) - brief.UsPerCall(i)) / (Long.Chunks - Short.Chunks))).ToList();
         return new RouteRound(
