@@ -18,6 +18,10 @@ only project *arguments:
 demo:
     ./cchat demo
 
+# The whole path, hop by hop: --quick for a minute, --help for the rest.
+bench-path *arguments:
+    ./bench.sh {{arguments}}
+
 # Seal and open against raw AES-256-GCM, in one run.
 bench *arguments:
     dotnet run --project bench/Micro --configuration Release -- {{arguments}}

@@ -25,7 +25,7 @@ internal static class Page
 
             `./bench.sh` made this page from `bench/results/{file}`; [bench/README.md](../bench/README.md) says how it measures. What counts are ratios within the run: another machine has other times.
 
-            {results.Date:yyyy-MM-dd HH:mm} UTC, {results.Processor}, {results.System}, {results.Runtime}, {results.Rounds} rounds, load before the run {results.LoadBefore:0.0}{(results.LoadBefore > 0.5 ? " (others used the machine: times wander)" : "")}. Commit `{results.Commit}`{(results.BeforeCommit is { } before ? $", before it `{before}`" : "")}.
+            {results.Date:yyyy-MM-dd HH:mm} UTC, {results.Processor}, {results.System}, {results.Runtime}, {results.Rounds} rounds, load before the run {results.LoadBefore:0.0}{(results.LoadBefore > 0.5 ? " (others used the machine: times wander, and chunks that wait come in fewer pieces)" : "")}. Commit `{results.Commit}`{(results.BeforeCommit is { } before ? $", before it `{before}`" : "")}.
 
             ## Goals
             | goal | measured | aimed at | met |
@@ -47,8 +47,8 @@ internal static class Page
         foreach (var route in results.Routes)
         {
             page.AppendLine(
-                $"| {route.Name} | {F(route.Median(r => r.LatencyMs), 2)} ms | {(engine is null || route == engine ? "" : F(route.Median(r => r.LatencyMs) - engine.Median(r => r.LatencyMs), 2) + " ms")} | {F(route.Median(r => r.FirstTokenMs), 2)} ms"
-                + $" | {F(route.Median(r => r.RequestsPerSecond), 0)} | {F(route.Median(r => r.RequestUs), 0)} µs ± {F(Half(route, r => r.RequestUs), 0)} | {By(route, yarp, r => r.RequestUs)} | {F(route.Median(r => r.ChunkUs), 1)} µs ± {F(Half(route, r => r.ChunkUs), 1)} | {By(route, yarp, r => r.ChunkUs)} |");
+                $"| {route.Name} | {F(route.Median(r => r.LatencyMs), 2, " ms")} | {(engine is null || route == engine ? "" : F(route.Median(r => r.LatencyMs) - engine.Median(r => r.LatencyMs), 2, " ms"))} | {F(route.Median(r => r.FirstTokenMs), 2, " ms")}"
+                + $" | {F(route.Median(r => r.RequestsPerSecond), 0)} | {F(route.Median(r => r.RequestUs), 0, " µs")}{F(Half(route, r => r.RequestUs), 0, before: " ± ")} | {By(route, yarp, r => r.RequestUs)} | {F(route.Median(r => r.ChunkUs), 1, " µs")}{F(Half(route, r => r.ChunkUs), 1, before: " ± ")} | {By(route, yarp, r => r.ChunkUs)} |");
         }
 
         page.Append("""
@@ -69,7 +69,7 @@ internal static class Page
             for (var i = 0; i < route.Rounds[0].Processes.Count; i++)
             {
                 var process = i;
-                page.AppendLine($"| {route.Name} | {route.Rounds[0].Processes[i].Name} | {F(route.Median(r => r.Processes[process].RequestUs), 0)} µs | {F(route.Median(r => r.Processes[process].AloneRequestUs), 0)} µs | {F(route.Median(r => r.Processes[process].ChunkUs), 1)} µs |");
+                page.AppendLine($"| {route.Name} | {route.Rounds[0].Processes[i].Name} | {F(route.Median(r => r.Processes[process].RequestUs), 0)} µs | {F(route.Median(r => r.Processes[process].AloneRequestUs), 0)} µs | {F(route.Median(r => r.Processes[process].ChunkUs), 1, " µs")} |");
             }
         }
 
@@ -109,9 +109,10 @@ internal static class Page
     private static double Half(RouteResults route, Func<RouteRound, double> figure) => (route.Rounds.Max(figure) - route.Rounds.Min(figure)) / 2;
 
     private static string By(RouteResults route, RouteResults? baseline, Func<RouteRound, double> figure) =>
-        baseline is null ? "" : F(route.Median(figure) / baseline.Median(figure), 2) + " ×";
+        baseline is null ? "" : F(route.Median(figure) / baseline.Median(figure), 2, " ×");
 
     private static string Unit(string value, string unit) => unit == "" ? value : $"{value} {unit}";
 
-    private static string F(double value, int digits) => double.IsNaN(value) ? "" : value.ToString("F" + digits, CultureInfo.InvariantCulture);
+    private static string F(double value, int digits, string after = "", string before = "") =>
+        double.IsNaN(value) ? "" : before + value.ToString("F" + digits, CultureInfo.InvariantCulture) + after;
 }

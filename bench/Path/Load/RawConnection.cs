@@ -35,6 +35,9 @@ internal sealed class RawConnection : IDisposable
     /// <summary>Ticks from the request to the first byte of the body, of every answer; told while a stream still runs.</summary>
     public Action? OnFirstByte { get; set; }
 
+    /// <summary>Beside the clock: what a connection costs is not what a request costs.</summary>
+    public async Task ConnectAsync() => await socket.ConnectAsync(to.Host, to.Port);
+
     /// <exception cref="LostAnswerException">The answer broke off, or is not one.</exception>
     public async ValueTask<RawAnswer> ExchangeAsync(ReadOnlyMemory<byte> request, CancellationToken cancellation = default)
     {

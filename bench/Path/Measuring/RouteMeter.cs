@@ -38,6 +38,7 @@ internal sealed class RouteMeter(Route route, RunOptions options)
     public async Task<RouteRound> MeasureAsync()
     {
         Place();
+        await RunAsync(Shape.Whole, RunOptions.Connections, 2 * RunOptions.Connections); // hops keep connections to each other, and not for ever
         var alone = await RunAsync(Shape.Whole, 1, options.SequentialCalls);
         var many = await RunAsync(Shape.Whole, RunOptions.Connections, options.Calls);
         var streams = route.Streams ? options.Streams : 0;
@@ -72,23 +73,25 @@ internal sealed class RouteMeter(Route route, RunOptions options)
         {
             var batch = Math.Min(calls - done, route.BatchMax);
             await route.PrepareAsync(batch, shape);
+            var open = Enumerable.Range(0, Math.Min(connections, batch)).Select(_ => new RawConnection(route.To)).ToList();
+            await Task.WhenAll(open.Select(connection => connection.ConnectAsync()));
             await QuietAsync();
-            await RunAsync(sample, shape, Math.Min(connections, batch), batch);
+            await RunAsync(sample, shape, open, batch);
+            open.ForEach(connection => connection.Dispose());
             done += batch;
         }
 
         return sample;
     }
 
-    private async Task RunAsync(Sample sample, Shape shape, int connections, int calls)
+    private async Task RunAsync(Sample sample, Shape shape, IReadOnlyList<RawConnection> connections, int calls)
     {
         var before = Cpu();
         var own = Machine.CpuTime(Environment.ProcessId);
         var started = Stopwatch.GetTimestamp();
         var next = 0;
-        await Task.WhenAll(Enumerable.Range(0, connections).Select(async _ =>
+        await Task.WhenAll(connections.Select(async connection =>
         {
-            using var connection = new RawConnection(route.To);
             while (Interlocked.Increment(ref next) - 1 is var index && index < calls)
             {
                 var begun = Stopwatch.GetTimestamp();

@@ -11,11 +11,11 @@ internal static class Table
         var text = new StringBuilder();
         var (engine, yarp) = (results.Route(RouteNames.Engine), results.Route(RouteNames.Yarp));
         Add(text,
-            ["ROUTE", "LATENCY ms", "ADDED ms", "1ST TOKEN ms", "REQUESTS/s", "CPU µs/REQUEST", ": YARP", "± %", "CPU µs/CHUNK", ": YARP", "± %", "BY PROCESS, µs/REQUEST and µs/CHUNK"],
+            ["ROUTE", "LATENCY ms", "ADDED ms", "1ST TOKEN ms", "REQUESTS/s", "CPU µs/REQUEST ALONE", "AT 32", ": YARP", "± %", "CPU µs/CHUNK", ": YARP", "± %", "BY PROCESS, µs/REQUEST and µs/CHUNK"],
             results.Routes.Select(route => (string[])
             [
                 route.Name, F(route.Median(r => r.LatencyMs), 3), F(Less(route, engine, r => r.LatencyMs), 3), F(route.Median(r => r.FirstTokenMs), 3), F(route.Median(r => r.RequestsPerSecond), 0),
-                F(route.Median(r => r.RequestUs), 0), F(By(route, yarp, r => r.RequestUs), 2), F(Spread(route, r => r.RequestUs), 0),
+                F(route.Median(r => r.AloneRequestUs), 0), F(route.Median(r => r.RequestUs), 0), F(By(route, yarp, r => r.RequestUs), 2), F(Spread(route, r => r.RequestUs), 0),
                 F(route.Median(r => r.ChunkUs), 2), F(By(route, yarp, r => r.ChunkUs), 2), F(Spread(route, r => r.ChunkUs), 0), ByProcess(route),
             ]));
         Add(text,
@@ -31,7 +31,7 @@ internal static class Table
         Add(text,
             ["GOAL", "MEASURED", "BOUND", results.IsQuick ? "(a quick run judges nothing)" : "MET"],
             results.Goals.Select(goal => (string[])
-                [goal.Name, $"{F(goal.Value, 2)} {goal.Unit}".Trim(), $"{(goal.IsUpper ? "≤" : "≥")} {goal.Bound.ToString(CultureInfo.InvariantCulture)} {goal.Unit}".Trim(), results.IsQuick ? "" : goal.IsMet ? "yes" : "no"]));
+                [goal.Name, $"{F(goal.Value, goal.Unit.Length == 0 ? 0 : 2)} {goal.Unit}".Trim(), $"{(goal.IsUpper ? "≤" : "≥")} {goal.Bound.ToString(CultureInfo.InvariantCulture)} {goal.Unit}".Trim(), results.IsQuick ? "" : goal.IsMet ? "yes" : "no"]));
         foreach (var peer in results.LeftOut)
             text.AppendLine($"left out: {peer}");
         return text.ToString();
@@ -60,7 +60,7 @@ internal static class Table
             return;
         var widths = headings.Select((heading, column) => all.Select(row => row[column].Length).Append(heading.Length).Max()).ToArray();
         foreach (var row in all.Prepend(headings))
-            text.AppendLine(string.Join("  ", row.Select((cell, column) => column == 0 || column >= 11 || !char.IsAsciiDigit(cell.FirstOrDefault('x')) && cell.Length > 12 ? cell.PadRight(widths[column]) : cell.PadLeft(widths[column]))).TrimEnd());
+            text.AppendLine(string.Join("  ", row.Select((cell, column) => column == 0 || column >= 12 || !char.IsAsciiDigit(cell.FirstOrDefault('x')) && cell.Length > 12 ? cell.PadRight(widths[column]) : cell.PadLeft(widths[column]))).TrimEnd());
         text.AppendLine();
     }
 }

@@ -8,7 +8,7 @@ namespace ConfidentialChat.Bench.WholePath.Processes;
 /// <summary>A process on the way of a request. It ends with this one: its standard input is ours.</summary>
 internal sealed class Hop : IAsyncDisposable
 {
-    private static readonly TimeSpan StartTimeout = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan StartTimeout = TimeSpan.FromSeconds(90);
     private static readonly TimeSpan StopTimeout = TimeSpan.FromSeconds(10);
 
     private readonly Process process;
