@@ -48,7 +48,7 @@ public sealed record SealedFields
     {
         get;
         init => field = Checked(
-            value, value is null or { Length: > 0 and <= EnvelopeRequest.MaxModelNameLength }, "modelName: 1 to 256 characters are wanted.");
+            value, value is null or { Length: > 0 and <= ModelNames.MaxLength }, "modelName: 1 to 256 characters are wanted.");
     }
 
     /// <summary>From 0.</summary>

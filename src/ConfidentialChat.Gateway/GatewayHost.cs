@@ -1,12 +1,12 @@
 using ConfidentialChat.Gateway.Auth;
 using ConfidentialChat.Gateway.Errors;
 using ConfidentialChat.Gateway.Health;
-using ConfidentialChat.Gateway.Locks;
 using ConfidentialChat.Gateway.Metering;
 using ConfidentialChat.Gateway.Nodes;
 using ConfidentialChat.Gateway.Relay;
 using ConfidentialChat.Gateway.State;
-using ConfidentialChat.Protocol.Primitives;
+using ConfidentialChat.Gateway.State.Sqlite;
+using ConfidentialChat.Gateway.V1;
 using ConfidentialChat.Protocol.Relay;
 using ConfidentialChat.Protocol.V1;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
@@ -70,37 +70,44 @@ public sealed class GatewayHost
         app.MapGet(Endpoints.Live, HealthChecks.Ok);
         app.MapGet(Endpoints.Ready, HealthChecks.Ready);
 
-        app.MapPost(NodePaths.Enrolment, Enrolment.HandleAsync);
-        app.MapPost(NodePaths.Heartbeat, Heartbeat.HandleAsync);
-        app.MapPost(NodePaths.UsageReports, UsageReportEndpoint.HandleAsync);
+        var services = app.Services;
+        app.MapPost(NodePaths.Enrolment, (Delegate)services.GetRequiredService<Enrolment>().HandleAsync);
+        app.MapPost(NodePaths.Heartbeat, (Delegate)services.GetRequiredService<Heartbeat>().HandleAsync);
+        app.MapPost(NodePaths.UsageReports, (Delegate)services.GetRequiredService<UsageReportEndpoint>().HandleAsync);
 
-        var users = app.MapGroup("").AddEndpointFilter<CallerFilter>();
-        users.MapGet(Endpoints.Models, Models.HandleAsync);
-        users.MapPost(Endpoints.Lock, LockEndpoint.HandleAsync);
+        var callers = services.GetRequiredService<Callers>();
+        app.MapGet(Endpoints.Models, callers.Only(services.GetRequiredService<Models>().HandleAsync));
+        app.MapPost(Endpoints.Lock, callers.Only(services.GetRequiredService<LockEndpoint>().HandleAsync));
         foreach (var endpoint in EnvelopeEndpoint.Table)
-        {
-            users.MapPost(
-                endpoint.Path,
-                (HttpContext context, InFlight inFlight, OpenLocks locks, Admission admission, NodeRelay relay, GatewayOptions options) =>
-                    ConfidentialRequest.HandleAsync(context, endpoint, inFlight, locks, admission, relay, options));
-        }
+            app.MapPost(endpoint.Path, callers.Only(ActivatorUtilities.CreateInstance<ConfidentialRequest>(services, endpoint).HandleAsync));
     }
 
-    private static void AddServices(IServiceCollection services, GatewayOptions options, Ed25519PrivateKey key, Database database)
+    private static void AddServices(IServiceCollection services, GatewayOptions options, GatewayKey key, Database database)
     {
         services.AddRouting();
         services.AddHttpForwarder();
         services.TryAddSingleton(TimeProvider.System);
         services.AddSingleton(options);
         services.AddSingleton(database);
-        services.AddScoped(_ => database.CreateContext());
         services.AddSingleton(_ => key); // by a factory, so that the container erases it
-        services.AddSingleton<HotStatements>();
+        services.AddSingleton(key.Seal);
+        services.AddSingleton<IStateWriter, SqliteWriter>();
+        services.AddSingleton<KnownApiKeys>();
+        services.AddSingleton<Callers>();
+        services.AddSingleton<KnownNodes>();
+        services.AddSingleton<Enrolment>();
+        services.AddSingleton<Heartbeat>();
+        services.AddSingleton<Models>();
+        services.AddSingleton<Ledger>();
+        services.AddSingleton<UsageReportEndpoint>();
         services.AddSingleton<NodeConnections>();
         services.AddSingleton<NodeRelay>();
         services.AddSingleton<InFlight>();
-        services.AddScoped<OpenLocks>();
-        services.AddScoped<Admission>();
+        services.AddSingleton<LockEndpoint>();
+        services.AddSingleton<FiveFieldForm>();
+        services.AddSingleton<Admission>();
+        services.AddSingleton<ForeignChanges>();
+        services.AddHostedService(provider => provider.GetRequiredService<ForeignChanges>());
         services.AddSingleton<Sweeper>();
         services.AddHostedService(provider => provider.GetRequiredService<Sweeper>());
         services.Configure<HostOptions>(host => host.ShutdownTimeout = options.ShutdownTimeout);

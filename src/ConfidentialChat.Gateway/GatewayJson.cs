@@ -1,7 +1,9 @@
+using System.Text.Json;
 using System.Text.Json.Serialization;
+using System.Text.Json.Serialization.Metadata;
 using ConfidentialChat.Gateway.Health;
-using ConfidentialChat.Gateway.Locks;
 using ConfidentialChat.Gateway.Nodes;
+using ConfidentialChat.Gateway.V1;
 
 namespace ConfidentialChat.Gateway;
 
@@ -11,3 +13,16 @@ namespace ConfidentialChat.Gateway;
 [JsonSerializable(typeof(LockAnswer))]
 [JsonSerializable(typeof(ModelList))]
 internal sealed partial class GatewayJson : JsonSerializerContext;
+
+/// <summary>An answer of the gateway's own, of known length.</summary>
+internal sealed class JsonAnswer<T>(T value, JsonTypeInfo<T> type) : IResult
+{
+    public Task ExecuteAsync(HttpContext httpContext)
+    {
+        var body = JsonSerializer.SerializeToUtf8Bytes(value, type);
+        var response = httpContext.Response;
+        response.ContentType = "application/json; charset=utf-8";
+        response.ContentLength = body.Length;
+        return response.Body.WriteAsync(body, 0, body.Length, httpContext.RequestAborted);
+    }
+}

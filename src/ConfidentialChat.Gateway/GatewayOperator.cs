@@ -82,6 +82,7 @@ public sealed class GatewayOperator
         await using var state = database.CreateContext();
         var nodes = await state.Nodes.AsNoTracking().Where(row => row.RemovedAt == null).OrderBy(row => row.Id).ToListAsync(cancel);
         var models = await state.NodeModels.AsNoTracking().ToListAsync(cancel);
+        var keySets = await state.NodeKeySets.AsNoTracking().ToListAsync(cancel);
         return
         [
             .. nodes.Select(node => new NodeEntry
@@ -93,7 +94,7 @@ public sealed class GatewayOperator
                 Running = node.Running,
                 Queued = node.Queued,
                 HeardAt = node.HeardAt,
-                KeyExpiresAt = node.NodeKey is null ? null : node.NodeKeyExpiresAt,
+                KeyExpiresAt = keySets.Find(keys => keys.NodeId == node.Id && keys.Digest == node.KeySet)?.ExpiresAt,
                 Unreported = node.Unreported,
             }),
         ];
@@ -114,8 +115,8 @@ public sealed class GatewayOperator
         if (removed == 0)
             return false;
         await state.NodeModels.Where(row => row.NodeId == id).ExecuteDeleteAsync(cancel);
-        await state.NodeKeys.Where(row => row.NodeId == id && row.ExpiresAt > now)
-            .ExecuteUpdateAsync(row => row.SetProperty(key => key.ExpiresAt, now), cancel);
+        await state.NodeKeySets.Where(row => row.NodeId == id && row.ExpiresAt > now)
+            .ExecuteUpdateAsync(row => row.SetProperty(keys => keys.ExpiresAt, now), cancel);
         await transaction.CommitAsync(cancel);
         return true;
     }

@@ -1,4 +1,4 @@
-using ConfidentialChat.Gateway.State;
+using ConfidentialChat.Gateway.Metering;
 using ConfidentialChat.Protocol;
 
 namespace ConfidentialChat.Gateway;
@@ -12,9 +12,9 @@ internal static partial class Log
     [LoggerMessage(2, LogLevel.Error, "A request failed inside the gateway.")]
     public static partial void Unhandled(this ILogger log, Exception exception);
 
-    [LoggerMessage(3, LogLevel.Information, "Request {Request}: user {User}, node {Node}, stack {Stack}, {Held} units held, {BodyBytes} bytes, {Outcome} after {Milliseconds} ms.")]
+    [LoggerMessage(EventId = 3, Message = "Request {Request}: user {User}, node {Node}, stack {Stack}, {Held} units held, {BodyBytes} bytes, {Outcome} after {Milliseconds} ms.")]
     public static partial void Relayed(
-        this ILogger log, RequestId request, UserId user, NodeId node, StackId stack, ComputeUnits held, int bodyBytes, string outcome, long milliseconds);
+        this ILogger log, LogLevel level, RequestId request, UserId user, NodeId node, StackId stack, ComputeUnits held, int bodyBytes, string outcome, long milliseconds);
 
     [LoggerMessage(4, LogLevel.Error, "Node {Node} refuses the gateway's relay tokens: enrol it anew, or set the clocks.")]
     public static partial void TokenRefused(this ILogger log, NodeId node);
@@ -36,4 +36,7 @@ internal static partial class Log
 
     [LoggerMessage(10, LogLevel.Error, "The sweep of locks and reservations failed; it is tried again.")]
     public static partial void SweepFailed(this ILogger log, Exception exception);
+
+    [LoggerMessage(11, LogLevel.Error, "What other processes changed could not be read; it is tried again.")]
+    public static partial void RefreshFailed(this ILogger log, Exception exception);
 }

@@ -20,22 +20,37 @@ public static class StrictBase64
     public static bool TryDecode(ReadOnlySpan<byte> text, out byte[] bytes)
     {
         bytes = [];
+        if (!TryMeasure(text, out var size))
+            return false;
+        if (size == 0)
+            return true;
+        var decoded = new byte[size];
+        if (Base64.DecodeFromUtf8(text, decoded, out var consumed, out var written) != OperationStatus.Done
+            || consumed != text.Length || written != decoded.Length)
+            return false;
+        bytes = decoded;
+        return true;
+    }
+
+    /// <summary>How many bytes a text stands for, without decoding it; false for a text that <see cref="TryDecode(ReadOnlySpan{byte}, out byte[])"/> refuses.</summary>
+    public static bool TryMeasure(ReadOnlySpan<byte> text, out int size)
+    {
+        size = 0;
         if (text.Length % 4 != 0 || text.ContainsAnyExcept(Alphabet))
             return false;
         if (text.IsEmpty)
             return true;
-        var padding = text[^1] != '=' ? 0 : text[^2] != '=' ? 1 : 2;
-        var decoded = new byte[(text.Length / 4 * 3) - padding];
-        if (Base64.DecodeFromUtf8(text, decoded, out var consumed, out var written) != OperationStatus.Done
-            || consumed != text.Length || written != decoded.Length)
+        if (!Base64.IsValid(text, out var length))
             return false;
 
         // "YQ==" and "YR==" decode alike; only the first is canonical.
-        Span<byte> last = stackalloc byte[4];
-        Base64.EncodeToUtf8(decoded.AsSpan(decoded.Length - (3 - padding)), last, out _, out _);
+        var padding = text[^1] != '=' ? 0 : text[^2] != '=' ? 1 : 2;
+        Span<byte> tail = stackalloc byte[3], last = stackalloc byte[4];
+        Base64.DecodeFromUtf8(text[^4..], tail, out _, out _);
+        Base64.EncodeToUtf8(tail[..(3 - padding)], last, out _, out _);
         if (!text[^4..].SequenceEqual(last))
             return false;
-        bytes = decoded;
+        size = length;
         return true;
     }
 }

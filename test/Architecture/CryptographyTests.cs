@@ -26,6 +26,7 @@ public sealed class CryptographyTests
         ["src/ConfidentialChat.Protocol/Hpke/DhkemX25519.cs"] = ["PublicKey"],
         ["src/ConfidentialChat.Protocol/Hpke/LabeledHkdf.cs"] = ["HKDF", "SHA256"],
         ["src/ConfidentialChat.Protocol/Hpke/MlKem768X25519.cs"] = ["Shake256"],
+        ["src/ConfidentialChat.Protocol/Relay/RelayKey.cs"] = ["PublicKey"],
         ["src/ConfidentialChat.Node/Enrolment/NodeIdentity.cs"] =
             ["CertificateRequest", "ECCurve", "ECDsa", "HashAlgorithmName", "SHA256", "SubjectAlternativeNameBuilder", "X509Certificate2", "X509CertificateLoader", "X509ContentType"],
         ["src/ConfidentialChat.Node/Inference/Llama/LibraryTarball.cs"] = ["HashAlgorithmName", "IncrementalHash"],

@@ -32,7 +32,7 @@ public sealed class AuthenticationTests
     public async Task A_key_with_one_character_changed_is_refused()
     {
         await using var gateway = await GatewayUnderTest.StartAsync();
-        var key = (await gateway.Operator.CreateUserAsync("alice"))!.Text;
+        var key = await gateway.KeyAsync("alice");
         using var good = gateway.Client(key);
         (await good.GetAsync("/v1/models")).StatusCode.ShouldBe(HttpStatusCode.OK);
 
@@ -44,15 +44,16 @@ public sealed class AuthenticationTests
     }
 
     [Fact]
-    public async Task A_revoked_key_is_refused_at_once()
+    public async Task A_new_key_opens_at_once_and_a_revoked_one_no_more_once_the_gateway_has_looked()
     {
         await using var gateway = await GatewayUnderTest.StartAsync();
         var key = (await gateway.Operator.CreateUserAsync("alice"))!;
-        using var client = gateway.Client(key.Text);
+        using var client = gateway.Client(key.Text); // the gateway has not noticed it
         (await client.GetAsync("/v1/models")).StatusCode.ShouldBe(HttpStatusCode.OK);
 
         (await gateway.Operator.RevokeApiKeyAsync(key.Prefix)).ShouldBeTrue();
         (await gateway.Operator.RevokeApiKeyAsync(key.Prefix)).ShouldBeFalse();
+        await gateway.NoticeAsync();
 
         await (await client.GetAsync("/v1/models")).ShouldBeErrorAsync(401, "AUTH_ERROR");
     }

@@ -85,16 +85,16 @@ public sealed class EnrolmentTests
     {
         await using var gateway = await GatewayUnderTest.StartAsync();
         await using var node = await ScriptedNode.StartAsync(gateway);
-        var recorded = node.Status();
-        (await node.BeatAsync(recorded)).StatusCode.ShouldBe(HttpStatusCode.NoContent);
-        var newKey = new NodeKey(ScriptedNode.NewKey(), gateway.Clock.GetUtcNow().AddHours(1).ToUnixTimeSeconds());
-        node.Keys = [newKey];
+        var (recorded, time) = (node.Status(), node.NextTime());
+        (await node.BeatAsync(recorded, time)).StatusCode.ShouldBe(HttpStatusCode.NoContent);
+        var newKey = ScriptedNode.NewKeySet(gateway.Clock.GetUtcNow().AddHours(1));
+        node.KeySets = [newKey];
         await node.BeatAsync();
 
-        await (await node.BeatAsync(recorded)).ShouldBeErrorAsync(401, "AUTH_ERROR");
+        await (await node.BeatAsync(recorded, time)).ShouldBeErrorAsync(401, "AUTH_ERROR");
 
         using var user = await gateway.UserAsync();
-        (await LockedNode.LockAsync(user)).PublicKey.ShouldBe(newKey.X25519);
+        (await LockedNode.LockAsync(user)).PublicKey.ShouldBe(newKey.X25519.ToString());
     }
 
     [Fact]
@@ -102,12 +102,12 @@ public sealed class EnrolmentTests
     {
         await using var gateway = await GatewayUnderTest.StartAsync();
         await using var node = await ScriptedNode.StartAsync(gateway);
-        var newest = node.Status();
-        (await node.BeatAsync(newest)).StatusCode.ShouldBe(HttpStatusCode.NoContent);
-        await (await node.BeatAsync(newest)).ShouldBeErrorAsync(401, "AUTH_ERROR");
+        var (newest, time) = (node.Status(), node.NextTime());
+        (await node.BeatAsync(newest, time)).StatusCode.ShouldBe(HttpStatusCode.NoContent);
+        await (await node.BeatAsync(newest, time)).ShouldBeErrorAsync(401, "AUTH_ERROR");
         // Nor is another one of the same time.
-        await (await node.BeatAsync(newest with { Running = 1 })).ShouldBeErrorAsync(401, "AUTH_ERROR");
-        (await node.BeatAsync(newest with { TimeMs = newest.TimeMs + 1 })).StatusCode.ShouldBe(HttpStatusCode.NoContent);
+        await (await node.BeatAsync(newest with { Running = 1 }, time)).ShouldBeErrorAsync(401, "AUTH_ERROR");
+        (await node.BeatAsync(newest, time + 1)).StatusCode.ShouldBe(HttpStatusCode.NoContent);
     }
 
     [Fact]
@@ -118,12 +118,12 @@ public sealed class EnrolmentTests
         using var user = await gateway.UserAsync();
         var first = await LockedNode.LockAsync(user);
         var second = await LockedNode.LockAsync(user);
-        var newKey = new NodeKey(ScriptedNode.NewKey(), gateway.Clock.GetUtcNow().AddHours(1).ToUnixTimeSeconds());
-        node.Keys = [newKey, node.Keys[0]];
+        var newKey = ScriptedNode.NewKeySet(gateway.Clock.GetUtcNow().AddHours(1));
+        node.KeySets = [newKey, node.KeySets[0]];
         await node.BeatAsync();
         (await user.PostAsync(GatewayUnderTest.ChatPath, Http.Json(first.Envelope()))).StatusCode.ShouldBe(HttpStatusCode.OK);
 
-        node.Keys = [newKey];
+        node.KeySets = [newKey];
         await node.BeatAsync();
         await (await user.PostAsync(GatewayUnderTest.ChatPath, Http.Json(second.Envelope()))).ShouldBeErrorAsync(400, "UNKNOWN_NODE_KEY");
     }
@@ -136,8 +136,8 @@ public sealed class EnrolmentTests
         await using var gateway = await GatewayUnderTest.StartAsync();
         await using var node = await ScriptedNode.StartAsync(gateway);
         var time = gateway.Clock.GetUtcNow().AddSeconds(seconds).ToUnixTimeMilliseconds();
-        await (await node.BeatAsync(node.Status() with { TimeMs = time })).ShouldBeErrorAsync(401, "AUTH_ERROR");
-        await (await node.BeatAsync(node.Status() with { TimeMs = long.MaxValue })).ShouldBeErrorAsync(401, "AUTH_ERROR");
+        await (await node.BeatAsync(timeMs: time)).ShouldBeErrorAsync(401, "AUTH_ERROR");
+        await (await node.BeatAsync(timeMs: long.MaxValue)).ShouldBeErrorAsync(401, "AUTH_ERROR");
     }
 
     [Fact]
@@ -145,10 +145,15 @@ public sealed class EnrolmentTests
     {
         await using var gateway = await GatewayUnderTest.StartAsync();
         await using var node = await ScriptedNode.StartAsync(gateway);
-        var key = node.Keys[0];
-        await (await node.BeatAsync(node.Status() with { Keys = [key, key, key, key, key] })).ShouldBeErrorAsync(400, "INVALID_FIELD", "keys");
-        await (await node.BeatAsync(node.Status() with { Keys = [key with { X25519 = "AAAA" }] })).ShouldBeErrorAsync(400, "INVALID_FIELD", "keys");
-        await (await node.BeatAsync(node.Status() with { Keys = [key with { Expires = long.MaxValue }] })).ShouldBeErrorAsync(400, "INVALID_FIELD", "keys");
+        var keys = node.Status().KeySets[0];
+        AnnouncedKeySet[] faulty =
+        [
+            keys with { X25519 = "AAAA" }, keys with { X25519 = ScriptedNode.NewKey() }, keys with { Digest = "AAAA" },
+            keys with { Expires = long.MaxValue }, keys with { Expires = -1 }, keys with { Ohttp = "AAAA" }, keys with { Signing = keys.X25519 },
+        ];
+        foreach (var fault in faulty)
+            await (await node.BeatAsync(node.Status() with { KeySets = [fault] })).ShouldBeErrorAsync(400, "INVALID_FIELD", "key_sets");
+        await (await node.BeatAsync(node.Status() with { KeySets = [.. Enumerable.Repeat(keys, 129)] })).ShouldBeErrorAsync(400, "INVALID_FIELD", "key_sets");
         await (await node.BeatAsync(node.Status() with { Models = [""] })).ShouldBeErrorAsync(400, "INVALID_FIELD", "models");
         await (await node.BeatAsync(node.Status() with { Models = [.. Enumerable.Range(0, 65).Select(i => $"m{i}")] })).ShouldBeErrorAsync(400, "INVALID_FIELD", "models");
         await (await node.BeatAsync(node.Status() with { Running = -1 })).ShouldBeErrorAsync(400, "INVALID_FIELD", "running");

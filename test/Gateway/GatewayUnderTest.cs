@@ -57,7 +57,19 @@ internal sealed class GatewayUnderTest : IAsyncDisposable
     }
 
     /// <summary>A client that shows a good key.</summary>
-    public async Task<HttpClient> UserAsync(string name = "alice") => Client((await Operator.CreateUserAsync(name))!.Text);
+    public async Task<HttpClient> UserAsync(string name = "alice") => Client(await KeyAsync(name));
+
+    /// <summary>The API key of a new user.</summary>
+    public async Task<string> KeyAsync(string name = "alice")
+    {
+        var key = (await Operator.CreateUserAsync(name))!.Text;
+        await NoticeAsync();
+        return key;
+    }
+
+    /// <summary>What was done past the gateway is noticed within a second; here at once.</summary>
+    public Task NoticeAsync() => App.Services.GetRequiredService<ForeignChanges>().LookAsync();
+
 
     /// <summary>A client; one that hangs up at once does not read on for what it no longer wants, as .NET's would by default.</summary>
     public HttpClient Client(string? key = null, bool hangsUpAtOnce = false)
@@ -73,8 +85,9 @@ internal sealed class GatewayUnderTest : IAsyncDisposable
 
     public async Task<T> ReadAsync<T>(Func<GatewayDbContext, Task<T>> query)
     {
-        await using var scope = App.Services.CreateAsyncScope();
-        return await query(scope.ServiceProvider.GetRequiredService<GatewayDbContext>());
+        await App.Services.GetRequiredService<IStateWriter>().RunAsync(_ => ValueTask.FromResult(true)); // what is written lazily
+        await using var state = App.Services.GetRequiredService<Database>().CreateContext();
+        return await query(state);
     }
 
     public Task<StackRow> StackAsync() => ReadAsync(state => state.Stacks.AsNoTracking().SingleAsync());
@@ -83,7 +96,7 @@ internal sealed class GatewayUnderTest : IAsyncDisposable
 
     public Task<List<ReservationRow>> ReservationsAsync() => ReadAsync(state => state.Reservations.AsNoTracking().ToListAsync());
 
-    public Task SweepAsync() => App.Services.GetRequiredService<Metering.Sweeper>().SweepAsync(default);
+    public Task SweepAsync() => App.Services.GetRequiredService<ConfidentialChat.Gateway.Metering.Sweeper>().SweepAsync();
 
     public async ValueTask DisposeAsync()
     {

@@ -49,7 +49,7 @@ public sealed class HostTests
     {
         await using var gateway = await GatewayUnderTest.StartAsync();
         await using var node = await ScriptedNode.StartAsync(gateway);
-        var key = (await gateway.Operator.CreateUserAsync("alice"))!.Text;
+        var key = await gateway.KeyAsync("alice");
         using var user = gateway.Client(key);
         var hash = Convert.ToBase64String(Encoding.ASCII.GetBytes("plaintext-hash-in-thirty-two-by."));
         var body = (await LockedNode.LockAsync(user)).Envelope(64, ("ciphertext", Encoding.ASCII.GetBytes("ciphertext-that-no-row-holds....")), ("plaintext_body_hash", hash));
@@ -67,7 +67,7 @@ public sealed class HostTests
 
         var text = kept.ToString();
         text.ShouldContain("alice"); // the files were read
-        string[] secrets = [key[12..], hash, "plaintext-hash-in", "ciphertext-that-no", Convert.ToBase64String("ciphertext-that-no-row-holds...."u8)[..20], token, token[..60]];
+        string[] secrets = [key[12..], hash, "plaintext-hash-in", "ciphertext-that-no", Convert.ToBase64String("ciphertext-that-no-row-holds...."u8)[..20], token, token[..60], Encoding.Latin1.GetString(node.RelayKey!.Export())];
         foreach (var secret in secrets)
             text.Contains(secret, StringComparison.Ordinal).ShouldBeFalse();
     }

@@ -64,7 +64,7 @@ public sealed class LimitTests
         await (await answer).Content.ReadAsStringAsync(TestContext.Current.CancellationToken);
         gateway.Clock.Advance(TimeSpan.FromMinutes(1));
         await gateway.SweepAsync();
-        await node.ReportAsync(new Protocol.Relay.UsageReport(Guid.Parse(held.RequestId), locked.Stack, GatewayUnderTest.Model, 8000));
+        await node.ReportAsync(new Protocol.Relay.UsageReport(Guid.Parse(held.RequestId), GatewayUnderTest.Model, 4000, 4000, 0));
         (await gateway.StackAsync()).Used.ShouldBe(8000);
     }
 

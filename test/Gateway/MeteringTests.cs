@@ -19,12 +19,13 @@ public sealed class MeteringTests
     {
         await using var gateway = await GatewayUnderTest.StartAsync();
         await using var node = await ScriptedNode.StartAsync(gateway);
-        var (request, stack) = await RequestAsync(gateway, node);
-        await node.ReportAsync(new UsageReport(request, stack, GatewayUnderTest.Model, units));
+        var request = await RequestAsync(gateway, node);
+        await node.ReportAsync(new UsageReport(request, GatewayUnderTest.Model, 0, units, 0));
         var row = await gateway.StackAsync();
         (row.Used, row.Reserved).ShouldBe((used, 0));
         var settlement = await gateway.ReadAsync(state => state.Settlements.SingleAsync());
-        (settlement.Kind, settlement.Reported, settlement.Charged).ShouldBe((kind, units, used));
+        (settlement.Kind, settlement.ReportedCompletion, settlement.ChargedCompletion).ShouldBe((kind, units, used));
+        (settlement.ReportedPrompt, settlement.ReportedPixels, settlement.ChargedPrompt, settlement.ChargedPixels).ShouldBe((0, 0, 0, 0));
     }
 
     [Fact]
@@ -32,10 +33,10 @@ public sealed class MeteringTests
     {
         await using var gateway = await GatewayUnderTest.StartAsync();
         await using var node = await ScriptedNode.StartAsync(gateway);
-        var (request, stack) = await RequestAsync(gateway, node);
-        var report = new UsageReport(request, stack, GatewayUnderTest.Model, 100);
-        await node.ReportAsync(report, report with { Units = 200 });
-        await node.ReportAsync(report with { Units = 300 });
+        var request = await RequestAsync(gateway, node);
+        var report = new UsageReport(request, GatewayUnderTest.Model, 60, 40, 0);
+        await node.ReportAsync(report, report with { Completion = 140 });
+        await node.ReportAsync(report with { Completion = 240 });
         (await gateway.StackAsync()).Used.ShouldBe(100);
         (await gateway.ReadAsync(state => state.Settlements.CountAsync())).ShouldBe(1);
     }
@@ -48,12 +49,11 @@ public sealed class MeteringTests
         await using var thief = await ScriptedNode.StartAsync(gateway);
         thief.Running = 9;
         await thief.BeatAsync();
-        var (request, stack) = await RequestAsync(gateway, node);
-        await thief.ReportAsync(new UsageReport(request, stack, GatewayUnderTest.Model, 100));
+        var request = await RequestAsync(gateway, node);
+        await thief.ReportAsync(new UsageReport(request, GatewayUnderTest.Model, 60, 40, 0));
         await node.ReportAsync(
-            new UsageReport(Guid.NewGuid(), stack, GatewayUnderTest.Model, 100),
-            new UsageReport(request, stack + 1, GatewayUnderTest.Model, 100),
-            new UsageReport(request, stack, "other", 100));
+            new UsageReport(Guid.NewGuid(), GatewayUnderTest.Model, 60, 40, 0),
+            new UsageReport(request, "other", 60, 40, 0));
         (await gateway.StackAsync()).Reserved.ShouldBe(Held);
         (await gateway.ReservationsAsync()).Single().State.ShouldBe("held");
     }
@@ -63,7 +63,7 @@ public sealed class MeteringTests
     {
         await using var gateway = await GatewayUnderTest.StartAsync();
         await using var node = await ScriptedNode.StartAsync(gateway);
-        var (request, stack) = await RequestAsync(gateway, node);
+        var request = await RequestAsync(gateway, node);
         gateway.Clock.Advance(TimeSpan.FromMinutes(10));
         await gateway.SweepAsync();
         (await gateway.ReservationsAsync()).Single().State.ShouldBe("unreported");
@@ -71,7 +71,7 @@ public sealed class MeteringTests
         (await gateway.ReadAsync(state => state.Nodes.SingleAsync())).Unreported.ShouldBe(1);
 
         // A late true report settles it after all.
-        await node.ReportAsync(new UsageReport(request, stack, GatewayUnderTest.Model, 100));
+        await node.ReportAsync(new UsageReport(request, GatewayUnderTest.Model, 60, 40, 0));
         (await gateway.StackAsync()).Used.ShouldBe(100);
         (await gateway.ReadAsync(state => state.Settlements.SingleAsync())).Kind.ShouldBe("late");
     }
@@ -81,14 +81,14 @@ public sealed class MeteringTests
     {
         await using var gateway = await GatewayUnderTest.StartAsync(options => options with { StackUnits = Held });
         await using var node = await ScriptedNode.StartAsync(gateway);
-        var key = (await gateway.Operator.CreateUserAsync("bob"))!.Text;
-        var (request, stack) = await RequestAsync(gateway, node, key);
+        var key = await gateway.KeyAsync("bob");
+        var request = await RequestAsync(gateway, node, key);
         gateway.Clock.Advance(TimeSpan.FromMinutes(10));
         await gateway.SweepAsync();
         await node.BeatAsync();
         using var user = gateway.Client(key);
         await LockedNode.LockAsync(user);
-        await node.ReportAsync(new UsageReport(request, stack, GatewayUnderTest.Model, 5000));
+        await node.ReportAsync(new UsageReport(request, GatewayUnderTest.Model, 1000, 4000, 0));
         var row = await gateway.StackAsync();
         (row.Used, row.Reserved).ShouldBe((64, 8192));
     }
@@ -98,11 +98,11 @@ public sealed class MeteringTests
     {
         await using var gateway = await GatewayUnderTest.StartAsync();
         await using var node = await ScriptedNode.StartAsync(gateway);
-        var (request, stack) = await RequestAsync(gateway, node);
-        var report = new UsageReport(request, stack, GatewayUnderTest.Model, 100);
-        await (await node.PostReportsAsync(report with { Units = -1 })).ShouldBeErrorAsync(400, "INVALID_FIELD", "units");
+        var request = await RequestAsync(gateway, node);
+        var report = new UsageReport(request, GatewayUnderTest.Model, 60, 40, 0);
+        await (await node.PostReportsAsync(report with { Completion = -1 })).ShouldBeErrorAsync(400, "INVALID_FIELD", "completion");
         await (await node.PostReportsAsync([.. Enumerable.Repeat(report, 1001)])).ShouldBeErrorAsync(400, "INVALID_FIELD", "reports");
-        await (await node.PostAsync(NodePaths.UsageReports, """{"time_ms":1,"reports":[null]}""")).ShouldBeErrorAsync(401, "AUTH_ERROR");
+        await (await node.PostAsync(NodePaths.UsageReports, """{"reports":[null]}""")).ShouldBeErrorAsync(400, "INVALID_FIELD", "reports");
         await (await node.PostAsync(NodePaths.UsageReports, """{"reports":7}""")).ShouldBeErrorAsync(400, "INVALID_JSON");
         (await gateway.StackAsync()).Used.ShouldBe(0);
     }
@@ -152,7 +152,7 @@ public sealed class MeteringTests
             var locked = new LockedNode(json.GetProperty("public_key").GetString()!, node.Id, json.GetProperty("stack_small_id").GetInt64());
             await user.PostAsync(Chat, Http.Json(locked.Envelope(64, ("num_compute_units", 500 + i))), cancel);
             if (i % 3 == 0 && node.TrySeen(out var seen))
-                await node.ReportAsync(new UsageReport(seen.Request, locked.Stack, GatewayUnderTest.Model, i * 10));
+                await node.ReportAsync(new UsageReport(seen.Request, GatewayUnderTest.Model, i, i * 9, 0));
         });
         await done.CancelAsync();
         await watch;
@@ -161,14 +161,14 @@ public sealed class MeteringTests
         await gateway.SweepAsync();
         (await gateway.ReservationsAsync()).ShouldAllBe(row => row.State != "held");
         (await gateway.StackAsync()).Reserved.ShouldBe(0);
-        (await gateway.StackAsync()).Used.ShouldBe(await gateway.ReadAsync(state => state.Settlements.SumAsync(row => row.Charged)));
+        (await gateway.StackAsync()).Used.ShouldBe(await gateway.ReadAsync(state => state.Settlements.SumAsync(row => row.ChargedPrompt + row.ChargedCompletion + row.ChargedPixels)));
     }
 
-    private static async Task<(Guid Request, long Stack)> RequestAsync(GatewayUnderTest gateway, ScriptedNode node, string? key = null)
+    private static async Task<Guid> RequestAsync(GatewayUnderTest gateway, ScriptedNode node, string? key = null)
     {
         using var user = key is null ? await gateway.UserAsync() : gateway.Client(key);
         var locked = await LockedNode.LockAsync(user);
         (await user.PostAsync(Chat, Http.Json(locked.Envelope()))).StatusCode.ShouldBe(HttpStatusCode.OK);
-        return ((await node.SeenAsync()).Request, locked.Stack);
+        return (await node.SeenAsync()).Request;
     }
 }

@@ -2,7 +2,7 @@ using System.Net;
 
 namespace ConfidentialChat.Gateway.Tests;
 
-/// <summary>What an operator lists, revokes and removes holds for the next request.</summary>
+/// <summary>What an operator lists, revokes and removes holds within a second.</summary>
 public sealed class OperatorTests
 {
     [Fact]
@@ -19,6 +19,7 @@ public sealed class OperatorTests
         (await gateway.Operator.RevokeApiKeyAsync(first.Prefix)).ShouldBeTrue();
         (await gateway.Operator.RevokeApiKeyAsync(first.Prefix)).ShouldBeFalse();
         (await gateway.Operator.ListApiKeysAsync()).Single(key => key.Prefix == first.Prefix).RevokedAt!.Value.ShouldBe(gateway.Clock.GetUtcNow(), TimeSpan.FromMilliseconds(1));
+        await gateway.NoticeAsync();
         using var revoked = gateway.Client(first.Text);
         using var good = gateway.Client(second.Text);
         await (await revoked.GetAsync("/v1/models")).ShouldBeErrorAsync(401, "AUTH_ERROR");
@@ -53,6 +54,7 @@ public sealed class OperatorTests
 
         (await gateway.Operator.RemoveNodeAsync(node.Id)).ShouldBeTrue();
         (await gateway.Operator.RemoveNodeAsync(node.Id)).ShouldBeFalse();
+        await gateway.NoticeAsync();
 
         (await gateway.Operator.ListNodesAsync()).ShouldBeEmpty();
         await (await user.PostAsync(GatewayUnderTest.ChatPath, Http.Json(locked.Envelope()))).ShouldBeErrorAsync(400, "UNKNOWN_NODE_KEY");

@@ -1,6 +1,6 @@
 using System.Text;
 using ConfidentialChat.Gateway.Auth;
-using ConfidentialChat.Gateway.Locks;
+using ConfidentialChat.Gateway.V1;
 using CsCheck;
 
 namespace ConfidentialChat.Gateway.Tests;

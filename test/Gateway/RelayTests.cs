@@ -41,7 +41,7 @@ public sealed class RelayTests
         seen.Path.ShouldBe(Chat);
         seen.Headers.Keys.ShouldBe(["Host", "Content-Type", "Content-Length", "Confidential-Relay-Token"], ignoreOrder: true);
         var token = seen.Token();
-        (token.Node.Value, token.Stack.Value, token.Model, token.Units.Value).ShouldBe((node.Id, locked.Stack, "test-model", 8192 + 100));
+        (token.Node.Value, token.KeySet, token.Endpoint, token.Model, token.Units.Value).ShouldBe((node.Id, node.KeySets[0].Digest, GatewayUnderTest.ChatPath, "test-model", 8192 + 100));
         (token.Expires - gateway.Clock.GetUtcNow()).ShouldBeInRange(TimeSpan.FromSeconds(58), TimeSpan.FromSeconds(60));
         (await gateway.LastLockAsync()).State.ShouldBe("spent");
     }
@@ -368,7 +368,7 @@ public sealed class RelayTests
             arrived.SetResult();
             await cancelled.Task;
         };
-        using var user = gateway.Client((await gateway.Operator.CreateUserAsync("alice"))!.Text, hangsUpAtOnce: true);
+        using var user = gateway.Client(await gateway.KeyAsync("alice"), hangsUpAtOnce: true);
         using var hangUp = new CancellationTokenSource();
         var request = new HttpRequestMessage(HttpMethod.Post, Chat) { Content = Http.Json((await LockedNode.LockAsync(user)).Envelope()) };
         var answer = user.SendAsync(request, inMidStream ? HttpCompletionOption.ResponseHeadersRead : HttpCompletionOption.ResponseContentRead, hangUp.Token);
@@ -393,7 +393,7 @@ public sealed class RelayTests
     {
         await using var gateway = await GatewayUnderTest.StartAsync(options => options with { MaxBodyBytes = 20_000 });
         await using var node = await ScriptedNode.StartAsync(gateway);
-        var key = (await gateway.Operator.CreateUserAsync("alice"))!.Text;
+        var key = await gateway.KeyAsync("alice");
         using var user = gateway.Client(key);
         var body = (await LockedNode.LockAsync(user)).Envelope(20_000);
         await (await user.PostAsync(Chat, Http.Json(body))).ShouldBeErrorAsync(413, "BODY_TOO_LARGE");
@@ -409,7 +409,7 @@ public sealed class RelayTests
     public async Task A_promise_of_a_large_body_is_refused_before_any_of_it_is_sent()
     {
         await using var gateway = await GatewayUnderTest.StartAsync();
-        var key = (await gateway.Operator.CreateUserAsync("alice"))!.Text;
+        var key = await gateway.KeyAsync("alice");
         using var socket = new TcpClient();
         await socket.ConnectAsync(IPAddress.Loopback, gateway.Url.Port);
         await using var stream = socket.GetStream();

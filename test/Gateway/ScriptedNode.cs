@@ -2,8 +2,10 @@ using System.Diagnostics.CodeAnalysis;
 using System.Net;
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
+using System.Text;
 using System.Text.Json;
 using System.Threading.Channels;
+using ConfidentialChat.Protocol;
 using ConfidentialChat.Protocol.Primitives;
 using ConfidentialChat.Protocol.Relay;
 using Microsoft.AspNetCore.Builder;
@@ -20,9 +22,9 @@ internal sealed record SeenRequest(IHeaderDictionary Headers, byte[] Body, strin
 {
     public Guid Request => Token().Request.Value;
 
-    public RelayToken Token() => RelayToken.TryVerify(Headers[RelayToken.HeaderName], GatewayKey!, out var token) ? token : throw new InvalidOperationException("no token");
+    public RelayToken Token() => RelayToken.TryRead(Headers[RelayToken.HeaderName], RelayKey!, out var token) ? token : throw new InvalidOperationException("no token");
 
-    public Ed25519PublicKey? GatewayKey { get; init; }
+    public RelayKey? RelayKey { get; init; }
 }
 
 /// <summary>A node that signs as a real one does and answers by script: for faults. What it seals is no ciphertext.</summary>
@@ -40,7 +42,7 @@ internal sealed class ScriptedNode : IAsyncDisposable
     {
         this.gateway = gateway;
         this.app = app;
-        Keys = [new NodeKey(NewKey(), gateway.Clock.GetUtcNow().AddHours(1).ToUnixTimeSeconds())];
+        KeySets = [NewKeySet(gateway.Clock.GetUtcNow().AddHours(1))];
     }
 
     public long Id { get; private set; }
@@ -51,7 +53,9 @@ internal sealed class ScriptedNode : IAsyncDisposable
 
     public Ed25519PublicKey? GatewayKey { get; private set; }
 
-    public IReadOnlyList<NodeKey> Keys { get; set; }
+    public RelayKey? RelayKey { get; private set; }
+
+    public IReadOnlyList<KeySet> KeySets { get; set; }
 
     public IReadOnlyList<string> Models { get; set; } = [GatewayUnderTest.Model];
 
@@ -88,6 +92,12 @@ internal sealed class ScriptedNode : IAsyncDisposable
         return key.PublicKey.ToString();
     }
 
+    public static KeySet NewKeySet(DateTimeOffset expires)
+    {
+        using var key = X25519PrivateKey.Generate();
+        return new KeySet { X25519 = key.PublicKey, Expires = DateTimeOffset.FromUnixTimeSeconds(expires.ToUnixTimeSeconds()) };
+    }
+
     public static Task AnswerAsync(HttpContext context, int status, string body, string contentType = "application/json")
     {
         context.Response.StatusCode = status;
@@ -100,31 +110,36 @@ internal sealed class ScriptedNode : IAsyncDisposable
 
     public NodeStatus Status() => new()
     {
-        TimeMs = NextTime(),
         State = State,
         Models = Models,
-        Keys = Keys,
+        KeySets = [.. KeySets.Select(AnnouncedKeySet.Of)],
         Running = Running,
         Queued = 0,
     };
 
-    public async Task<HttpResponseMessage> EnrolAsync(string token, NodeStatus? status = null, Func<string, string>? change = null)
+    public async Task<HttpResponseMessage> EnrolAsync(string token, NodeStatus? status = null, Func<string, string>? change = null, long? timeMs = null)
     {
+        using var agreement = new RelayKeyAgreement();
         var json = JsonSerializer.Serialize(
-            new EnrolmentRequest { IdentityKey = identity.PublicKey.ToString(), Address = new Uri(Address), TlsPin = TlsPin, Status = status ?? Status() },
+            new EnrolmentRequest { Address = new Uri(Address), TlsPin = TlsPin, AgreementKey = agreement.PublicKey.ToString(), Status = status ?? Status() },
             NodeMessageJson.Default.EnrolmentRequest);
-        var response = await PostAsync(NodePaths.Enrolment, change?.Invoke(json) ?? json, token);
+        json = change?.Invoke(json) ?? json;
+        var response = await PostAsync(NodePaths.Enrolment, json, token, timeMs: timeMs);
         if (response.StatusCode is not HttpStatusCode.OK)
             return response;
-        var answer = JsonSerializer.Deserialize(await response.Content.ReadAsStringAsync(), NodeMessageJson.Default.EnrolmentAnswer)!;
+        var body = await response.Content.ReadAsByteArrayAsync();
+        var answer = JsonSerializer.Deserialize(body, NodeMessageJson.Default.EnrolmentAnswer)!;
         Id = answer.NodeId;
         Ed25519PublicKey.TryParse(answer.GatewayKey, out var key).ShouldBeTrue();
-        GatewayKey = key;
+        EnrolmentSignature.Verify(key!, Encoding.UTF8.GetBytes(json), body, response.Headers.GetValues(EnrolmentSignature.HeaderName).Single()).ShouldBeTrue();
+        X25519PublicKey.TryParse(answer.AgreementKey, out var gateways).ShouldBeTrue();
+        agreement.TryAgreeAsNode(gateways!, identity.PublicKey, key!, out var relayKey).ShouldBeTrue();
+        (GatewayKey, RelayKey) = (key, relayKey);
         return response;
     }
 
-    public Task<HttpResponseMessage> BeatAsync(NodeStatus? status = null) =>
-        PostAsync(NodePaths.Heartbeat, JsonSerializer.Serialize(status ?? Status(), NodeMessageJson.Default.NodeStatus));
+    public Task<HttpResponseMessage> BeatAsync(NodeStatus? status = null, long? timeMs = null) =>
+        PostAsync(NodePaths.Heartbeat, JsonSerializer.Serialize(status ?? Status(), NodeMessageJson.Default.NodeStatus), timeMs: timeMs);
 
     public async Task ReportAsync(params UsageReport[] reports)
     {
@@ -135,17 +150,22 @@ internal sealed class ScriptedNode : IAsyncDisposable
 
     public Task<HttpResponseMessage> PostReportsAsync(params UsageReport[] reports) => PostAsync(
         NodePaths.UsageReports,
-        JsonSerializer.Serialize(new UsageReports { TimeMs = NextTime(), Reports = reports }, NodeMessageJson.Default.UsageReports));
+        JsonSerializer.Serialize(new UsageReports { Reports = reports }, NodeMessageJson.Default.UsageReports));
 
     /// <summary>Posts a body that the node signs, or that <paramref name="signedBody"/> was signed instead of.</summary>
-    public async Task<HttpResponseMessage> PostAsync(string path, string json, string? token = null, string? signedBody = null, long? asNode = null)
+    public async Task<HttpResponseMessage> PostAsync(
+        string path, string json, string? token = null, string? signedBody = null, long? asNode = null, long? timeMs = null)
     {
-        var signature = NodeSignature.Sign(identity, path, System.Text.Encoding.UTF8.GetBytes(signedBody ?? json));
+        var signature = NodeSignature.Over(path, timeMs ?? NextTime(), Encoding.UTF8.GetBytes(signedBody ?? json));
         using var client = gateway.Client(token);
         var request = new HttpRequestMessage(HttpMethod.Post, path) { Content = Http.Json(json) };
-        request.Headers.Add(NodeSignature.HeaderName, signature);
+        request.Headers.Add(NodeSignature.HeaderName, signature.Sign(identity));
+        request.Headers.Add(NodeSignature.TimeHeaderName, $"{signature.TimeMs}");
+        request.Content.Headers.Add(NodeSignature.DigestHeaderName, signature.DigestText);
         if (token is null)
-            request.Headers.Add(NodeSignature.NodeHeaderName, (asNode ?? Id).ToString());
+            request.Headers.Add(NodeSignature.NodeHeaderName, $"{asNode ?? Id}");
+        else
+            request.Headers.Add(NodeSignature.KeyHeaderName, identity.PublicKey.ToString());
         return await client.SendAsync(request);
     }
 
@@ -172,11 +192,11 @@ internal sealed class ScriptedNode : IAsyncDisposable
         lock (seen)
             RequestsSeen++;
         var headers = new HeaderDictionary(context.Request.Headers.ToDictionary(StringComparer.OrdinalIgnoreCase));
-        await seen.Writer.WriteAsync(new SeenRequest(headers, body.ToArray(), context.Request.Path) { GatewayKey = GatewayKey });
+        await seen.Writer.WriteAsync(new SeenRequest(headers, body.ToArray(), context.Request.Path) { RelayKey = RelayKey });
         await Script(context);
     }
 
-    private long NextTime() => lastTime = Math.Max(lastTime + 1, gateway.Clock.GetUtcNow().ToUnixTimeMilliseconds());
+    public long NextTime() => lastTime = Math.Max(lastTime + 1, gateway.Clock.GetUtcNow().ToUnixTimeMilliseconds());
 }
 
 /// <summary>A lock and envelopes that fit it.</summary>

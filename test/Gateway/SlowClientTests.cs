@@ -14,7 +14,7 @@ public sealed class SlowClientTests
     {
         await using var gateway = await GatewayUnderTest.StartAsync();
         await using var node = await ScriptedNode.StartAsync(gateway);
-        var key = (await gateway.Operator.CreateUserAsync("alice"))!.Text;
+        var key = await gateway.KeyAsync("alice");
         using var user = gateway.Client(key);
         await LockedNode.LockAsync(user);
         using var socket = await ConnectAsync(gateway);
@@ -29,7 +29,7 @@ public sealed class SlowClientTests
     public async Task An_upload_that_is_steady_but_takes_for_ever_is_cut_off_too()
     {
         await using var gateway = await GatewayUnderTest.StartAsync(options => options with { UploadTimeout = TimeSpan.FromSeconds(1) });
-        var key = (await gateway.Operator.CreateUserAsync("alice"))!.Text;
+        var key = await gateway.KeyAsync("alice");
         using var socket = await ConnectAsync(gateway);
         await socket.SendAsync(Head(gateway, key, contentLength: 30_000_000));
         // Far above Kestrel's least rate.
@@ -41,7 +41,7 @@ public sealed class SlowClientTests
     {
         await using var gateway = await GatewayUnderTest.StartAsync(options => options with { MaxRelaysPerUser = 1 });
         await using var node = await ScriptedNode.StartAsync(gateway);
-        var key = (await gateway.Operator.CreateUserAsync("alice"))!.Text;
+        var key = await gateway.KeyAsync("alice");
         using var user = gateway.Client(key);
         var locked = await LockedNode.LockAsync(user);
         using (var socket = await ConnectAsync(gateway))
@@ -86,7 +86,7 @@ public sealed class SlowClientTests
 
             cancelled.SetResult();
         };
-        var key = (await gateway.Operator.CreateUserAsync("alice"))!.Text;
+        var key = await gateway.KeyAsync("alice");
         using var user = gateway.Client(key);
         var body = (await LockedNode.LockAsync(user)).Envelope();
         using var socket = await ConnectAsync(gateway);

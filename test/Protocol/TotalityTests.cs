@@ -61,24 +61,24 @@ public sealed class TotalityTests : IDisposable
         Mutants(new Rejection(RequestError.InvalidField, "messages").ToJson()).Sample(Survives, iter: Rounds);
 
     [Fact]
-    public void A_mutated_relay_token_breaks_no_parser_and_never_verifies()
+    public void A_mutated_relay_token_breaks_no_parser_and_is_never_read()
     {
-        var token = Relay.RelayTokenTests.Token().Sign(GatewayKey);
+        var token = Relay.RelayTokenTests.Token().Write(Relay.RelayTokenTests.Key);
         Mutants(Encoding.UTF8.GetBytes(token)).Sample(
             bytes =>
             {
                 var text = Encoding.Latin1.GetString(bytes);
-                return text == token || !RelayToken.TryVerify(text, GatewayKey.PublicKey, out _);
+                return text == token || !RelayToken.TryRead(text, Relay.RelayTokenTests.Key, out _);
             },
             iter: Rounds);
     }
 
     [Fact]
-    public void Whatever_a_gateway_signs_is_read_or_refused()
+    public void Whatever_a_gateway_authenticates_is_read_or_refused()
     {
-        var payload = """{"request":"7f2c1e6a-0000-4000-8000-000000000000","node":1,"stack":2,"model":"tiny","units":3,"expires":4}"""u8.ToArray();
+        var payload = """{"request":"7f2c1e6a-0000-4000-8000-000000000000","node":1,"key_set":"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8","endpoint":"/v1/confidential/completions","model":"tiny","units":3,"expires":4}"""u8.ToArray();
         Mutants(payload).Sample(
-            bytes => { RelayToken.TryVerify(Relay.RelayTokenTests.Sign(GatewayKey, bytes), GatewayKey.PublicKey, out _); },
+            bytes => { RelayToken.TryRead(Relay.RelayTokenTests.Write(bytes), Relay.RelayTokenTests.Key, out _); },
             iter: Rounds);
     }
 
@@ -95,8 +95,13 @@ public sealed class TotalityTests : IDisposable
         InnerRequest.TryCheck(bytes, envelope, false, out _, out _);
         _ = Rejection.TryParse(bytes, out _);
         _ = SealedAnswer.TryParse(bytes, out _);
-        RelayToken.TryVerify(text, GatewayKey.PublicKey, out _);
-        NodeSignature.Verify(GatewayKey.PublicKey, text, bytes, text);
+        RelayToken.TryRead(text, Relay.RelayTokenTests.Key, out _);
+        if (NodeSignature.FromHeaders(text, text, bytes.Length, text)?.IsSignedBy(GatewayKey.PublicKey, text) == true)
+            throw new InvalidOperationException("a signature of junk holds");
+        NodeSignature.Over(text, 0, bytes).IsSignedBy(GatewayKey.PublicKey, text);
+        EnrolmentSignature.Verify(GatewayKey.PublicKey, bytes, bytes, text);
+        _ = KeySetDigest.TryParse(text, out _);
+        _ = new AnnouncedKeySet(text, null, text, null, null, bytes.Length).TryRead(out _);
         _ = X25519PublicKey.TryParse(text, out _);
         _ = Ed25519PublicKey.TryParse(text, out _);
         _ = RequestId.TryParse(text, out _);

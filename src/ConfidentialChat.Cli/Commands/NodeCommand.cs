@@ -26,6 +26,7 @@ internal static class NodeCommand
     private static readonly Option<int> Queue = CommonOptions.Positive("--queue", 64, "Requests that may wait; beyond it 429.");
     private static readonly Option<int> RotationMinutes = CommonOptions.Positive("--rotation-minutes", 60, "How long a node key is the current one.");
     private static readonly Option<int> DrainSeconds = CommonOptions.DrainSeconds();
+    private static readonly Option<bool> EraseNow = new("--erase-now") { Description = "Erase the oldest key before its time, where the node holds as many as it may." };
     private static readonly Option<bool> DangerousPlainHttp = CommonOptions.DangerousPlainHttp();
 
     public static Command Create()
@@ -44,7 +45,7 @@ internal static class NodeCommand
 
     private static Command RotateCommand()
     {
-        var command = new Command("rotate", "Make a new node key now. Requests under the key before it are served for its grace period.") { RunningData };
+        var command = new Command("rotate", "Make a new node key now. Requests under the key before it are served for its grace period.") { RunningData, EraseNow };
         command.SetAction(async (parsed, cancellation) =>
         {
             var directory = parsed.GetRequiredValue(RunningData).FullName;
@@ -53,7 +54,8 @@ internal static class NodeCommand
                 directory = Path.Combine(directory, "node");
             try
             {
-                await ControlSocket.RotateAsync(directory, cancellation);
+                if (!await ControlSocket.RotateAsync(directory, parsed.GetValue(EraseNow), cancellation))
+                    throw new CommandException("the node holds as many keys as it may.", ControlSocket.RotationHint, ExitCode.Failure);
             }
             catch (Exception e) when (e is HttpRequestException or SocketException)
             {

@@ -2,6 +2,7 @@
 using System.Runtime.CompilerServices;
 using System.Security.Cryptography;
 using ConfidentialChat.Client.Chat;
+using ConfidentialChat.Protocol;
 using ConfidentialChat.Protocol.V1;
 
 namespace ConfidentialChat.Client.Transport;
@@ -125,8 +126,8 @@ internal sealed class SealedCalls(GatewayConnection connection, ConfidentialChat
     private static void Check(IModelRequest request)
     {
         ArgumentNullException.ThrowIfNull(request);
-        if (request.Model.Length is 0 or > EnvelopeRequest.MaxModelNameLength)
-            throw new ArgumentException($"A model's name has 1 to {EnvelopeRequest.MaxModelNameLength} characters.", nameof(request));
+        if (request.Model.Length is 0 or > ModelNames.MaxLength)
+            throw new ArgumentException($"A model's name has 1 to {ModelNames.MaxLength} characters.", nameof(request));
         if (request.Extra is { } extra && (extra.ContainsKey("stream") || extra.ContainsKey("model")))
             throw new ArgumentException("Extra members cannot name the model or the stream: they would stand twice.", nameof(request));
     }

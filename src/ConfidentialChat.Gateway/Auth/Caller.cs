@@ -2,30 +2,32 @@
 using ConfidentialChat.Gateway.Errors;
 using ConfidentialChat.Gateway.State;
 using ConfidentialChat.Protocol.Errors;
-using Microsoft.AspNetCore.Http.Features;
-using Microsoft.EntityFrameworkCore;
 
 namespace ConfidentialChat.Gateway.Auth;
 
-/// <summary>Who calls. Only <see cref="CallerFilter"/> makes one, so whoever holds it knows that the key was good.</summary>
-internal sealed record Caller(UserId User)
-{
-    public static Caller Of(HttpContext context) => context.Features.GetRequiredFeature<Caller>();
-}
+/// <summary>Who calls. Only <see cref="Callers"/> makes one, so whoever holds it knows that the key was good.</summary>
+internal sealed record Caller(UserId User);
+
+/// <summary>What a caller who showed a good API key asked for.</summary>
+internal delegate ValueTask<IResult> CallerHandler(HttpContext context, Caller caller);
 
 /// <summary>Lets through who shows a good API key.</summary>
-internal sealed class CallerFilter : IEndpointFilter
+internal sealed class Callers(KnownApiKeys keys, ForeignChanges changes)
 {
-    public async ValueTask<object?> InvokeAsync(EndpointFilterInvocationContext context, EndpointFilterDelegate next)
+    /// <summary>3 of docs/architecture.md: who calls.</summary>
+    public RequestDelegate Only(CallerHandler handler) => async context =>
     {
-        var http = context.HttpContext;
-        if (BearerSecret.FromHeader(SecretKind.ApiKey, http.Request.Headers.Authorization) is not { } secret)
-            return new ErrorAnswer(RequestError.AuthError);
-        var row = await http.RequestServices.GetRequiredService<GatewayDbContext>().ApiKeys.AsNoTracking()
-            .SingleOrDefaultAsync(key => key.Prefix == secret.Prefix, http.RequestAborted);
-        if (!secret.Matches(row?.Hash) || row is not { RevokedAt: null })
-            return new ErrorAnswer(RequestError.AuthError);
-        http.Features.Set(new Caller(new UserId(row.UserId)));
-        return await next(context);
+        var answer = BearerSecret.FromHeader(SecretKind.ApiKey, context.Request.Headers.Authorization) is { } secret
+            && (keys.Find(secret) ?? await FindNewAsync(secret)) is { } user
+            ? await handler(context, new Caller(user))
+            : new ErrorAnswer(RequestError.AuthError);
+        await answer.ExecuteAsync(context);
+    };
+
+    // Perhaps it was made a moment ago, by another process.
+    private async ValueTask<UserId?> FindNewAsync(BearerSecret secret)
+    {
+        await changes.LookSoonAsync();
+        return keys.Find(secret);
     }
 }

@@ -7,7 +7,7 @@ namespace ConfidentialChat.Gateway.Health;
 /// <summary>Whether the gateway lives, and whether it should be sent requests.</summary>
 internal static class HealthChecks
 {
-    public static IResult Ok() => TypedResults.Json(new HealthAnswer("ok"), GatewayJson.Default.HealthAnswer);
+    public static IResult Ok() => new JsonAnswer<HealthAnswer>(new("ok"), GatewayJson.Default.HealthAnswer);
 
     /// <summary>Ready while the database answers; a gateway that stops is turned away before this (see <see cref="Draining"/>).</summary>
     public static IResult Ready(Database database, ILogger<GatewayHost> log)

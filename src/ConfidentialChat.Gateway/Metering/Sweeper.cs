@@ -1,30 +1,32 @@
 // spec/gateway.md section 5 rules 7 and 8.
 using System.Data.Common;
 using ConfidentialChat.Gateway.Relay;
-using ConfidentialChat.Gateway.State;
 
 namespace ConfidentialChat.Gateway.Metering;
 
 /// <summary>Ends locks and reservations whose time has come.</summary>
-internal sealed class Sweeper(HotStatements hot, InFlight inFlight, GatewayOptions options, TimeProvider clock, ILogger<Sweeper> log) : BackgroundService
+internal sealed class Sweeper(Ledger ledger, InFlight inFlight, GatewayOptions options, TimeProvider time, ILogger<Sweeper> log) : BackgroundService
 {
     private static readonly TimeSpan Interval = TimeSpan.FromSeconds(1);
 
-    public async Task SweepAsync(CancellationToken cancel)
+    /// <summary>A running request's deadline is as exact as a hundredth of it: not each is written at every sweep.</summary>
+    private const int DeadlineParts = 100;
+
+    public async Task SweepAsync()
     {
-        var swept = await hot.SweepAsync(inFlight.Relays, options.ReportDeadline, cancel);
-        foreach (var node in swept.Overdue.CountBy(node => node))
+        var overdue = await ledger.SweepAsync(inFlight.TakeDue(options.ReportDeadline / DeadlineParts), options.ReportDeadline);
+        foreach (var node in overdue.CountBy(node => node))
             log.Unreported(node.Key, node.Value);
     }
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
-        using var timer = new PeriodicTimer(Interval, clock);
+        using var timer = new PeriodicTimer(Interval, time);
         while (await timer.WaitForNextTickAsync(stoppingToken))
         {
             try
             {
-                await SweepAsync(stoppingToken);
+                await SweepAsync();
             }
             catch (Exception e) when (e is DbException or InvalidOperationException)
             {

@@ -1,4 +1,5 @@
 // spec/gateway.md section 3.
+using System.Text.Json;
 using ConfidentialChat.Gateway.Auth;
 using ConfidentialChat.Gateway.Errors;
 using ConfidentialChat.Gateway.State;
@@ -6,64 +7,79 @@ using ConfidentialChat.Protocol;
 using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.Primitives;
 using ConfidentialChat.Protocol.Relay;
-using Microsoft.EntityFrameworkCore;
 
 namespace ConfidentialChat.Gateway.Nodes;
 
 /// <summary>A node joins, or comes back under its old number.</summary>
-internal static class Enrolment
+internal sealed class Enrolment(
+    KnownNodes nodes, IStateWriter state, GatewayKey gatewayKey, GatewayOptions options, TimeProvider time, ILogger<Enrolment> log)
 {
-    public static async Task<IResult> HandleAsync(
-        HttpContext context, GatewayDbContext state, GatewayOptions options, Ed25519PrivateKey gatewayKey, TimeProvider clock, ILogger<GatewayHost> log)
+    public async Task<IResult> HandleAsync(HttpContext context)
     {
-        var cancel = context.RequestAborted;
-        var now = clock.GetUtcNow();
+        var now = time.GetUtcNow();
+        var headers = context.Request.Headers;
 
         // 1 the token, without spending it: a node with a fault in its message may mend it
-        if (BearerSecret.FromHeader(SecretKind.EnrolmentToken, context.Request.Headers.Authorization) is not { } token)
+        if (BearerSecret.FromHeader(SecretKind.EnrolmentToken, headers.Authorization) is not { } secret)
             return new ErrorAnswer(RequestError.AuthError);
-        var tokenRow = await state.EnrolmentTokens.AsNoTracking().SingleOrDefaultAsync(row => row.Prefix == token.Prefix, cancel);
-        if (!token.Matches(tokenRow?.Hash) || tokenRow is null)
+        var token = await state.RunAsync(rows => rows.Nodes.FindTokenAsync(secret.Prefix));
+        if (!secret.Matches(token?.Hash) || token is null)
             return new ErrorAnswer(RequestError.AuthError);
 
         // 2 the message: signed by the very key that it enrols
-        var (body, fault) = await RequestBody.ReadAsync(context, NodeMessage.MaxBytes);
-        if (fault is not null)
-            return fault;
-        if (NodeMessage.Parse(body, NodeMessageJson.Default.EnrolmentRequest) is not { } request)
-            return new ErrorAnswer(RequestError.InvalidJson);
-        if (!NodeMessage.IsSigned(context, request.IdentityKey, body))
+        if (!Ed25519PublicKey.TryParse(headers[NodeSignature.KeyHeaderName], out var identityKey))
             return new ErrorAnswer(RequestError.AuthError);
+        var (message, fault) = await NodeMessage.ReadAsync(
+            context, identityKey, NodeMessageJson.Default.EnrolmentRequest, new BodyLimits(NodeMessage.MaxBytes, options.UploadTimeout), now);
+        if (message is null)
+            return fault!;
+        var request = message.Content;
         if (NodeAddress.FaultIn(request.Address, request.TlsPin, options.DangerousPlainHttp) is { } field)
             return new ErrorAnswer(RequestError.InvalidField, field);
-        if (!Announcement.TryParse(request.Status, now, out var announcement, out var rejection))
+        if (!Announcement.TryParse(request.Status, message.SignedAt, out var announcement, out var rejection))
             return new ErrorAnswer(rejection);
 
-        // 3 one conditional UPDATE spends the token; whoever comes second finds it spent
-        await using var transaction = await state.Database.BeginTransactionAsync(cancel);
-        var spent = await state.EnrolmentTokens
-            .Where(row => row.Id == tokenRow.Id && row.SpentAt == null && row.ExpiresAt > now)
-            .ExecuteUpdateAsync(row => row.SetProperty(token => token.SpentAt, now), cancel);
-        if (spent == 0)
-            return new ErrorAnswer(RequestError.AuthError);
+        // 3 the relay key: both halves are for this exchange alone
+        using var agreement = new RelayKeyAgreement();
+        if (!X25519PublicKey.TryParse(request.AgreementKey, out var nodesHalf)
+            || !agreement.TryAgreeAsGateway(nodesHalf, identityKey, gatewayKey.Identity.PublicKey, out var relayKey))
+            return new ErrorAnswer(RequestError.InvalidField, "agreement_key");
+        byte[] sealedRelayKey;
+        using (relayKey)
+            sealedRelayKey = gatewayKey.Seal.Seal(relayKey, identityKey.ToString());
 
-        // 4 the node keeps its number; a time that is not new is a recording
-        var node = await state.Nodes.SingleOrDefaultAsync(row => row.IdentityKey == request.IdentityKey, cancel);
-        if (node is not null && node.SignedAt >= announcement.SignedAt)
+        // 4 one conditional UPDATE spends the token; whoever comes second finds it spent. A time that is not new is a recording.
+        var card = new NodeCard { IdentityKey = identityKey.ToString(), Address = request.Address, TlsPin = request.TlsPin, RelayKey = sealedRelayKey };
+        NodeId id;
+        try
+        {
+            id = await state.RunAsync(
+                async rows => await rows.Nodes.TrySpendTokenAsync(token, now) && await rows.Nodes.TryEnrolAsync(card, announcement, now) is { } taken
+                    ? taken
+                    : throw new StaleException(), // and nothing is spent
+                Commit.Durably);
+        }
+        catch (StaleException)
+        {
             return new ErrorAnswer(RequestError.AuthError);
-        node ??= state.Nodes.Add(new NodeRow { IdentityKey = request.IdentityKey, Address = "" }).Entity;
-        node.Address = request.Address.AbsoluteUri;
-        node.TlsPin = request.TlsPin;
-        node.RemovedAt = null;
-        announcement.WriteTo(node, now);
-        await state.SaveChangesAsync(cancel);
-        var id = new NodeId(node.Id);
-        await announcement.WriteModelsAndKeysAsync(state, id, now, cancel);
-        await state.SaveChangesAsync(cancel);
-        await transaction.CommitAsync(CancellationToken.None);
+        }
 
+        await nodes.ReloadAsync();
         log.Enrolled(id);
-        var answer = new EnrolmentAnswer { NodeId = id.Value, GatewayKey = gatewayKey.PublicKey.ToString(), HeartbeatSeconds = options.HeartbeatSeconds };
-        return TypedResults.Json(answer, NodeMessageJson.Default.EnrolmentAnswer);
+
+        var answer = JsonSerializer.SerializeToUtf8Bytes(
+            new EnrolmentAnswer
+            {
+                NodeId = id.Value,
+                GatewayKey = gatewayKey.Identity.PublicKey.ToString(),
+                AgreementKey = agreement.PublicKey.ToString(),
+                HeartbeatSeconds = options.HeartbeatSeconds,
+            },
+            NodeMessageJson.Default.EnrolmentAnswer);
+        context.Response.Headers[EnrolmentSignature.HeaderName] = EnrolmentSignature.Sign(gatewayKey.Identity, message.Body, answer);
+        return TypedResults.Bytes(answer, "application/json");
     }
+
+    /// <summary>The token was spent meanwhile, or the message is a recording.</summary>
+    private sealed class StaleException : Exception;
 }

@@ -1,22 +1,17 @@
-using ConfidentialChat.Gateway.State;
-using Microsoft.EntityFrameworkCore;
+using ConfidentialChat.Gateway.Auth;
 
 namespace ConfidentialChat.Gateway.Nodes;
 
 /// <summary>The OpenAI list of the models that a healthy node serves.</summary>
-internal static class Models
+internal sealed class Models(KnownNodes nodes)
 {
-    public static async Task<IResult> HandleAsync(GatewayDbContext state, GatewayOptions options, TimeProvider clock, CancellationToken cancel)
+    public ValueTask<IResult> HandleAsync(HttpContext context, Caller caller)
     {
-        var served = await state.NodeModels
-            .Where(model => state.Nodes.Healthy(clock.GetUtcNow(), options.HeartbeatSeconds).Any(node => node.Id == model.NodeId))
-            .Select(model => new { model.Model, model.CreatedAt })
-            .ToListAsync(cancel);
-        var list = served
-            .GroupBy(model => model.Model, StringComparer.Ordinal)
+        var list = nodes.Models()
+            .GroupBy(served => served.Model, StringComparer.Ordinal)
             .OrderBy(model => model.Key, StringComparer.Ordinal)
-            .Select(model => new Model(model.Key, "model", model.Min(row => row.CreatedAt).ToUnixTimeSeconds(), "confidentialchat"));
-        return TypedResults.Json(new ModelList("list", [.. list]), GatewayJson.Default.ModelList);
+            .Select(model => new Model(model.Key, "model", model.Min(served => served.Since).ToUnixTimeSeconds(), "confidentialchat"));
+        return new(new JsonAnswer<ModelList>(new("list", [.. list]), GatewayJson.Default.ModelList));
     }
 }
 

@@ -1,7 +1,6 @@
 // spec/gateway.md sections 1 and 3.
 using System.Diagnostics.CodeAnalysis;
 using System.Security.Cryptography;
-using ConfidentialChat.Gateway.State;
 using ConfidentialChat.Protocol;
 
 namespace ConfidentialChat.Gateway.Nodes;
@@ -12,7 +11,8 @@ namespace ConfidentialChat.Gateway.Nodes;
 /// <param name="TlsPin">Base64 of the SHA-256 of the SubjectPublicKeyInfo; null for plain HTTP.</param>
 internal sealed record NodeAddress(NodeId Node, Uri Base, string? TlsPin)
 {
-    public static NodeAddress Of(NodeRow row) => new(new NodeId(row.Id), new Uri(row.Address), row.TlsPin);
+    /// <summary>What paths go behind.</summary>
+    public string Prefix { get; } = Base.GetLeftPart(UriPartial.Authority);
 
     /// <summary>Names the member of an enrolment that is not valid, or null.</summary>
     public static string? FaultIn([NotNull] Uri address, string? tlsPin, bool dangerousPlainHttp)

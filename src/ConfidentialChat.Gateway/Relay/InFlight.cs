@@ -3,23 +3,29 @@ using ConfidentialChat.Protocol;
 namespace ConfidentialChat.Gateway.Relay;
 
 /// <summary>The requests that are being relayed now: bounded in number for each user, and in bytes for all together.</summary>
-internal sealed class InFlight(GatewayOptions options)
+internal sealed class InFlight(GatewayOptions options, TimeProvider time)
 {
     /// <summary>One user's share of the room for bodies: others find some left. A single body may be larger, else the largest could never be sent.</summary>
     private const int ShareOfOne = 4;
 
     private readonly Dictionary<UserId, (int Count, long Bytes)> users = [];
-    private readonly HashSet<RequestId> relays = [];
+    private readonly Dictionary<RequestId, long> relays = []; // and when each was last taken as due
+    private readonly TimeProvider time = time;
     private readonly Lock gate = new();
     private long bytes;
 
-    /// <summary>Those that a node may be computing for: their reservations wait for a report, however long they take.</summary>
-    public IReadOnlyList<RequestId> Relays
+    /// <summary>
+    /// Those that a node may be computing for, and that were not taken for so long: their reservations wait for a report, however long
+    /// they take.
+    /// </summary>
+    public IReadOnlyList<RequestId> TakeDue(TimeSpan interval)
     {
-        get
+        lock (gate)
         {
-            lock (gate)
-                return [.. relays];
+            RequestId[] due = [.. relays.Where(relay => time.GetElapsedTime(relay.Value) >= interval).Select(relay => relay.Key)];
+            foreach (var relay in due)
+                relays[relay] = time.GetTimestamp();
+            return due;
         }
     }
 
@@ -66,7 +72,7 @@ internal sealed class InFlight(GatewayOptions options)
             lock (all.gate)
             {
                 relay = request;
-                all.relays.Add(request);
+                all.relays.Add(request, all.time.GetTimestamp());
             }
         }
 

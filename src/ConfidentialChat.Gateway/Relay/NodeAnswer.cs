@@ -3,7 +3,6 @@ using System.Globalization;
 using System.Net;
 using System.Net.Http.Headers;
 using ConfidentialChat.Protocol.Errors;
-using ConfidentialChat.Protocol.V1;
 
 namespace ConfidentialChat.Gateway.Relay;
 
@@ -34,26 +33,21 @@ internal sealed record NodeAnswer(NodeAnswerKind Kind, int Status, Rejection? Re
 
     private static readonly TimeSpan ErrorTimeout = TimeSpan.FromSeconds(5);
 
-    public static async Task<NodeAnswer> JudgeAsync(HttpResponseMessage response, EnvelopeEndpoint endpoint, CancellationToken cancel)
+    public static async Task<NodeAnswer> JudgeAsync(HttpResponseMessage response, RelayRoute route, CancellationToken cancel)
     {
         var status = (int)response.StatusCode;
         if (response.StatusCode is HttpStatusCode.OK)
-            return new NodeAnswer(IsSealed(response.Content.Headers.ContentType, endpoint) ? NodeAnswerKind.Accepted : NodeAnswerKind.JunkAnswer, status);
+            return new NodeAnswer(IsSealed(response.Content.Headers.ContentType, route) ? NodeAnswerKind.Accepted : NodeAnswerKind.JunkAnswer, status);
         if (response.StatusCode is HttpStatusCode.Unauthorized)
             return new NodeAnswer(NodeAnswerKind.TokenRefused, status);
-        return await ReadErrorAsync(response.Content, cancel) is { } rejection && rejection.Error.Row().IsNodes
+        return await ReadErrorAsync(response.Content, route, cancel) is { } rejection && rejection.Error.Row().IsNodes
             ? new NodeAnswer(NodeAnswerKind.Refused, status, rejection, RetryAfter(response.Headers))
             : new NodeAnswer(NodeAnswerKind.JunkRefusal, status);
     }
 
-    private static bool IsSealed(MediaTypeHeaderValue? type, EnvelopeEndpoint endpoint) => type?.MediaType switch
-    {
-        "application/json" => true,
-        "text/event-stream" => endpoint.Inference.MayStream,
-        _ => false,
-    };
+    private static bool IsSealed(MediaTypeHeaderValue? type, RelayRoute route) => type?.MediaType is { } name && route.AnswerTypes.Contains(name, StringComparer.Ordinal);
 
-    private static async Task<Rejection?> ReadErrorAsync(HttpContent content, CancellationToken cancel)
+    private static async Task<Rejection?> ReadErrorAsync(HttpContent content, RelayRoute route, CancellationToken cancel)
     {
         using var limit = CancellationTokenSource.CreateLinkedTokenSource(cancel);
         limit.CancelAfter(ErrorTimeout);
@@ -62,7 +56,7 @@ internal sealed record NodeAnswer(NodeAnswerKind Kind, int Status, Rejection? Re
             await using var stream = await content.ReadAsStreamAsync(limit.Token);
             var body = new byte[MaxErrorBytes];
             var length = await stream.ReadAtLeastAsync(body, body.Length, throwOnEndOfStream: false, limit.Token);
-            return Rejection.TryParse(body.AsMemory(0, length), out var rejection) ? rejection : null;
+            return route.ReadRefusal(body.AsMemory(0, length), out var rejection) ? rejection : null;
         }
         catch (Exception e) when (e is IOException or HttpRequestException or OperationCanceledException)
         {

@@ -1,10 +1,10 @@
 // spec/gateway.md sections 4 and 5.
 using ConfidentialChat.Gateway.Errors;
-using ConfidentialChat.Gateway.Locks;
+using ConfidentialChat.Gateway.Metering;
 using ConfidentialChat.Gateway.Nodes;
 using ConfidentialChat.Gateway.State;
+using ConfidentialChat.Protocol;
 using ConfidentialChat.Protocol.Errors;
-using ConfidentialChat.Protocol.Primitives;
 using ConfidentialChat.Protocol.Relay;
 using Yarp.ReverseProxy.Forwarder;
 
@@ -14,13 +14,15 @@ namespace ConfidentialChat.Gateway.Relay;
 internal sealed class NodeRelay(
     IHttpForwarder forwarder,
     NodeConnections connections,
-    HotStatements hot,
-    Database database,
-    Ed25519PrivateKey gatewayKey,
+    Ledger ledger,
+    IStateWriter state,
+    KnownNodes nodes,
     GatewayOptions options,
-    TimeProvider clock,
+    TimeProvider time,
     ILogger<NodeRelay> log)
 {
+    private const string Answered = "answered";
+
     private static readonly ForwarderRequestConfig Forwarding = new()
     {
         // Longer than a node waits for its engine (spec/inference.md section 3): who gives up first decides what the client learns.
@@ -32,79 +34,94 @@ internal sealed class NodeRelay(
 
     public async Task<IResult> SendAsync(HttpContext context, AdmittedRequest admitted, ArraySegment<byte> body)
     {
-        var started = clock.GetTimestamp();
+        // 7 relay: the bytes as they came, with a token that says what they may use
+        var started = time.GetTimestamp();
         var reservation = admitted.Reservation;
         var token = new RelayToken
         {
             Request = reservation.Request,
-            Node = admitted.Node.Node,
-            Stack = reservation.Stack,
+            Node = admitted.Node.Id,
+            KeySet = admitted.KeySet,
+            Endpoint = admitted.Route.Path,
             Model = admitted.Model,
             Units = reservation.Held,
-            Expires = clock.GetUtcNow() + RelayToken.MaxLifetime,
+            Expires = time.GetUtcNow() + RelayToken.MaxLifetime,
         };
-        var transformer = new RelayTransformer(admitted.Endpoint, reservation, token.Sign(gatewayKey), hot);
+        var transformer = new RelayTransformer(admitted.Route, reservation, token.Write(admitted.Node.RelayKey!), ledger);
 
         // YARP reads what it sends from here.
         using var sent = new WatchedBody(body);
         context.Request.Body = sent;
         context.Request.ContentLength = body.Count;
 
-        using var guard = StallGuard.Watch(context, options.StalledReaderTimeout, clock);
+        // 8 copy what comes back as it comes
+        using var guard = StallGuard.Watch(context, options.StalledReaderTimeout, time);
+        var address = admitted.Node.Address;
         var error = await forwarder.SendAsync(
-            context, admitted.Node.Base.AbsoluteUri, connections.To(admitted.Node), Forwarding, transformer, context.RequestAborted);
-        var (outcome, answer) = await EndAsync(context, admitted.Node, reservation, transformer.Answer, error, sent.WasRead);
+            context, address.Prefix, connections.To(address), Forwarding, transformer, context.RequestAborted);
+
+        // 9 settle: the report comes by itself; here the lock goes back, or not
+        var (outcome, answer) = await EndAsync(context, admitted.Node.Id, reservation, transformer.Answer, error, sent.WasRead);
         log.Relayed(
-            reservation.Request, admitted.User, admitted.Node.Node, reservation.Stack, reservation.Held, body.Count, outcome,
-            (long)clock.GetElapsedTime(started).TotalMilliseconds);
+            outcome is Answered ? LogLevel.Debug : LogLevel.Information,
+            reservation.Request, admitted.User, admitted.Node.Id, reservation.Stack, reservation.Held, body.Count, outcome,
+            (long)time.GetElapsedTime(started).TotalMilliseconds);
         return answer;
     }
 
     // Rules 3 to 5 of section 5. What the client is told is written after what became of its lock.
     private async Task<(string Outcome, IResult Answer)> EndAsync(
-        HttpContext context, NodeAddress node, Reservation reservation, NodeAnswer? answer, ForwarderError error, bool wasSent)
+        HttpContext context, NodeId node, Reservation reservation, NodeAnswer? answer, ForwarderError error, bool wasSent)
     {
         switch (answer?.Kind)
         {
             case NodeAnswerKind.Accepted when error is ForwarderError.None:
-                return ("answered", TypedResults.Empty);
+                return (Answered, TypedResults.Empty);
 
             // Bytes are out: YARP has broken the connection off. None are: the error can still be told.
             case NodeAnswerKind.Accepted:
                 return (error.ToString(), Tell(context, RequestError.InternalError));
 
             case NodeAnswerKind.JunkAnswer:
-                log.JunkAnswer(node.Node, answer.Status);
+                log.JunkAnswer(node, answer.Status);
                 return ("junk", Tell(context, RequestError.InternalError));
 
             case NodeAnswerKind.Refused:
-                await hot.ReturnAsync(reservation, release: true);
+                await ledger.ReturnAsync(reservation, release: true);
                 return (answer.Rejection!.Error.Row().Code, Tell(context, new ErrorAnswer(answer.Rejection, answer.RetryAfterSeconds)));
 
             case NodeAnswerKind.TokenRefused:
-                log.TokenRefused(node.Node);
-                await hot.ReturnAsync(reservation, release: true);
+                log.TokenRefused(node);
+                await ledger.ReturnAsync(reservation, release: true);
                 return ("token refused", Tell(context, RequestError.InternalError));
 
             case NodeAnswerKind.JunkRefusal:
-                log.JunkAnswer(node.Node, answer.Status);
-                await hot.ReturnAsync(reservation, release: true);
+                log.JunkAnswer(node, answer.Status);
+                await ledger.ReturnAsync(reservation, release: true);
                 return ("junk", Tell(context, RequestError.InternalError));
         }
 
         // Cut off before the head of an answer. A body that nobody read from was never sent, so nothing can have been computed.
-        await hot.ReturnAsync(reservation, release: !wasSent);
+        await ledger.ReturnAsync(reservation, release: !wasSent);
         if (context.RequestAborted.IsCancellationRequested)
             return ("client gone", TypedResults.Empty);
         if (wasSent)
             return (error.ToString(), Tell(context, error is ForwarderError.RequestTimedOut ? RequestError.InferenceTimeout : RequestError.InternalError));
         var exception = context.GetForwarderErrorFeature()?.Exception;
         var reason = exception is HttpRequestException { HttpRequestError: var known } ? known : (HttpRequestError?)null;
-        log.NotReached(node.Node, reason?.ToString() ?? error.ToString());
+        log.NotReached(node, reason?.ToString() ?? error.ToString());
         // A host that drops packets: the connection's own timeout comes as a cancellation.
         if (reason is HttpRequestError.ConnectionError or HttpRequestError.NameResolutionError or HttpRequestError.SecureConnectionError
             || exception is OperationCanceledException { InnerException: TimeoutException })
-            await database.MarkUnreachableAsync(node.Node);
+        {
+            await state.RunAsync(async rows =>
+            {
+                await rows.Nodes.MarkUnreachableAsync(node);
+                return true;
+            });
+            await nodes.ReloadAsync();
+        }
+
         return ("not reached", Tell(context, RequestError.ServiceUnavailable));
     }
 

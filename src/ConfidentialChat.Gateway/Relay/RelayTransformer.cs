@@ -1,15 +1,14 @@
 // spec/gateway.md section 4: lists of what passes; everything else stays where it is.
 using System.Net.Http.Headers;
-using ConfidentialChat.Gateway.State;
+using ConfidentialChat.Gateway.Metering;
 using ConfidentialChat.Protocol.Relay;
-using ConfidentialChat.Protocol.V1;
 using Microsoft.AspNetCore.Http.Features;
 using Yarp.ReverseProxy.Forwarder;
 
 namespace ConfidentialChat.Gateway.Relay;
 
 /// <summary>What passes between one client and one node, and the moment in which the node accepts.</summary>
-internal sealed class RelayTransformer(EnvelopeEndpoint endpoint, Reservation reservation, string relayToken, HotStatements hot) : HttpTransformer
+internal sealed class RelayTransformer(RelayRoute route, Reservation reservation, string relayToken, Ledger ledger) : HttpTransformer
 {
     /// <summary>Null until the head of the node's answer is here.</summary>
     public NodeAnswer? Answer { get; private set; }
@@ -18,11 +17,11 @@ internal sealed class RelayTransformer(EnvelopeEndpoint endpoint, Reservation re
         HttpContext httpContext, HttpRequestMessage proxyRequest, string destinationPrefix, CancellationToken cancellationToken)
     {
         var from = httpContext.Request;
-        proxyRequest.RequestUri = new Uri(new Uri(destinationPrefix), endpoint.Path);
+        proxyRequest.RequestUri = new Uri(destinationPrefix + route.Path);
         proxyRequest.Headers.TryAddWithoutValidation(RelayToken.HeaderName, relayToken);
 
         // Constants: what a client writes into a header could make the request unsendable, and look like a node that is down.
-        proxyRequest.Content!.Headers.ContentType = new MediaTypeHeaderValue("application/json");
+        proxyRequest.Content!.Headers.ContentType = new MediaTypeHeaderValue(route.RequestType);
         proxyRequest.Content.Headers.ContentLength = from.ContentLength;
         return default;
     }
@@ -34,9 +33,9 @@ internal sealed class RelayTransformer(EnvelopeEndpoint endpoint, Reservation re
             return false;
         httpContext.Features.GetRequiredFeature<IHttpResponseFeature>().ReasonPhrase = null; // the node's own words
 
-        var answer = await NodeAnswer.JudgeAsync(proxyResponse, endpoint, cancellationToken);
+        var answer = await NodeAnswer.JudgeAsync(proxyResponse, route, cancellationToken);
         if (answer.Kind is NodeAnswerKind.Accepted or NodeAnswerKind.JunkAnswer)
-            await hot.SpendAsync(reservation); // before the first byte reaches the client
+            ledger.Spend(reservation);
         Answer = answer;
         if (answer.Kind is not NodeAnswerKind.Accepted)
             return false;

@@ -9,15 +9,18 @@ namespace ConfidentialChat.Gateway.Relay;
 /// </summary>
 internal sealed class StallGuard : Stream
 {
+    private readonly HttpContext context;
     private readonly Stream body;
     private readonly TimeSpan limit;
-    private readonly ITimer timer;
+    private readonly TimeProvider time;
+    private ITimer? timer;
 
-    private StallGuard(Stream body, TimeSpan limit, ITimer timer)
+    private StallGuard(HttpContext context, TimeSpan limit, TimeProvider time)
     {
-        this.body = body;
+        this.context = context;
+        body = context.Response.Body;
         this.limit = limit;
-        this.timer = timer;
+        this.time = time;
     }
 
     public override bool CanRead => false;
@@ -37,26 +40,25 @@ internal sealed class StallGuard : Stream
     /// <summary>Stands before the response's body until it is disposed of.</summary>
     /// <param name="context">Aborted when one write takes longer than <paramref name="limit"/>.</param>
     /// <param name="limit">For one write of at most 64 KiB.</param>
-    /// <param name="clock">Measures.</param>
-    public static StallGuard Watch(HttpContext context, TimeSpan limit, TimeProvider clock)
+    /// <param name="time">Measures.</param>
+    public static StallGuard Watch(HttpContext context, TimeSpan limit, TimeProvider time)
     {
-        var timer = clock.CreateTimer(_ => context.Abort(), null, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
-        var guard = new StallGuard(context.Response.Body, limit, timer);
+        var guard = new StallGuard(context, limit, time);
         var feature = context.Features.GetRequiredFeature<IHttpResponseBodyFeature>();
         context.Features.Set<IHttpResponseBodyFeature>(new StreamResponseBodyFeature(guard, feature));
         return guard;
     }
 
-    public override async ValueTask WriteAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken = default)
+    public override ValueTask WriteAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken = default)
     {
-        using var _ = Begin();
-        await body.WriteAsync(buffer, cancellationToken);
+        var writing = body.WriteAsync(buffer, cancellationToken);
+        return writing.IsCompletedSuccessfully ? writing : new ValueTask(WaitAsync(writing.AsTask()));
     }
 
-    public override async Task FlushAsync(CancellationToken cancellationToken)
+    public override Task FlushAsync(CancellationToken cancellationToken)
     {
-        using var _ = Begin();
-        await body.FlushAsync(cancellationToken);
+        var flushing = body.FlushAsync(cancellationToken);
+        return flushing.IsCompletedSuccessfully ? flushing : WaitAsync(flushing);
     }
 
     public override void Write(byte[] buffer, int offset, int count) => throw new NotSupportedException("The relay writes asynchronously.");
@@ -72,19 +74,22 @@ internal sealed class StallGuard : Stream
     protected override void Dispose(bool disposing)
     {
         if (disposing)
-            timer.Dispose();
+            timer?.Dispose();
         base.Dispose(disposing);
     }
 
-    private Running Begin()
+    // The client leaves something unread. Its end, good or bad, stops the clock.
+    private async Task WaitAsync(Task pending)
     {
+        timer ??= time.CreateTimer(static context => ((HttpContext)context!).Abort(), context, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
         timer.Change(limit, Timeout.InfiniteTimeSpan);
-        return new Running(timer);
-    }
-
-    /// <summary>One write under way; its end, good or bad, stops the clock.</summary>
-    private readonly struct Running(ITimer timer) : IDisposable
-    {
-        public void Dispose() => timer.Change(Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+        try
+        {
+            await pending;
+        }
+        finally
+        {
+            timer.Change(Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+        }
     }
 }

@@ -1,4 +1,5 @@
 using System.Security.Cryptography;
+using ConfidentialChat.Gateway.Nodes;
 using ConfidentialChat.Protocol.Primitives;
 
 namespace ConfidentialChat.Gateway.State;
@@ -39,9 +40,9 @@ internal sealed class DataDirectory
         }
     }
 
-    /// <summary>The key that signs relay tokens; made at the first start.</summary>
+    /// <summary>The gateway key, and what is derived from it; made at the first start.</summary>
     /// <exception cref="GatewayOptionsException">The key file is not one.</exception>
-    public Ed25519PrivateKey LoadOrCreateKey()
+    public GatewayKey LoadOrCreateKey()
     {
         try
         {
@@ -50,7 +51,7 @@ internal sealed class DataDirectory
                 throw new GatewayOptionsException(
                     $"{KeyPath} has {seed.Length} bytes, not {Ed25519PrivateKey.SeedSize}.",
                     "restore it from a copy; a new key means that every node has to enrol again");
-            var key = Ed25519PrivateKey.Import(seed);
+            var key = new GatewayKey(seed);
             CryptographicOperations.ZeroMemory(seed);
             return key;
         }

@@ -12,7 +12,7 @@ namespace ConfidentialChat.Gateway.State;
 internal sealed class Database
 {
     // WAL lets readers go on while one writes. With NORMAL a power loss may cost the last locks and reservations, never their
-    // consistency; settlements ask for more (HotStatements.SettleAsync).
+    // consistency; settlements ask for more (Commit.Durably).
     private const string Pragmas = "PRAGMA busy_timeout = 10000; PRAGMA foreign_keys = ON; PRAGMA synchronous = NORMAL;";
 
     private const string HasHistory = "SELECT 1 FROM sqlite_master WHERE name = '__EFMigrationsHistory'";
@@ -47,7 +47,7 @@ internal sealed class Database
     public GatewayDbContext CreateContext() => new SqliteGatewayDbContext(options.Value);
 
     /// <summary>An open connection for statements by hand; the caller's to dispose of.</summary>
-    public DbConnection Connect()
+    public SqliteConnection Connect()
     {
         var connection = new SqliteConnection(connectionString);
         connection.Open();

@@ -1,6 +1,7 @@
 using System.Text;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.EntityFrameworkCore.Design;
+using Microsoft.EntityFrameworkCore.Metadata.Conventions;
 using Microsoft.EntityFrameworkCore.Storage.ValueConversion;
 
 namespace ConfidentialChat.Gateway.State;
@@ -18,7 +19,7 @@ internal abstract class GatewayDbContext(DbContextOptions options) : DbContext(o
 
     public DbSet<NodeModelRow> NodeModels => Set<NodeModelRow>();
 
-    public DbSet<NodeKeyRow> NodeKeys => Set<NodeKeyRow>();
+    public DbSet<NodeKeySetRow> NodeKeySets => Set<NodeKeySetRow>();
 
     public DbSet<StackRow> Stacks => Set<StackRow>();
 
@@ -29,8 +30,11 @@ internal abstract class GatewayDbContext(DbContextOptions options) : DbContext(o
     public DbSet<SettlementRow> Settlements => Set<SettlementRow>();
 
     // Integers compare and sort alike on every engine; texts of times do not.
-    protected override void ConfigureConventions(ModelConfigurationBuilder configurationBuilder) =>
+    protected override void ConfigureConventions(ModelConfigurationBuilder configurationBuilder)
+    {
         configurationBuilder.Properties<DateTimeOffset>().HaveConversion<UnixMilliseconds>();
+        configurationBuilder.Conventions.Remove<ForeignKeyIndexConvention>(); // owners are never deleted, and every request would pay for their indexes
+    }
 
     protected override void OnModelCreating(ModelBuilder modelBuilder)
     {
@@ -47,10 +51,10 @@ internal abstract class GatewayDbContext(DbContextOptions options) : DbContext(o
             model.HasKey(row => new { row.Model, row.NodeId });
             BelongsTo<NodeModelRow, NodeRow>(model, nameof(NodeModelRow.NodeId));
         });
-        modelBuilder.Entity<NodeKeyRow>(key =>
+        modelBuilder.Entity<NodeKeySetRow>(keys =>
         {
-            key.HasKey(row => new { row.NodeId, row.PublicKey });
-            BelongsTo<NodeKeyRow, NodeRow>(key, nameof(NodeKeyRow.NodeId));
+            keys.HasKey(row => new { row.NodeId, row.Digest });
+            BelongsTo<NodeKeySetRow, NodeRow>(keys, nameof(NodeKeySetRow.NodeId));
         });
         modelBuilder.Entity<StackRow>(stack =>
         {
@@ -63,15 +67,18 @@ internal abstract class GatewayDbContext(DbContextOptions options) : DbContext(o
         });
         modelBuilder.Entity<LockRow>(held =>
         {
-            held.HasIndex(row => new { row.StackId, row.NodeKey, row.State });
-            held.HasIndex(row => new { row.State, row.ExpiresAt });
+            // What is spent stays as a record, and no index of what is open has to carry it.
+            held.HasIndex(row => new { row.StackId, row.KeySet }).HasFilter("state IN ('open', 'returned')");
+            held.HasIndex(row => row.ExpiresAt, "IX_locks_open").HasFilter("state IN ('open', 'returned')");
+            held.HasIndex(row => row.ExpiresAt, "IX_locks_expired").HasFilter("state = 'expired'");
             BelongsTo<LockRow, StackRow>(held, nameof(LockRow.StackId));
             held.ToTable(table => table.HasCheckConstraint("lock_state", "state IN ('open', 'claimed', 'spent', 'returned', 'expired')"));
         });
         modelBuilder.Entity<ReservationRow>(reservation =>
         {
             reservation.HasKey(row => row.RequestId);
-            reservation.HasIndex(row => new { row.State, row.DeadlineAt });
+            reservation.HasIndex(row => row.DeadlineAt).HasFilter("state = 'held'");
+            reservation.HasIndex(row => row.LockId); // an expired lock goes where no reservation names it
             BelongsTo<ReservationRow, LockRow>(reservation, nameof(ReservationRow.LockId));
             BelongsTo<ReservationRow, UserRow>(reservation, nameof(ReservationRow.UserId));
             BelongsTo<ReservationRow, NodeRow>(reservation, nameof(ReservationRow.NodeId));

@@ -60,10 +60,11 @@ internal sealed class NodeRow
     /// <summary>Whether the node takes requests; false while it drains.</summary>
     public bool Ready { get; set; }
 
-    /// <summary>X25519, standard base64: the newest key announced, which locks hand out.</summary>
-    public string? NodeKey { get; set; }
+    /// <summary>Digest of the newest key set announced, which locks hand out.</summary>
+    public string? KeySet { get; set; }
 
-    public DateTimeOffset NodeKeyExpiresAt { get; set; }
+    /// <summary>The relay key, sealed (<see cref="Nodes.RelayKeySeal"/>); null where the node enrolled before there were any: it has to enrol anew.</summary>
+    public byte[]? RelayKey { get; set; }
 
     public int Running { get; set; }
 
@@ -94,13 +95,16 @@ internal sealed class NodeModelRow
     public required DateTimeOffset CreatedAt { get; init; }
 }
 
-/// <summary>A key that a node ever announced. A key that it announces no more has expired, whatever was said before.</summary>
-internal sealed class NodeKeyRow
+/// <summary>A key set that a node ever announced. One that it announces no more has expired, whatever was said before.</summary>
+internal sealed class NodeKeySetRow
 {
     public required long NodeId { get; init; }
 
-    /// <summary>X25519, standard base64.</summary>
-    public required string PublicKey { get; init; }
+    /// <summary>Base64url; spec/gateway.md section 3.</summary>
+    public required string Digest { get; init; }
+
+    /// <summary>Standard base64.</summary>
+    public required string X25519 { get; init; }
 
     public required DateTimeOffset ExpiresAt { get; set; }
 }
@@ -120,6 +124,9 @@ internal sealed class StackRow
     public long Used { get; init; }
 
     public long Reserved { get; init; }
+
+    /// <summary>Its locks that are open or returned; moves with them in one UPDATE of this row.</summary>
+    public long OpenLocks { get; init; }
 }
 
 internal sealed class LockRow
@@ -128,7 +135,8 @@ internal sealed class LockRow
 
     public required long StackId { get; init; }
 
-    public required string NodeKey { get; init; }
+    /// <summary>Digest of the key set that it promised.</summary>
+    public required string KeySet { get; init; }
 
     public required long Units { get; init; }
 
@@ -142,7 +150,8 @@ internal sealed class ReservationRow
 {
     public required string RequestId { get; init; }
 
-    public required long LockId { get; init; }
+    /// <summary>The lock that it claimed; null where the envelope has none.</summary>
+    public long? LockId { get; init; }
 
     public required long UserId { get; init; }
 
@@ -165,11 +174,19 @@ internal sealed class SettlementRow
     /// <summary><c>reported</c>, <c>capped</c> (the report was above the reservation) or <c>late</c> (after the deadline).</summary>
     public required string Kind { get; init; }
 
-    /// <summary>What the node said.</summary>
-    public required long Reported { get; init; }
+    /// <summary>What the node said, in tokens and pixels.</summary>
+    public required long ReportedPrompt { get; init; }
 
-    /// <summary>What the stack was charged.</summary>
-    public required long Charged { get; init; }
+    public required long ReportedCompletion { get; init; }
+
+    public required long ReportedPixels { get; init; }
+
+    /// <summary>What the stack was charged: no more than was reserved.</summary>
+    public required long ChargedPrompt { get; init; }
+
+    public required long ChargedCompletion { get; init; }
+
+    public required long ChargedPixels { get; init; }
 
     public required DateTimeOffset CreatedAt { get; init; }
 }

@@ -1,3 +1,4 @@
+using System.Net;
 using System.Net.Sockets;
 using System.Security.Cryptography;
 using System.Text;
@@ -10,8 +11,14 @@ namespace ConfidentialChat.Node.Control;
 /// <summary>A Unix socket for the operator on the same machine; who may enter the data directory may use it.</summary>
 public static class ControlSocket
 {
-    /// <summary><c>POST</c> makes a new current key.</summary>
+    /// <summary><c>POST</c> makes a new current key; 409 where as many are held as may be.</summary>
     public const string RotatePath = "/control/rotate";
+
+    /// <summary>Behind <see cref="RotatePath"/>: the oldest key may be erased before its time.</summary>
+    private const string EraseNowQuery = "?erase-now";
+
+    /// <summary>What to do where the node holds as many keys as it may.</summary>
+    public const string RotationHint = "wait until the oldest key's grace is over, or say --erase-now: requests that are sealed to it are refused from then on";
 
     /// <summary>Longest path of a Unix socket; sun_path has 108 bytes on Linux and 104 on macOS, with a zero at the end.</summary>
     private const int MaxPathBytes = 103;
@@ -28,8 +35,12 @@ public static class ControlSocket
     }
 
     /// <summary>Asks the node of a data directory to rotate its key.</summary>
+    /// <param name="dataDirectory">The node's.</param>
+    /// <param name="eraseNow">Whether the oldest key may be erased before its time, where the node holds as many as it may.</param>
+    /// <param name="cancellation">Ends the asking, not the rotation.</param>
+    /// <returns>False where the node holds as many keys as it may, and nothing was changed.</returns>
     /// <exception cref="HttpRequestException">No node runs there.</exception>
-    public static async Task RotateAsync(string dataDirectory, CancellationToken cancellation)
+    public static async Task<bool> RotateAsync(string dataDirectory, bool eraseNow, CancellationToken cancellation)
     {
         using var http = new HttpClient(new SocketsHttpHandler
         {
@@ -49,8 +60,11 @@ public static class ControlSocket
                 }
             },
         });
-        using var answer = await http.PostAsync(new Uri("http://node" + RotatePath), null, cancellation);
+        using var answer = await http.PostAsync(new Uri("http://node" + RotatePath + (eraseNow ? EraseNowQuery : "")), null, cancellation);
+        if (answer.StatusCode == HttpStatusCode.Conflict)
+            return false;
         answer.EnsureSuccessStatusCode();
+        return true;
     }
 
     /// <summary>Makes the socket's path free for listening.</summary>
@@ -70,7 +84,8 @@ public static class ControlSocket
                 return Results.NotFound();
             if (!HttpMethods.IsPost(http.Request.Method))
                 return Results.StatusCode(StatusCodes.Status405MethodNotAllowed);
-            ring.Rotate();
-            return Results.NoContent();
+            return ring.TryRotate(eraseNow: http.Request.QueryString.Value == EraseNowQuery)
+                ? Results.NoContent()
+                : Results.Json(new Dictionary<string, string> { ["hint"] = RotationHint }, statusCode: StatusCodes.Status409Conflict);
         });
 }

@@ -1,8 +1,6 @@
 // spec/gateway.md sections 2 and 3.
 using System.Net;
-using System.Net.Http.Headers;
 using System.Text.Json;
-using System.Text.Json.Serialization.Metadata;
 using ConfidentialChat.Node.Inference;
 using ConfidentialChat.Node.Keys;
 using ConfidentialChat.Node.Serving;
@@ -13,7 +11,7 @@ using ConfidentialChat.Protocol.Relay;
 namespace ConfidentialChat.Node.Enrolment;
 
 /// <summary>Enrols the node and keeps telling the gateway how it is.</summary>
-internal sealed partial class GatewayLink(
+internal sealed class GatewayLink(
     NodeOptions options,
     NodeIdentity identity,
     GatewayEnrolment enrolment,
@@ -23,7 +21,7 @@ internal sealed partial class GatewayLink(
     GatewayClient gateway,
     NodeAddress address,
     IHostApplicationLifetime lifetime,
-    ILogger<GatewayLink> logger) : BackgroundService, IHostedLifecycleService
+    ILogger<GatewayLink> log) : BackgroundService, IHostedLifecycleService
 {
     private static readonly TimeSpan RetryDelay = TimeSpan.FromSeconds(1);
 
@@ -67,6 +65,8 @@ internal sealed partial class GatewayLink(
     {
         ring.Changed += Tell;
         engine.AliveChanged += OnEngineChanged;
+        if (enrolment.IsOutdated)
+            log.EnrolmentOutdated(options.GatewayUrl);
         try
         {
             await address.Known.WaitAsync(stoppingToken);
@@ -115,7 +115,7 @@ internal sealed partial class GatewayLink(
 
     private void OnEngineChanged()
     {
-        LogEngine(logger, engine.AliveModels.Count, engine.Models.Count);
+        log.EngineChanged(engine.AliveModels.Count, engine.Models.Count);
         Tell();
     }
 
@@ -129,31 +129,53 @@ internal sealed partial class GatewayLink(
     {
         if (options.EnrolmentToken is not { } token)
             return Outcome.Refused;
-        var request = new EnrolmentRequest
-        {
-            IdentityKey = identity.Key.PublicKey.ToString(),
-            Address = await address.Known.WaitAsync(cancellation),
-            TlsPin = identity.TlsPin,
-            Status = Status(),
-        };
-        using var answer = await gateway.PostAsync(NodePaths.Enrolment, request, NodeMessageJson.Default.EnrolmentRequest, null, token, cancellation);
+        using var agreement = new RelayKeyAgreement();
+        var body = JsonSerializer.SerializeToUtf8Bytes(
+            new EnrolmentRequest
+            {
+                Address = await address.Known.WaitAsync(cancellation),
+                TlsPin = identity.TlsPin,
+                AgreementKey = agreement.PublicKey.ToString(),
+                Status = Status(),
+            },
+            NodeMessageJson.Default.EnrolmentRequest);
+        using var answer = await gateway.EnrolAsync(body, token, cancellation);
         if (answer is not { StatusCode: HttpStatusCode.OK })
             return Failed(answer, NodePaths.Enrolment);
 
-        var body = await GatewayClient.ReadAsync(answer, NodeMessageJson.Default.EnrolmentAnswer, cancellation);
-        if (body is not { HeartbeatSeconds: > 0 and <= 3600 } || !Ed25519PublicKey.TryParse(body.GatewayKey, out var key))
-            return Failed(answer, NodePaths.Enrolment);
-        interval = TimeSpan.FromSeconds(body.HeartbeatSeconds);
-        enrolment.Set(new EnrolledGateway(options.GatewayUrl, new NodeId(body.NodeId), key));
-        LogEnrolled(logger, body.NodeId, options.GatewayUrl);
+        var signature = answer.Headers.TryGetValues(EnrolmentSignature.HeaderName, out var values) ? string.Concat(values) : null;
+        var said = await answer.Content.ReadAsByteArrayAsync(cancellation);
+        if (Read(said, signature, body, agreement, out var heartbeat) is not { } enrolled)
+        {
+            log.EnrolmentNotSigned(options.GatewayUrl);
+            return Outcome.NotReached;
+        }
+
+        interval = heartbeat;
+        enrolment.Set(enrolled);
+        log.Enrolled(enrolled.Node, options.GatewayUrl);
         return Outcome.Done;
+    }
+
+    // The signature first: of an answer that the gateway did not sign for this very request nothing is taken.
+    private EnrolledGateway? Read(byte[] answer, string? signature, byte[] request, RelayKeyAgreement agreement, out TimeSpan heartbeat)
+    {
+        heartbeat = default;
+        if (GatewayClient.Read(answer, NodeMessageJson.Default.EnrolmentAnswer) is not { HeartbeatSeconds: > 0 and <= 3600 } said
+            || !Ed25519PublicKey.TryParse(said.GatewayKey, out var gatewayKey)
+            || !EnrolmentSignature.Verify(gatewayKey, request, answer, signature)
+            || !X25519PublicKey.TryParse(said.AgreementKey, out var peer)
+            || !agreement.TryAgreeAsNode(peer, identity.Key.PublicKey, gatewayKey, out var relayKey))
+            return null;
+        heartbeat = TimeSpan.FromSeconds(said.HeartbeatSeconds);
+        return new EnrolledGateway(options.GatewayUrl, new NodeId(said.NodeId), gatewayKey, relayKey);
     }
 
     private async Task<Outcome> BeatAsync(CancellationToken cancellation)
     {
         var node = enrolment.Current!.Node;
         var status = Status();
-        using var answer = await gateway.PostAsync(NodePaths.Heartbeat, status, NodeMessageJson.Default.NodeStatus, node, null, cancellation);
+        using var answer = await gateway.PostAsync(NodePaths.Heartbeat, status, NodeMessageJson.Default.NodeStatus, node, cancellation);
         if (answer is not { IsSuccessStatusCode: true })
             return Failed(answer, NodePaths.Heartbeat);
         if (status.State == NodeState.Draining)
@@ -165,7 +187,7 @@ internal sealed partial class GatewayLink(
     {
         if (answer is null)
             return Outcome.NotReached;
-        LogUnexpected(logger, path, (int)answer.StatusCode);
+        log.GatewayRefused(path, (int)answer.StatusCode);
         return answer.StatusCode == HttpStatusCode.Unauthorized ? Outcome.Refused : Outcome.NotReached;
     }
 
@@ -173,19 +195,18 @@ internal sealed partial class GatewayLink(
     private void GiveUp()
     {
         if (enrolment.Current is null && options.EnrolmentToken is null)
-            LogNoToken(logger, options.GatewayUrl);
+            log.NoEnrolment(options.GatewayUrl);
         else
-            LogNotEnrolled(logger, options.GatewayUrl);
+            log.NotEnrolled(options.GatewayUrl);
         Environment.ExitCode = NodeExitCode.NotEnrolled;
         lifetime.StopApplication();
     }
 
     private NodeStatus Status() => new()
     {
-        TimeMs = gateway.NextTimeMs(),
         State = admission.IsClosed || !engine.IsAlive ? NodeState.Draining : NodeState.Ready,
         Models = engine.IsAlive ? engine.AliveModels : engine.Models,
-        Keys = ring.PublicKeys,
+        KeySets = [.. ring.KeySets.Select(AnnouncedKeySet.Of)],
         Running = admission.Running,
         Queued = admission.Queued,
     };
@@ -196,21 +217,6 @@ internal sealed partial class GatewayLink(
         NotReached,
         Refused,
     }
-
-    [LoggerMessage(Level = LogLevel.Warning, Message = "An engine came or went: {Alive} of {Models} models are served.")]
-    private static partial void LogEngine(ILogger logger, int alive, int models);
-
-    [LoggerMessage(Level = LogLevel.Information, Message = "Enrolled as node {Node} of {Gateway}.")]
-    private static partial void LogEnrolled(ILogger logger, long node, Uri gateway);
-
-    [LoggerMessage(Level = LogLevel.Warning, Message = "The gateway answered {Path} with {Status}.")]
-    private static partial void LogUnexpected(ILogger logger, string path, int status);
-
-    [LoggerMessage(Level = LogLevel.Critical, Message = "This node is not enrolled at {Gateway}, and no enrolment secret was given. The node stops. hint: at the gateway: cchat nodes token; here: export CONFIDENTIALCHAT_ENROLMENT_TOKEN=cce_...")]
-    private static partial void LogNoToken(ILogger logger, Uri gateway);
-
-    [LoggerMessage(Level = LogLevel.Critical, Message = "{Gateway} does not know this node, and there is no enrolment token that it takes. The node stops. hint: make a token at the gateway and start the node with it.")]
-    private static partial void LogNotEnrolled(ILogger logger, Uri gateway);
 }
 
 /// <summary>Where the gateway reaches this node; known once the node listens.</summary>
@@ -221,91 +227,4 @@ internal sealed class NodeAddress
     public Task<Uri> Known => known.Task;
 
     public void Set(Uri address) => known.TrySetResult(address);
-}
-
-/// <summary>Posts signed messages to the gateway.</summary>
-internal sealed partial class GatewayClient : IDisposable
-{
-    private static readonly TimeSpan Timeout = TimeSpan.FromSeconds(10);
-    private const int MaxAnswerBytes = 1024 * 1024;
-
-    private readonly HttpClient http;
-    private readonly NodeIdentity identity;
-    private readonly TimeProvider time;
-    private readonly ILogger<GatewayClient> logger;
-    private long lastTimeMs;
-
-    public GatewayClient(NodeOptions options, NodeIdentity identity, TimeProvider time, ILogger<GatewayClient> logger)
-    {
-        this.identity = identity;
-        this.time = time;
-        this.logger = logger;
-        http = new HttpClient(new SocketsHttpHandler
-        {
-            AllowAutoRedirect = false,
-            UseCookies = false,
-            UseProxy = options.GatewayUrl.Scheme == Uri.UriSchemeHttps, // plain HTTP stays on this machine
-            ConnectTimeout = TimeSpan.FromSeconds(5),
-        })
-        {
-            BaseAddress = options.GatewayUrl,
-            Timeout = Timeout,
-            MaxResponseContentBufferSize = MaxAnswerBytes,
-        };
-    }
-
-    /// <summary>The clock in milliseconds, never the same twice.</summary>
-    public long NextTimeMs()
-    {
-        long last, next;
-        do
-        {
-            last = Interlocked.Read(ref lastTimeMs);
-            next = Math.Max(last + 1, time.GetUtcNow().ToUnixTimeMilliseconds());
-        }
-        while (Interlocked.CompareExchange(ref lastTimeMs, next, last) != last);
-        return next;
-    }
-
-    /// <summary>Null where the gateway was not reached.</summary>
-    public async Task<HttpResponseMessage?> PostAsync<T>(
-        string path, T message, JsonTypeInfo<T> type, NodeId? node, string? bearer, CancellationToken cancellation)
-    {
-        var body = JsonSerializer.SerializeToUtf8Bytes(message, type);
-        using var request = new HttpRequestMessage(HttpMethod.Post, path) { Content = new ByteArrayContent(body) };
-        request.Content.Headers.ContentType = new MediaTypeHeaderValue("application/json");
-        request.Headers.Add(NodeSignature.HeaderName, NodeSignature.Sign(identity.Key, path, body));
-        if (node is { } number)
-            request.Headers.Add(NodeSignature.NodeHeaderName, number.ToString());
-        if (bearer is not null)
-            request.Headers.Authorization = new AuthenticationHeaderValue("Bearer", bearer);
-        try
-        {
-            return await http.SendAsync(request, cancellation);
-        }
-        catch (Exception e) when (e is HttpRequestException || (e is TaskCanceledException && !cancellation.IsCancellationRequested))
-        {
-            LogNotReached(logger, http.BaseAddress!, path);
-            return null;
-        }
-    }
-
-    /// <summary>The body, or null where it is not what was expected.</summary>
-    public static async Task<T?> ReadAsync<T>(HttpResponseMessage answer, JsonTypeInfo<T> type, CancellationToken cancellation)
-        where T : class
-    {
-        try
-        {
-            return JsonSerializer.Deserialize(await answer.Content.ReadAsByteArrayAsync(cancellation), type);
-        }
-        catch (JsonException)
-        {
-            return null;
-        }
-    }
-
-    public void Dispose() => http.Dispose();
-
-    [LoggerMessage(Level = LogLevel.Warning, Message = "The gateway at {Gateway} was not reached for {Path}.")]
-    private static partial void LogNotReached(ILogger logger, Uri gateway, string path);
 }

@@ -99,26 +99,6 @@ public abstract class InferenceAnswer : IAsyncDisposable
     public abstract ValueTask DisposeAsync();
 }
 
-/// <summary>What one request used: tokens, and for images pixels.</summary>
-public readonly record struct Usage(long PromptTokens, long CompletionTokens)
-{
-    /// <summary>Width times height of every image.</summary>
-    public long Pixels { get; init; }
-
-    public long TotalTokens => PromptTokens + CompletionTokens;
-
-    /// <summary>A token is one unit, and so is a pixel.</summary>
-    public ComputeUnits Units => new(TotalTokens + Pixels);
-
-    /// <summary>No more than was reserved; what is too much is taken from the completion first.</summary>
-    public Usage CappedAt(ComputeUnits units)
-    {
-        var prompt = Math.Min(PromptTokens, units.Value);
-        var completion = Math.Min(CompletionTokens, units.Value - prompt);
-        return new Usage(prompt, completion) { Pixels = Math.Min(Pixels, units.Value - prompt - completion) };
-    }
-}
-
 /// <summary>The engine failed. The message is for the operator's log and holds nothing of prompt or answer.</summary>
 public sealed class InferenceException(InferenceFailure failure, string message, Exception? inner = null) : Exception(message, inner)
 {

@@ -1,47 +1,45 @@
 // spec/envelope-v1.md section 10.
+using System.Collections.Frozen;
 using System.Diagnostics.CodeAnalysis;
+using ConfidentialChat.Protocol;
 using ConfidentialChat.Protocol.Primitives;
-using ConfidentialChat.Protocol.Relay;
 
 namespace ConfidentialChat.Node.Keys;
 
-/// <summary>The node's keys: the current one, and those before it that are still in grace. Safe for concurrent use.</summary>
+/// <summary>The node's key sets: the current one, and those before it that are still in grace. Safe for concurrent use.</summary>
+/// <remarks>A set is current, then retired until its end, then erased. Before that it will be pending, until there is evidence that binds it; without evidence it is current at once.</remarks>
 public sealed class KeyRing : IDisposable
 {
-    /// <summary>Keys at once, the current one included; a rotation beyond it erases the oldest before its time.</summary>
-    public const int MaxKeys = 4;
-
     private readonly TimeProvider time;
     private readonly NodeOptions options;
     private readonly Lock gate = new();
-    private Slot[] slots; // newest first, swapped whole
+    private volatile Sets sets; // swapped whole
 
     public KeyRing(NodeOptions options, TimeProvider time)
     {
         this.options = options;
         this.time = time;
-        slots = [NewSlot()];
+        sets = new Sets([NewEntry()]);
     }
 
-    /// <summary>Raised after each change of keys, on the thread that made it.</summary>
+    /// <summary>Raised after each change of key sets, on the thread that made it.</summary>
     public event Action? Changed;
 
-    public X25519PublicKey Current => slots[0].Pair.PublicKey;
+    public KeySet Current => sets.NewestFirst[0].Keys;
 
     /// <summary>What the gateway may tell clients, newest first.</summary>
-    public IReadOnlyList<NodeKey> PublicKeys =>
-        [.. slots.Select(slot => new NodeKey(slot.Pair.PublicKey.ToString(), slot.ExpiresAt.ToUnixTimeSeconds()))];
+    public IReadOnlyList<KeySet> KeySets => [.. sets.NewestFirst.Select(entry => entry.Keys)];
 
     /// <summary>Time until <see cref="Tend"/> has something to do.</summary>
     internal TimeSpan UntilNextChange
     {
         get
         {
-            var seen = slots;
-            var wait = options.KeyLifetime - Age(seen[0]);
-            foreach (var slot in seen.AsSpan(1))
+            var seen = sets;
+            var wait = seen.IsFull ? TimeSpan.MaxValue : options.KeyLifetime - Age(seen.NewestFirst[0]);
+            foreach (var entry in seen.NewestFirst.AsSpan(1))
             {
-                var erasure = options.KeyGrace - time.GetElapsedTime(slot.RetiredAt!.Value);
+                var erasure = options.KeyGrace - time.GetElapsedTime(entry.RetiredAt!.Value);
                 wait = erasure < wait ? erasure : wait;
             }
 
@@ -49,39 +47,43 @@ public sealed class KeyRing : IDisposable
         }
     }
 
-    /// <summary>The pair of a public key that is current or in grace.</summary>
-    internal bool TryFind(X25519PublicKey key, [NotNullWhen(true)] out NodeKeyPair? pair)
+    /// <summary>The set of a public key that is current or in grace.</summary>
+    internal bool TryFind(X25519PublicKey key, [NotNullWhen(true)] out NodeKeySet? set)
     {
-        pair = slots.FirstOrDefault(slot => slot.Pair.PublicKey.Equals(key) && !InGraceNoLonger(slot))?.Pair;
-        return pair is not null;
+        set = sets.ByX25519.TryGetValue(key, out var entry) && !InGraceNoLonger(entry) ? entry.Set : null;
+        return set is not null;
     }
 
-    /// <summary>Makes a new current key; the one before it stays for the grace period.</summary>
-    public void Rotate()
+    /// <summary>Makes a new current set; the one before it stays for the grace period.</summary>
+    /// <param name="eraseNow">Whether the oldest may be erased before its time, where the ring is full.</param>
+    /// <returns>False, with nothing changed, where <see cref="KeySet.MaxHeld"/> are held.</returns>
+    public bool TryRotate(bool eraseNow = false)
     {
         lock (gate)
         {
-            var retired = slots[0] with { RetiredAt = time.GetTimestamp(), ExpiresAt = time.GetUtcNow() + options.KeyGrace };
-            Swap([NewSlot(), retired, .. slots[1..]]);
+            Entry[] held = [.. sets.NewestFirst.Where(entry => !InGraceNoLonger(entry))];
+            if (held.Length == KeySet.MaxHeld && !eraseNow)
+                return false;
+            var retired = held[0] with { RetiredAt = time.GetTimestamp(), Keys = held[0].Set.Announced(time.GetUtcNow() + options.KeyGrace) };
+            Swap([NewEntry(), retired, .. held[1..]]);
         }
 
         Changed?.Invoke();
+        return true;
     }
 
     /// <summary>Rotates and erases whatever is due. Ages run on the monotonic clock.</summary>
     internal void Tend()
     {
-        if (Age(slots[0]) >= options.KeyLifetime)
-        {
-            Rotate();
+        // A full ring goes on with the current set until the oldest is due, which it is within the grace.
+        if (Age(sets.NewestFirst[0]) >= options.KeyLifetime && TryRotate())
             return;
-        }
 
         lock (gate)
         {
-            if (!slots.Any(InGraceNoLonger))
+            if (!sets.NewestFirst.Any(InGraceNoLonger))
                 return;
-            Swap(slots);
+            Swap(sets.NewestFirst);
         }
 
         Changed?.Invoke();
@@ -91,69 +93,40 @@ public sealed class KeyRing : IDisposable
     {
         lock (gate)
         {
-            foreach (var slot in slots)
-                slot.Pair.Dispose();
+            foreach (var entry in sets.NewestFirst)
+                entry.Set.Dispose();
         }
     }
 
-    private void Swap(Slot[] wanted)
+    private void Swap(Entry[] wanted)
     {
-        Slot[] kept = [.. wanted.Where(slot => !InGraceNoLonger(slot)).Take(MaxKeys)];
-        slots = kept;
-        foreach (var slot in wanted)
+        var before = sets.NewestFirst;
+        sets = new Sets([.. wanted.Where(entry => !InGraceNoLonger(entry)).Take(KeySet.MaxHeld)]);
+        foreach (var entry in before)
         {
-            if (!kept.Contains(slot))
-                slot.Pair.Dispose();
+            if (!sets.ByX25519.ContainsKey(entry.Keys.X25519))
+                entry.Set.Dispose();
         }
     }
 
-    private Slot NewSlot() =>
-        new(new NodeKeyPair(options.ReplayCapacity), time.GetTimestamp(), time.GetUtcNow() + options.KeyLifetime + options.KeyGrace, null);
-
-    private TimeSpan Age(Slot slot) => time.GetElapsedTime(slot.MadeAt);
-
-    private bool InGraceNoLonger(Slot slot) => slot.RetiredAt is { } retired && time.GetElapsedTime(retired) >= options.KeyGrace;
-
-    private sealed record Slot(NodeKeyPair Pair, long MadeAt, DateTimeOffset ExpiresAt, long? RetiredAt);
-}
-
-/// <summary>Rotates and erases keys when their time has come.</summary>
-internal sealed partial class KeyRotation(KeyRing ring, TimeProvider time, ILogger<KeyRotation> logger) : BackgroundService
-{
-    private TaskCompletionSource changed = new(TaskCreationOptions.RunContinuationsAsynchronously);
-
-    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+    private Entry NewEntry()
     {
-        ring.Changed += OnChanged;
-        try
-        {
-            while (true)
-            {
-                // A millisecond more than asked: timers may be early, and an early one would spin.
-                var told = Volatile.Read(ref changed).Task;
-                using var waiting = CancellationTokenSource.CreateLinkedTokenSource(stoppingToken);
-                await Task.WhenAny(told, Task.Delay(ring.UntilNextChange + TimeSpan.FromMilliseconds(1), time, waiting.Token));
-                await waiting.CancelAsync();
-                stoppingToken.ThrowIfCancellationRequested();
-                ring.Tend();
-            }
-        }
-        catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested)
-        {
-        }
-        finally
-        {
-            ring.Changed -= OnChanged;
-        }
+        var set = new NodeKeySet(options.ReplayCapacity);
+        return new Entry(set, set.Announced(time.GetUtcNow() + options.KeyLifetime + options.KeyGrace), time.GetTimestamp(), RetiredAt: null);
     }
 
-    // A rotation by hand brings an erasure forward: the key that it retires ends with its grace, not with the next rotation.
-    private void OnChanged()
+    private TimeSpan Age(Entry entry) => time.GetElapsedTime(entry.MadeAt);
+
+    private bool InGraceNoLonger(Entry entry) => entry.RetiredAt is { } retired && time.GetElapsedTime(retired) >= options.KeyGrace;
+
+    private sealed record Entry(NodeKeySet Set, KeySet Keys, long MadeAt, long? RetiredAt);
+
+    private sealed class Sets(Entry[] newestFirst)
     {
-        LogRotated(logger, ring.PublicKeys.Count);
-        Interlocked.Exchange(ref changed, new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).SetResult();
-    }
+        public Entry[] NewestFirst => newestFirst;
 
-    [LoggerMessage(Level = LogLevel.Information, Message = "Node keys changed: {Keys} held.")]
-    private static partial void LogRotated(ILogger logger, int keys);
+        public bool IsFull => newestFirst.Length == KeySet.MaxHeld;
+
+        public FrozenDictionary<X25519PublicKey, Entry> ByX25519 { get; } = newestFirst.ToFrozenDictionary(entry => entry.Keys.X25519);
+    }
 }

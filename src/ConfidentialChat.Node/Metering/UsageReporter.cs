@@ -2,15 +2,18 @@
 using System.Collections.Concurrent;
 using System.Net;
 using ConfidentialChat.Node.Enrolment;
-using ConfidentialChat.Node.Inference;
+using ConfidentialChat.Protocol;
 using ConfidentialChat.Protocol.Relay;
 
 namespace ConfidentialChat.Node.Metering;
 
 /// <summary>Tells the gateway what each request used, again and again until it is acknowledged.</summary>
-internal sealed partial class UsageReporter(GatewayClient gateway, GatewayEnrolment enrolment, ILogger<UsageReporter> logger) : BackgroundService
+internal sealed class UsageReporter(GatewayClient gateway, GatewayEnrolment enrolment, ILogger<UsageReporter> log) : BackgroundService
 {
     private const int MaxBatch = 500;
+
+    /// <summary>How long the first of a message waits for others: a message for each would cost a signature and a request each.</summary>
+    private static readonly TimeSpan Gathering = TimeSpan.FromMilliseconds(100);
 
     /// <summary>Reports kept for a gateway that does not answer; the oldest give way.</summary>
     private const int MaxPending = 100_000;
@@ -29,12 +32,12 @@ internal sealed partial class UsageReporter(GatewayClient gateway, GatewayEnrolm
     public void Report(RelayToken token, Usage usage)
     {
         var id = token.Request.Value;
-        pending[id] = new UsageReport(id, token.Stack.Value, token.Model, usage.Units.Value);
+        pending[id] = UsageReport.Of(token, usage);
         order.Enqueue(id); // after its report: an id without one has been acknowledged
-        while (pending.Count > MaxPending && order.TryDequeue(out var oldest))
+        while (order.Count > MaxPending && order.TryDequeue(out var oldest))
         {
             if (pending.TryRemove(oldest, out _))
-                LogGivenUp(logger, oldest);
+                log.ReportGivenUp(oldest);
         }
 
         if (news.CurrentCount == 0)
@@ -60,7 +63,7 @@ internal sealed partial class UsageReporter(GatewayClient gateway, GatewayEnrolm
         }
 
         if (!pending.IsEmpty)
-            LogLost(logger, pending.Count);
+            log.ReportsLost(pending.Count);
     }
 
     public override void Dispose()
@@ -78,6 +81,8 @@ internal sealed partial class UsageReporter(GatewayClient gateway, GatewayEnrolm
             {
                 if (pending.IsEmpty)
                     await news.WaitAsync(stoppingToken);
+                if (order.Count < MaxBatch)
+                    await Task.Delay(Gathering, stoppingToken);
                 if (await DeliverAsync(stoppingToken))
                 {
                     retry = MinRetry;
@@ -100,8 +105,8 @@ internal sealed partial class UsageReporter(GatewayClient gateway, GatewayEnrolm
             return true;
         if (enrolment.Current is not { } enrolled)
             return false;
-        var batch = new UsageReports { TimeMs = gateway.NextTimeMs(), Reports = [.. pending.Values.Take(MaxBatch)] };
-        using var answer = await gateway.PostAsync(NodePaths.UsageReports, batch, NodeMessageJson.Default.UsageReports, enrolled.Node, null, cancellation);
+        var batch = new UsageReports { Reports = [.. pending.Take(MaxBatch).Select(report => report.Value)] };
+        using var answer = await gateway.PostAsync(NodePaths.UsageReports, batch, NodeMessageJson.Default.UsageReports, enrolled.Node, cancellation);
         if (answer is not { StatusCode: HttpStatusCode.OK })
             return false;
         var body = await GatewayClient.ReadAsync(answer, NodeMessageJson.Default.UsageAcknowledgement, cancellation);
@@ -115,10 +120,4 @@ internal sealed partial class UsageReporter(GatewayClient gateway, GatewayEnrolm
             order.TryDequeue(out _);
         return progress;
     }
-
-    [LoggerMessage(Level = LogLevel.Error, Message = "The usage report of request {Request} was given up: too many wait for the gateway.")]
-    private static partial void LogGivenUp(ILogger logger, Guid request);
-
-    [LoggerMessage(Level = LogLevel.Error, Message = "{Reports} usage reports were not delivered before the node stopped.")]
-    private static partial void LogLost(ILogger logger, int reports);
 }

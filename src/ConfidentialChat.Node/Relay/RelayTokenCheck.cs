@@ -16,17 +16,22 @@ internal sealed class RelayTokenCheck(GatewayEnrolment enrolment, TimeProvider t
     private readonly Queue<(RequestId Id, DateTimeOffset Until)> order = new();
     private readonly Lock gate = new();
 
-    public bool TryAccept(string? text, [NotNullWhen(true)] out RelayToken? token)
+    /// <summary>All that can be said of a token before its request is read. Model and key set are the envelope's to compare.</summary>
+    /// <param name="text">The header.</param>
+    /// <param name="endpoint">The path that was asked for.</param>
+    /// <param name="token">The token, which no second request gets in with.</param>
+    public bool TryAccept(string? text, string endpoint, [NotNullWhen(true)] out RelayToken? token)
     {
         token = null;
         if (enrolment.Current is not { } gateway
-            || !RelayToken.TryVerify(text, gateway.GatewayKey, out var verified)
-            || verified.Node != gateway.Node)
+            || !RelayToken.TryRead(text, gateway.RelayKey, out var read)
+            || read.Node != gateway.Node
+            || !string.Equals(read.Endpoint, endpoint, StringComparison.Ordinal))
             return false;
         var now = time.GetUtcNow();
-        if (verified.Expires <= now || verified.Expires > now + RelayToken.MaxLifetime + ClockSkew || !TryTake(verified.Request, now))
+        if (read.Expires <= now || read.Expires > now + RelayToken.MaxLifetime + ClockSkew || !TryTake(read.Request, now))
             return false;
-        token = verified;
+        token = read;
         return true;
     }
 

@@ -6,6 +6,7 @@ using ConfidentialChat.Node.Inference;
 using ConfidentialChat.Node.Keys;
 using ConfidentialChat.Node.Metering;
 using ConfidentialChat.Node.Relay;
+using ConfidentialChat.Protocol;
 using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.Relay;
 using ConfidentialChat.Protocol.V1;
@@ -13,7 +14,7 @@ using ConfidentialChat.Protocol.V1;
 namespace ConfidentialChat.Node.Serving;
 
 /// <summary>One confidential request, from the gateway's token to the last sealed byte.</summary>
-internal sealed partial class ConfidentialHandler(
+internal sealed class ConfidentialHandler(
     RelayTokenCheck tokens,
     Admission admission,
     KeyRing ring,
@@ -21,12 +22,12 @@ internal sealed partial class ConfidentialHandler(
     UsageReporter usage,
     NodeOptions options,
     TimeProvider time,
-    ILogger<ConfidentialHandler> logger)
+    ILogger<ConfidentialHandler> log)
 {
     public async Task ServeAsync(HttpContext http, EnvelopeEndpoint endpoint)
     {
         // Who sends this: the enrolled gateway, with a fresh token, or nobody.
-        if (!tokens.TryAccept(http.Request.Headers[RelayToken.HeaderName], out var token))
+        if (!tokens.TryAccept(http.Request.Headers[RelayToken.HeaderName], endpoint.Path, out var token))
         {
             await http.Response.WriteAsync(new Rejection(RequestError.AuthError));
             return;
@@ -59,8 +60,8 @@ internal sealed partial class ConfidentialHandler(
             // 12 forget. What was computed is reported, also for a caller who is gone; and a refusal or failure with nothing, because
             // its answer may not arrive, and the gateway would hold the units until its deadline.
             var used = outcome.Accepted || http.RequestAborted.IsCancellationRequested ? outcome.Usage : default;
-            LogServed(
-                logger, token.Request.Value, outcome.Code, used.PromptTokens, used.CompletionTokens, used.Pixels,
+            log.Served(
+                token.Request, outcome.Code, used.PromptTokens, used.CompletionTokens, used.Pixels,
                 (long)time.GetElapsedTime(started).TotalMilliseconds);
             usage.Report(token, used);
         }
@@ -90,27 +91,39 @@ internal sealed partial class ConfidentialHandler(
             return;
         }
 
-        if (!string.Equals(envelope.ModelName, token.Model, StringComparison.Ordinal) || envelope.Stack != token.Stack)
+        if (!string.Equals(envelope.ModelName, token.Model, StringComparison.Ordinal))
         {
             await RejectAsync(http, new Rejection(RequestError.AuthError), outcome);
             return;
         }
 
-        if (!ring.TryFind(envelope.NodeKey, out var pair) || !pair.TryOpen(envelope, out var opened, out rejection))
+        if (!ring.TryFind(envelope.NodeKey, out var keys))
         {
-            await RejectAsync(http, rejection ?? new Rejection(RequestError.UnknownNodeKey), outcome);
+            await RejectAsync(http, new Rejection(RequestError.UnknownNodeKey), outcome);
+            return;
+        }
+
+        if (keys.Digest != token.KeySet)
+        {
+            await RejectAsync(http, new Rejection(RequestError.AuthError), outcome);
+            return;
+        }
+
+        if (!keys.TryOpen(envelope, out var opened, out rejection))
+        {
+            await RejectAsync(http, rejection!, outcome);
             return;
         }
 
         using (opened)
-            await AnswerAsync(http, endpoint, token, envelope, opened!, pair, outcome);
+            await AnswerAsync(http, endpoint, token, envelope, opened!, keys, outcome);
     }
 
     // 11 opened: refuse a replay, check, ask the engine, seal what it says.
     private async Task AnswerAsync(
-        HttpContext http, EnvelopeEndpoint endpoint, RelayToken token, EnvelopeRequest envelope, OpenedRequest opened, NodeKeyPair pair, Outcome outcome)
+        HttpContext http, EnvelopeEndpoint endpoint, RelayToken token, EnvelopeRequest envelope, OpenedRequest opened, NodeKeySet keys, Outcome outcome)
     {
-        var mark = pair.Replay.Mark(opened.ReplayTag);
+        var mark = keys.Replay.Mark(opened.ReplayTag);
         if (mark != ReplayMark.Marked)
         {
             await RejectAsync(http, new Rejection(mark == ReplayMark.Full ? RequestError.TooManyRequests : RequestError.Replay), outcome);
@@ -161,12 +174,12 @@ internal sealed partial class ConfidentialHandler(
         }
         catch (InferenceException e) when (!http.Response.HasStarted)
         {
-            LogEngineFailed(logger, token.Request.Value, e.Failure, e);
+            log.EngineFailed(token.Request, e.Failure, e);
             await RejectAsync(http, new Rejection(e.Failure == InferenceFailure.TimedOut ? RequestError.InferenceTimeout : RequestError.InferenceError), outcome);
         }
         catch (InferenceException e)
         {
-            LogEngineFailed(logger, token.Request.Value, e.Failure, e);
+            log.EngineFailed(token.Request, e.Failure, e);
             outcome.Code = "CUT_OFF";
             http.Abort();
         }
@@ -174,7 +187,7 @@ internal sealed partial class ConfidentialHandler(
         {
             // Nothing sealed left the node: a byte-identical retry may be served.
             if (!outcome.Accepted)
-                pair.Replay.Unmark(opened.ReplayTag);
+                keys.Replay.Unmark(opened.ReplayTag);
         }
     }
 
@@ -226,12 +239,6 @@ internal sealed partial class ConfidentialHandler(
 
         public Usage Usage { get; set; }
     }
-
-    [LoggerMessage(Level = LogLevel.Information, Message = "Request {Request}: {Code}, {PromptTokens} + {CompletionTokens} tokens, {Pixels} pixels, {Milliseconds} ms.")]
-    private static partial void LogServed(ILogger logger, Guid request, string code, long promptTokens, long completionTokens, long pixels, long milliseconds);
-
-    [LoggerMessage(Level = LogLevel.Error, Message = "Request {Request}: the engine failed ({Failure}).")]
-    private static partial void LogEngineFailed(ILogger logger, Guid request, InferenceFailure failure, Exception exception);
 }
 
 /// <summary>Reads a body that is bounded in size and time.</summary>

@@ -2,7 +2,7 @@
 using System.Buffers;
 using System.Runtime.InteropServices;
 using System.Security.Cryptography;
-using ConfidentialChat.Node.Inference;
+using ConfidentialChat.Protocol;
 using ConfidentialChat.Protocol.V1;
 
 namespace ConfidentialChat.Node.Serving;

@@ -1,11 +1,14 @@
 // spec/gateway.md section 2.
+using System.Buffers.Binary;
+using System.Diagnostics.CodeAnalysis;
+using System.Globalization;
 using System.Text;
 using ConfidentialChat.Protocol.Primitives;
 
 namespace ConfidentialChat.Protocol.Relay;
 
-/// <summary>How a node signs what it sends to its gateway: Ed25519 of its identity key over path and body, exactly as sent.</summary>
-public static class NodeSignature
+/// <summary>What a node signs of a message to its gateway: all in headers, so that it is judged before a byte of the body is read.</summary>
+public sealed record NodeSignature
 {
     /// <summary>Carries the signature, standard base64.</summary>
     public const string HeaderName = "Confidential-Node-Signature";
@@ -13,14 +16,67 @@ public static class NodeSignature
     /// <summary>Carries the node's number; absent at enrolment.</summary>
     public const string NodeHeaderName = "Confidential-Node";
 
-    private static ReadOnlySpan<byte> Domain => "ConfidentialChat node message v1\0"u8;
+    /// <summary>Carries the identity key at enrolment, standard base64.</summary>
+    public const string KeyHeaderName = "Confidential-Node-Key";
 
-    public static string Sign(Ed25519PrivateKey identityKey, string path, ReadOnlySpan<byte> body) =>
-        Convert.ToBase64String(identityKey.Sign(Message(path, body)));
+    /// <summary>Carries the node's clock, milliseconds since 1970.</summary>
+    public const string TimeHeaderName = "Confidential-Node-Time";
 
-    public static bool Verify(Ed25519PublicKey identityKey, string path, ReadOnlySpan<byte> body, string? signature) =>
-        StrictBase64.TryDecode(signature, out var bytes) && identityKey.Verify(Message(path, body), bytes);
+    /// <summary>Carries <see cref="Digest"/> as RFC 9530 spells it.</summary>
+    public const string DigestHeaderName = "Content-Digest";
 
-    // domain ‖ path ‖ 0x00 ‖ body
-    private static byte[] Message(string path, ReadOnlySpan<byte> body) => [.. Domain, .. Encoding.UTF8.GetBytes(path), 0, .. body];
+    private const string DigestHead = "sha-256=:";
+    private const string DigestTail = ":";
+
+    private static ReadOnlySpan<byte> Domain => "ConfidentialChat node message v2\0"u8;
+
+    public required string Path { get; init; }
+
+    /// <summary>Milliseconds since 1970 on the node's clock.</summary>
+    public required long TimeMs { get; init; }
+
+    /// <summary>Bytes of the body.</summary>
+    public required long Length { get; init; }
+
+    /// <summary>SHA-256 of the body, 32 bytes.</summary>
+    public required ReadOnlyMemory<byte> Digest { get; init; }
+
+    public static NodeSignature Over(string path, long timeMs, ReadOnlySpan<byte> body) =>
+        new() { Path = path, TimeMs = timeMs, Length = body.Length, Digest = Sha256.Hash(body) };
+
+    /// <summary>Reads what stands in the headers, whatever that is; null where something is missing or not in its one spelling.</summary>
+    public static NodeSignature? FromHeaders(string path, string? time, long? length, string? digest) =>
+        long.TryParse(time, NumberStyles.None, CultureInfo.InvariantCulture, out var timeMs) && length is { } size && TryReadDigest(digest, out var hash)
+            ? new NodeSignature { Path = path, TimeMs = timeMs, Length = size, Digest = hash }
+            : null;
+
+    /// <summary>As it stands in the header.</summary>
+    public string DigestText => DigestHead + Convert.ToBase64String(Digest.Span) + DigestTail;
+
+    /// <summary>Standard base64.</summary>
+    public string Sign(Ed25519PrivateKey identityKey) => Convert.ToBase64String(identityKey.Sign(Message()));
+
+    public bool IsSignedBy(Ed25519PublicKey identityKey, string? signature) =>
+        StrictBase64.TryDecode(signature, out var bytes) && identityKey.Verify(Message(), bytes);
+
+    /// <summary>Whether a body is the one that was signed.</summary>
+    public bool IsOf(ReadOnlySpan<byte> body) => body.Length == Length && Sha256.Matches(body, Digest.Span);
+
+    // domain ‖ path ‖ 0x00 ‖ u64 time ‖ u64 length ‖ digest
+    private byte[] Message()
+    {
+        var path = Encoding.UTF8.GetBytes(Path);
+        Span<byte> numbers = stackalloc byte[2 * sizeof(long)];
+        BinaryPrimitives.WriteInt64BigEndian(numbers, TimeMs);
+        BinaryPrimitives.WriteInt64BigEndian(numbers[sizeof(long)..], Length);
+        return [.. Domain, .. path, 0, .. numbers, .. Digest.Span];
+    }
+
+    private static bool TryReadDigest(string? text, [NotNullWhen(true)] out byte[]? digest)
+    {
+        digest = null;
+        return text is not null && text.StartsWith(DigestHead, StringComparison.Ordinal) && text.EndsWith(DigestTail, StringComparison.Ordinal)
+            && text.Length > DigestHead.Length + DigestTail.Length
+            && StrictBase64.TryDecode(text[DigestHead.Length..^DigestTail.Length], out digest) && digest.Length == Sha256.Size;
+    }
 }

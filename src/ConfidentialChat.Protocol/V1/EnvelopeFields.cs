@@ -10,15 +10,15 @@ namespace ConfidentialChat.Protocol.V1;
 /// <summary>The members of an envelope as they stand in its JSON: each valid or null where it is absent.</summary>
 internal sealed class EnvelopeFields
 {
+    private readonly bool keepsCiphertext;
     private byte[]? ciphertext, nonce, salt, clientKey, nodeKey, hash;
+    private int? ciphertextSize;
     private string? model;
     private long? stack;
     private (bool Seen, bool? Value) stream;
     private (bool Seen, long? Value) units;
 
-    private EnvelopeFields()
-    {
-    }
+    private EnvelopeFields(bool keepsCiphertext) => this.keepsCiphertext = keepsCiphertext;
 
     public byte[]? NodeKey => nodeKey;
 
@@ -26,11 +26,22 @@ internal sealed class EnvelopeFields
 
     public long? Stack => stack;
 
+    public bool? Stream => stream.Value;
+
+    public ComputeUnits? Units => units.Value is { } value ? new ComputeUnits(value) : null;
+
+    /// <summary>Bytes of the ciphertext, decoded or not.</summary>
+    public int? CiphertextSize => ciphertextSize;
+
     /// <summary>Reads arbitrary bytes: either every member that is there is valid, or the rejection names the first fault.</summary>
+    /// <param name="body">UTF-8 JSON, or anything else.</param>
+    /// <param name="keepsCiphertext">False where its length is all that is wanted: it is judged as strictly, and not decoded.</param>
+    /// <param name="fields">The members.</param>
+    /// <param name="rejection">The first fault.</param>
     public static bool TryRead(
-        ReadOnlySpan<byte> body, [NotNullWhen(true)] out EnvelopeFields? fields, [NotNullWhen(false)] out Rejection? rejection)
+        ReadOnlySpan<byte> body, bool keepsCiphertext, [NotNullWhen(true)] out EnvelopeFields? fields, [NotNullWhen(false)] out Rejection? rejection)
     {
-        fields = new EnvelopeFields();
+        fields = new EnvelopeFields(keepsCiphertext);
         try
         {
             rejection = Utf8.IsValid(body) ? fields.Read(body) : new Rejection(RequestError.InvalidJson);
@@ -52,7 +63,7 @@ internal sealed class EnvelopeFields
 
     /// <summary>As <see cref="FirstMissing"/>, among the members of the older form.</summary>
     public string? FirstMissingOfFive() =>
-        ciphertext is null ? "ciphertext"
+        ciphertextSize is null ? "ciphertext"
         : nonce is null ? "nonce"
         : salt is null ? "salt"
         : clientKey is null ? "client_dh_public_key"
@@ -67,8 +78,8 @@ internal sealed class EnvelopeFields
         Salt = salt,
         ClientKey = new X25519PublicKey(clientKey),
         PlaintextBodyHash = hash,
-        Stream = stream.Value,
-        Units = units.Value is { } value ? new ComputeUnits(value) : null,
+        Stream = Stream,
+        Units = Units,
     };
 
     private Rejection? Read(ReadOnlySpan<byte> body)
@@ -80,7 +91,7 @@ internal sealed class EnvelopeFields
         {
             string? fault;
             if (json.ValueTextEquals("ciphertext"u8))
-                fault = ReadBytes(ref json, ref ciphertext, size => size >= Aes256Gcm.TagSize) ? null : "ciphertext";
+                fault = ReadCiphertext(ref json) ? null : "ciphertext";
             else if (json.ValueTextEquals("nonce"u8))
                 fault = ReadBytes(ref json, ref nonce, size => size == Aes256Gcm.NonceSize) ? null : "nonce";
             else if (json.ValueTextEquals("salt"u8))
@@ -138,13 +149,45 @@ internal sealed class EnvelopeFields
         return isSize(decoded.Length);
     }
 
+    private bool ReadCiphertext(ref Utf8JsonReader json)
+    {
+        if (ciphertextSize is not null)
+            return false;
+        var size = 0;
+        if (keepsCiphertext)
+        {
+            if (!ReadBytes(ref json, ref ciphertext, _ => true))
+                return false;
+            size = ciphertext!.Length;
+        }
+        else if (!TryMeasure(ref json, out size))
+        {
+            return false;
+        }
+
+        ciphertextSize = size;
+        return size >= Aes256Gcm.TagSize;
+    }
+
+    private static bool TryMeasure(ref Utf8JsonReader json, out int size)
+    {
+        size = 0;
+        json.Read();
+        if (json.TokenType != JsonTokenType.String)
+            return false;
+        if (!json.ValueIsEscaped)
+            return StrictBase64.TryMeasure(json.ValueSpan, out size);
+        var unescaped = new byte[json.ValueSpan.Length];
+        return TryCopyString(ref json, unescaped, out var length) && StrictBase64.TryMeasure(unescaped.AsSpan(0, length), out size);
+    }
+
     private static bool ReadModel(ref Utf8JsonReader json, ref string? value)
     {
         json.Read();
-        if (value is not null || json.TokenType != JsonTokenType.String || json.ValueSpan.Length > EnvelopeRequest.MaxModelNameLength * 6)
+        if (value is not null || json.TokenType != JsonTokenType.String || json.ValueSpan.Length > ModelNames.MaxLength * 6)
             return false;
         value = GetString(ref json);
-        return value is { Length: > 0 and <= EnvelopeRequest.MaxModelNameLength };
+        return ModelNames.IsValid(value);
     }
 
     private static bool ReadStack(ref Utf8JsonReader json, ref long? value)

@@ -37,7 +37,6 @@ public sealed record EnvelopeRequest
     public ComputeUnits? Units { get; init; }
 
     public const int SaltSize = 16;
-    public const int MaxModelNameLength = 256;
 
     /// <summary>Above any model's context, far below overflow.</summary>
     public const long MaxUnits = 1L << 40;
@@ -47,7 +46,7 @@ public sealed record EnvelopeRequest
         ReadOnlySpan<byte> body, [NotNullWhen(true)] out EnvelopeRequest? request, [NotNullWhen(false)] out Rejection? rejection)
     {
         request = null;
-        if (!EnvelopeFields.TryRead(body, out var fields, out rejection))
+        if (!EnvelopeFields.TryRead(body, keepsCiphertext: true, out var fields, out rejection))
             return false;
         if (fields.FirstMissing() is { } missing)
         {

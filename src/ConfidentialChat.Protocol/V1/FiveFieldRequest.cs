@@ -33,7 +33,7 @@ public sealed record FiveFieldRequest
         ReadOnlySpan<byte> body, [NotNullWhen(true)] out FiveFieldRequest? request, [NotNullWhen(false)] out Rejection? rejection)
     {
         request = null;
-        if (!EnvelopeFields.TryRead(body, out var fields, out rejection))
+        if (!EnvelopeFields.TryRead(body, keepsCiphertext: true, out var fields, out rejection))
             return false;
         var fault = fields.NodeKey is null && fields.ModelName is null && fields.Stack is null ? fields.FirstMissingOfFive() : fields.FirstMissing() ?? "node_dh_public_key";
         if (fault is not null)

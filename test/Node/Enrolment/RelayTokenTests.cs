@@ -1,3 +1,4 @@
+using System.Security.Cryptography;
 using ConfidentialChat.Node.Enrolment;
 using ConfidentialChat.Node.Relay;
 using ConfidentialChat.Protocol;
@@ -10,7 +11,10 @@ namespace ConfidentialChat.Node.Tests.Enrolment;
 /// <summary>Only the enrolled gateway's fresh token lets a request in, and only once.</summary>
 public sealed class RelayTokenTests : IDisposable
 {
+    private const string Path = "/v1/confidential/chat/completions";
+
     private readonly Ed25519PrivateKey gatewayKey = Ed25519PrivateKey.Generate(out _);
+    private readonly RelayKey relayKey = new(RandomNumberGenerator.GetBytes(RelayKey.Size));
     private readonly FakeTimeProvider time = new(DateTimeOffset.FromUnixTimeSeconds(DateTimeOffset.UtcNow.ToUnixTimeSeconds())); // as tokens count
     private readonly DirectoryInfo directory = Directory.CreateTempSubdirectory("cchat-node-");
     private readonly GatewayEnrolment enrolment;
@@ -19,33 +23,34 @@ public sealed class RelayTokenTests : IDisposable
     public RelayTokenTests()
     {
         enrolment = new GatewayEnrolment(new NodeOptions { DataDirectory = directory.FullName, GatewayUrl = new Uri("http://127.0.0.1:1") });
-        enrolment.Set(new EnrolledGateway(new Uri("http://127.0.0.1:1"), new NodeId(7), gatewayKey.PublicKey));
+        enrolment.Set(new EnrolledGateway(new Uri("http://127.0.0.1:1"), new NodeId(7), gatewayKey.PublicKey, relayKey));
         check = new RelayTokenCheck(enrolment, time);
     }
 
     public void Dispose()
     {
         gatewayKey.Dispose();
+        relayKey.Dispose();
         directory.Delete(recursive: true);
     }
 
     [Fact]
     public void A_fresh_token_lets_its_request_in_once()
     {
-        var text = Token().Sign(gatewayKey);
-        check.TryAccept(text, out var token).ShouldBeTrue();
+        var text = Token().Write(relayKey);
+        check.TryAccept(text, Path, out var token).ShouldBeTrue();
         token!.Units.ShouldBe(new ComputeUnits(100));
-        check.TryAccept(text, out _).ShouldBeFalse();
+        check.TryAccept(text, Path, out _).ShouldBeFalse();
     }
 
     [Fact]
     public void A_second_token_for_the_same_request_is_refused_until_none_could_hold_any_more()
     {
         var token = Token();
-        check.TryAccept(token.Sign(gatewayKey), out _).ShouldBeTrue();
-        check.TryAccept((token with { Units = new ComputeUnits(1_000_000) }).Sign(gatewayKey), out _).ShouldBeFalse();
+        check.TryAccept(token.Write(relayKey), Path, out _).ShouldBeTrue();
+        check.TryAccept((token with { Units = new ComputeUnits(1_000_000) }).Write(relayKey), Path, out _).ShouldBeFalse();
         time.Advance(TimeSpan.FromSeconds(60));
-        check.TryAccept((token with { Expires = time.GetUtcNow().AddSeconds(60) }).Sign(gatewayKey), out _).ShouldBeFalse();
+        check.TryAccept((token with { Expires = time.GetUtcNow().AddSeconds(60) }).Write(relayKey), Path, out _).ShouldBeFalse();
     }
 
     // As long as a token may hold, and the 5 seconds that clocks may differ: the longest that a second token for it could be good.
@@ -56,29 +61,36 @@ public sealed class RelayTokenTests : IDisposable
     public void A_request_is_remembered_for_as_long_as_any_token_for_it_can_hold(long ticks, bool isForgotten)
     {
         var token = Token() with { Expires = time.GetUtcNow() + RelayToken.MaxLifetime + TimeSpan.FromSeconds(5) };
-        check.TryAccept(token.Sign(gatewayKey), out _).ShouldBeTrue();
+        check.TryAccept(token.Write(relayKey), Path, out _).ShouldBeTrue();
         time.Advance(RelayToken.MaxLifetime + TimeSpan.FromSeconds(5) + TimeSpan.FromTicks(ticks));
-        check.TryAccept(token.Sign(gatewayKey), out _).ShouldBeFalse("it has been here, or it is past");
-        check.TryAccept((token with { Expires = token.Expires.AddSeconds(30) }).Sign(gatewayKey), out _).ShouldBe(isForgotten);
+        check.TryAccept(token.Write(relayKey), Path, out _).ShouldBeFalse("it has been here, or it is past");
+        check.TryAccept((token with { Expires = token.Expires.AddSeconds(30) }).Write(relayKey), Path, out _).ShouldBe(isForgotten);
     }
 
     [Fact]
     public void No_token_and_junk_are_refused()
     {
-        foreach (var text in (string?[])[null, "", ".", "a.b", "!!.??", new string('A', 100_000), Token().Sign(gatewayKey) + "A"])
-            check.TryAccept(text, out _).ShouldBeFalse(text);
+        foreach (var text in (string?[])[null, "", ".", "a.b", "!!.??", new string('A', 100_000), Token().Write(relayKey) + "A"])
+            check.TryAccept(text, Path, out _).ShouldBeFalse(text);
     }
 
     [Fact]
     public void Another_gateways_token_is_refused()
     {
-        using var other = Ed25519PrivateKey.Generate(out _);
-        check.TryAccept(Token().Sign(other), out _).ShouldBeFalse();
+        using var other = new RelayKey(RandomNumberGenerator.GetBytes(RelayKey.Size));
+        check.TryAccept(Token().Write(other), Path, out _).ShouldBeFalse();
     }
 
     [Fact]
     public void Another_nodes_token_is_refused() =>
-        check.TryAccept((Token() with { Node = new NodeId(8) }).Sign(gatewayKey), out _).ShouldBeFalse();
+        check.TryAccept((Token() with { Node = new NodeId(8) }).Write(relayKey), Path, out _).ShouldBeFalse();
+
+    [Theory]
+    [InlineData("/v1/confidential/completions")]
+    [InlineData("/V1/confidential/chat/completions")]
+    [InlineData("")]
+    public void A_token_for_another_path_is_refused(string endpoint) =>
+        check.TryAccept((Token() with { Endpoint = endpoint }).Write(relayKey), Path, out _).ShouldBeFalse();
 
     [Theory]
     [InlineData(0)]
@@ -86,27 +98,50 @@ public sealed class RelayTokenTests : IDisposable
     [InlineData(66)]
     [InlineData(3600)]
     public void A_token_that_is_past_or_too_far_ahead_is_refused(int seconds) =>
-        check.TryAccept((Token() with { Expires = time.GetUtcNow().AddSeconds(seconds) }).Sign(gatewayKey), out _).ShouldBeFalse();
+        check.TryAccept((Token() with { Expires = time.GetUtcNow().AddSeconds(seconds) }).Write(relayKey), Path, out _).ShouldBeFalse();
 
     [Fact]
     public void A_node_that_is_not_enrolled_serves_nobody()
     {
-        var stranger = new GatewayEnrolment(new NodeOptions { DataDirectory = Path.Combine(directory.FullName, "other"), GatewayUrl = new Uri("http://127.0.0.1:1") });
-        new RelayTokenCheck(stranger, time).TryAccept(Token().Sign(gatewayKey), out _).ShouldBeFalse();
+        var stranger = new GatewayEnrolment(new NodeOptions { DataDirectory = System.IO.Path.Combine(directory.FullName, "other"), GatewayUrl = new Uri("http://127.0.0.1:1") });
+        new RelayTokenCheck(stranger, time).TryAccept(Token().Write(relayKey), Path, out _).ShouldBeFalse();
     }
 
     [Fact]
     public void An_enrolment_is_kept_and_belongs_to_one_gateway()
     {
         var options = new NodeOptions { DataDirectory = directory.FullName, GatewayUrl = new Uri("http://127.0.0.1:1") };
-        new GatewayEnrolment(options).Current!.Node.ShouldBe(new NodeId(7));
+        var kept = new GatewayEnrolment(options);
+        kept.Current!.Node.ShouldBe(new NodeId(7));
+        kept.Current.GatewayKey.ShouldBe(gatewayKey.PublicKey);
+        kept.Current.RelayKey.Export().ShouldBe(relayKey.Export());
+        kept.IsOutdated.ShouldBeFalse();
         new GatewayEnrolment(options with { GatewayUrl = new Uri("http://127.0.0.1:2") }).Current.ShouldBeNull();
+    }
+
+    [Fact]
+    public void An_enrolment_from_before_relay_keys_counts_as_none_and_is_told_apart()
+    {
+        File.WriteAllText(
+            System.IO.Path.Combine(directory.FullName, "enrolment.json"), $$"""{"Gateway":"http://127.0.0.1:1","NodeId":7,"GatewayKey":"{{gatewayKey.PublicKey}}"}""");
+        var old = new GatewayEnrolment(new NodeOptions { DataDirectory = directory.FullName, GatewayUrl = new Uri("http://127.0.0.1:1") });
+        (old.Current, old.IsOutdated).ShouldBe((null, true));
+    }
+
+    [Theory]
+    [InlineData("")]
+    [InlineData("AAAA")]
+    public void A_relay_key_of_another_size_counts_as_no_enrolment(string key)
+    {
+        File.WriteAllText(
+            System.IO.Path.Combine(directory.FullName, "enrolment.json"), $$"""{"Gateway":"http://127.0.0.1:1","NodeId":7,"GatewayKey":"{{gatewayKey.PublicKey}}","RelayKey":"{{key}}"}""");
+        new GatewayEnrolment(new NodeOptions { DataDirectory = directory.FullName, GatewayUrl = new Uri("http://127.0.0.1:1") }).Current.ShouldBeNull();
     }
 
     [Fact]
     public void A_damaged_enrolment_counts_as_none()
     {
-        File.WriteAllText(Path.Combine(directory.FullName, "enrolment.json"), "{\"Gateway\":");
+        File.WriteAllText(System.IO.Path.Combine(directory.FullName, "enrolment.json"), "{\"Gateway\":");
         new GatewayEnrolment(new NodeOptions { DataDirectory = directory.FullName, GatewayUrl = new Uri("http://127.0.0.1:1") }).Current.ShouldBeNull();
     }
 
@@ -114,7 +149,8 @@ public sealed class RelayTokenTests : IDisposable
     {
         Request = RequestId.New(),
         Node = new NodeId(7),
-        Stack = new StackId(3),
+        KeySet = default,
+        Endpoint = Path,
         Model = "m",
         Units = new ComputeUnits(100),
         Expires = time.GetUtcNow().AddSeconds(60),

@@ -20,18 +20,18 @@ public sealed class KeyRingTests : IDisposable
     [Fact]
     public void A_request_sealed_before_a_rotation_opens_after_it()
     {
-        var sealedBefore = Seal(ring.Current);
-        ring.Rotate();
+        var sealedBefore = Seal(ring.Current.X25519);
+        ring.TryRotate();
 
         Open(sealedBefore).ShouldBeNull();
-        Open(Seal(ring.Current)).ShouldBeNull();
+        Open(Seal(ring.Current.X25519)).ShouldBeNull();
     }
 
     [Fact]
     public void A_request_sealed_to_a_key_past_its_grace_is_refused_even_where_no_timer_has_run()
     {
-        var old = Seal(ring.Current);
-        ring.Rotate();
+        var old = Seal(ring.Current.X25519);
+        ring.TryRotate();
         time.Advance(TimeSpan.FromMinutes(10));
 
         Open(old)!.Error.ShouldBe(RequestError.UnknownNodeKey);
@@ -40,25 +40,84 @@ public sealed class KeyRingTests : IDisposable
     [Fact]
     public void Rotating_twice_within_the_grace_period_loses_no_request()
     {
-        var first = Seal(ring.Current);
-        ring.Rotate();
-        var second = Seal(ring.Current);
-        ring.Rotate();
+        var first = Seal(ring.Current.X25519);
+        ring.TryRotate();
+        var second = Seal(ring.Current.X25519);
+        ring.TryRotate();
 
         Open(first).ShouldBeNull();
         Open(second).ShouldBeNull();
-        ring.PublicKeys.Count.ShouldBe(3);
+        ring.KeySets.Count.ShouldBe(3);
     }
 
     [Fact]
-    public void However_often_keys_rotate_the_ring_stays_small_and_erases_the_oldest()
+    public void A_full_ring_refuses_a_rotation_and_loses_nothing()
     {
-        var first = Seal(ring.Current);
-        for (var i = 0; i < KeyRing.MaxKeys; i++)
-            ring.Rotate();
+        var first = Seal(ring.Current.X25519);
+        Fill();
+        var (current, held) = (ring.Current, ring.KeySets);
 
-        ring.PublicKeys.Count.ShouldBe(KeyRing.MaxKeys);
+        ring.TryRotate().ShouldBeFalse();
+        ring.Current.ShouldBe(current);
+        ring.KeySets.ShouldBe(held);
+        Open(first).ShouldBeNull();
+
+        time.Advance(TimeSpan.FromMinutes(10)); // the retired ones are due, whether a timer ran or not
+        ring.TryRotate().ShouldBeTrue();
+        ring.KeySets.Count.ShouldBe(2);
+    }
+
+    [Fact]
+    public void A_full_ring_that_is_told_to_erase_now_erases_the_oldest_and_no_other()
+    {
+        var first = Seal(ring.Current.X25519);
+        ring.TryRotate().ShouldBeTrue();
+        var second = Seal(ring.Current.X25519);
+        Fill();
+
+        ring.TryRotate(eraseNow: true).ShouldBeTrue();
+        ring.KeySets.Count.ShouldBe(KeySet.MaxHeld);
         Open(first)!.Error.ShouldBe(RequestError.UnknownNodeKey);
+        Open(second).ShouldBeNull();
+    }
+
+    [Fact]
+    public void A_ring_with_room_erases_nothing_though_it_is_told_to()
+    {
+        var first = Seal(ring.Current.X25519);
+        ring.TryRotate(eraseNow: true).ShouldBeTrue();
+        Open(first).ShouldBeNull();
+    }
+
+    [Fact]
+    public void A_rotation_that_is_due_waits_for_room_and_comes_then()
+    {
+        time.Advance(TimeSpan.FromMinutes(59));
+        Fill();
+        var current = ring.Current;
+        time.Advance(TimeSpan.FromMinutes(9));
+        ring.TryRotate(eraseNow: true).ShouldBeTrue();
+        ring.TryRotate(eraseNow: true).ShouldBeTrue();
+        ring.Current.ShouldNotBe(current);
+        ring.UntilNextChange.ShouldBe(TimeSpan.FromMinutes(1)); // the first of them is due
+        time.Advance(TimeSpan.FromMinutes(1));
+        ring.Tend();
+        ring.KeySets.Count.ShouldBe(3); // what was retired within the last minute, and the current one
+    }
+
+    [Fact]
+    public void A_set_is_announced_with_the_digest_of_its_keys_and_its_end_comes_nearer_when_it_retires()
+    {
+        var before = ring.Current;
+        before.Expires.ShouldBe(time.GetUtcNow() + TimeSpan.FromMinutes(70));
+        ring.TryRotate();
+        var retired = ring.KeySets[1];
+        retired.X25519.ShouldBe(before.X25519);
+        retired.Digest.ShouldBe(before.Digest);
+        retired.Expires.ShouldBe(time.GetUtcNow() + TimeSpan.FromMinutes(10));
+        ring.TryFind(before.X25519, out var set).ShouldBeTrue();
+        set!.Digest.ShouldBe(before.Digest);
+        ring.Current.Digest.ShouldNotBe(before.Digest);
     }
 
     [Fact]
@@ -69,12 +128,12 @@ public sealed class KeyRingTests : IDisposable
         time.Advance(TimeSpan.FromHours(1));
         ring.Tend();
         ring.Current.ShouldNotBe(first);
-        ring.PublicKeys.Count.ShouldBe(2);
+        ring.KeySets.Count.ShouldBe(2);
 
         ring.UntilNextChange.ShouldBe(TimeSpan.FromMinutes(10));
         time.Advance(TimeSpan.FromMinutes(10));
         ring.Tend();
-        ring.PublicKeys.Count.ShouldBe(1);
+        ring.KeySets.Count.ShouldBe(1);
         ring.UntilNextChange.ShouldBe(TimeSpan.FromMinutes(50));
     }
 
@@ -86,17 +145,17 @@ public sealed class KeyRingTests : IDisposable
 
         time.Advance(TimeSpan.FromMinutes(20));
         var (first, retired) = (ring.Current, time.GetUtcNow());
-        ring.Rotate();
+        ring.TryRotate();
         Expiry(first).ShouldBe(retired + TimeSpan.FromMinutes(10));
         Expiry(ring.Current).ShouldBe(retired + TimeSpan.FromHours(1) + TimeSpan.FromMinutes(10));
 
         time.Advance(TimeSpan.FromMinutes(4));
-        ring.Rotate();
+        ring.TryRotate();
         Expiry(first).ShouldBe(retired + TimeSpan.FromMinutes(10));
         time.Advance(TimeSpan.FromMinutes(6));
-        ring.TryFind(first, out _).ShouldBeFalse("it is announced until it is erased, and no longer");
+        ring.TryFind(first.X25519, out _).ShouldBeFalse("it is announced until it is erased, and no longer");
 
-        DateTimeOffset Expiry(X25519PublicKey key) => DateTimeOffset.FromUnixTimeSeconds(ring.PublicKeys.Single(announced => announced.X25519 == key.ToString()).Expires);
+        DateTimeOffset Expiry(KeySet keys) => ring.KeySets.Single(announced => announced.Digest == keys.Digest).Expires;
     }
 
     [Fact]
@@ -104,7 +163,7 @@ public sealed class KeyRingTests : IDisposable
     {
         var heard = 0;
         ring.Changed += () => heard++;
-        ring.Rotate();
+        ring.TryRotate();
         ring.Tend();
         time.Advance(TimeSpan.FromMinutes(10));
         ring.Tend();
@@ -119,11 +178,17 @@ public sealed class KeyRingTests : IDisposable
         var rotating = Task.Run(() =>
         {
             while (!stop.IsCancellationRequested)
-                ring.Rotate();
+                ring.TryRotate(eraseNow: true);
         }, TestContext.Current.CancellationToken);
         while (!stop.IsCancellationRequested)
-            (Open(Seal(ring.Current))?.Error ?? RequestError.UnknownNodeKey).ShouldBe(RequestError.UnknownNodeKey);
+            (Open(Seal(ring.Current.X25519))?.Error ?? RequestError.UnknownNodeKey).ShouldBe(RequestError.UnknownNodeKey);
         await rotating;
+    }
+
+    private void Fill()
+    {
+        while (ring.KeySets.Count < KeySet.MaxHeld)
+            ring.TryRotate().ShouldBeTrue();
     }
 
     private static NodeOptions Options() => new() { DataDirectory = "unused", GatewayUrl = new Uri("http://127.0.0.1:1") };
@@ -138,9 +203,9 @@ public sealed class KeyRingTests : IDisposable
 
     private Rejection? Open(EnvelopeRequest envelope)
     {
-        if (!ring.TryFind(envelope.NodeKey, out var pair))
+        if (!ring.TryFind(envelope.NodeKey, out var set))
             return new Rejection(RequestError.UnknownNodeKey);
-        pair.TryOpen(envelope, out var opened, out var rejection);
+        set.TryOpen(envelope, out var opened, out var rejection);
         opened?.Dispose();
         return rejection;
     }

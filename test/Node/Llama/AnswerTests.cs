@@ -1,6 +1,7 @@
 using System.Text.Json;
 using ConfidentialChat.Fixtures;
 using ConfidentialChat.Node.Inference;
+using ConfidentialChat.Protocol;
 
 namespace ConfidentialChat.Node.Tests.Llama;
 

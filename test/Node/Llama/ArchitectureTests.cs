@@ -1,5 +1,6 @@
 using System.Text;
 using ConfidentialChat.Node.Inference.Llama;
+using ConfidentialChat.Protocol;
 
 namespace ConfidentialChat.Node.Tests.Llama;
 

@@ -2,6 +2,7 @@ using System.Buffers.Binary;
 using ConfidentialChat.Fixtures;
 using ConfidentialChat.Node.Inference;
 using ConfidentialChat.Node.Inference.Llama;
+using ConfidentialChat.Protocol;
 
 namespace ConfidentialChat.Node.Tests.Llama;
 

@@ -78,7 +78,7 @@ public sealed class ApiDocsTests
             await MeetAsync(path, 409, Body(call));
             await MeetAsync(path, 400, new ByteArrayContent("["u8.ToArray()));
             await MeetAsync(path, 401, Body(node.Seal()), token: null);
-            await MeetAsync(path, 404, Body(node.Seal(model: "another")), Token("another"));
+            await MeetAsync(path, 404, Body(node.Seal(model: "another")), Token(path, "another"));
             await MeetAsync(path, 413, new ByteArrayContent(new byte[(16 * 1024) + 1]));
             engine.Script = ScriptedBackend.ThatRefuses(InferenceRefusal.Busy).Script;
             await MeetAsync(path, 429, Body(node.Seal()));
@@ -106,14 +106,15 @@ public sealed class ApiDocsTests
 
         ByteArrayContent Body(SealedCall call) => new(call.Body) { Headers = { ContentType = new MediaTypeHeaderValue("application/json") } };
 
-        string Token(string model = ScriptedBackend.Model) => (node.Gateway.Token() with { Model = model }).Sign(node.Gateway.Key);
+        string Token(string path, string model = ScriptedBackend.Model) =>
+            (node.Gateway.Token() with { Model = model, Endpoint = path, KeySet = node.Ring.Current.Digest }).Write(node.Gateway.RelayKey);
 
         // Sends a request that has this status, which the document has too, with the headers that it promises.
         async Task MeetAsync(string path, int status, HttpContent? body = null, string? token = "a good one")
         {
             using var request = new HttpRequestMessage(body is null ? HttpMethod.Get : HttpMethod.Post, new Uri(node.Url, path)) { Content = body };
             if (body is not null && token is not null)
-                request.Headers.Add(RelayToken.HeaderName, token == "a good one" ? Token() : token);
+                request.Headers.Add(RelayToken.HeaderName, token == "a good one" ? Token(path) : token);
             using var response = await node.Client.SendAsync(request, TestContext.Current.CancellationToken);
             ((int)response.StatusCode).ShouldBe(status, path);
             var operation = document.RootElement.GetProperty("paths").GetProperty(path).EnumerateObject().Single().Value;

@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using ConfidentialChat.Node.Inference;
+using ConfidentialChat.Protocol;
 using Microsoft.Extensions.DependencyInjection;
 
 namespace ConfidentialChat.Node.Tests.Serving;
@@ -25,7 +26,7 @@ public sealed class CallerGoneTests
         }
 
         await ShouldEndAsync(node, answer, token.Request);
-        (await node.Gateway.ReportAsync(token.Request)).Units.ShouldBe(11);
+        (await node.Gateway.ReportAsync(token.Request)).Usage.Units.Value.ShouldBe(11);
     }
 
     [Theory]
@@ -44,7 +45,7 @@ public sealed class CallerGoneTests
         await Should.ThrowAsync<OperationCanceledException>(post);
 
         await ShouldEndAsync(node, answer, token.Request);
-        (await node.Gateway.ReportAsync(token.Request)).Units.ShouldBe(10);
+        (await node.Gateway.ReportAsync(token.Request)).Usage.Units.Value.ShouldBe(10);
     }
 
     private static async Task ShouldEndAsync(NodeUnderTest node, ScriptedAnswer answer, Protocol.RequestId request)

@@ -1,4 +1,5 @@
 using ConfidentialChat.Node.Control;
+using ConfidentialChat.Protocol;
 using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.V1;
 
@@ -14,8 +15,24 @@ public sealed class ControlTests
     {
         await using var node = await NodeUnderTest.StartAsync(ScriptedBackend.ThatServes());
         var before = node.Ring.Current;
-        await ControlSocket.RotateAsync(node.DataDirectory, TestContext.Current.CancellationToken);
+        await ControlSocket.RotateAsync(node.DataDirectory, eraseNow: false, TestContext.Current.CancellationToken);
         node.Ring.Current.ShouldNotBe(before);
+    }
+
+    [Fact]
+    public async Task A_node_that_holds_as_many_keys_as_it_may_refuses_another_until_it_may_erase_one()
+    {
+        await using var node = await NodeUnderTest.StartAsync(ScriptedBackend.ThatServes());
+        while (node.Ring.TryRotate())
+        {
+        }
+
+        var before = node.Ring.Current;
+        (await ControlSocket.RotateAsync(node.DataDirectory, eraseNow: false, TestContext.Current.CancellationToken)).ShouldBeFalse();
+        node.Ring.Current.ShouldBe(before);
+        (await ControlSocket.RotateAsync(node.DataDirectory, eraseNow: true, TestContext.Current.CancellationToken)).ShouldBeTrue();
+        node.Ring.Current.ShouldNotBe(before);
+        node.Ring.KeySets.Count.ShouldBe(KeySet.MaxHeld);
     }
 
     [Theory]
@@ -44,7 +61,7 @@ public sealed class ControlTests
             File.GetUnixFileMode(Path.GetDirectoryName(socket)!).ShouldBe(OwnerOnly);
 
         var before = node.Ring.Current;
-        await ControlSocket.RotateAsync(directory, TestContext.Current.CancellationToken);
+        await ControlSocket.RotateAsync(directory, eraseNow: false, TestContext.Current.CancellationToken);
         node.Ring.Current.ShouldNotBe(before);
         Directory.Delete(Path.GetDirectoryName(socket)!, recursive: true);
     }
@@ -80,5 +97,5 @@ public sealed class ControlTests
     [Fact]
     public async Task Where_no_node_runs_the_operator_is_told_so() =>
         await Should.ThrowAsync<HttpRequestException>(
-            () => ControlSocket.RotateAsync(Path.Combine(Path.GetTempPath(), Guid.NewGuid().ToString("N")), TestContext.Current.CancellationToken));
+            () => ControlSocket.RotateAsync(Path.Combine(Path.GetTempPath(), Guid.NewGuid().ToString("N")), eraseNow: false, TestContext.Current.CancellationToken));
 }

@@ -1,6 +1,7 @@
 using System.Net;
 using System.Runtime.CompilerServices;
 using ConfidentialChat.Node.Inference;
+using ConfidentialChat.Protocol;
 using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.Relay;
 using ConfidentialChat.Protocol.V1;
@@ -31,7 +32,7 @@ public sealed class DrainTests
         gate.Open();
         (await events.RestAsync()).ShouldBe([ScriptedBackend.Chunk("b")]);
         await stopped.Soon();
-        node.Gateway.Reports.ShouldContain(report => report.Request == token.Request.Value && report.Units == 7);
+        node.Gateway.Reports.ShouldContain(report => report.Request == token.Request.Value && report.Usage.Units.Value == 7);
     }
 
     [Fact]
@@ -55,7 +56,7 @@ public sealed class DrainTests
         var stopped = node.App.StopAsync();
         await events.ShouldBreakOffAsync();
         await stopped.Soon();
-        node.Gateway.Reports.ShouldContain(report => report.Request == token.Request.Value && report.Units == 11);
+        node.Gateway.Reports.ShouldContain(report => report.Request == token.Request.Value && report.Usage.Units.Value == 11);
     }
 
     [Fact]

@@ -1,5 +1,6 @@
 using System.Net;
 using ConfidentialChat.Node.Inference;
+using ConfidentialChat.Protocol;
 using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.V1;
 
@@ -26,8 +27,8 @@ public sealed class EngineFaultTests
         engine.Script = ScriptedBackend.ThatServes().Script;
         var again = node.Gateway.Token();
         (await call.OpenAsync(await node.PostAsync(call, again))).ShouldBe(ScriptedBackend.Whole);
-        (await node.Gateway.ReportAsync(again.Request)).Units.ShouldBeGreaterThan(0);
-        (await node.Gateway.ReportAsync(token.Request)).Units.ShouldBe(0);
+        (await node.Gateway.ReportAsync(again.Request)).Usage.Units.Value.ShouldBeGreaterThan(0);
+        (await node.Gateway.ReportAsync(token.Request)).Usage.Units.Value.ShouldBe(0);
     }
 
     [Fact]
@@ -69,7 +70,7 @@ public sealed class EngineFaultTests
         await events.ShouldBreakOffAsync();
 
         await answer.Disposed.Soon();
-        (await node.Gateway.ReportAsync(token.Request)).Units.ShouldBe(15);
+        (await node.Gateway.ReportAsync(token.Request)).Usage.Units.Value.ShouldBe(15);
         await (await node.PostAsync(call)).ShouldBeAsync(RequestError.Replay); // a part of it was served
         if (declared)
             node.Log.Text.ShouldContain($"{token.Request}: CUT_OFF");

@@ -1,4 +1,6 @@
+using ConfidentialChat.Node.Enrolment;
 using ConfidentialChat.Protocol.Errors;
+using ConfidentialChat.Protocol.Primitives;
 using ConfidentialChat.Protocol.Relay;
 using ConfidentialChat.Protocol.V1;
 using Microsoft.AspNetCore.Http;
@@ -21,17 +23,17 @@ public sealed class GatewayLinkTests : IDisposable
         enrolment.TlsPin.ShouldBeNull();
         enrolment.Status.State.ShouldBe(NodeState.Ready);
         enrolment.Status.Models.ShouldBe([ScriptedBackend.Model]);
-        enrolment.Status.Keys.ShouldHaveSingleItem().X25519.ShouldBe(node.Ring.Current.ToString());
+        enrolment.Status.KeySets.ShouldHaveSingleItem().X25519.ShouldBe(node.Ring.Current.X25519.ToString());
     }
 
     [Fact]
     public async Task A_rotation_is_told_at_once_with_the_new_key_first()
     {
         await using var node = await NodeUnderTest.StartAsync(ScriptedBackend.ThatServes());
-        var before = node.Ring.Current.ToString();
-        node.Ring.Rotate();
+        var before = node.Ring.Current.X25519.ToString();
+        node.Ring.TryRotate();
         var beat = await node.Gateway.HeartbeatAsync(); // the next one by schedule is a minute away
-        beat.Keys.Select(key => key.X25519).ShouldBe([node.Ring.Current.ToString(), before]);
+        beat.KeySets.Select(key => key.X25519).ShouldBe([node.Ring.Current.X25519.ToString(), before]);
     }
 
     [Fact]
@@ -39,17 +41,17 @@ public sealed class GatewayLinkTests : IDisposable
     {
         var time = new FakeTimeProvider(DateTimeOffset.UtcNow);
         await using var node = await NodeUnderTest.StartAsync(ScriptedBackend.ThatServes(), time: time);
-        node.Ring.Rotate();
-        (await node.Gateway.HeartbeatAsync()).Keys.Count.ShouldBe(2);
+        node.Ring.TryRotate();
+        (await node.Gateway.HeartbeatAsync()).KeySets.Count.ShouldBe(2);
         using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(2));
         time.Advance(TimeSpan.FromMinutes(10));
-        while (node.Ring.PublicKeys.Count != 1)
+        while (node.Ring.KeySets.Count != 1)
         {
             await Task.Delay(5, patience.Token);
             time.Advance(TimeSpan.FromMilliseconds(1));
         }
 
-        (await node.Gateway.HeartbeatAsync(beat => beat.Keys.Count == 1)).Keys[0].X25519.ShouldBe(node.Ring.Current.ToString());
+        (await node.Gateway.HeartbeatAsync(beat => beat.KeySets.Count == 1)).KeySets[0].X25519.ShouldBe(node.Ring.Current.X25519.ToString());
     }
 
     [Fact]
@@ -73,12 +75,15 @@ public sealed class GatewayLinkTests : IDisposable
     {
         await using var node = await NodeUnderTest.StartAsync(ScriptedBackend.ThatServes());
         var first = await node.Gateway.EnrolmentAsync();
+        var (identity, relayKey) = (node.Gateway.Identity, node.Gateway.RelayKey.Export());
         node.Gateway.Fault = http => Task.FromResult(Forgotten(http));
-        node.Ring.Rotate();
+        node.Ring.TryRotate();
         var second = await node.Gateway.EnrolmentAsync();
-        second.IdentityKey.ShouldBe(first.IdentityKey);
+        node.Gateway.Identity.ShouldBe(identity);
+        second.AgreementKey.ShouldNotBe(first.AgreementKey); // for one exchange alone
+        node.Gateway.RelayKey.Export().ShouldNotBe(relayKey);
         node.Gateway.Fault = null;
-        node.Ring.Rotate();
+        node.Ring.TryRotate();
         await node.Gateway.HeartbeatAsync();
         var call = node.Seal();
         (await call.OpenAsync(await node.PostAsync(call))).ShouldBe(ScriptedBackend.Whole);
@@ -98,6 +103,64 @@ public sealed class GatewayLinkTests : IDisposable
         await ShouldGiveUpAsync(node);
     }
 
+    [Fact]
+    public async Task An_enrolment_is_kept_with_its_relay_key_for_the_next_start()
+    {
+        await using var node = await NodeUnderTest.StartAsync(ScriptedBackend.ThatServes());
+        new GatewayEnrolment(new NodeOptions { DataDirectory = node.DataDirectory, GatewayUrl = node.Gateway.Url })
+            .Current!.RelayKey.Export().ShouldBe(node.Gateway.RelayKey.Export());
+    }
+
+    [Fact]
+    public async Task A_node_that_was_enrolled_before_there_were_relay_keys_says_so_and_enrols_anew()
+    {
+        await using var node = await NodeUnderTest.CreateAsync(ScriptedBackend.ThatServes());
+        await File.WriteAllTextAsync(
+            Path.Combine(node.DataDirectory, "enrolment.json"),
+            $$"""{"Gateway":"{{node.Gateway.Url}}","NodeId":7,"GatewayKey":"{{node.Gateway.Key.PublicKey}}"}""");
+        // The host reads it when it is built into the link, which is when it starts.
+        await node.App.StartAsync();
+        await NodeHost.WhenReadyAsync(node.App, TestContext.Current.CancellationToken).Soon();
+        await node.Gateway.EnrolmentAsync();
+        node.Log.Text.ShouldContain("has to enrol anew. hint: at the gateway: cchat nodes token");
+        var call = node.Seal();
+        (await call.OpenAsync(await node.PostAsync(call))).ShouldBe(ScriptedBackend.Whole);
+    }
+
+    [Theory]
+    [InlineData("none")]
+    [InlineData("junk")]
+    [InlineData("another key's")]
+    [InlineData("another request's")]
+    [InlineData("another answer's")]
+    public async Task An_enrolment_that_the_gateway_did_not_sign_is_not_kept(string signature)
+    {
+        await using var node = await NodeUnderTest.CreateAsync(ScriptedBackend.ThatServes());
+        using var other = Ed25519PrivateKey.Generate(out _);
+        var key = node.Gateway.Key;
+        node.Gateway.SignAnswer = (request, answer) => signature switch
+        {
+            "none" => null,
+            "junk" => "junk",
+            "another key's" => EnrolmentSignature.Sign(other, request, answer),
+            "another request's" => EnrolmentSignature.Sign(key, [.. request, (byte)' '], answer),
+            _ => EnrolmentSignature.Sign(key, request, [.. answer, (byte)' ']),
+        };
+        await ShouldNotBeEnrolledAsync(node);
+    }
+
+    [Theory]
+    [InlineData("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")] // a low-order point: everyone would know the relay key
+    [InlineData("AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")]
+    [InlineData("AAAA")]
+    [InlineData("")]
+    public async Task An_enrolment_without_a_key_to_agree_with_is_not_kept(string agreementKey)
+    {
+        await using var node = await NodeUnderTest.CreateAsync(ScriptedBackend.ThatServes());
+        node.Gateway.SpellAgreementKey = _ => agreementKey;
+        await ShouldNotBeEnrolledAsync(node);
+    }
+
     [Theory]
     [InlineData("cce_wrong", "hint: make a token at the gateway")]
     [InlineData(null, "hint: at the gateway: cchat nodes token")]
@@ -105,6 +168,16 @@ public sealed class GatewayLinkTests : IDisposable
     {
         await using var node = await NodeUnderTest.CreateAsync(ScriptedBackend.ThatServes(), options => options with { EnrolmentToken = token });
         await ShouldGiveUpAsync(node, hint);
+    }
+
+    private static async Task ShouldNotBeEnrolledAsync(NodeUnderTest node)
+    {
+        await node.App.StartAsync();
+        await node.Gateway.EnrolmentAsync();
+        await node.Gateway.EnrolmentAsync(); // it asks again, so the first answer was read and thrown away
+        node.Log.Text.ShouldContain("is not one that it signed");
+        File.Exists(Path.Combine(node.DataDirectory, "enrolment.json")).ShouldBeFalse();
+        await (await node.PostAsync(node.Seal())).ShouldBeAsync(RequestError.AuthError);
     }
 
     private static async Task ShouldGiveUpAsync(NodeUnderTest node, string hint = "hint: make a token at the gateway")

@@ -36,7 +36,7 @@ public sealed class HttpEngineTests
             ? $"{shown.GetProperty("prompt_tokens")} {shown.GetProperty("completion_tokens")} {shown.GetProperty("total_tokens")}"
             : "";
         usage.ShouldBe(outside);
-        (await under.Node.Gateway.ReportAsync(token.Request)).Units.ShouldBe(units);
+        (await under.Node.Gateway.ReportAsync(token.Request)).Usage.Units.Value.ShouldBe(units);
     }
 
     [Fact]
@@ -64,7 +64,7 @@ public sealed class HttpEngineTests
         var token = under.Node.Gateway.Token(new ComputeUnits(20));
         await (await under.Node.PostAsync(call, token)).ShouldBeAsync(RequestError.ContextTooLarge);
         (await call.OpenAsync(await under.Node.PostAsync(call))).ShouldContain("chat.completion");
-        (await under.Node.Gateway.ReportAsync(token.Request)).Units.ShouldBe(0);
+        (await under.Node.Gateway.ReportAsync(token.Request)).Usage.Units.Value.ShouldBe(0);
         under.Engine.Counters.Requests.ShouldBe(1);
     }
 
@@ -84,8 +84,8 @@ public sealed class HttpEngineTests
         await events.NextAsync();
         under.Engine.Open();
         await events.ShouldBreakOffAsync();
-        (await under.Node.Gateway.ReportAsync(second.Request)).Units.ShouldBeInRange(10, 100);
-        (await under.Node.Gateway.ReportAsync(token.Request)).Units.ShouldBe(0);
+        (await under.Node.Gateway.ReportAsync(second.Request)).Usage.Units.Value.ShouldBeInRange(10, 100);
+        (await under.Node.Gateway.ReportAsync(token.Request)).Usage.Units.Value.ShouldBe(0);
         under.Node.Log.Text.ShouldNotContain("secret words");
         under.Node.Log.Text.ShouldContain("CUT_OFF");
     }
@@ -182,7 +182,7 @@ public sealed class HttpEngineTests
             });
         var call = under.Chat(stream: true);
         var token = under.Node.Gateway.Token();
-        using var socket = await ConnectAsync(under.Node, call.Body.Length, token);
+        using var socket = await ConnectAsync(under.Node, call, token);
         if (where != "before the body")
             await socket.SendAsync(call.Body.AsMemory(0, where == "in the body" ? call.Body.Length / 2 : call.Body.Length));
         if (where is "before the body" or "in the body")
@@ -200,7 +200,7 @@ public sealed class HttpEngineTests
         }
 
         socket.Close(timeout: 0);
-        var units = (await under.Node.Gateway.ReportAsync(token.Request)).Units;
+        var units = (await under.Node.Gateway.ReportAsync(token.Request)).Usage.Units.Value;
         var isComputed = where is "at the end" or "in the stream" or "before the first token"; // the prompt at the least
         units.ShouldBeInRange(isComputed ? 10 : 0, isComputed ? 100 : 0);
         await FaultTests.UntilAsync(() => under.Engine.Counters.InFlight == 0 && under.Running == 0);
@@ -218,12 +218,12 @@ public sealed class HttpEngineTests
         await using var under = await ServedAsync(EngineScript.Once(EngineStep.Wait()));
         var call = under.Node.Seal(Encoding.UTF8.GetBytes($$"""{"model":"test-model",{{members}}}"""));
         var token = under.Node.Gateway.Token();
-        using var socket = await ConnectAsync(under.Node, call.Body.Length, token, path);
+        using var socket = await ConnectAsync(under.Node, call, token, path);
         await socket.SendAsync(call.Body);
         await under.Engine.ReachedAsync().Soon();
         await Task.Delay(200); // time is what is charged
         socket.Close(timeout: 0);
-        (await under.Node.Gateway.ReportAsync(token.Request)).Units.ShouldBeInRange(least, most);
+        (await under.Node.Gateway.ReportAsync(token.Request)).Usage.Units.Value.ShouldBeInRange(least, most);
         await FaultTests.UntilAsync(() => under.Engine.Counters is { InFlight: 0, Cancelled: 1 } && under.Running == 0);
     }
 
@@ -233,7 +233,7 @@ public sealed class HttpEngineTests
         var time = new FakeTimeProvider(DateTimeOffset.UtcNow);
         await using var under = await ServedAsync(node: options => options with { MaxConcurrent = 1, MaxQueued = 1, UploadTimeout = TimeSpan.FromSeconds(30) }, time: time);
         var call = under.Chat();
-        using var socket = await ConnectAsync(under.Node, call.Body.Length, under.Node.Gateway.Token());
+        using var socket = await ConnectAsync(under.Node, call, under.Node.Gateway.Token());
         await socket.SendAsync(call.Body.AsMemory(0, call.Body.Length - 1));
         await FaultTests.UntilAsync(() => under.Running == 1);
         var next = under.Chat();
@@ -261,10 +261,10 @@ public sealed class HttpEngineTests
             options => options with { ReaderTimeout = TimeSpan.FromMilliseconds(500) });
         var call = under.Chat(stream: true);
         var token = under.Node.Gateway.Token();
-        using var socket = await ConnectAsync(under.Node, call.Body.Length, token);
+        using var socket = await ConnectAsync(under.Node, call, token);
         await socket.SendAsync(call.Body);
         await socket.ReceiveAsync(new byte[1]);
-        (await under.Node.Gateway.ReportAsync(token.Request)).Units.ShouldBeGreaterThan(0);
+        (await under.Node.Gateway.ReportAsync(token.Request)).Usage.Units.Value.ShouldBeGreaterThan(0);
         await FaultTests.UntilAsync(() => under.Engine.Counters is { InFlight: 0, Cancelled: 1 } && under.Running == 0);
         under.Engine.Counters.EventsSent.ShouldBeLessThan(1000); // 64 KiB each: what the buffers of two connections take
         under.Node.Log.Text.ShouldContain("READER_TOO_SLOW");
@@ -284,7 +284,7 @@ public sealed class HttpEngineTests
         await FaultTests.UntilAsync(() => under.Engine.Counters.InFlight == 50);
         for (var i = 0; i < 5; i++)
         {
-            under.Node.Ring.Rotate();
+            under.Node.Ring.TryRotate();
             await Task.Delay(50);
         }
 
@@ -295,7 +295,7 @@ public sealed class HttpEngineTests
         }
 
         foreach (var token in tokens)
-            (await under.Node.Gateway.ReportAsync(token.Request)).Units.ShouldBe(32);
+            (await under.Node.Gateway.ReportAsync(token.Request)).Usage.Units.Value.ShouldBe(32);
         under.Engine.Counters.PeakInFlight.ShouldBe(50);
     }
 
@@ -310,7 +310,7 @@ public sealed class HttpEngineTests
         var stopped = under.Node.App.StopAsync();
         (await events.RestAsync())[^1].ShouldContain("\"finish_reason\":\"stop\"");
         await stopped.Soon();
-        under.Node.Gateway.Reports.ShouldContain(report => report.Request == token.Request.Value && report.Units == 42);
+        under.Node.Gateway.Reports.ShouldContain(report => report.Request == token.Request.Value && report.Usage.Units.Value == 42);
     }
 
     private static async Task<Served> ServedAsync(
@@ -320,11 +320,11 @@ public sealed class HttpEngineTests
         return new Served(under, await NodeUnderTest.StartAsync(under.Backend, node, time));
     }
 
-    private static async Task<Socket> ConnectAsync(NodeUnderTest node, int length, RelayToken token, string path = NodeUnderTest.ChatPath)
+    private static async Task<Socket> ConnectAsync(NodeUnderTest node, SealedCall call, RelayToken token, string path = NodeUnderTest.ChatPath)
     {
         var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp) { ReceiveBufferSize = 8 * 1024 };
         await socket.ConnectAsync(IPAddress.Loopback, node.Url.Port);
-        var head = $"POST {path} HTTP/1.1\r\nHost: node\r\n{RelayToken.HeaderName}: {token.Sign(node.Gateway.Key)}\r\nContent-Length: {length}\r\n\r\n";
+        var head = $"POST {path} HTTP/1.1\r\nHost: node\r\n{RelayToken.HeaderName}: {node.Gateway.Write(token, path, call)}\r\nContent-Length: {call.Body.Length}\r\n\r\n";
         await socket.SendAsync(Encoding.ASCII.GetBytes(head));
         return socket;
     }

@@ -93,11 +93,12 @@ internal sealed class NodeUnderTest : IAsyncDisposable
     /// <summary>A request with a body of its own.</summary>
     public SealedCall Seal(byte[] json, bool stream = false, string model = ScriptedBackend.Model, long stack = 3)
     {
-        var outer = new OuterFields { NodeKey = Ring.Current, Model = model, Stack = new StackId(stack), Stream = stream };
+        var keys = Ring.Current;
+        var outer = new OuterFields { NodeKey = keys.X25519, Model = model, Stack = new StackId(stack), Stream = stream };
         SealedRequest.TrySeal(json, outer, out var request).ShouldBeTrue();
         var body = new ArrayBufferWriter<byte>();
         request!.Envelope.Write(body);
-        return new SealedCall(body.WrittenMemory.ToArray(), request);
+        return new SealedCall(body.WrittenMemory.ToArray(), request, keys.Digest);
     }
 
     /// <summary>Relays a body with a fresh token, or with the one given.</summary>
@@ -105,7 +106,7 @@ internal sealed class NodeUnderTest : IAsyncDisposable
         PostToAsync(ChatPath, call, token, cancellation);
 
     public Task<HttpResponseMessage> PostToAsync(string path, SealedCall call, RelayToken? token = null, CancellationToken cancellation = default) =>
-        PostAsync(path, Json(call.Body), (token ?? Gateway.Token()).Sign(Gateway.Key), cancellation);
+        PostAsync(path, Json(call.Body), Gateway.Write(token ?? Gateway.Token(), path, call), cancellation);
 
     public Task<HttpResponseMessage> PostAsync(byte[] body, string? token, CancellationToken cancellation = default) =>
         PostAsync(Json(body), token, cancellation);
@@ -137,7 +138,7 @@ internal sealed class NodeUnderTest : IAsyncDisposable
 }
 
 /// <summary>The bytes of a sealed request, and what opens its answer.</summary>
-internal sealed record SealedCall(byte[] Body, SealedRequest Request)
+internal sealed record SealedCall(byte[] Body, SealedRequest Request, KeySetDigest KeySet)
 {
     /// <summary>Opens a whole answer.</summary>
     public async Task<string> OpenAsync(HttpResponseMessage response)

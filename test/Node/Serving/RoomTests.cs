@@ -42,7 +42,7 @@ public sealed class RoomTests
         await QueuedAsync(node, 1);
         await patience.CancelAsync();
         await Should.ThrowAsync<OperationCanceledException>(impatient);
-        (await node.Gateway.ReportAsync(token.Request)).Units.ShouldBe(0);
+        (await node.Gateway.ReportAsync(token.Request)).Usage.Units.Value.ShouldBe(0);
         await QueuedAsync(node, 0);
 
         var next = node.PostAsync(node.Seal());
@@ -76,7 +76,7 @@ public sealed class RoomTests
         await (await node.PostAsync(third)).ShouldBeAsync(RequestError.TooManyRequests);
         await (await node.PostAsync(first)).ShouldBeAsync(RequestError.Replay);
 
-        node.Ring.Rotate();
+        node.Ring.TryRotate();
         var fourth = node.Seal();
         (await fourth.OpenAsync(await node.PostAsync(fourth))).ShouldBe(ScriptedBackend.Whole);
         await (await node.PostAsync(third)).ShouldBeAsync(RequestError.TooManyRequests);

@@ -1,6 +1,7 @@
 using System.Runtime.CompilerServices;
 using System.Text;
 using ConfidentialChat.Node.Inference;
+using ConfidentialChat.Protocol;
 
 namespace ConfidentialChat.Node.Tests.Serving;
 

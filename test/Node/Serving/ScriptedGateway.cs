@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using System.Net;
+using System.Security.Cryptography;
 using System.Text.Json;
 using System.Threading.Channels;
 using ConfidentialChat.Protocol;
@@ -31,11 +32,30 @@ internal sealed class ScriptedGateway : IAsyncDisposable
     private readonly ConcurrentQueue<string> faults = new();
     private WebApplication? app;
     private Ed25519PublicKey? identity;
+    private RelayKey relayKey = new(RandomNumberGenerator.GetBytes(RelayKey.Size));
     private long lastTimeMs;
+    private int delivered;
+
+    private ScriptedGateway() => SignAnswer = (request, answer) => EnrolmentSignature.Sign(key, request, answer);
 
     public Uri Url { get; private set; } = new("http://127.0.0.1:0");
 
     public Ed25519PrivateKey Key => key;
+
+    /// <summary>Of the node that enrolled last.</summary>
+    public Ed25519PublicKey? Identity => identity;
+
+    /// <summary>What it agreed upon with the node that enrolled last; before that nobody's.</summary>
+    public RelayKey RelayKey => relayKey;
+
+    /// <summary>Signs an answer to an enrolment: its request and itself go in.</summary>
+    public Func<byte[], byte[], string?> SignAnswer { get; set; }
+
+    /// <summary>How its agreement key is spelled in the answer.</summary>
+    public Func<X25519PublicKey, string> SpellAgreementKey { get; set; } = agreed => agreed.ToString();
+
+    /// <summary>Messages with reports that arrived.</summary>
+    public int Deliveries => Volatile.Read(ref delivered);
 
     /// <summary>The tokens that enrol a node, as often as it likes.</summary>
     public HashSet<string> Tokens { get; } = [EnrolmentToken];
@@ -93,16 +113,24 @@ internal sealed class ScriptedGateway : IAsyncDisposable
     /// <summary>The acknowledged report of one request.</summary>
     public Task<UsageReport> ReportAsync(RequestId request) => Awaited(request.Value).Task.Soon();
 
-    /// <summary>A token of this gateway, as it signs them.</summary>
+    /// <summary>A token of this gateway, but for the key set: that of the call it goes with.</summary>
     public RelayToken Token(ComputeUnits? units = null) => new()
     {
         Request = RequestId.New(),
         Node = Node,
-        Stack = new StackId(3),
+        KeySet = default,
+        Endpoint = NodeUnderTest.ChatPath,
         Model = ScriptedBackend.Model,
         Units = units ?? new ComputeUnits(8192),
         Expires = DateTimeOffset.UtcNow.AddSeconds(60),
     };
+
+    /// <summary>A token as it goes with a call to a path; what the test chose otherwise stays.</summary>
+    public string Write(RelayToken token, string path, SealedCall call) => (token with
+    {
+        KeySet = token.KeySet == default ? call.KeySet : token.KeySet,
+        Endpoint = token.Endpoint == NodeUnderTest.ChatPath ? path : token.Endpoint,
+    }).Write(relayKey);
 
     public async ValueTask DisposeAsync()
     {
@@ -119,7 +147,11 @@ internal sealed class ScriptedGateway : IAsyncDisposable
         var body = buffer.ToArray();
         var path = http.Request.Path.Value!;
         if (path == NodePaths.UsageReports)
+        {
+            Interlocked.Increment(ref delivered);
             await deliveries.Writer.WriteAsync(Read(body, NodeMessageJson.Default.UsageReports));
+        }
+
         if (Fault is { } fault && await fault(http))
             return;
 
@@ -137,31 +169,35 @@ internal sealed class ScriptedGateway : IAsyncDisposable
 
     private async Task<int> EnrolAsync(HttpContext http, byte[] body)
     {
-        var request = Read(body, NodeMessageJson.Default.EnrolmentRequest);
-        if (!Ed25519PublicKey.TryParse(request.IdentityKey, out var claimed) || !IsSigned(http, claimed, body) || IsStale(request.Status.TimeMs))
+        if (!Ed25519PublicKey.TryParse(http.Request.Headers[NodeSignature.KeyHeaderName], out var claimed) || !IsSigned(http, claimed, body, out var timeMs) || IsStale(timeMs))
             return Wrong("an enrolment that is not signed or stale");
         if (!Tokens.Any(token => http.Request.Headers.Authorization == $"Bearer {token}"))
             return StatusCodes.Status401Unauthorized;
-        identity = claimed;
+        var request = Read(body, NodeMessageJson.Default.EnrolmentRequest);
+        using var agreement = new RelayKeyAgreement();
+        if (!X25519PublicKey.TryParse(request.AgreementKey, out var peer) || !agreement.TryAgreeAsGateway(peer, claimed, key.PublicKey, out var agreed))
+            return Wrong("an enrolment without an agreement key");
+        (identity, relayKey) = (claimed, agreed);
         await enrolments.Writer.WriteAsync(request);
-        await http.Response.WriteAsJsonAsync(
-            new EnrolmentAnswer { NodeId = Node.Value, GatewayKey = key.PublicKey.ToString(), HeartbeatSeconds = 60 },
+        var answer = JsonSerializer.SerializeToUtf8Bytes(
+            new EnrolmentAnswer { NodeId = Node.Value, GatewayKey = key.PublicKey.ToString(), AgreementKey = SpellAgreementKey(agreement.PublicKey), HeartbeatSeconds = 60 },
             NodeMessageJson.Default.EnrolmentAnswer);
+        http.Response.Headers[EnrolmentSignature.HeaderName] = SignAnswer(body, answer);
+        await http.Response.Body.WriteAsync(answer);
         return StatusCodes.Status200OK;
     }
 
     private int Beat(HttpContext http, byte[] body)
     {
-        var status = Read(body, NodeMessageJson.Default.NodeStatus);
-        if (!IsFromNode(http, body) || IsStale(status.TimeMs))
+        if (!IsFromNode(http, body, out var timeMs) || IsStale(timeMs))
             return Wrong("a heartbeat that is not signed or stale");
-        heartbeats.Writer.TryWrite(status);
+        heartbeats.Writer.TryWrite(Read(body, NodeMessageJson.Default.NodeStatus));
         return StatusCodes.Status204NoContent;
     }
 
     private async Task<int> SettleAsync(HttpContext http, byte[] body)
     {
-        if (!IsFromNode(http, body))
+        if (!IsFromNode(http, body, out _))
             return Wrong("reports that are not signed");
         var message = Read(body, NodeMessageJson.Default.UsageReports);
         foreach (var report in message.Reports)
@@ -176,11 +212,19 @@ internal sealed class ScriptedGateway : IAsyncDisposable
         return StatusCodes.Status200OK;
     }
 
-    private bool IsFromNode(HttpContext http, byte[] body) =>
-        identity is not null && http.Request.Headers[NodeSignature.NodeHeaderName] == Node.ToString() && IsSigned(http, identity, body);
+    private bool IsFromNode(HttpContext http, byte[] body, out long timeMs)
+    {
+        timeMs = 0;
+        return identity is not null && http.Request.Headers[NodeSignature.NodeHeaderName] == Node.ToString() && IsSigned(http, identity, body, out timeMs);
+    }
 
-    private static bool IsSigned(HttpContext http, Ed25519PublicKey signer, byte[] body) =>
-        NodeSignature.Verify(signer, http.Request.Path.Value!, body, http.Request.Headers[NodeSignature.HeaderName]);
+    private static bool IsSigned(HttpContext http, Ed25519PublicKey signer, byte[] body, out long timeMs)
+    {
+        var headers = http.Request.Headers;
+        var signed = NodeSignature.FromHeaders(http.Request.Path.Value!, headers[NodeSignature.TimeHeaderName], http.Request.ContentLength, headers[NodeSignature.DigestHeaderName]);
+        timeMs = signed?.TimeMs ?? 0;
+        return signed is not null && signed.IsSignedBy(signer, headers[NodeSignature.HeaderName]) && signed.IsOf(body);
+    }
 
     private bool IsStale(long timeMs)
     {

@@ -1,4 +1,5 @@
 using System.Net;
+using ConfidentialChat.Protocol;
 using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.V1;
 
@@ -24,10 +25,10 @@ public sealed class ShapeTests
     public async Task A_body_above_the_limit_is_refused_whether_or_not_it_says_its_length()
     {
         await using var node = await NodeUnderTest.StartAsync(ScriptedBackend.ThatServes(), options => options with { MaxBodyBytes = 10_000 });
-        await (await node.PostAsync(new byte[10_001], node.Gateway.Token().Sign(node.Gateway.Key))).ShouldBeAsync(RequestError.BodyTooLarge);
-        await (await node.PostAsync(new Chunked(10_001), node.Gateway.Token().Sign(node.Gateway.Key))).ShouldBeAsync(RequestError.BodyTooLarge);
-        await (await node.PostAsync(new Chunked(1_000_000), node.Gateway.Token().Sign(node.Gateway.Key))).ShouldBeAsync(RequestError.BodyTooLarge);
-        await (await node.PostAsync(new Chunked(10_000), node.Gateway.Token().Sign(node.Gateway.Key))).ShouldBeAsync(RequestError.InvalidJson);
+        await (await node.PostAsync(new byte[10_001], node.Gateway.Token().Write(node.Gateway.RelayKey))).ShouldBeAsync(RequestError.BodyTooLarge);
+        await (await node.PostAsync(new Chunked(10_001), node.Gateway.Token().Write(node.Gateway.RelayKey))).ShouldBeAsync(RequestError.BodyTooLarge);
+        await (await node.PostAsync(new Chunked(1_000_000), node.Gateway.Token().Write(node.Gateway.RelayKey))).ShouldBeAsync(RequestError.BodyTooLarge);
+        await (await node.PostAsync(new Chunked(10_000), node.Gateway.Token().Write(node.Gateway.RelayKey))).ShouldBeAsync(RequestError.InvalidJson);
         var call = node.Seal();
         (await call.OpenAsync(await node.PostAsync(call))).ShouldBe(ScriptedBackend.Whole);
     }
@@ -37,8 +38,8 @@ public sealed class ShapeTests
     {
         await using var node = await NodeUnderTest.StartAsync(ScriptedBackend.ThatServes());
         var call = node.Seal();
-        for (var i = 0; i < 4; i++)
-            node.Ring.Rotate();
+        for (var i = 0; i < KeySet.MaxHeld; i++)
+            node.Ring.TryRotate(eraseNow: true);
         await (await node.PostAsync(call)).ShouldBeAsync(RequestError.UnknownNodeKey);
     }
 
@@ -46,14 +47,14 @@ public sealed class ShapeTests
     public async Task Junk_and_tampered_envelopes_are_refused_and_leave_nothing_behind()
     {
         await using var node = await NodeUnderTest.StartAsync(ScriptedBackend.ThatServes());
-        await (await node.PostAsync([], node.Gateway.Token().Sign(node.Gateway.Key))).ShouldBeAsync(RequestError.InvalidJson);
-        await (await node.PostAsync("[]"u8.ToArray(), node.Gateway.Token().Sign(node.Gateway.Key))).ShouldBeAsync(RequestError.InvalidJson);
+        await (await node.PostAsync([], node.Gateway.Token().Write(node.Gateway.RelayKey))).ShouldBeAsync(RequestError.InvalidJson);
+        await (await node.PostAsync("[]"u8.ToArray(), node.Gateway.Token().Write(node.Gateway.RelayKey))).ShouldBeAsync(RequestError.InvalidJson);
 
         var call = node.Seal();
         var tampered = call.Body.ToArray();
         var at = tampered.AsSpan().IndexOf("ciphertext\":\""u8) + 13;
         tampered[at] = tampered[at] == 'A' ? (byte)'B' : (byte)'A';
-        await (await node.PostAsync(tampered, node.Gateway.Token().Sign(node.Gateway.Key))).ShouldBeAsync(RequestError.DecryptionFailed);
+        await (await node.PostAsync(call with { Body = tampered })).ShouldBeAsync(RequestError.DecryptionFailed);
         (await call.OpenAsync(await node.PostAsync(call))).ShouldBe(ScriptedBackend.Whole);
     }
 
@@ -63,7 +64,7 @@ public sealed class ShapeTests
         await using var node = await NodeUnderTest.StartAsync(ScriptedBackend.ThatServes());
         var call = node.Seal();
         var token = node.Gateway.Token();
-        var text = token.Sign(node.Gateway.Key);
+        var text = node.Gateway.Write(token, NodeUnderTest.ChatPath, call);
         await call.OpenAsync(await node.PostAsync(call.Body, text));
         await node.Gateway.ReportAsync(token.Request);
         node.Log.Text.ShouldContain($"{token.Request}: OK, 3 + 4 tokens");

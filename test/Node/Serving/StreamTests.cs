@@ -1,6 +1,7 @@
 using System.Net;
 using System.Net.Sockets;
 using System.Text;
+using ConfidentialChat.Protocol;
 using ConfidentialChat.Protocol.Relay;
 using Microsoft.Extensions.Time.Testing;
 
@@ -63,8 +64,8 @@ public sealed class StreamTests
         var call = node.Seal(stream: true);
         using var events = await EventStream.OpenAsync(call, await node.PostAsync(call));
         (await events.NextAsync()).ShouldBe(ScriptedBackend.Chunk("0"));
-        for (var i = 0; i < 5; i++)
-            node.Ring.Rotate(); // the request's key is erased by now
+        for (var i = 0; i < KeySet.MaxHeld; i++)
+            node.Ring.TryRotate(eraseNow: true); // the request's key is erased by now
         gates[0].Open();
         (await events.RestAsync()).ShouldBe([ScriptedBackend.Chunk("1")]);
     }
@@ -77,7 +78,7 @@ public sealed class StreamTests
         var call = node.Seal(stream: true);
         using var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp) { ReceiveBufferSize = 8 * 1024 };
         await socket.ConnectAsync(IPAddress.Loopback, node.Url.Port);
-        var head = $"POST {NodeUnderTest.ChatPath} HTTP/1.1\r\nHost: node\r\n{RelayToken.HeaderName}: {node.Gateway.Token().Sign(node.Gateway.Key)}\r\nContent-Length: {call.Body.Length}\r\n\r\n";
+        var head = $"POST {NodeUnderTest.ChatPath} HTTP/1.1\r\nHost: node\r\n{RelayToken.HeaderName}: {node.Gateway.Write(node.Gateway.Token(), NodeUnderTest.ChatPath, call)}\r\nContent-Length: {call.Body.Length}\r\n\r\n";
         await socket.SendAsync(Encoding.ASCII.GetBytes(head));
         await socket.SendAsync(call.Body);
         await socket.ReceiveAsync(new byte[1]);

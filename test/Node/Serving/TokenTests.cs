@@ -1,6 +1,7 @@
+using System.Security.Cryptography;
 using ConfidentialChat.Protocol;
 using ConfidentialChat.Protocol.Errors;
-using ConfidentialChat.Protocol.Primitives;
+using ConfidentialChat.Protocol.Relay;
 using ConfidentialChat.Protocol.V1;
 
 namespace ConfidentialChat.Node.Tests.Serving;
@@ -17,24 +18,25 @@ public sealed class TokenTests
         (await call.OpenAsync(await node.PostAsync(call, token))).ShouldBe(ScriptedBackend.Whole);
 
         var report = await node.Gateway.ReportAsync(token.Request);
-        (report.Stack, report.Model, report.Units).ShouldBe((token.Stack.Value, token.Model, 7));
+        report.ShouldBe(new UsageReport(token.Request.Value, token.Model, Prompt: 3, Completion: 4, Pixels: 0));
     }
 
     [Fact]
     public async Task Without_a_good_token_nothing_is_served_and_nothing_is_marked()
     {
         await using var node = await NodeUnderTest.StartAsync(ScriptedBackend.ThatServes());
-        using var other = Ed25519PrivateKey.Generate(out _);
+        using var other = new RelayKey(RandomNumberGenerator.GetBytes(RelayKey.Size));
         var call = node.Seal();
-        var good = node.Gateway.Token();
+        var good = node.Gateway.Token() with { KeySet = call.KeySet };
         (string What, string? Token)[] bad =
         [
             ("none", null),
             ("junk", "junk"),
-            ("another gateway's", good.Sign(other)),
-            ("another node's", (good with { Node = new NodeId(8) }).Sign(node.Gateway.Key)),
-            ("an expired one", (good with { Expires = DateTimeOffset.UtcNow.AddSeconds(-1) }).Sign(node.Gateway.Key)),
-            ("one that holds too long", (good with { Expires = DateTimeOffset.UtcNow.AddSeconds(120) }).Sign(node.Gateway.Key)),
+            ("another gateway's", good.Write(other)),
+            ("another node's", (good with { Node = new NodeId(8) }).Write(node.Gateway.RelayKey)),
+            ("another path's", (good with { Endpoint = "/v1/confidential/completions" }).Write(node.Gateway.RelayKey)),
+            ("an expired one", (good with { Expires = DateTimeOffset.UtcNow.AddSeconds(-1) }).Write(node.Gateway.RelayKey)),
+            ("one that holds too long", (good with { Expires = DateTimeOffset.UtcNow.AddSeconds(120) }).Write(node.Gateway.RelayKey)),
         ];
         foreach (var (what, token) in bad)
         {
@@ -58,13 +60,24 @@ public sealed class TokenTests
     }
 
     [Fact]
-    public async Task A_token_for_another_model_or_stack_than_the_envelopes_is_refused()
+    public async Task A_token_for_another_model_or_key_set_than_the_envelopes_is_refused()
     {
         await using var node = await NodeUnderTest.StartAsync(ScriptedBackend.ThatServes());
         var call = node.Seal();
         await (await node.PostAsync(call, node.Gateway.Token() with { Model = "another" })).ShouldBeAsync(RequestError.AuthError);
-        await (await node.PostAsync(call, node.Gateway.Token() with { Stack = new StackId(4) })).ShouldBeAsync(RequestError.AuthError);
+        node.Ring.TryRotate();
+        await (await node.PostAsync(call, node.Gateway.Token() with { KeySet = node.Ring.Current.Digest })).ShouldBeAsync(RequestError.AuthError); // the node holds both
         (await call.OpenAsync(await node.PostAsync(call))).ShouldBe(ScriptedBackend.Whole);
+    }
+
+    [Fact]
+    public async Task A_key_that_the_node_does_not_hold_is_unknown_whatever_the_token_says_of_it()
+    {
+        await using var node = await NodeUnderTest.StartAsync(ScriptedBackend.ThatServes());
+        await using var other = await NodeUnderTest.StartAsync(ScriptedBackend.ThatServes());
+        var call = other.Seal();
+        await (await node.PostAsync(call)).ShouldBeAsync(RequestError.UnknownNodeKey);
+        await (await node.PostAsync(call, node.Gateway.Token() with { KeySet = node.Ring.Current.Digest })).ShouldBeAsync(RequestError.UnknownNodeKey);
     }
 
     [Fact]

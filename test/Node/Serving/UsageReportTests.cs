@@ -26,8 +26,8 @@ public sealed class UsageReportTests
         await ServeAsync(node, second);
         gateway.Fault = null;
         await gateway.ReturnAsync();
-        (await gateway.ReportAsync(first.Request)).Units.ShouldBe(7);
-        (await gateway.ReportAsync(second.Request)).Units.ShouldBe(7);
+        (await gateway.ReportAsync(first.Request)).Usage.Units.Value.ShouldBe(7);
+        (await gateway.ReportAsync(second.Request)).Usage.Units.Value.ShouldBe(7);
     }
 
     [Fact]
@@ -84,6 +84,27 @@ public sealed class UsageReportTests
             await node.Gateway.ReportAsync(token.Request);
         node.Gateway.Reports.Count.ShouldBe(100);
         await ShouldBeSilentAsync(node);
+    }
+
+    [Fact]
+    public async Task Reports_of_a_tenth_of_a_second_go_in_one_message_and_in_their_parts()
+    {
+        await using var node = await NodeUnderTest.StartAsync(ScriptedBackend.ThatServes());
+        RelayToken[] tokens = [.. Enumerable.Range(0, 50).Select(_ => node.Gateway.Token())];
+        await Task.WhenAll(tokens.Select(token => ServeAsync(node, token)));
+        foreach (var token in tokens)
+            (await node.Gateway.ReportAsync(token.Request)).ShouldBe(new UsageReport(token.Request.Value, token.Model, Prompt: 3, Completion: 4, Pixels: 0));
+        node.Gateway.Deliveries.ShouldBeLessThan(20); // a message for each would be 50
+    }
+
+    [Fact]
+    public async Task A_node_that_stops_does_not_wait_for_more_to_report()
+    {
+        await using var node = await NodeUnderTest.StartAsync(ScriptedBackend.ThatServes());
+        var token = node.Gateway.Token();
+        await ServeAsync(node, token);
+        await node.App.StopAsync().Soon();
+        node.Gateway.Reports.ShouldHaveSingleItem().Request.ShouldBe(token.Request.Value);
     }
 
     private static async Task ServeAsync(NodeUnderTest node, RelayToken token)

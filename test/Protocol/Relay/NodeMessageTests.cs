@@ -1,7 +1,7 @@
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using System.Text.Json.Serialization.Metadata;
-using ConfidentialChat.Protocol.Primitives;
+using ConfidentialChat.Protocol;
 using ConfidentialChat.Protocol.Relay;
 
 namespace ConfidentialChat.Tests.Relay;
@@ -10,15 +10,15 @@ namespace ConfidentialChat.Tests.Relay;
 public sealed class NodeMessageTests
 {
     private const string Status =
-        """{"time_ms":1800000000000,"state":"ready","models":["tiny"],"keys":[{"x25519":"AAAA","expires":1800003600}],"running":1,"queued":0}""";
+        """{"state":"ready","models":["tiny"],"key_sets":[{"digest":"AAAA","ohttp":null,"x25519":"DDDD","signing":null,"bundle":null,"expires":1800003600}],"running":1,"queued":0}""";
 
     private const string Enrolment =
-        $$"""{"identity_key":"AAAA","address":"https://node.example:8443","tls_pin":"BBBB","status":{{Status}}}""";
+        $$"""{"address":"https://node.example:8443","tls_pin":"BBBB","agreement_key":"CCCC","status":{{Status}}}""";
 
-    private const string EnrolmentAnswer = """{"node_id":3,"gateway_key":"AAAA","heartbeat_seconds":10}""";
+    private const string EnrolmentAnswer = """{"node_id":3,"gateway_key":"AAAA","agreement_key":"BBBB","heartbeat_seconds":10}""";
 
     private const string Reports =
-        """{"time_ms":1800000000000,"reports":[{"request":"7f2c1e6a-3f0b-4c55-9d7e-0123456789ab","stack":7,"model":"tiny","units":42}]}""";
+        """{"reports":[{"request":"7f2c1e6a-3f0b-4c55-9d7e-0123456789ab","model":"tiny","prompt":40,"completion":2,"pixels":0}]}""";
 
     private const string Acknowledgement = """{"acknowledged":["7f2c1e6a-3f0b-4c55-9d7e-0123456789ab"]}""";
 
@@ -57,28 +57,25 @@ public sealed class NodeMessageTests
         JsonSerializer.Deserialize(Status.Replace("\"ready\"", state, StringComparison.Ordinal), NodeMessageJson.Default.NodeStatus));
 
     [Fact]
-    public void A_signature_holds_for_one_path_and_one_body()
+    public void A_report_has_its_usage_in_parts_and_names_the_first_that_is_negative()
     {
-        using var key = Ed25519PrivateKey.Generate(out _);
-        using var other = Ed25519PrivateKey.Generate(out _);
-        var signature = NodeSignature.Sign(key, NodePaths.Heartbeat, "{}"u8);
-        NodeSignature.Verify(key.PublicKey, NodePaths.Heartbeat, "{}"u8, signature).ShouldBeTrue();
-        NodeSignature.Verify(key.PublicKey, NodePaths.UsageReports, "{}"u8, signature).ShouldBeFalse();
-        NodeSignature.Verify(key.PublicKey, NodePaths.Heartbeat, "{ }"u8, signature).ShouldBeFalse();
-        NodeSignature.Verify(other.PublicKey, NodePaths.Heartbeat, "{}"u8, signature).ShouldBeFalse();
-        NodeSignature.Verify(key.PublicKey, NodePaths.Heartbeat + "\0{", "}"u8, signature).ShouldBeFalse();
-        NodeSignature.Verify(key.PublicKey, NodePaths.Heartbeat, "{}"u8, signature + "\n").ShouldBeFalse();
-        NodeSignature.Verify(key.PublicKey, NodePaths.Heartbeat, "{}"u8, null).ShouldBeFalse();
+        var report = new UsageReport(Guid.NewGuid(), "tiny", Prompt: 40, Completion: 2, Pixels: 5);
+        (report.Usage.PromptTokens, report.Usage.CompletionTokens, report.Usage.Pixels, report.Usage.Units).ShouldBe((40, 2, 5, new ComputeUnits(47)));
+        report.FaultIn().ShouldBeNull();
+        (report with { Prompt = -1, Pixels = -1 }).FaultIn().ShouldBe("prompt");
+        (report with { Completion = -1 }).FaultIn().ShouldBe("completion");
+        (report with { Pixels = long.MinValue }).FaultIn().ShouldBe("pixels");
     }
 
-    [Fact]
-    public void A_relay_token_does_not_pass_for_a_node_message()
-    {
-        using var key = Ed25519PrivateKey.Generate(out _);
-        var payload = "{}"u8.ToArray();
-        var signature = Convert.ToBase64String(key.Sign([.. "ConfidentialChat relay token v1\0"u8, .. payload]));
-        NodeSignature.Verify(key.PublicKey, NodePaths.Heartbeat, payload, signature).ShouldBeFalse();
-    }
+    [Theory]
+    [InlineData(100, 40, 20, 5)]
+    [InlineData(65, 40, 20, 5)]
+    [InlineData(62, 40, 20, 2)]
+    [InlineData(50, 40, 10, 0)]
+    [InlineData(7, 7, 0, 0)]
+    [InlineData(0, 0, 0, 0)]
+    public void Usage_above_the_reservation_loses_pixels_first_and_the_prompt_last(long units, long prompt, long completion, long pixels) =>
+        new Usage(40, 20) { Pixels = 5 }.CappedAt(new ComputeUnits(units)).ShouldBe(new Usage(prompt, completion) { Pixels = pixels });
 
     private static void RoundTrips<T>(string json, JsonTypeInfo<T> type) =>
         JsonNode.DeepEquals(JsonNode.Parse(JsonSerializer.Serialize(JsonSerializer.Deserialize(json, type)!, type)), JsonNode.Parse(json))

@@ -2,6 +2,7 @@ using System.Buffers;
 using System.Security.Cryptography;
 using System.Text.Encodings.Web;
 using System.Text.Json;
+using ConfidentialChat.Protocol;
 
 namespace ConfidentialChat.Node.Inference.Llama;
 

@@ -1,4 +1,5 @@
 using System.Threading.Channels;
+using ConfidentialChat.Protocol;
 
 namespace ConfidentialChat.Node.Inference.Llama;
 

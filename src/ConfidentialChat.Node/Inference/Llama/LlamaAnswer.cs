@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Text;
+using ConfidentialChat.Protocol;
 
 namespace ConfidentialChat.Node.Inference.Llama;
 

@@ -1,5 +1,6 @@
 // spec/inference.md section 6.
 using System.Text.Json;
+using ConfidentialChat.Protocol;
 
 namespace ConfidentialChat.Node.Inference.Upstream;
 

@@ -147,3 +147,124 @@ ALTER TABLE "nodes" ADD "removed_at" INTEGER NULL;
 
 INSERT INTO "__EFMigrationsHistory" ("MigrationId", "ProductVersion")
 VALUES ('20261122215243_RemovedNodes', '10.0.15');
+
+DROP TABLE "node_keys";
+
+DROP INDEX "IX_stacks_node_id";
+
+DROP INDEX "IX_reservations_node_id";
+
+DROP INDEX "IX_reservations_stack_id";
+
+DROP INDEX "IX_reservations_state_deadline_at";
+
+DROP INDEX "IX_reservations_user_id";
+
+DROP INDEX "IX_node_models_node_id";
+
+DROP INDEX "IX_locks_stack_id_node_key_state";
+
+DROP INDEX "IX_locks_state_expires_at";
+
+DROP INDEX "IX_api_keys_user_id";
+
+ALTER TABLE "settlements" RENAME COLUMN "reported" TO "reported_completion";
+
+ALTER TABLE "settlements" RENAME COLUMN "charged" TO "charged_completion";
+
+ALTER TABLE "nodes" ADD "key_set" TEXT NULL;
+
+ALTER TABLE "locks" RENAME COLUMN "node_key" TO "key_set";
+
+ALTER TABLE "stacks" ADD "open_locks" INTEGER NOT NULL DEFAULT 0;
+
+ALTER TABLE "settlements" ADD "reported_pixels" INTEGER NOT NULL DEFAULT 0;
+
+UPDATE stacks SET open_locks = (SELECT COUNT(*) FROM locks WHERE stack_id = stacks.id AND state IN ('open', 'returned'));
+
+ALTER TABLE "settlements" ADD "charged_pixels" INTEGER NOT NULL DEFAULT 0;
+
+ALTER TABLE "settlements" ADD "charged_prompt" INTEGER NOT NULL DEFAULT 0;
+
+ALTER TABLE "settlements" ADD "reported_prompt" INTEGER NOT NULL DEFAULT 0;
+
+ALTER TABLE "nodes" ADD "relay_key" BLOB NULL;
+
+CREATE TABLE "node_key_sets" (
+    "node_id" INTEGER NOT NULL,
+    "digest" TEXT NOT NULL,
+    "x25519" TEXT NOT NULL,
+    "expires_at" INTEGER NOT NULL,
+    CONSTRAINT "PK_node_key_sets" PRIMARY KEY ("node_id", "digest"),
+    CONSTRAINT "FK_node_key_sets_nodes_node_id" FOREIGN KEY ("node_id") REFERENCES "nodes" ("id") ON DELETE RESTRICT
+);
+
+CREATE INDEX "IX_reservations_deadline_at" ON "reservations" ("deadline_at") WHERE state = 'held';
+
+CREATE INDEX "IX_locks_expired" ON "locks" ("expires_at") WHERE state = 'expired';
+
+CREATE INDEX "IX_locks_open" ON "locks" ("expires_at") WHERE state IN ('open', 'returned');
+
+CREATE INDEX "IX_locks_stack_id_key_set" ON "locks" ("stack_id", "key_set") WHERE state IN ('open', 'returned');
+
+CREATE TABLE "ef_temp_nodes" (
+    "id" INTEGER NOT NULL CONSTRAINT "PK_nodes" PRIMARY KEY AUTOINCREMENT,
+    "address" TEXT NOT NULL,
+    "heard_at" INTEGER NOT NULL,
+    "identity_key" TEXT NOT NULL,
+    "key_set" TEXT NULL,
+    "queued" INTEGER NOT NULL,
+    "ready" INTEGER NOT NULL,
+    "relay_key" BLOB NULL,
+    "removed_at" INTEGER NULL,
+    "running" INTEGER NOT NULL,
+    "signed_at" INTEGER NOT NULL,
+    "tls_pin" TEXT NULL,
+    "unreachable" INTEGER NOT NULL,
+    "unreported" INTEGER NOT NULL
+);
+
+INSERT INTO "ef_temp_nodes" ("id", "address", "heard_at", "identity_key", "key_set", "queued", "ready", "relay_key", "removed_at", "running", "signed_at", "tls_pin", "unreachable", "unreported")
+SELECT "id", "address", "heard_at", "identity_key", "key_set", "queued", "ready", "relay_key", "removed_at", "running", "signed_at", "tls_pin", "unreachable", "unreported"
+FROM "nodes";
+
+CREATE TABLE "ef_temp_reservations" (
+    "request_id" TEXT NOT NULL CONSTRAINT "PK_reservations" PRIMARY KEY,
+    "deadline_at" INTEGER NOT NULL,
+    "held" INTEGER NOT NULL,
+    "lock_id" INTEGER NULL,
+    "node_id" INTEGER NOT NULL,
+    "stack_id" INTEGER NOT NULL,
+    "state" TEXT NOT NULL,
+    "user_id" INTEGER NOT NULL,
+    CONSTRAINT "reservation_state" CHECK (state IN ('held', 'settled', 'released', 'unreported')),
+    CONSTRAINT "FK_reservations_locks_lock_id" FOREIGN KEY ("lock_id") REFERENCES "locks" ("id") ON DELETE RESTRICT,
+    CONSTRAINT "FK_reservations_nodes_node_id" FOREIGN KEY ("node_id") REFERENCES "nodes" ("id") ON DELETE RESTRICT,
+    CONSTRAINT "FK_reservations_stacks_stack_id" FOREIGN KEY ("stack_id") REFERENCES "stacks" ("id") ON DELETE RESTRICT,
+    CONSTRAINT "FK_reservations_users_user_id" FOREIGN KEY ("user_id") REFERENCES "users" ("id") ON DELETE RESTRICT
+);
+
+INSERT INTO "ef_temp_reservations" ("request_id", "deadline_at", "held", "lock_id", "node_id", "stack_id", "state", "user_id")
+SELECT "request_id", "deadline_at", "held", "lock_id", "node_id", "stack_id", "state", "user_id"
+FROM "reservations";
+
+PRAGMA foreign_keys = 0;
+
+DROP TABLE "nodes";
+
+ALTER TABLE "ef_temp_nodes" RENAME TO "nodes";
+
+DROP TABLE "reservations";
+
+ALTER TABLE "ef_temp_reservations" RENAME TO "reservations";
+
+PRAGMA foreign_keys = 1;
+
+CREATE UNIQUE INDEX "IX_nodes_identity_key" ON "nodes" ("identity_key");
+
+CREATE INDEX "IX_reservations_deadline_at" ON "reservations" ("deadline_at") WHERE state = 'held';
+
+CREATE INDEX "IX_reservations_lock_id" ON "reservations" ("lock_id");
+
+INSERT INTO "__EFMigrationsHistory" ("MigrationId", "ProductVersion")
+VALUES ('20261128061538_KeySetsAndUsageParts', '10.0.15');

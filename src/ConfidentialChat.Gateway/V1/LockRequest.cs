@@ -4,9 +4,8 @@ using System.Text.Json;
 using System.Text.Unicode;
 using ConfidentialChat.Protocol;
 using ConfidentialChat.Protocol.Errors;
-using ConfidentialChat.Protocol.V1;
 
-namespace ConfidentialChat.Gateway.Locks;
+namespace ConfidentialChat.Gateway.V1;
 
 /// <summary>What a client asks of a lock.</summary>
 /// <param name="Model">1 to 256 UTF-16 units.</param>
@@ -56,7 +55,7 @@ internal sealed record LockRequest(string Model, ComputeUnits Units, TimeSpan? L
                 return "timeout";
         }
 
-        if (Text(model) is not { Length: > 0 and <= EnvelopeRequest.MaxModelNameLength } name)
+        if (Text(model) is not { Length: > 0 and <= ModelNames.MaxLength } name)
             return "model";
         if (!TryInteger(units, out var amount) || amount < 1)
             return "max_num_tokens";

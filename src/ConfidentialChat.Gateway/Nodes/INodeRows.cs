@@ -1,0 +1,68 @@
+// spec/gateway.md sections 2 and 3.
+using ConfidentialChat.Protocol;
+
+namespace ConfidentialChat.Gateway.Nodes;
+
+/// <summary>The rows of nodes and of the tokens that enrol them, within one transaction. One implementation for each database engine.</summary>
+internal interface INodeRows
+{
+    /// <summary>The nodes that are enrolled and not removed.</summary>
+    ValueTask<IReadOnlyList<NodeRecord>> AllAsync();
+
+    /// <summary>A token by its public prefix, spent or not.</summary>
+    ValueTask<EnrolmentToken?> FindTokenAsync(string prefix);
+
+    /// <summary>Spends a token that is neither spent nor expired, by one conditional UPDATE.</summary>
+    ValueTask<bool> TrySpendTokenAsync(EnrolmentToken token, DateTimeOffset now);
+
+    /// <summary>Takes a node in under the number that its identity key had before, or a new one. Null where its time is not larger than the largest seen.</summary>
+    ValueTask<NodeId?> TryEnrolAsync(NodeCard card, Announcement announcement, DateTimeOffset now);
+
+    /// <summary>Writes how a node is, by one conditional UPDATE: false where it is unknown or its time is not larger than the largest seen.</summary>
+    ValueTask<bool> TryBeatAsync(NodeId node, Announcement announcement, DateTimeOffset now);
+
+    /// <summary>The gateway failed to reach it: no locks until it is heard again.</summary>
+    ValueTask MarkUnreachableAsync(NodeId node);
+}
+
+/// <param name="Id">Its row.</param>
+/// <param name="Hash">SHA-256 of the whole token.</param>
+internal sealed record EnrolmentToken(long Id, byte[] Hash);
+
+/// <summary>Who a node is, as it enrolled.</summary>
+internal sealed record NodeCard
+{
+    /// <summary>Standard base64.</summary>
+    public required string IdentityKey { get; init; }
+
+    public required Uri Address { get; init; }
+
+    public required string? TlsPin { get; init; }
+
+    /// <summary>Sealed; null where it enrolled before there were relay keys.</summary>
+    public required byte[]? RelayKey { get; init; }
+}
+
+/// <summary>A node as its rows have it.</summary>
+internal sealed record NodeRecord
+{
+    public required NodeId Id { get; init; }
+
+    public required NodeCard Card { get; init; }
+
+    public required bool IsReady { get; init; }
+
+    public required bool IsUnreachable { get; init; }
+
+    public required long Load { get; init; }
+
+    public required DateTimeOffset HeardAt { get; init; }
+
+    /// <summary>The newest that it announced.</summary>
+    public required KeySetDigest? KeySet { get; init; }
+
+    /// <summary>Those that it announces, whether expired or not.</summary>
+    public required IReadOnlyList<KeySet> KeySets { get; init; }
+
+    public required IReadOnlyList<(string Model, DateTimeOffset Since)> Models { get; init; }
+}

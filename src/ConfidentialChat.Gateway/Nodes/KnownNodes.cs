@@ -1,0 +1,140 @@
+// spec/gateway.md section 3.
+using System.Collections.Frozen;
+using ConfidentialChat.Gateway.State;
+using ConfidentialChat.Protocol;
+using ConfidentialChat.Protocol.Primitives;
+using ConfidentialChat.Protocol.Relay;
+
+namespace ConfidentialChat.Gateway.Nodes;
+
+/// <summary>The enrolled nodes: a picture in memory, which is replaced whole after each change. Safe from any thread.</summary>
+internal sealed class KnownNodes(IStateWriter state, RelayKeySeal seal, GatewayOptions options, TimeProvider time)
+{
+    private const int MissedBeats = 3;
+
+    private volatile Picture picture = new([]);
+
+    /// <summary>Completes when what was committed before is in the picture.</summary>
+    public async Task ReloadAsync()
+    {
+        var before = picture;
+        var nodes = await state.RunAsync(async rows => (await rows.Nodes.AllAsync()).Select(record => KnownNode.Of(record, before.Find(record.Id), seal)).ToArray());
+        picture = new Picture(nodes);
+    }
+
+    public KnownNode? Find(NodeId node) => picture.Find(node);
+
+    /// <summary>The healthy nodes that serve a model, the least loaded first. Price comes before load once there are prices.</summary>
+    public IEnumerable<KnownNode> Serving(string model)
+    {
+        var now = time.GetUtcNow();
+        return picture.Serving(model).Where(node => IsHealthy(node, now));
+    }
+
+    /// <summary>Whether a node announces the model, healthy or not.</summary>
+    public bool IsAnnounced(string model) => picture.Serving(model).Length > 0;
+
+    /// <summary>The models of healthy nodes, each with the time since which one has served it.</summary>
+    public IEnumerable<(string Model, DateTimeOffset Since)> Models()
+    {
+        var now = time.GetUtcNow();
+        return picture.Nodes.Where(node => IsHealthy(node, now)).SelectMany(node => node.Models);
+    }
+
+    private bool IsHealthy(KnownNode node, DateTimeOffset now) =>
+        node is { IsReady: true, IsUnreachable: false, RelayKey: not null, KeySet: { } newest }
+        && node.HeardAt > now.AddSeconds(-options.HeartbeatSeconds * MissedBeats)
+        && newest.Expires > now;
+
+    private sealed class Picture
+    {
+        private readonly FrozenDictionary<NodeId, KnownNode> byId;
+        private readonly FrozenDictionary<string, KnownNode[]> byModel;
+
+        public Picture(KnownNode[] nodes)
+        {
+            Nodes = nodes;
+            byId = nodes.ToFrozenDictionary(node => node.Id);
+            byModel = nodes.OrderBy(node => node.Load).ThenBy(node => node.Id.Value)
+                .SelectMany(node => node.Models, (node, served) => (served.Model, Node: node))
+                .GroupBy(served => served.Model, served => served.Node, StringComparer.Ordinal)
+                .ToFrozenDictionary(model => model.Key, model => model.ToArray(), StringComparer.Ordinal);
+        }
+
+        public IReadOnlyList<KnownNode> Nodes { get; }
+
+        public KnownNode? Find(NodeId node) => byId.GetValueOrDefault(node);
+
+        public KnownNode[] Serving(string model) => byModel.GetValueOrDefault(model) ?? [];
+    }
+}
+
+/// <summary>One enrolled node.</summary>
+internal sealed class KnownNode
+{
+    private readonly byte[]? sealedRelayKey;
+
+    private KnownNode(NodeRecord record, RelayKey? relayKey)
+    {
+        Id = record.Id;
+        Address = new NodeAddress(record.Id, record.Card.Address, record.Card.TlsPin);
+        IdentityKey = Ed25519PublicKey.TryParse(record.Card.IdentityKey, out var key) ? key : null;
+        RelayKey = relayKey;
+        sealedRelayKey = record.Card.RelayKey;
+        IsReady = record.IsReady;
+        IsUnreachable = record.IsUnreachable;
+        HeardAt = record.HeardAt;
+        Load = record.Load;
+        KeySets = record.KeySets;
+        KeySet = record.KeySets.FirstOrDefault(keys => keys.Digest == record.KeySet);
+        Models = record.Models;
+    }
+
+    public NodeId Id { get; }
+
+    public NodeAddress Address { get; }
+
+    public Ed25519PublicKey? IdentityKey { get; }
+
+    /// <summary>Null where it has none that this gateway's key opens: it has to enrol anew.</summary>
+    public RelayKey? RelayKey { get; }
+
+    /// <summary>Whether it takes requests; false while it drains.</summary>
+    public bool IsReady { get; }
+
+    public bool IsUnreachable { get; }
+
+    public DateTimeOffset HeardAt { get; }
+
+    /// <summary>Requests that it serves or keeps waiting.</summary>
+    public long Load { get; }
+
+    /// <summary>The newest, which locks hand out.</summary>
+    public KeySet? KeySet { get; }
+
+    public IReadOnlyList<KeySet> KeySets { get; }
+
+    public IReadOnlyList<(string Model, DateTimeOffset Since)> Models { get; }
+
+    /// <param name="record">The rows.</param>
+    /// <param name="before">The node as it was known before: its relay key is not opened again.</param>
+    /// <param name="seal">Opens the relay key.</param>
+    public static KnownNode Of(NodeRecord record, KnownNode? before, RelayKeySeal seal) => new(
+        record,
+        record.Card.RelayKey is not { } sealedKey ? null
+        : before?.sealedRelayKey is { } known && known.AsSpan().SequenceEqual(sealedKey) ? before.RelayKey
+        : seal.TryOpen(sealedKey, record.Card.IdentityKey, out var key) ? key
+        : null);
+
+    /// <summary>The key set that holds a node key of envelope v1 and has not expired.</summary>
+    public KeySet? Find(X25519PublicKey nodeKey, DateTimeOffset now)
+    {
+        foreach (var keys in KeySets)
+        {
+            if (keys.X25519.Equals(nodeKey))
+                return keys.Expires > now ? keys : null;
+        }
+
+        return null;
+    }
+}

@@ -1,0 +1,68 @@
+// spec/gateway.md section 7.
+using System.Data.Common;
+using ConfidentialChat.Gateway.Auth;
+using ConfidentialChat.Gateway.Nodes;
+
+namespace ConfidentialChat.Gateway.State;
+
+/// <summary>Notices within a second what another process, such as an operator's command, changed in the database.</summary>
+internal sealed class ForeignChanges(IStateWriter state, KnownApiKeys apiKeys, KnownNodes nodes, TimeProvider time, ILogger<ForeignChanges> log) : BackgroundService
+{
+    private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(500);
+
+    /// <summary>Between two looks that strangers asked for; real time, because it spares a real database.</summary>
+    private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(50);
+
+    private readonly Lock gate = new();
+    private Task asked = Task.CompletedTask;
+    private long seen = -1;
+
+    /// <summary>Looks once, and reads anew where something changed.</summary>
+    public async Task LookAsync()
+    {
+        var version = await state.RunAsync(rows => rows.ForeignVersionAsync());
+        if (version == seen)
+            return;
+        await apiKeys.ReloadAsync();
+        await nodes.ReloadAsync();
+        seen = version; // a change in between is seen next time
+    }
+
+    /// <summary>
+    /// Completes after a look that began after this call: a key that was made a moment ago opens. However many ask, and whoever they are,
+    /// there is one look in each pause.
+    /// </summary>
+    public Task LookSoonAsync()
+    {
+        lock (gate)
+            return asked.IsCompleted ? asked = PauseAndLookAsync() : asked;
+    }
+
+    public override async Task StartAsync(CancellationToken cancellationToken)
+    {
+        await LookAsync(); // before the first request
+        await base.StartAsync(cancellationToken);
+    }
+
+    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+    {
+        using var timer = new PeriodicTimer(Interval, time);
+        while (await timer.WaitForNextTickAsync(stoppingToken))
+        {
+            try
+            {
+                await LookAsync();
+            }
+            catch (Exception e) when (e is DbException or InvalidOperationException)
+            {
+                log.RefreshFailed(e);
+            }
+        }
+    }
+
+    private async Task PauseAndLookAsync()
+    {
+        await Task.Delay(Pause);
+        await LookAsync();
+    }
+}

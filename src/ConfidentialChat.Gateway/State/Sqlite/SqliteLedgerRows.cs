@@ -1,0 +1,219 @@
+// spec/gateway.md section 5 in SQLite: the transaction is a writer's from its beginning, so nothing changes between two of these statements.
+using ConfidentialChat.Gateway.Metering;
+using ConfidentialChat.Protocol;
+using SQLitePCL;
+
+namespace ConfidentialChat.Gateway.State.Sqlite;
+
+internal sealed class SqliteLedgerRows : ILedgerRows, IDisposable
+{
+    private readonly SqliteStatement makeStack, findStackOf, findStack, findStackOfModel, findRoom, holdForLock, takeOver, freeUnits, chargeUnits;
+    private readonly SqliteStatement insertLock, findOldest, claimLock, spendLock, returnLock, expireReturned, expireLocks, forgetLocks, findPlaces;
+    private readonly SqliteStatement insertReservation, findReservation, endReservation, postpone, endOverdue, blame, insertSettlement;
+
+    public SqliteLedgerRows(sqlite3 database)
+    {
+        makeStack = new(database, """
+            INSERT INTO stacks (user_id, node_id, model, total, used, reserved, open_locks) VALUES (?, ?, ?, ?, 0, 0, 0) RETURNING id
+            """);
+        findStackOf = new(database, "SELECT id FROM stacks WHERE user_id = ? AND node_id = ? AND model = ?");
+        findStack = new(database, "SELECT user_id, node_id, model FROM stacks WHERE id = ?");
+        findStackOfModel = new(database, """
+            SELECT 1 FROM stacks s JOIN nodes n ON n.id = s.node_id WHERE s.model = ? AND n.removed_at IS NULL LIMIT 1
+            """);
+        findRoom = new(database, "SELECT total - used - reserved FROM stacks WHERE id = ?");
+        holdForLock = new(database, """
+            UPDATE stacks SET reserved = reserved + ?1, open_locks = open_locks + 1
+            WHERE id = ?2 AND ?1 <= total - used - reserved AND open_locks < ?3
+            """);
+        takeOver = new(database, """
+            UPDATE stacks SET reserved = reserved + ?1, open_locks = open_locks - 1 WHERE id = ?2 AND ?1 <= total - used - reserved
+            """);
+        freeUnits = new(database, "UPDATE stacks SET reserved = reserved - ?, open_locks = open_locks - ? WHERE id = ?");
+        chargeUnits = new(database, "UPDATE stacks SET reserved = reserved - ?, used = used + ? WHERE id = ?");
+
+        insertLock = new(database, "INSERT INTO locks (stack_id, key_set, units, state, expires_at) VALUES (?, ?, ?, 'open', ?)");
+        findOldest = new(database, """
+            SELECT id, units FROM locks
+            WHERE stack_id = ? AND key_set = ? AND state IN ('open', 'returned') AND expires_at > ?
+            ORDER BY id LIMIT 1
+            """);
+        claimLock = new(database, "UPDATE locks SET state = 'claimed' WHERE id = ? AND state IN ('open', 'returned')");
+        spendLock = new(database, "UPDATE locks SET state = 'spent' WHERE id = ? AND state = 'claimed'");
+        returnLock = new(database, "UPDATE locks SET state = 'returned', expires_at = ? WHERE id = ? AND state = 'claimed'");
+        expireReturned = new(database, "UPDATE locks SET state = 'expired' WHERE id = ? AND state = 'returned'");
+        expireLocks = new(database, """
+            UPDATE locks SET state = 'expired' WHERE state IN ('open', 'returned') AND expires_at <= ? RETURNING stack_id, units
+            """);
+        forgetLocks = new(database, """
+            DELETE FROM locks
+            WHERE state = 'expired' AND expires_at <= ? AND NOT EXISTS (SELECT 1 FROM reservations WHERE lock_id = locks.id)
+            """);
+        findPlaces = new(database, """
+            SELECT DISTINCT s.id, s.model, l.key_set FROM stacks s JOIN locks l ON l.stack_id = s.id
+            WHERE s.user_id = ? AND l.state IN ('open', 'returned') AND l.expires_at > ?
+            LIMIT 2
+            """);
+
+        insertReservation = new(database, """
+            INSERT INTO reservations (request_id, lock_id, user_id, node_id, stack_id, held, state, deadline_at)
+            SELECT ?1, ?2, user_id, node_id, id, ?3, 'held', ?4 FROM stacks WHERE id = ?5
+            """);
+        findReservation = new(database, """
+            SELECT r.stack_id, r.held, r.state FROM reservations r JOIN stacks s ON s.id = r.stack_id
+            WHERE r.request_id = ? AND r.node_id = ? AND s.model = ?
+            """);
+        endReservation = new(database, "UPDATE reservations SET state = ? WHERE request_id = ? AND state = ?");
+        postpone = new(database, "UPDATE reservations SET deadline_at = ?1 WHERE request_id = ?2 AND state = 'held' AND deadline_at < ?1");
+        endOverdue = new(database, """
+            UPDATE reservations SET state = 'unreported' WHERE state = 'held' AND deadline_at <= ? RETURNING stack_id, held, node_id
+            """);
+        blame = new(database, "UPDATE nodes SET unreported = unreported + 1 WHERE id = ?");
+        insertSettlement = new(database, """
+            INSERT INTO settlements (request_id, kind, reported_prompt, reported_completion, reported_pixels,
+                                     charged_prompt, charged_completion, charged_pixels, created_at)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+            """);
+    }
+
+    public ValueTask<StackId> MakeStackAsync(UserId user, NodeId node, string model, ComputeUnits total)
+    {
+        if (findStackOf.Bind(0, user.Value).Bind(1, node.Value).Bind(2, model).Single(Id) is { } known)
+            return new(new StackId(known));
+        return new(new StackId(makeStack.Bind(0, user.Value).Bind(1, node.Value).Bind(2, model).Bind(3, total.Value).Single(row => row.Integer(0))));
+
+        static long? Id(SqliteStatement row) => row.Integer(0);
+    }
+
+    public ValueTask<Stack?> FindStackAsync(StackId stack) =>
+        new(findStack.Bind(0, stack.Value).Single(row => new Stack(stack, new UserId(row.Integer(0)), new NodeId(row.Integer(1)), row.Text(2))));
+
+    public ValueTask<bool> HasStackOfAsync(string model) => new(findStackOfModel.Bind(0, model).Single(_ => true));
+
+    public ValueTask<ComputeUnits> RoomAsync(StackId stack) => new(new ComputeUnits(findRoom.Bind(0, stack.Value).Single(row => row.Integer(0))));
+
+    public ValueTask<bool> TryHoldForLockAsync(StackId stack, ComputeUnits units, int maxOpen) =>
+        new(holdForLock.Bind(0, units.Value).Bind(1, stack.Value).Bind(2, maxOpen).Run() == 1);
+
+    public ValueTask<bool> TryTakeOverAsync(StackId stack, ComputeUnits more) => new(takeOver.Bind(0, more.Value).Bind(1, stack.Value).Run() == 1);
+
+    public ValueTask FreeAsync(StackId stack, ComputeUnits units, int openLocks)
+    {
+        freeUnits.Bind(0, units.Value).Bind(1, openLocks).Bind(2, stack.Value).Run();
+        return default;
+    }
+
+    public ValueTask ChargeAsync(StackId stack, ComputeUnits held, ComputeUnits charged)
+    {
+        chargeUnits.Bind(0, held.Value).Bind(1, charged.Value).Bind(2, stack.Value).Run();
+        return default;
+    }
+
+    public ValueTask InsertLockAsync(StackId stack, KeySetDigest keySet, ComputeUnits units, DateTimeOffset expires)
+    {
+        insertLock.Bind(0, stack.Value).Bind(1, keySet.ToString()).Bind(2, units.Value).Bind(3, Milliseconds(expires)).Run();
+        return default;
+    }
+
+    public ValueTask<OpenLock?> OldestOpenLockAsync(StackId stack, KeySetDigest keySet, DateTimeOffset now) =>
+        new(findOldest.Bind(0, stack.Value).Bind(1, keySet.ToString()).Bind(2, Milliseconds(now)).Single(Read));
+
+    public ValueTask<bool> TryClaimAsync(LockId id) => new(claimLock.Bind(0, id.Value).Run() == 1);
+
+    public ValueTask<bool> TrySpendAsync(LockId id) => new(spendLock.Bind(0, id.Value).Run() == 1);
+
+    public ValueTask<bool> TryReturnAsync(LockId id, DateTimeOffset expires) => new(returnLock.Bind(0, Milliseconds(expires)).Bind(1, id.Value).Run() == 1);
+
+    public ValueTask<bool> TryExpireReturnedAsync(LockId id) => new(expireReturned.Bind(0, id.Value).Run() == 1);
+
+    public ValueTask<IReadOnlyList<(StackId Stack, ComputeUnits Units)>> ExpireLocksAsync(DateTimeOffset now) =>
+        new(expireLocks.Bind(0, Milliseconds(now)).All(row => (new StackId(row.Integer(0)), new ComputeUnits(row.Integer(1)))));
+
+    public ValueTask ForgetLocksAsync(DateTimeOffset expiredBefore)
+    {
+        forgetLocks.Bind(0, Milliseconds(expiredBefore)).Run();
+        return default;
+    }
+
+    public ValueTask<IReadOnlyList<LockedPlace>> LockedPlacesAsync(UserId user, DateTimeOffset now) =>
+        new(findPlaces.Bind(0, user.Value).Bind(1, Milliseconds(now)).All(row => new LockedPlace(new StackId(row.Integer(0)), row.Text(1), Digest(row.Text(2)))));
+
+    public ValueTask InsertReservationAsync(RequestId request, LockId? claimed, StackId stack, ComputeUnits held, DateTimeOffset deadline)
+    {
+        insertReservation.Bind(0, request.ToString()).Bind(1, claimed?.Value).Bind(2, held.Value).Bind(3, Milliseconds(deadline)).Bind(4, stack.Value).Run();
+        return default;
+    }
+
+    public ValueTask<KnownReservation?> FindReservationAsync(RequestId request, NodeId node, string model) =>
+        new(findReservation.Bind(0, request.ToString()).Bind(1, node.Value).Bind(2, model).Single(ReadReservation));
+
+    public ValueTask<bool> TryEndAsync(RequestId request, ReservationState from, ReservationState to) =>
+        new(endReservation.Bind(0, Spell(to)).Bind(1, request.ToString()).Bind(2, Spell(from)).Run() == 1);
+
+    public ValueTask PostponeAsync(RequestId request, DateTimeOffset deadline)
+    {
+        postpone.Bind(0, Milliseconds(deadline)).Bind(1, request.ToString()).Run();
+        return default;
+    }
+
+    public ValueTask<IReadOnlyList<(StackId Stack, ComputeUnits Held, NodeId Node)>> EndOverdueAsync(DateTimeOffset now) => new(endOverdue.Bind(0, Milliseconds(now))
+        .All(row => (new StackId(row.Integer(0)), new ComputeUnits(row.Integer(1)), new NodeId(row.Integer(2)))));
+
+    public ValueTask BlameAsync(NodeId node)
+    {
+        blame.Bind(0, node.Value).Run();
+        return default;
+    }
+
+    public ValueTask InsertSettlementAsync(RequestId request, SettlementKind kind, Usage reported, Usage charged, DateTimeOffset now)
+    {
+        insertSettlement.Bind(0, request.ToString()).Bind(1, Spell(kind))
+            .Bind(2, reported.PromptTokens).Bind(3, reported.CompletionTokens).Bind(4, reported.Pixels)
+            .Bind(5, charged.PromptTokens).Bind(6, charged.CompletionTokens).Bind(7, charged.Pixels)
+            .Bind(8, Milliseconds(now)).Run();
+        return default;
+    }
+
+    public void Dispose()
+    {
+        foreach (var statement in (SqliteStatement[])
+                 [
+                     makeStack, findStackOf, findStack, findStackOfModel, findRoom, holdForLock, takeOver, freeUnits, chargeUnits,
+                     insertLock, findOldest, claimLock, spendLock, returnLock, expireReturned, expireLocks, forgetLocks, findPlaces,
+                     insertReservation, findReservation, endReservation, postpone, endOverdue, blame, insertSettlement,
+                 ])
+            statement.Dispose();
+    }
+
+    private static OpenLock? Read(SqliteStatement row) => new OpenLock(new LockId(row.Integer(0)), new ComputeUnits(row.Integer(1)));
+
+    private static KnownReservation? ReadReservation(SqliteStatement row) => new KnownReservation(
+        new StackId(row.Integer(0)),
+        new ComputeUnits(row.Integer(1)),
+        row.Text(2) switch
+        {
+            "held" => ReservationState.Held,
+            "settled" => ReservationState.Settled,
+            "released" => ReservationState.Released,
+            _ => ReservationState.Unreported, // the table's constraint allows no fifth
+        });
+
+    private static string Spell(ReservationState state) => state switch
+    {
+        ReservationState.Held => "held",
+        ReservationState.Settled => "settled",
+        ReservationState.Released => "released",
+        _ => "unreported",
+    };
+
+    private static string Spell(SettlementKind kind) => kind switch
+    {
+        SettlementKind.Reported => "reported",
+        SettlementKind.Capped => "capped",
+        _ => "late",
+    };
+
+    private static KeySetDigest Digest(string text) => KeySetDigest.TryParse(text, out var digest) ? digest : default;
+
+    private static long Milliseconds(DateTimeOffset time) => time.ToUnixTimeMilliseconds();
+}

@@ -1,0 +1,266 @@
+// spec/gateway.md section 5. SQLite has one writer at a time: what is to be written waits in one queue, and goes into one transaction.
+using System.Diagnostics.CodeAnalysis;
+using ConfidentialChat.Gateway.Auth;
+using ConfidentialChat.Gateway.Metering;
+using ConfidentialChat.Gateway.Nodes;
+using Microsoft.Data.Sqlite;
+using Microsoft.Win32.SafeHandles;
+
+namespace ConfidentialChat.Gateway.State.Sqlite;
+
+/// <summary>Writes over one connection, with statements that are prepared once. Safe from any thread.</summary>
+internal sealed class SqliteWriter : IStateWriter, IStateRows, IThreadPoolWorkItem, IDisposable
+{
+    private readonly SqliteConnection connection;
+    private readonly string logPath;
+    private readonly SqliteLedgerRows ledger;
+    private readonly SqliteNodeRows nodes;
+    private readonly SqliteApiKeyRows apiKeys;
+    private readonly SqliteStatement begin, commit, rollback, foreignVersion;
+
+    // Guarded by the queue itself. The one who sets isDraining drains.
+    private readonly Queue<IWork> queue = new();
+    private bool isDraining, isClosed;
+
+    private readonly List<IWork> batch = [];
+
+    private readonly object durable = new(); // waited on, which a Lock cannot be
+    private List<IWork> undurable = [];
+    private bool isSyncing;
+    private SafeFileHandle? log;
+
+    public SqliteWriter(Database database)
+    {
+        connection = database.Connect();
+        var handle = connection.Handle!;
+        logPath = connection.DataSource + "-wal";
+        ledger = new SqliteLedgerRows(handle);
+        nodes = new SqliteNodeRows(handle);
+        apiKeys = new SqliteApiKeyRows(handle);
+        begin = new SqliteStatement(handle, "BEGIN IMMEDIATE");
+        commit = new SqliteStatement(handle, "COMMIT");
+        rollback = new SqliteStatement(handle, "ROLLBACK");
+        foreignVersion = new SqliteStatement(handle, "PRAGMA data_version");
+    }
+
+    /// <summary>What a change works on: at a time one thread only, that which drains the queue.</summary>
+    ILedgerRows IStateRows.Ledger => ledger;
+
+    INodeRows IStateRows.Nodes => nodes;
+
+    IApiKeyRows IStateRows.ApiKeys => apiKeys;
+
+    public ValueTask<long> ForeignVersionAsync() => new(foreignVersion.Single(row => row.Integer(0)));
+
+    public Task<T> RunAsync<T>(Func<IStateRows, ValueTask<T>> change, Commit commit = Commit.Promptly)
+    {
+        var work = new Work<T>(change, commit);
+        bool drains;
+        lock (queue)
+        {
+            ObjectDisposedException.ThrowIf(isClosed, this);
+            queue.Enqueue(work);
+            drains = commit is not Commit.Lazily && !isDraining;
+            isDraining |= drains;
+        }
+
+        // Behind what the pool has to do already: requests that came together are written together, and no timer holds one back.
+        if (drains)
+            ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: false);
+        return work.Task;
+    }
+
+    void IThreadPoolWorkItem.Execute()
+    {
+        lock (queue)
+        {
+            while (queue.TryDequeue(out var work))
+                batch.Add(work);
+        }
+
+        Write();
+        batch.Clear();
+
+        lock (queue)
+        {
+            isDraining = queue.Count > 0;
+            if (!isDraining)
+            {
+                Monitor.PulseAll(queue);
+                return;
+            }
+        }
+
+        ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: false);
+    }
+
+    /// <summary>Writes what still waits, and closes.</summary>
+    public void Dispose()
+    {
+        lock (queue)
+        {
+            if (isClosed)
+                return;
+            isClosed = true;
+            while (isDraining)
+                Monitor.Wait(queue);
+            while (queue.TryDequeue(out var work))
+                batch.Add(work);
+        }
+
+        Write();
+        lock (durable)
+        {
+            while (isSyncing)
+                Monitor.Wait(durable);
+        }
+
+        foreach (var statement in (SqliteStatement[])[begin, commit, rollback, foreignVersion])
+            statement.Dispose();
+        ledger.Dispose();
+        nodes.Dispose();
+        apiKeys.Dispose();
+        log?.Dispose();
+        connection.Dispose();
+    }
+
+    private void Write()
+    {
+        if (batch.Count == 0 || TryWrite(batch, out var failure, out var hasBegun))
+            return;
+        if (!hasBegun)
+        {
+            batch.ForEach(work => work.Fail(failure)); // the database is busy or gone: asking once more for each would only take longer
+            return;
+        }
+
+        // One of them failed. Each alone, so that it fails alone.
+        foreach (var work in batch)
+        {
+            if (!TryWrite([work], out failure, out _))
+                work.Fail(failure);
+        }
+    }
+
+    // True, and whoever waits is told; or nothing is written.
+    private bool TryWrite(List<IWork> works, [NotNullWhen(false)] out Exception? failure, out bool hasBegun)
+    {
+        failure = null;
+        hasBegun = false;
+        try
+        {
+            begin.Run();
+            hasBegun = true;
+            foreach (var work in works)
+                work.Run(this);
+            commit.Run();
+        }
+        catch (Exception e)
+        {
+            if (hasBegun)
+                TryRollBack();
+            failure = e;
+            return false;
+        }
+
+        foreach (var work in works)
+        {
+            if (work.Commit is Commit.Durably)
+                Sync(work);
+            else
+                work.Complete();
+        }
+
+        return true;
+    }
+
+    // SQLite has rolled back by itself after some faults, and then refuses to do so again.
+    private void TryRollBack()
+    {
+        try
+        {
+            rollback.Run();
+        }
+        catch (SqliteException)
+        {
+        }
+    }
+
+    // The commit lies in the write-ahead log. One sync of that file is good for all commits before it, and meanwhile others go on.
+    private void Sync(IWork work)
+    {
+        lock (durable)
+        {
+            undurable.Add(work);
+            if (isSyncing)
+                return;
+            isSyncing = true;
+        }
+
+        ThreadPool.UnsafeQueueUserWorkItem(static writer => writer.SyncAll(), this, preferLocal: false);
+    }
+
+    private void SyncAll()
+    {
+        while (true)
+        {
+            List<IWork> works;
+            lock (durable)
+            {
+                works = undurable;
+                undurable = [];
+                if (works.Count == 0)
+                {
+                    isSyncing = false;
+                    Monitor.PulseAll(durable);
+                    return;
+                }
+            }
+
+            try
+            {
+                log ??= File.OpenHandle(logPath, FileMode.Open, FileAccess.ReadWrite, FileShare.ReadWrite | FileShare.Delete);
+                RandomAccess.FlushToDisk(log);
+                works.ForEach(work => work.Complete());
+            }
+            catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+            {
+                works.ForEach(work => work.Fail(e)); // written, and not known to be on the disk: whoever asked asks again
+            }
+        }
+    }
+
+    private interface IWork
+    {
+        Commit Commit { get; }
+
+        void Run(IStateRows rows);
+
+        void Complete();
+
+        void Fail(Exception failure);
+    }
+
+    private sealed class Work<T>(Func<IStateRows, ValueTask<T>> change, Commit commit) : IWork
+    {
+        private readonly TaskCompletionSource<T> source = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        private T? result;
+
+        public Commit Commit => commit;
+
+        public Task<T> Task => source.Task;
+
+        public void Run(IStateRows rows)
+        {
+            // Nothing of SQLite's waits, so no change does.
+            var ran = change(rows);
+            if (!ran.IsCompleted)
+                throw new InvalidOperationException("A change awaits something that is no row.");
+            result = ran.Result;
+        }
+
+        public void Complete() => source.TrySetResult(result!);
+
+        public void Fail(Exception failure) => source.TrySetException(failure);
+    }
+}

@@ -1,0 +1,61 @@
+// spec/envelope-v1.md section 2; spec/gateway.md section 5 rule 1.
+using ConfidentialChat.Gateway.Auth;
+using ConfidentialChat.Gateway.Errors;
+using ConfidentialChat.Gateway.Metering;
+using ConfidentialChat.Gateway.Nodes;
+using ConfidentialChat.Gateway.State;
+using ConfidentialChat.Protocol;
+using ConfidentialChat.Protocol.Errors;
+
+namespace ConfidentialChat.Gateway.V1;
+
+/// <summary>Promises a node, its key and some units of a stack to one user for a few seconds.</summary>
+internal sealed class LockEndpoint(KnownNodes nodes, Ledger ledger, IStateWriter state, GatewayOptions options)
+{
+    /// <summary>A model's name and two numbers, with room for what other makes of clients add.</summary>
+    private const int MaxBytes = 16 * 1024;
+
+    public async ValueTask<IResult> HandleAsync(HttpContext context, Caller caller)
+    {
+        var (body, fault) = await RequestBody.ReadAsync(context, new BodyLimits(MaxBytes, options.UploadTimeout));
+        if (fault is not null)
+            return fault;
+        if (!LockRequest.TryParse(body, out var request, out var rejection))
+            return new ErrorAnswer(rejection);
+
+        var isServed = false;
+        foreach (var node in nodes.Serving(request.Model))
+        {
+            isServed = true;
+            var terms = new LockTerms
+            {
+                User = caller.User,
+                Node = node.Id,
+                Model = request.Model,
+                KeySet = node.KeySet!.Digest,
+                Units = request.Units,
+                Lifetime = request.Lifetime ?? TimeSpan.FromSeconds(options.LockSeconds),
+                StackTotal = new ComputeUnits(options.StackUnits),
+                MaxOpen = options.MaxOpenLocks,
+            };
+            var outcome = await ledger.LockAsync(terms);
+            if (outcome.TooManyOpen)
+                return new ErrorAnswer(RequestError.TooManyRequests);
+            if (outcome.Stack is { } stack)
+                return new JsonAnswer<LockAnswer>(new(node.KeySet.X25519.ToString(), node.Id.Value, stack.Value, null), GatewayJson.Default.LockAnswer);
+        }
+
+        if (isServed)
+            return new ErrorAnswer(RequestError.BalanceError);
+
+        // A node leaves out what it cannot serve just now: a model that somebody holds a stack of is not unknown.
+        var isKnown = nodes.IsAnnounced(request.Model) || await state.RunAsync(rows => rows.Ledger.HasStackOfAsync(request.Model));
+        return new ErrorAnswer(isKnown ? RequestError.ServiceUnavailable : RequestError.ModelNotFound);
+    }
+}
+
+/// <param name="PublicKey">The node key to seal to, standard base64.</param>
+/// <param name="NodeSmallId">The node.</param>
+/// <param name="StackSmallId">The stack.</param>
+/// <param name="StackEntryDigest">Always null; published clients read it.</param>
+internal sealed record LockAnswer(string PublicKey, long NodeSmallId, long StackSmallId, string? StackEntryDigest);

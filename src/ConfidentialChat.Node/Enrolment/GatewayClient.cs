@@ -1,0 +1,111 @@
+// spec/gateway.md section 2.
+using System.Globalization;
+using System.Net.Http.Headers;
+using System.Text.Json;
+using System.Text.Json.Serialization.Metadata;
+using ConfidentialChat.Protocol;
+using ConfidentialChat.Protocol.Relay;
+
+namespace ConfidentialChat.Node.Enrolment;
+
+/// <summary>Posts signed messages to the gateway.</summary>
+internal sealed class GatewayClient : IDisposable
+{
+    private static readonly TimeSpan Timeout = TimeSpan.FromSeconds(10);
+    private const int MaxAnswerBytes = 1024 * 1024;
+
+    private readonly HttpClient http;
+    private readonly NodeIdentity identity;
+    private readonly TimeProvider time;
+    private readonly ILogger<GatewayClient> log;
+    private long lastTimeMs;
+
+    public GatewayClient(NodeOptions options, NodeIdentity identity, TimeProvider time, ILogger<GatewayClient> log)
+    {
+        this.identity = identity;
+        this.time = time;
+        this.log = log;
+        http = new HttpClient(new SocketsHttpHandler
+        {
+            AllowAutoRedirect = false,
+            UseCookies = false,
+            UseProxy = options.GatewayUrl.Scheme == Uri.UriSchemeHttps, // plain HTTP stays on this machine
+            ConnectTimeout = TimeSpan.FromSeconds(5),
+        })
+        {
+            BaseAddress = options.GatewayUrl,
+            Timeout = Timeout,
+            MaxResponseContentBufferSize = MaxAnswerBytes,
+        };
+    }
+
+    /// <summary>Null where the gateway was not reached.</summary>
+    public Task<HttpResponseMessage?> PostAsync<T>(string path, T message, JsonTypeInfo<T> type, NodeId node, CancellationToken cancellation) =>
+        PostAsync(path, JsonSerializer.SerializeToUtf8Bytes(message, type), headers => headers.Add(NodeSignature.NodeHeaderName, node.ToString()), cancellation);
+
+    /// <summary>Asks for an enrolment with an operator's token. Null where the gateway was not reached.</summary>
+    public Task<HttpResponseMessage?> EnrolAsync(byte[] body, string token, CancellationToken cancellation) =>
+        PostAsync(
+            NodePaths.Enrolment,
+            body,
+            headers =>
+            {
+                headers.Add(NodeSignature.KeyHeaderName, identity.Key.PublicKey.ToString());
+                headers.Authorization = new AuthenticationHeaderValue("Bearer", token);
+            },
+            cancellation);
+
+    /// <summary>The body, or null where it is not what was expected.</summary>
+    public static async Task<T?> ReadAsync<T>(HttpResponseMessage answer, JsonTypeInfo<T> type, CancellationToken cancellation)
+        where T : class => Read(await answer.Content.ReadAsByteArrayAsync(cancellation), type);
+
+    /// <summary>What bytes say, or null where they are not what was expected.</summary>
+    public static T? Read<T>(ReadOnlySpan<byte> json, JsonTypeInfo<T> type)
+        where T : class
+    {
+        try
+        {
+            return JsonSerializer.Deserialize(json, type);
+        }
+        catch (JsonException)
+        {
+            return null;
+        }
+    }
+
+    public void Dispose() => http.Dispose();
+
+    private async Task<HttpResponseMessage?> PostAsync(string path, byte[] body, Action<HttpRequestHeaders> introduce, CancellationToken cancellation)
+    {
+        var signed = NodeSignature.Over(path, NextTimeMs(), body);
+        using var request = new HttpRequestMessage(HttpMethod.Post, path) { Content = new ByteArrayContent(body) };
+        request.Content.Headers.ContentType = new MediaTypeHeaderValue("application/json");
+        request.Content.Headers.ContentLength = signed.Length; // signed: it stands in the header whatever the client makes of it
+        request.Content.Headers.Add(NodeSignature.DigestHeaderName, signed.DigestText);
+        request.Headers.Add(NodeSignature.TimeHeaderName, signed.TimeMs.ToString(CultureInfo.InvariantCulture));
+        request.Headers.Add(NodeSignature.HeaderName, signed.Sign(identity.Key));
+        introduce(request.Headers);
+        try
+        {
+            return await http.SendAsync(request, cancellation);
+        }
+        catch (Exception e) when (e is HttpRequestException || (e is TaskCanceledException && !cancellation.IsCancellationRequested))
+        {
+            log.GatewayNotReached(http.BaseAddress!, path);
+            return null;
+        }
+    }
+
+    // The clock in milliseconds, never the same twice.
+    private long NextTimeMs()
+    {
+        long last, next;
+        do
+        {
+            last = Interlocked.Read(ref lastTimeMs);
+            next = Math.Max(last + 1, time.GetUtcNow().ToUnixTimeMilliseconds());
+        }
+        while (Interlocked.CompareExchange(ref lastTimeMs, next, last) != last);
+        return next;
+    }
+}

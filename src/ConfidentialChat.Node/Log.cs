@@ -1,0 +1,48 @@
+using ConfidentialChat.Node.Inference;
+using ConfidentialChat.Protocol;
+
+namespace ConfidentialChat.Node;
+
+/// <summary>Everything that the node logs: ids, sizes, durations, codes. Never keys, tokens, prompts, answers or hashes of them.</summary>
+internal static partial class Log
+{
+    [LoggerMessage(1, LogLevel.Information, "Enrolled as node {Node} of {Gateway}.")]
+    public static partial void Enrolled(this ILogger log, NodeId node, Uri gateway);
+
+    [LoggerMessage(2, LogLevel.Warning, "The enrolment at {Gateway} was made before nodes and gateways agreed on relay keys, and counts as none: the node has to enrol anew. hint: at the gateway: cchat nodes token; here: export CONFIDENTIALCHAT_ENROLMENT_TOKEN=cce_...")]
+    public static partial void EnrolmentOutdated(this ILogger log, Uri gateway);
+
+    [LoggerMessage(3, LogLevel.Warning, "The gateway at {Gateway} was not reached for {Path}.")]
+    public static partial void GatewayNotReached(this ILogger log, Uri gateway, string path);
+
+    [LoggerMessage(4, LogLevel.Warning, "The gateway answered {Path} with {Status}.")]
+    public static partial void GatewayRefused(this ILogger log, string path, int status);
+
+    [LoggerMessage(5, LogLevel.Error, "The answer of {Gateway} to the enrolment is not one that it signed, or is none at all. Nothing of it is kept.")]
+    public static partial void EnrolmentNotSigned(this ILogger log, Uri gateway);
+
+    [LoggerMessage(6, LogLevel.Critical, "This node is not enrolled at {Gateway}, and no enrolment secret was given. The node stops. hint: at the gateway: cchat nodes token; here: export CONFIDENTIALCHAT_ENROLMENT_TOKEN=cce_...")]
+    public static partial void NoEnrolment(this ILogger log, Uri gateway);
+
+    [LoggerMessage(7, LogLevel.Critical, "{Gateway} does not know this node, and there is no enrolment token that it takes. The node stops. hint: make a token at the gateway and start the node with it.")]
+    public static partial void NotEnrolled(this ILogger log, Uri gateway);
+
+    [LoggerMessage(8, LogLevel.Warning, "An engine came or went: {Alive} of {Models} models are served.")]
+    public static partial void EngineChanged(this ILogger log, int alive, int models);
+
+    [LoggerMessage(9, LogLevel.Information, "Node keys changed: {Keys} held.")]
+    public static partial void KeysChanged(this ILogger log, int keys);
+
+    [LoggerMessage(10, LogLevel.Information, "Request {Request}: {Outcome}, {PromptTokens} + {CompletionTokens} tokens, {Pixels} pixels, {Milliseconds} ms.")]
+    public static partial void Served(
+        this ILogger log, RequestId request, string outcome, long promptTokens, long completionTokens, long pixels, long milliseconds);
+
+    [LoggerMessage(11, LogLevel.Error, "Request {Request}: the engine failed ({Failure}).")]
+    public static partial void EngineFailed(this ILogger log, RequestId request, InferenceFailure failure, Exception exception);
+
+    [LoggerMessage(12, LogLevel.Error, "The usage report of request {Request} was given up: too many wait for the gateway.")]
+    public static partial void ReportGivenUp(this ILogger log, Guid request);
+
+    [LoggerMessage(13, LogLevel.Error, "{Reports} usage reports were not delivered before the node stopped.")]
+    public static partial void ReportsLost(this ILogger log, int reports);
+}
