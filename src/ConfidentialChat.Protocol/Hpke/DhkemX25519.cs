@@ -25,7 +25,7 @@ internal sealed class DhkemX25519 : Kem
 
     public override void Encap(ReadOnlySpan<byte> pkR, Span<byte> enc, Span<byte> sharedSecret)
     {
-        using var skE = X25519PrivateKey.Generate();
+        using var skE = X25519PrivateKey.GenerateBrief();
         Encap(skE, pkR, enc, sharedSecret);
     }
 

@@ -1,4 +1,4 @@
-// The functions of libsodium 1.0.22 that NSec does not show: the KEMs, SHAKE256, guarded memory, and AEADs without it.
+// The functions of libsodium 1.0.22 that NSec does not show: the KEMs, SHAKE256, guarded memory, and X25519 and AEADs without it.
 using System.Runtime.InteropServices;
 using System.Security.Cryptography;
 
@@ -47,6 +47,12 @@ internal static partial class Sodium
     public static partial int crypto_kem_mlkem768_dec(Span<byte> ss, ReadOnlySpan<byte> ct, GuardedSecret sk);
 
     [LibraryImport(Library)]
+    public static partial int crypto_scalarmult_base(Span<byte> q, NativeSecret n);
+
+    [LibraryImport(Library)]
+    public static partial int crypto_scalarmult(Span<byte> q, NativeSecret n, ReadOnlySpan<byte> p);
+
+    [LibraryImport(Library)]
     public static partial int crypto_aead_aes256gcm_is_available();
 
     [LibraryImport(Library)]
@@ -78,6 +84,10 @@ internal static partial class Sodium
     [LibraryImport(Library)]
     public static partial int crypto_xof_shake256(Span<byte> output, nuint outlen, ReadOnlySpan<byte> input, ulong inlen);
 
+    /// <summary>Fills <paramref name="buf"/> with random bytes.</summary>
+    [LibraryImport(Library)]
+    public static partial void randombytes_buf(NativeSecret buf, nuint size);
+
     [LibraryImport(Library)]
     public static partial nint sodium_malloc(nuint size);
 
@@ -88,21 +98,36 @@ internal static partial class Sodium
     private static partial int sodium_init();
 }
 
-/// <summary>Secret bytes between guard pages, locked into memory where the system allows it, erased when freed.</summary>
-internal sealed class GuardedSecret : SafeHandle
+/// <summary>Secret bytes where the garbage collector neither moves nor copies them; erased when freed.</summary>
+internal abstract class NativeSecret : SafeHandle
 {
-    public GuardedSecret(int size)
+    protected NativeSecret()
         : base(0, ownsHandle: true)
     {
-        Size = size;
+    }
+
+    public override bool IsInvalid => handle == 0;
+}
+
+/// <summary>Between guard pages, locked into memory where the system allows it: for keys that stay.</summary>
+internal sealed unsafe class GuardedSecret : NativeSecret
+{
+    private readonly int size;
+
+    public GuardedSecret(int size)
+    {
+        this.size = size;
         SetHandle(Sodium.sodium_malloc((nuint)size));
         if (IsInvalid)
             throw new InvalidOperationException("libsodium has no more guarded memory: a limit on memory maps is reached.");
     }
 
-    public int Size { get; }
-
-    public override bool IsInvalid => handle == 0;
+    /// <summary>Copies so many bytes into it.</summary>
+    public void Fill(ReadOnlySpan<byte> secret)
+    {
+        secret.CopyTo(new Span<byte>((void*)handle, size));
+        GC.KeepAlive(this);
+    }
 
     protected override bool ReleaseHandle()
     {
@@ -112,28 +137,34 @@ internal sealed class GuardedSecret : SafeHandle
 }
 
 /// <summary>
-/// The expanded key of AES-256-GCM, for as long as one message or stream: plain native memory, erased when freed. Guard
-/// pages would cost more than all the sealing of a short answer (bench/Micro, AnswerBenchmarks).
+/// Plain native memory, for keys of one message or stream. Guard pages are eight system calls for each, and would cost more than all the
+/// sealing of a short answer (bench/Micro, AnswerBenchmarks and SealedRequestBenchmarks).
 /// </summary>
-internal sealed unsafe class AesSchedule : SafeHandle
+internal unsafe class BriefSecret : NativeSecret
 {
     private const int Alignment = 16; // crypto_aead_aes256gcm_state
 
-    private static readonly nuint Size = Sodium.crypto_aead_aes256gcm_statebytes();
+    private readonly nuint size;
 
-    public AesSchedule(ReadOnlySpan<byte> key)
-        : base(0, ownsHandle: true)
+    public BriefSecret(nuint size)
     {
-        SetHandle((nint)NativeMemory.AlignedAlloc(Size, Alignment));
-        _ = Sodium.crypto_aead_aes256gcm_beforenm(this, key);
+        this.size = size;
+        SetHandle((nint)NativeMemory.AlignedAlloc(size, Alignment));
     }
-
-    public override bool IsInvalid => handle == 0;
 
     protected override bool ReleaseHandle()
     {
-        CryptographicOperations.ZeroMemory(new Span<byte>((void*)handle, (int)Size));
+        CryptographicOperations.ZeroMemory(new Span<byte>((void*)handle, (int)size));
         NativeMemory.AlignedFree((void*)handle);
         return true;
     }
+}
+
+/// <summary>The expanded key of AES-256-GCM, for as long as one message or stream.</summary>
+internal sealed class AesSchedule : BriefSecret
+{
+    private static readonly nuint Size = Sodium.crypto_aead_aes256gcm_statebytes();
+
+    public AesSchedule(ReadOnlySpan<byte> key)
+        : base(Size) => _ = Sodium.crypto_aead_aes256gcm_beforenm(this, key);
 }

@@ -1,7 +1,5 @@
 // RFC 7748 section 5; used by spec/envelope-v1.md section 3 and spec/oblivious-v2.md section 3.
 using System.Diagnostics.CodeAnalysis;
-using System.Security.Cryptography;
-using NSec.Cryptography;
 
 namespace ConfidentialChat.Protocol.Primitives;
 
@@ -40,30 +38,44 @@ public sealed class X25519PublicKey : IEquatable<X25519PublicKey>
     public override string ToString() => Convert.ToBase64String(bytes);
 }
 
-/// <summary>An X25519 private key in libsodium's guarded memory, erased on disposal.</summary>
+/// <summary>An X25519 private key in native memory, erased on disposal.</summary>
 public sealed class X25519PrivateKey : IDisposable
 {
     /// <summary>Bytes of a shared secret; RFC 7748 section 6.1.</summary>
     public const int SharedSecretSize = 32;
 
+    private const int SecretSize = 32;
+
     // Every private key finds the same low-order points; this one is asked for nothing else.
     private static readonly X25519PrivateKey Probe = Generate();
 
-    private readonly Key key;
+    private readonly NativeSecret secret;
 
-    private X25519PrivateKey(Key key)
+    private X25519PrivateKey(NativeSecret secret)
     {
-        this.key = key;
-        PublicKey = new X25519PublicKey(key.PublicKey.Export(KeyBlobFormat.RawPublicKey));
+        this.secret = secret;
+        Span<byte> publicKey = stackalloc byte[X25519PublicKey.Size];
+        _ = Sodium.crypto_scalarmult_base(publicKey, secret); // the base point is not of low order
+        PublicKey = new X25519PublicKey(publicKey);
     }
 
     public X25519PublicKey PublicKey { get; }
 
-    public static X25519PrivateKey Generate() => new(new Key(KeyAgreementAlgorithm.X25519));
+    /// <summary>Makes a key that stays, in libsodium's guarded memory.</summary>
+    public static X25519PrivateKey Generate() => Generate(new GuardedSecret(SecretSize));
 
-    /// <summary>Takes 32 secret bytes; the caller clears its own copy.</summary>
-    public static X25519PrivateKey Import(ReadOnlySpan<byte> secret) =>
-        new(Key.Import(KeyAgreementAlgorithm.X25519, secret, KeyBlobFormat.RawPrivateKey));
+    /// <summary>Takes 32 secret bytes into libsodium's guarded memory; the caller clears its own copy.</summary>
+    /// <exception cref="ArgumentException">They are not 32 bytes.</exception>
+    public static X25519PrivateKey Import(ReadOnlySpan<byte> secret)
+    {
+        Size.Require(secret, SecretSize, nameof(secret));
+        var guarded = new GuardedSecret(SecretSize);
+        guarded.Fill(secret);
+        return new(guarded);
+    }
+
+    /// <summary>Makes a key for one message, in plain native memory; to be disposed of as soon as it has agreed.</summary>
+    internal static X25519PrivateKey GenerateBrief() => Generate(new BriefSecret(SecretSize));
 
     /// <summary>Agrees on a secret of 32 bytes, which the caller clears.</summary>
     /// <returns>False for a low-order peer key: the secret would be all zeros, known to everyone (RFC 7748 section 6.1).</returns>
@@ -71,16 +83,7 @@ public sealed class X25519PrivateKey : IDisposable
     {
         if (sharedSecret.Length != SharedSecretSize)
             throw new ArgumentException($"A shared secret has {SharedSecretSize} bytes.", nameof(sharedSecret));
-        if (!NSec.Cryptography.PublicKey.TryImport(KeyAgreementAlgorithm.X25519, peer.Span, KeyBlobFormat.RawPublicKey, out var imported))
-            return false;
-        var parameters = new SharedSecretCreationParameters { ExportPolicy = KeyExportPolicies.AllowPlaintextArchiving };
-        using var secret = KeyAgreementAlgorithm.X25519.Agree(key, imported!, in parameters);
-        if (secret is null)
-            return false;
-        var raw = secret.Export(SharedSecretBlobFormat.RawSharedSecret);
-        raw.CopyTo(sharedSecret);
-        CryptographicOperations.ZeroMemory(raw);
-        return true;
+        return Sodium.crypto_scalarmult(sharedSecret, secret, peer.Span) == 0;
     }
 
     /// <summary>Whether any private key and <paramref name="key"/> agree on zeros, which everyone knows.</summary>
@@ -90,5 +93,11 @@ public sealed class X25519PrivateKey : IDisposable
         return !Probe.TryAgree(key, secret);
     }
 
-    public void Dispose() => key.Dispose();
+    public void Dispose() => secret.Dispose();
+
+    private static X25519PrivateKey Generate(NativeSecret memory)
+    {
+        Sodium.randombytes_buf(memory, SecretSize);
+        return new(memory);
+    }
 }

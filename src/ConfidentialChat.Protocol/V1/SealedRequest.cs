@@ -32,7 +32,7 @@ public sealed class SealedRequest : IDisposable
         var blinded = new byte[json.Length + BlindingSize];
         json.CopyTo(blinded);
         Blind(blinded.AsSpan(json.Length));
-        using var clientKey = X25519PrivateKey.Generate();
+        using var clientKey = X25519PrivateKey.GenerateBrief();
         Span<byte> salt = stackalloc byte[EnvelopeRequest.SaltSize];
         Span<byte> nonce = stackalloc byte[Aes256Gcm.NonceSize];
         RandomNumberGenerator.Fill(salt);
