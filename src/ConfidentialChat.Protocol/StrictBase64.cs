@@ -24,12 +24,8 @@ public static class StrictBase64
             return false;
         if (size == 0)
             return true;
-        var decoded = new byte[size];
-        if (Base64.DecodeFromUtf8(text, decoded, out var consumed, out var written) != OperationStatus.Done
-            || consumed != text.Length || written != decoded.Length)
-            return false;
-        bytes = decoded;
-        return true;
+        bytes = new byte[size];
+        return Base64.DecodeFromUtf8(text, bytes, out _, out var written) == OperationStatus.Done && written == size;
     }
 
     /// <summary>How many bytes a text stands for, without decoding it; false for a text that <see cref="TryDecode(ReadOnlySpan{byte}, out byte[])"/> refuses.</summary>
@@ -44,13 +40,20 @@ public static class StrictBase64
             return false;
 
         // "YQ==" and "YR==" decode alike; only the first is canonical.
-        var padding = text[^1] != '=' ? 0 : text[^2] != '=' ? 1 : 2;
         Span<byte> tail = stackalloc byte[3], last = stackalloc byte[4];
-        Base64.DecodeFromUtf8(text[^4..], tail, out _, out _);
-        Base64.EncodeToUtf8(tail[..(3 - padding)], last, out _, out _);
+        Base64.DecodeFromUtf8(text[^4..], tail, out _, out var tailSize);
+        Base64.EncodeToUtf8(tail[..tailSize], last, out _, out _);
         if (!text[^4..].SequenceEqual(last))
             return false;
         size = length;
         return true;
     }
+
+    /// <summary>Decodes into a buffer of <see cref="MaxSize"/> or of the exact size; what is in it after a failure means nothing.</summary>
+    internal static bool TryDecode(ReadOnlySpan<byte> text, Span<byte> bytes, out int size) =>
+        TryMeasure(text, out size)
+        && (size == 0 || (Base64.DecodeFromUtf8(text, bytes[..size], out _, out var written) == OperationStatus.Done && written == size));
+
+    /// <summary>The most bytes that a text of this length decodes to.</summary>
+    internal static int MaxSize(int textLength) => textLength / 4 * 3;
 }

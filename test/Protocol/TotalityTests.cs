@@ -51,6 +51,7 @@ public sealed class TotalityTests : IDisposable
             {
                 Survives(bytes);
                 request.Answer.TryOpen(bytes, out _);
+                request.Answer.TryOpen(bytes, new byte[bytes.Length], out _);
             },
             iter: Rounds,
             threads: 1);

@@ -1,7 +1,6 @@
 // spec/envelope-v1.md sections 7 and 8, the client's side.
 using System.Diagnostics.CodeAnalysis;
 using System.Security.Cryptography;
-using System.Text.Json;
 using ConfidentialChat.Protocol.Primitives;
 
 namespace ConfidentialChat.Protocol.V1;
@@ -29,6 +28,34 @@ public sealed class AnswerOpener : IDisposable
     {
         plaintext = null;
         return SealedAnswer.TryParse(sealedJson, out var answer) && TryOpen(answer, out plaintext);
+    }
+
+    /// <summary>Opens one sealed object into a buffer that serves for many; otherwise as the other.</summary>
+    /// <param name="sealedJson">UTF-8 JSON <c>{"ciphertext","nonce",…}</c>.</param>
+    /// <param name="buffer">As long as <paramref name="sealedJson"/> at least; takes the plaintext, and the caller clears it.</param>
+    /// <param name="size">How many bytes of it are the plaintext: JSON with padding blanks at its end.</param>
+    /// <exception cref="ArgumentException">The buffer is shorter.</exception>
+    public bool TryOpen(ReadOnlySpan<byte> sealedJson, Span<byte> buffer, out int size)
+    {
+        if (buffer.Length < sealedJson.Length)
+            throw new ArgumentException("The buffer is as long as the sealed object at least.", nameof(buffer));
+        size = 0;
+        if (!SealedObject.TryRead(sealedJson, out var read) || !StrictBase64.TryDecode(read.Ciphertext, buffer, out var sealedSize)
+            || sealedSize < Aes256Gcm.TagSize)
+            return false;
+        Span<byte> nonce = stackalloc byte[Aes256Gcm.NonceSize];
+        Span<byte> hash = stackalloc byte[Blake2b256.Size];
+        if (!read.TryGetNonce(nonce) || !read.TryGetResponseHash(hash, out var isHashed) || !nonces.TrySpend(nonce))
+            return false;
+        var opened = buffer[..(sealedSize - Aes256Gcm.TagSize)];
+        if (!key.Aead.TryOpen(nonce, [], buffer[..sealedSize], opened) || (isHashed && !Blake2b256.Matches(opened, hash)))
+        {
+            CryptographicOperations.ZeroMemory(opened);
+            return false;
+        }
+
+        size = opened.Length;
+        return true;
     }
 
     /// <summary>Opens one sealed object that has been read already; otherwise as the other.</summary>
@@ -70,59 +97,23 @@ public sealed record SealedAnswer
     /// <summary>Tokens in clear, as the node counted them for the gateway; null where there are none, as in the events of a stream.</summary>
     public ClearUsage? Usage { get; init; }
 
-    /// <summary>Reads one from arbitrary bytes; members that it does not know are passed over, and none may stand twice.</summary>
+    /// <summary>Reads one from arbitrary bytes; members that it does not know are passed over, and none of the others may stand twice.</summary>
     public static bool TryParse(ReadOnlyMemory<byte> json, [NotNullWhen(true)] out SealedAnswer? answer)
     {
         answer = null;
-        try
-        {
-            using var document = JsonDocument.Parse(json, new JsonDocumentOptions { MaxDepth = 16, AllowDuplicateProperties = false });
-            var root = document.RootElement;
-            if (root.ValueKind != JsonValueKind.Object
-                || !TryBytes(root, "ciphertext"u8, out var ciphertext) || ciphertext is null || ciphertext.Length < Aes256Gcm.TagSize
-                || !TryBytes(root, "nonce"u8, out var nonce) || nonce is not { Length: Aes256Gcm.NonceSize }
-                || !TryBytes(root, "response_hash"u8, out var hash) || hash is not (null or { Length: Blake2b256.Size }))
-                return false;
-            answer = new SealedAnswer
-            {
-                Ciphertext = ciphertext,
-                Nonce = nonce,
-                ResponseHash = hash is null ? (ReadOnlyMemory<byte>?)null : hash,
-                Signature = root.TryGetProperty("signature"u8, out var signature) && signature.ValueKind == JsonValueKind.String
-                    ? signature.GetString()
-                    : null,
-                Usage = ReadUsage(root),
-            };
-            return true;
-        }
-        catch (Exception e) when (e is JsonException or InvalidOperationException)
-        {
+        var (nonce, hash) = (new byte[Aes256Gcm.NonceSize], new byte[Blake2b256.Size]);
+        if (!SealedObject.TryRead(json.Span, out var read)
+            || !StrictBase64.TryDecode(read.Ciphertext, out var ciphertext) || ciphertext.Length < Aes256Gcm.TagSize
+            || !read.TryGetNonce(nonce) || !read.TryGetResponseHash(hash, out var isHashed))
             return false;
-        }
-    }
-
-    // What stands in clear is nobody's proof: a usage of another shape is none, and does not keep the answer from being opened.
-    private static ClearUsage? ReadUsage(JsonElement root)
-    {
-        if (!root.TryGetProperty("usage"u8, out var usage) || usage.ValueKind != JsonValueKind.Object
-            || Tokens(usage, "prompt_tokens"u8) is not { } prompt)
-            return null;
-        return new ClearUsage(prompt, Tokens(usage, "completion_tokens"u8) ?? 0); // embeddings complete nothing
-    }
-
-    private static long? Tokens(JsonElement usage, ReadOnlySpan<byte> name) =>
-        usage.TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.Number && value.TryGetInt64(out var tokens) && tokens >= 0
-            ? tokens
-            : null;
-
-    private static bool TryBytes(JsonElement root, ReadOnlySpan<byte> name, out byte[]? bytes)
-    {
-        bytes = null;
-        if (!root.TryGetProperty(name, out var value) || value.ValueKind == JsonValueKind.Null)
-            return true;
-        if (value.ValueKind != JsonValueKind.String || !StrictBase64.TryDecode(value.GetString(), out var decoded))
-            return false;
-        bytes = decoded;
+        answer = new SealedAnswer
+        {
+            Ciphertext = ciphertext,
+            Nonce = nonce,
+            ResponseHash = isHashed ? (ReadOnlyMemory<byte>?)hash : null,
+            Signature = read.Signature,
+            Usage = read.Usage,
+        };
         return true;
     }
 }

@@ -14,6 +14,7 @@ public sealed class SealedAnswerTests
     [InlineData($$"""{{{Ciphertext}},{{Nonce}}}""")]
     [InlineData($$"""{{{Ciphertext}},{{Nonce}},"response_hash":null,"signature":null}""")]
     [InlineData($$"""{{{Nonce}},{{Hash}},{{Ciphertext}},"signature":"x","usage":{"prompt_tokens":1},"more":[1]}""")]
+    [InlineData($$"""{"\u0063iphertext":"AAAA\u0041AAAAAAAAAAAAAAAAA==",{{Nonce}},"more":{"nonce":1,"nonce":2},"usage":[{}]}""")]
     public void The_spellings_of_ours_and_of_the_origin_are_taken(string json) =>
         SealedAnswer.TryParse(Encoding.UTF8.GetBytes(json), out _).ShouldBeTrue();
 
@@ -35,6 +36,10 @@ public sealed class SealedAnswerTests
     [InlineData($$"""{{{Ciphertext}},{{Nonce}},{{Nonce}}}""")]
     [InlineData($$"""{{{Ciphertext}},{{Nonce}},"\u006eonce":"BBBBBBBBBBBBBBBB"}""")]
     [InlineData($$"""{{{Ciphertext}},{{Nonce}},{{Hash}},"response_hash":null}""")]
+    [InlineData($$"""{{{Ciphertext}},{{Nonce}},"signature":null,"signature":null}""")]
+    [InlineData($$"""{{{Ciphertext}},{{Nonce}},"signature":"\ud800"}""")]
+    [InlineData($$"""{{{Ciphertext}},{{Nonce}},"usage":{},"usage":{} }""")]
+    [InlineData($$"""{{{Ciphertext}},{{Nonce}},"usage":{"prompt_tokens":1,"prompt_tokens":1} }""")]
     [InlineData($$"""{{{Ciphertext}},{{Nonce}}}{}""")]
     [InlineData($$"""{{{Ciphertext}},{{Nonce}},"x":[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]}""")]
     public void Anything_else_is_refused(string json) => SealedAnswer.TryParse(Encoding.UTF8.GetBytes(json), out _).ShouldBeFalse();

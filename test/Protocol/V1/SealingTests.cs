@@ -54,6 +54,30 @@ public sealed class SealingTests : IDisposable
         iter: 200);
 
     [Fact]
+    public void Events_open_into_a_buffer_that_serves_for_all_of_them_and_none_opens_twice()
+    {
+        using var request = ours.Seal(Fixture.Request);
+        using var opened = ours.Open(request.Envelope);
+        var buffer = new byte[8_192];
+        foreach (var size in new[] { 0, 1, 256, 5_000, 17 })
+        {
+            var bytes = new byte[size];
+            bytes.AsSpan().Fill((byte)'x');
+            var part = Fixture.Event(opened, bytes);
+            request.Answer.TryOpen(part, buffer, out var length).ShouldBeTrue();
+            IsPadded(buffer[..length], bytes).ShouldBeTrue();
+            request.Answer.TryOpen(part, buffer, out length).ShouldBeFalse();
+            length.ShouldBe(0);
+            Should.Throw<ArgumentException>(() => request.Answer.TryOpen(part, new byte[part.Length - 1], out _));
+        }
+
+        var altered = Fixture.Event(opened, "the answer"u8);
+        altered[20] = altered[20] == 'A' ? (byte)'B' : (byte)'A';
+        request.Answer.TryOpen(altered, buffer, out _).ShouldBeFalse();
+        buffer.AsSpan(0, 256).ContainsAnyExcept((byte)0).ShouldBeFalse(); // nothing of what did not authenticate is left
+    }
+
+    [Fact]
     public void Ten_thousand_events_never_share_a_nonce_with_each_other_or_with_the_request()
     {
         using var request = ours.Seal(Fixture.Request);
