@@ -1,4 +1,6 @@
 using ConfidentialChat.Client.Transport;
+using ConfidentialChat.Client.Transport.V1;
+using ConfidentialChat.Protocol;
 
 namespace ConfidentialChat.Client;
 
@@ -22,6 +24,7 @@ namespace ConfidentialChat.Client;
 public sealed class ConfidentialChatClient : IDisposable
 {
     private readonly GatewayConnection connection;
+    private readonly RawCalls raw;
 
     /// <summary>Makes a client; nothing is sent yet.</summary>
     /// <param name="options">Null takes key and gateway from the environment.</param>
@@ -30,10 +33,12 @@ public sealed class ConfidentialChatClient : IDisposable
     {
         options ??= new ConfidentialChatOptions();
         connection = new GatewayConnection(options);
-        ConfidentialChat = new ChatEndpoint(connection, options);
-        ConfidentialCompletions = new CompletionsEndpoint(connection, options);
-        ConfidentialEmbeddings = new EmbeddingsEndpoint(connection, options);
-        ConfidentialImages = new ImagesEndpoint(connection, options);
+        raw = new RawCalls(new EnvelopeV1(connection, options.TimeProvider), options);
+        var calls = new ConfidentialCalls(raw, connection, options);
+        ConfidentialChat = new ChatEndpoint(calls);
+        ConfidentialCompletions = new CompletionsEndpoint(calls);
+        ConfidentialEmbeddings = new EmbeddingsEndpoint(calls);
+        ConfidentialImages = new ImagesEndpoint(calls);
         Models = new ModelsEndpoint(connection, options);
     }
 
@@ -51,6 +56,33 @@ public sealed class ConfidentialChatClient : IDisposable
 
     /// <summary>The models that the gateway offers. Not sealed: the gateway answers this itself.</summary>
     public ModelsEndpoint Models { get; }
+
+    /// <summary>
+    /// The raw call, on which the typed ones stand: seals a request that is JSON already, sends it, and waits until its answer begins.
+    /// Every member passes as it stands, known here or not.
+    /// </summary>
+    /// <param name="endpoint">What is asked for.</param>
+    /// <param name="json">
+    /// The OpenAI request, UTF-8 JSON with a <c>model</c>. <c>stream</c> says whether the answer comes in events; where chat leaves it out,
+    /// <c>"stream":false</c> is added. The bytes stay as they are until the task ends.
+    /// </param>
+    /// <param name="options">What this call does differently.</param>
+    /// <param name="cancellation">Closes the connection, which stops the node; also while the answer is read.</param>
+    /// <returns>The answer, opened as it is read; the caller disposes of it.</returns>
+    /// <exception cref="ArgumentException">The request is none that could be sealed.</exception>
+    /// <exception cref="ConfidentialChatException">No answer began.</exception>
+    /// <example>
+    /// <code>
+    /// await using var answer = await client.SendAsync(InferenceEndpoint.ChatCompletions, json);
+    /// if (!answer.IsStream)
+    ///     await output.WriteAsync(await answer.ReadWholeAsync());
+    /// else await foreach (var chunk in answer.ReadEventsAsync())
+    ///     await output.WriteAsync(chunk.Data);
+    /// </code>
+    /// </example>
+    public Task<OpenedAnswer> SendAsync(
+        InferenceEndpoint endpoint, ReadOnlyMemory<byte> json, CallOptions? options = null, CancellationToken cancellation = default) =>
+        raw.SendAsync(PlainRequest.Read(endpoint, json), options, cancellation);
 
     /// <summary>Closes the connections, unless the caller gave the HTTP client. Calls that still run may fail.</summary>
     public void Dispose() => connection.Dispose();

@@ -1,20 +1,26 @@
 // spec/envelope-v1.md sections 1, 3, 7 and 13, the client's side.
 using ConfidentialChat.Client.Transport;
+using ConfidentialChat.Client.Transport.V1;
 using ConfidentialChat.Protocol;
 using ConfidentialChat.Protocol.V1;
 
 namespace ConfidentialChat.Client;
 
 /// <summary>
-/// An endpoint that takes sealed requests. This is its raw form, for callers who lock, seal and open for themselves; the typed methods
+/// An endpoint that takes sealed requests. These are its sealed calls, for callers who lock, seal and open for themselves; the typed calls
 /// do all that. Safe for concurrent use.
 /// </summary>
 public abstract class ConfidentialEndpoint
 {
-    private protected ConfidentialEndpoint(GatewayConnection connection, ConfidentialChatOptions options, InferenceEndpoint endpoint) =>
-        Calls = new SealedCalls(connection, options, EnvelopeEndpoint.Of(endpoint).Path.TrimStart('/')); // below the server's own path
+    private protected ConfidentialEndpoint(ConfidentialCalls calls, InferenceEndpoint endpoint)
+    {
+        Typed = new TypedCalls(calls.Raw, endpoint);
+        Sealed = new SealedCalls(calls.Connection, calls.Options, endpoint);
+    }
 
-    private protected SealedCalls Calls { get; }
+    private protected TypedCalls Typed { get; }
+
+    private protected SealedCalls Sealed { get; }
 
     /// <summary>Sends a request that the caller has sealed, and hands out its answer sealed.</summary>
     /// <param name="fields">What stands in the envelope; their <see cref="SealedFields.Stream"/> is not true.</param>
@@ -33,7 +39,7 @@ public abstract class ConfidentialEndpoint
     /// </code>
     /// </example>
     public Task<SealedAnswer> CreateAsync(SealedFields fields, CallOptions? options = null, CancellationToken cancellation = default) =>
-        Calls.CreateAsync(fields, options, cancellation);
+        Sealed.CreateAsync(fields, options, cancellation);
 
     /// <summary>The same, of fields as they stand on the wire, in the order of the origin's SDKs.</summary>
     /// <param name="ciphertext">Base64.</param>
@@ -66,6 +72,6 @@ public abstract class ConfidentialEndpoint
     {
         var fields = SealedFields.Read(
             ciphertext, clientDhPublicKey, nonce, plaintextBodyHash, salt, nodeDhPublicKey, modelName, stackSmallId, stream, numComputeUnits);
-        return Calls.CreateAsync(fields, options, cancellation);
+        return Sealed.CreateAsync(fields, options, cancellation);
     }
 }

@@ -8,8 +8,8 @@ namespace ConfidentialChat.Client;
 /// <summary>Embeddings of texts that are sealed here and answered by a node. Safe for concurrent use.</summary>
 public sealed class EmbeddingsEndpoint : ConfidentialEndpoint
 {
-    internal EmbeddingsEndpoint(GatewayConnection connection, ConfidentialChatOptions options)
-        : base(connection, options, InferenceEndpoint.Embeddings)
+    internal EmbeddingsEndpoint(ConfidentialCalls calls)
+        : base(calls, InferenceEndpoint.Embeddings)
     {
     }
 
@@ -24,10 +24,10 @@ public sealed class EmbeddingsEndpoint : ConfidentialEndpoint
     /// </code>
     /// </example>
     public Task<EmbeddingList> CreateAsync(EmbeddingRequest request, CancellationToken cancellation = default) =>
-        Calls.CreateAsync<EmbeddingList>(request, null, cancellation);
+        Typed.CreateAsync<EmbeddingList>(request, null, cancellation);
 
     /// <summary>Asks for the vectors of texts, with options of this call's own.</summary>
     /// <inheritdoc cref="CreateAsync(EmbeddingRequest, CancellationToken)"/>
     public Task<EmbeddingList> CreateAsync(EmbeddingRequest request, CallOptions options, CancellationToken cancellation = default) =>
-        Calls.CreateAsync<EmbeddingList>(request, options, cancellation);
+        Typed.CreateAsync<EmbeddingList>(request, options, cancellation);
 }

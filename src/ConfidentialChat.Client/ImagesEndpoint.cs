@@ -8,8 +8,8 @@ namespace ConfidentialChat.Client;
 /// <summary>Pictures that are asked for and made under seal. Safe for concurrent use.</summary>
 public sealed class ImagesEndpoint : ConfidentialEndpoint
 {
-    internal ImagesEndpoint(GatewayConnection connection, ConfidentialChatOptions options)
-        : base(connection, options, InferenceEndpoint.ImageGenerations)
+    internal ImagesEndpoint(ConfidentialCalls calls)
+        : base(calls, InferenceEndpoint.ImageGenerations)
     {
     }
 
@@ -18,10 +18,10 @@ public sealed class ImagesEndpoint : ConfidentialEndpoint
     /// <param name="cancellation">Closes the connection, which stops the node.</param>
     /// <exception cref="ConfidentialChatException">Anything but an authentic answer.</exception>
     public Task<ImageList> GenerateAsync(ImageRequest request, CancellationToken cancellation = default) =>
-        Calls.CreateAsync<ImageList>(request, null, cancellation);
+        Typed.CreateAsync<ImageList>(request, null, cancellation);
 
     /// <summary>Asks for pictures, with options of this call's own.</summary>
     /// <inheritdoc cref="GenerateAsync(ImageRequest, CancellationToken)"/>
     public Task<ImageList> GenerateAsync(ImageRequest request, CallOptions options, CancellationToken cancellation = default) =>
-        Calls.CreateAsync<ImageList>(request, options, cancellation);
+        Typed.CreateAsync<ImageList>(request, options, cancellation);
 }

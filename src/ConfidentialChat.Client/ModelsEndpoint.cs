@@ -19,7 +19,7 @@ public sealed class ModelsEndpoint
     /// <exception cref="ConfidentialChatException">The gateway was not reached, refused, or answered something else.</exception>
     public async Task<ModelList> ListAsync(CancellationToken cancellation = default)
     {
-        using var clock = new CallClock(options.Timeout, options.EventTimeout, options.TimeProvider, cancellation);
+        using var clock = CallClock.Start(options, call: null, cancellation);
         var attempts = new Attempts(options.Retries, clock, isSealedAnew: false);
         var json = await attempts.RunAsync(() => connection.ReadJsonAsync(HttpMethod.Get, "v1/models", null, clock)).ConfigureAwait(false);
         return OpenAIJson.TryRead<ModelList>(json.Span)

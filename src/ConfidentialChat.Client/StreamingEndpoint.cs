@@ -8,8 +8,8 @@ namespace ConfidentialChat.Client;
 /// <summary>A confidential endpoint that can answer in chunks. Safe for concurrent use.</summary>
 public abstract class StreamingEndpoint : ConfidentialEndpoint
 {
-    private protected StreamingEndpoint(GatewayConnection connection, ConfidentialChatOptions options, InferenceEndpoint endpoint)
-        : base(connection, options, endpoint)
+    private protected StreamingEndpoint(ConfidentialCalls calls, InferenceEndpoint endpoint)
+        : base(calls, endpoint)
     {
     }
 
@@ -25,7 +25,7 @@ public abstract class StreamingEndpoint : ConfidentialEndpoint
     /// <exception cref="ConfidentialChatException">Thrown by the enumeration.</exception>
     public IAsyncEnumerable<SealedAnswer> CreateStreamAsync(
         SealedFields fields, CallOptions? options = null, CancellationToken cancellation = default) =>
-        Calls.CreateStreamAsync(fields, options, cancellation);
+        Sealed.CreateStreamAsync(fields, options, cancellation);
 
     /// <summary>The same, of fields as they stand on the wire, in the order of the origin's SDKs.</summary>
     /// <param name="ciphertext">Base64.</param>
@@ -58,6 +58,6 @@ public abstract class StreamingEndpoint : ConfidentialEndpoint
     {
         var fields = SealedFields.Read(
             ciphertext, clientDhPublicKey, nonce, plaintextBodyHash, salt, nodeDhPublicKey, modelName, stackSmallId, stream, numComputeUnits);
-        return Calls.CreateStreamAsync(fields, options, cancellation);
+        return Sealed.CreateStreamAsync(fields, options, cancellation);
     }
 }

@@ -155,6 +155,9 @@ internal sealed class TestGateway : IAsyncDisposable
 /// <summary>One opened request, and the ways to answer it.</summary>
 internal sealed record NodeCall(HttpContext Context, EnvelopeRequest Envelope, OpenedRequest Opened, InnerRequest Inner, JsonNode Json)
 {
+    /// <summary>The request as it was opened, blanks and all.</summary>
+    public string Plaintext { get; } = Encoding.UTF8.GetString(Opened.Plaintext.Span);
+
     /// <summary>The names of the request's headers.</summary>
     public IReadOnlyList<string> Headers { get; } = [.. Context.Request.Headers.Keys];
 

@@ -1,5 +1,3 @@
-using ConfidentialChat.Client.Transport;
-
 namespace ConfidentialChat.Client.Chat;
 
 /// <summary>A whole answer.</summary>
@@ -38,7 +36,7 @@ public sealed class ChatChoice : OpenAIObject
 }
 
 /// <summary>A piece of a streamed answer.</summary>
-public sealed class ChatCompletionChunk : OpenAIObject, IStreamChunk
+public sealed class ChatCompletionChunk : OpenAIObject
 {
     /// <summary>The same in every chunk of one answer.</summary>
     public string? Id { get; set; }
@@ -59,9 +57,6 @@ public sealed class ChatCompletionChunk : OpenAIObject, IStreamChunk
     public string? ServiceTier { get; set; }
 
     public string? SystemFingerprint { get; set; }
-
-    IEnumerable<(int Index, bool IsFinished)> IStreamChunk.Progress =>
-        Choices.Select(choice => (choice.Index, choice.FinishReason is not null));
 }
 
 /// <summary>What a chunk adds to one of the answers.</summary>

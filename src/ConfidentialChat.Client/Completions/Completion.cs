@@ -1,11 +1,10 @@
 using System.Text.Json;
 using ConfidentialChat.Client.Chat;
-using ConfidentialChat.Client.Transport;
 
 namespace ConfidentialChat.Client.Completions;
 
 /// <summary>An answer, or a piece of one: streamed completions have the same shape, and each piece's text is to be appended.</summary>
-public sealed class Completion : OpenAIObject, IStreamChunk
+public sealed class Completion : OpenAIObject
 {
     /// <summary>The same in every piece of one answer.</summary>
     public string? Id { get; set; }
@@ -24,9 +23,6 @@ public sealed class Completion : OpenAIObject, IStreamChunk
     public ChatUsage? Usage { get; set; }
 
     public string? SystemFingerprint { get; set; }
-
-    IEnumerable<(int Index, bool IsFinished)> IStreamChunk.Progress =>
-        Choices.Select(choice => (choice.Index, choice.FinishReason is not null));
 }
 
 /// <summary>One of the completions of a request.</summary>

@@ -25,6 +25,10 @@ internal sealed class CallClock : IDisposable
         Restart(limit);
     }
 
+    /// <summary>Starts with what the options say, and the call's own.</summary>
+    public static CallClock Start(ConfidentialChatOptions options, CallOptions? call, CancellationToken caller) =>
+        new(call?.Timeout ?? options.Timeout, call?.EventTimeout ?? options.EventTimeout, options.TimeProvider, caller);
+
     public TimeSpan EventLimit { get; }
 
     /// <summary>Cancelled by the caller or the clock.</summary>

@@ -2,6 +2,13 @@ using System.Net.ServerSentEvents;
 
 namespace ConfidentialChat.Client.Transport;
 
+/// <summary>Takes the data of events where the reader has it, so that it is not copied.</summary>
+internal interface IEventTarget
+{
+    /// <summary>Takes one event's data, which is valid within this call.</summary>
+    void Take(ReadOnlySpan<byte> data);
+}
+
 /// <summary>The data of server-sent events, one after the other; comments are passed over. spec/envelope-v1.md section 8.</summary>
 internal sealed class EventReader : IAsyncDisposable
 {
@@ -10,30 +17,39 @@ internal sealed class EventReader : IAsyncDisposable
 
     private readonly Stream body;
     private readonly BoundedStream bounded;
-    private readonly IAsyncEnumerator<SseItem<byte[]>> items;
+    private readonly IAsyncEnumerator<SseItem<bool>> items;
 
-    public EventReader(Stream body, CancellationToken cancellation)
+    public EventReader(Stream body, IEventTarget target, CancellationToken cancellation)
     {
         this.body = body;
         bounded = new BoundedStream(body);
-        items = SseParser.Create(bounded, (_, data) => data.ToArray()).EnumerateAsync(cancellation).GetAsyncEnumerator(cancellation);
+        items = SseParser.Create(bounded, (_, data) => TryTake(data, target)).EnumerateAsync(cancellation).GetAsyncEnumerator(cancellation);
     }
 
-    /// <summary>The next event's data, or null at a clean end: the body's, or the <c>[DONE]</c> of other gateways.</summary>
+    /// <summary>Gives the next event's data to the target; false at a clean end: the body's, or the <c>[DONE]</c> of other gateways.</summary>
+    /// <remarks>Completes at once where the event is here already.</remarks>
     /// <exception cref="InvalidAnswerException">The event is too large.</exception>
-    public async ValueTask<byte[]?> ReadAsync()
+    public ValueTask<bool> ReadAsync()
     {
         bounded.Restart();
-        if (!await items.MoveNextAsync().ConfigureAwait(false))
-            return null;
-        var data = items.Current.Data;
-        return data.AsSpan().SequenceEqual("[DONE]"u8) ? null : data;
+        var move = items.MoveNextAsync();
+        return move.IsCompletedSuccessfully ? new(move.Result && items.Current.Data) : WaitAsync(move);
     }
 
     public async ValueTask DisposeAsync()
     {
         await items.DisposeAsync().ConfigureAwait(false);
         await body.DisposeAsync().ConfigureAwait(false);
+    }
+
+    private async ValueTask<bool> WaitAsync(ValueTask<bool> move) => await move.ConfigureAwait(false) && items.Current.Data;
+
+    private static bool TryTake(ReadOnlySpan<byte> data, IEventTarget target)
+    {
+        if (data.SequenceEqual("[DONE]"u8))
+            return false;
+        target.Take(data);
+        return true;
     }
 
     // The parser keeps an event in memory until its end: whoever never ends one is cut off here.

@@ -84,7 +84,7 @@ internal sealed class GatewayConnection : IDisposable
     {
         try
         {
-            var body = new ArrayBufferWriter<byte>();
+            var body = new ArrayBufferWriter<byte>(FirstPiece(response));
             var stream = await response.Content.ReadAsStreamAsync(clock.Token).ConfigureAwait(false);
             await using (stream.ConfigureAwait(false))
             {
@@ -130,7 +130,7 @@ internal sealed class GatewayConnection : IDisposable
 
     private async Task<ApiException> ReadErrorAsync(HttpResponseMessage response, CallClock clock)
     {
-        var body = new ArrayBufferWriter<byte>();
+        var body = new ArrayBufferWriter<byte>(FirstPiece(response));
         try
         {
             var stream = await response.Content.ReadAsStreamAsync(clock.Token).ConfigureAwait(false);
@@ -163,9 +163,13 @@ internal sealed class GatewayConnection : IDisposable
         return wait < TimeSpan.Zero ? TimeSpan.Zero : wait;
     }
 
+    // Room for what is announced, and a byte to see the end in; but a peer's word alone is not worth much memory.
+    private static int FirstPiece(HttpResponseMessage response) =>
+        response.Content.Headers.ContentLength is >= 0 and < 64 << 10 and var length ? (int)length + 1 : 4 << 10;
+
     private static async Task<bool> ReadSomeAsync(Stream stream, ArrayBufferWriter<byte> body, CancellationToken cancellation)
     {
-        var read = await stream.ReadAsync(body.GetMemory(16 << 10), cancellation).ConfigureAwait(false);
+        var read = await stream.ReadAsync(body.GetMemory(), cancellation).ConfigureAwait(false);
         body.Advance(read);
         return read > 0;
     }

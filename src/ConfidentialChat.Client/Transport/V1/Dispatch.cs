@@ -1,16 +1,18 @@
 // spec/envelope-v1.md sections 2, 3 and 13.
 using System.Buffers;
-using ConfidentialChat.Protocol;
 using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.V1;
 
-namespace ConfidentialChat.Client.Transport;
+namespace ConfidentialChat.Client.Transport.V1;
 
 /// <summary>One request on its way to a node: locked, sealed and sent, and all of it anew for every attempt.</summary>
 internal sealed class Dispatch
 {
     // The gateway keeps a lock that it gave back for 30 s: spec/envelope-v1.md section 12. The rest is for the way.
     private static readonly TimeSpan ReturnedLockLifetime = TimeSpan.FromSeconds(20);
+
+    // Of an envelope over the base64 of its request, usually: the other members, blanks and tag.
+    private const int Overhead = 1_024;
 
     private readonly GatewayConnection connection;
     private readonly NodeDirectory directory;
@@ -28,14 +30,7 @@ internal sealed class Dispatch
 
     public required string Path { get; init; }
 
-    /// <summary>The OpenAI request, UTF-8 JSON.</summary>
-    public required ReadOnlyMemory<byte> Json { get; init; }
-
-    public required string Model { get; init; }
-
-    public required bool Stream { get; init; }
-
-    public required ComputeUnits? Units { get; init; }
+    public required PlainRequest Request { get; init; }
 
     /// <summary>Makes one attempt: the answer's head, and the request that opens it.</summary>
     public async Task<(HttpResponseMessage Response, SealedRequest Request)> AttemptAsync()
@@ -54,20 +49,20 @@ internal sealed class Dispatch
             }
         }
 
-        var node = await directory.LockAsync(Model, Units, clock).ConfigureAwait(false);
+        var node = await directory.LockAsync(Request.Model, Request.Units, clock).ConfigureAwait(false);
         return await SendAsync(node).ConfigureAwait(false);
     }
 
     private async Task<(HttpResponseMessage Response, SealedRequest Request)> SendAsync(LockedNode node)
     {
-        var outer = new OuterFields { NodeKey = node.Key, Model = Model, Stack = node.Stack, Stream = Stream, Units = Units };
-        if (!SealedRequest.TrySeal(Json.Span, outer, out var request))
+        var outer = new OuterFields { NodeKey = node.Key, Model = Request.Model, Stack = node.Stack, Stream = Request.Stream, Units = Request.Units };
+        if (!SealedRequest.TrySeal(Request.Json.Span, outer, out var request))
             throw new NodeKeyException();
         try
         {
-            var body = new ArrayBufferWriter<byte>();
+            var body = new ArrayBufferWriter<byte>((Request.Json.Length / 3 * 4) + Overhead);
             request.Envelope.Write(body);
-            var expected = Stream ? "text/event-stream" : "application/json";
+            var expected = Request.Stream ? "text/event-stream" : "application/json";
             var response = await connection.SendAsync(HttpMethod.Post, Path, body.WrittenMemory, expected, clock).ConfigureAwait(false);
             return (response, request);
         }

@@ -1,11 +1,10 @@
 // spec/envelope-v1.md section 2.
 using System.Text.Json;
 using System.Text.Json.Serialization;
-using ConfidentialChat.Client.Transport;
 using ConfidentialChat.Protocol;
 using ConfidentialChat.Protocol.Primitives;
 
-namespace ConfidentialChat.Client;
+namespace ConfidentialChat.Client.Transport.V1;
 
 /// <summary>Finds whom to seal to: asks the gateway for a lock, one for every call.</summary>
 /// <remarks>

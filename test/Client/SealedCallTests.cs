@@ -7,7 +7,7 @@ using ConfidentialChat.Protocol.V1;
 namespace ConfidentialChat.Tests;
 
 /// <summary>A caller who locks, seals and opens for themselves.</summary>
-public sealed class RawTests
+public sealed class SealedCallTests
 {
     private const string Whole = """{"model":"tiny","messages":[],"stream":false}""";
     private const string Streamed = """{"model":"tiny","messages":[],"stream":true}""";

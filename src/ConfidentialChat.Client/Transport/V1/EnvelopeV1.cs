@@ -1,0 +1,35 @@
+// spec/envelope-v1.md sections 1 to 3 and 13, the client's side.
+using System.Security.Cryptography;
+using ConfidentialChat.Protocol.V1;
+
+namespace ConfidentialChat.Client.Transport.V1;
+
+/// <summary>Envelope v1: locks a node, seals to the key that came with the lock, and opens what comes back under the key of the request.</summary>
+internal sealed class EnvelopeV1(GatewayConnection connection, TimeProvider time) : IEnvelope
+{
+    private readonly NodeDirectory directory = new(connection);
+
+    public async Task<OpenedAnswer> SendAsync(PlainRequest request, Attempts attempts, CallClock clock)
+    {
+        var endpoint = EnvelopeEndpoint.Of(request.Endpoint);
+        var added = endpoint.StreamRequired && !request.SaysStream ? StreamMember.Add(request.Json.Span) : null;
+        try
+        {
+            var dispatch = new Dispatch(connection, directory, time, clock)
+            {
+                Path = PathOf(endpoint),
+                Request = added is null ? request : request with { Json = added },
+            };
+            var (response, sealedRequest) = await attempts.RunAsync(dispatch.AttemptAsync).ConfigureAwait(false);
+            clock.Pause();
+            return new ExchangeAnswer(new Exchange(response, clock, attempts), sealedRequest, request.Stream, clock);
+        }
+        finally
+        {
+            CryptographicOperations.ZeroMemory(added);
+        }
+    }
+
+    /// <summary>Where an endpoint is, below the server's own path.</summary>
+    public static string PathOf(EnvelopeEndpoint endpoint) => endpoint.Path[1..];
+}

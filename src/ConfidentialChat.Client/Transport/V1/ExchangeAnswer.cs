@@ -1,0 +1,59 @@
+// spec/envelope-v1.md sections 7 and 8.
+using System.Security.Cryptography;
+using ConfidentialChat.Protocol.V1;
+
+namespace ConfidentialChat.Client.Transport.V1;
+
+/// <summary>Opens an answer under the key of its request. Nothing is parsed, and so nothing can be believed, before it has authenticated.</summary>
+internal sealed class ExchangeAnswer(Exchange exchange, SealedRequest request, bool isStream, CallClock clock) : OpenedAnswer(isStream), IEventTarget
+{
+    // One for all events of a stream. Not from a pool: a caller who keeps a piece too long sees zeros or a later event, and nobody else's.
+    private byte[] buffer = [];
+    private ReadOnlyMemory<byte> opened;
+    private bool isAuthentic;
+
+    public override int Attempts => exchange.Attempts.Count;
+
+    /// <summary>Opens the data of one event, where the stream's reader has it.</summary>
+    public void Take(ReadOnlySpan<byte> data) => Open(data);
+
+    public override async ValueTask DisposeAsync()
+    {
+        await exchange.DisposeAsync().ConfigureAwait(false);
+        request.Dispose();
+        clock.Dispose();
+        CryptographicOperations.ZeroMemory(buffer);
+    }
+
+    private protected override async Task<ReadOnlyMemory<byte>> OpenWholeAsync()
+    {
+        var body = await exchange.ReadWholeAsync().ConfigureAwait(false);
+        Open(body.Span);
+        return Authentic();
+    }
+
+    private protected override async IAsyncEnumerable<OpenedEvent> OpenEventsAsync()
+    {
+        var ending = new StreamEnding();
+        while (await exchange.ReadEventAsync(this).ConfigureAwait(false))
+        {
+            var data = Authentic();
+            ending.Note(data.Span);
+            yield return new OpenedEvent(null, data);
+        }
+
+        if (!ending.IsReached)
+            throw exchange.Truncated();
+    }
+
+    private void Open(ReadOnlySpan<byte> sealedJson)
+    {
+        CryptographicOperations.ZeroMemory(buffer);
+        if (buffer.Length < sealedJson.Length)
+            buffer = new byte[sealedJson.Length];
+        isAuthentic = request.Answer.TryOpen(sealedJson, buffer, out var size);
+        opened = buffer.AsMemory(0, size).TrimEnd((byte)' '); // the blanks that padded it
+    }
+
+    private ReadOnlyMemory<byte> Authentic() => isAuthentic ? opened : throw new AnswerAuthenticationException { Attempts = Attempts };
+}
