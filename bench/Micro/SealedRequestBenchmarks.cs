@@ -8,6 +8,7 @@ namespace ConfidentialChat.Bench.Micro;
 
 /// <summary>What one request of envelope v1 costs at each end: sealed and written, read and opened, and the bare agreement in both.</summary>
 [MemoryDiagnoser]
+[MinColumn]
 public class SealedRequestBenchmarks
 {
     private readonly ArrayBufferWriter<byte> output = new();
