@@ -1,8 +1,9 @@
 // spec/envelope-v1.md sections 4, 7 and 8, the node's side.
 using System.Buffers;
+using System.Buffers.Text;
 using System.Diagnostics.CodeAnalysis;
+using System.Globalization;
 using System.Security.Cryptography;
-using System.Text.Json;
 using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.Primitives;
 using ConfidentialChat.Protocol.Shape;
@@ -18,6 +19,8 @@ public sealed class OpenedRequest : IDisposable
     private readonly ContentKey key;
     private readonly byte[] plaintext;
     private readonly SpentNonces nonces = new();
+    private readonly FreshNonces fresh = new();
+    private byte[] work = []; // plaintext, and in its place what it is sealed to
 
     private OpenedRequest(ContentKey key, byte[] plaintext, UInt128 replayTag)
     {
@@ -86,51 +89,62 @@ public sealed class OpenedRequest : IDisposable
     public void Dispose()
     {
         CryptographicOperations.ZeroMemory(plaintext);
+        CryptographicOperations.ZeroMemory(work);
         key.Dispose();
     }
 
     private void Seal(ReadOnlySpan<byte> json, int paddedSize, ClearUsage? usage, IBufferWriter<byte> output)
     {
         var size = paddedSize + Aes256Gcm.TagSize;
-        var padded = ArrayPool<byte>.Shared.Rent(paddedSize);
-        var ciphertext = ArrayPool<byte>.Shared.Rent(size);
-        try
+        if (work.Length < size)
         {
-            json.CopyTo(padded);
-            padded.AsSpan(json.Length, paddedSize - json.Length).Fill((byte)' ');
-            Span<byte> nonce = stackalloc byte[Aes256Gcm.NonceSize];
-            do
-                RandomNumberGenerator.Fill(nonce);
-            while (!nonces.TrySpend(nonce));
-            key.Aead.Seal(nonce, [], padded.AsSpan(0, paddedSize), ciphertext.AsSpan(0, size));
-            Write(output, ciphertext.AsSpan(0, size), nonce, usage);
+            CryptographicOperations.ZeroMemory(work);
+            work = new byte[Math.Max(size, EventBlockSize * 4)];
         }
-        finally
-        {
-            CryptographicOperations.ZeroMemory(padded);
-            ArrayPool<byte>.Shared.Return(padded);
-            ArrayPool<byte>.Shared.Return(ciphertext);
-        }
+
+        var padded = work.AsSpan(0, paddedSize);
+        json.CopyTo(padded);
+        padded[json.Length..].Fill((byte)' ');
+        Span<byte> nonce = stackalloc byte[Aes256Gcm.NonceSize];
+        do
+            fresh.Next(nonce);
+        while (!nonces.TrySpend(nonce));
+        key.Aead.Seal(nonce, [], padded, work.AsSpan(0, size)); // in place: the plaintext is gone with it
+        Write(output, work.AsSpan(0, size), nonce, usage);
     }
 
+    // By hand, because a stream is made of these: base64 needs no escaping, and all sizes are known.
     private static void Write(IBufferWriter<byte> output, ReadOnlySpan<byte> ciphertext, ReadOnlySpan<byte> nonce, ClearUsage? usage)
     {
-        using var writer = new Utf8JsonWriter(output);
-        writer.WriteStartObject();
-        writer.WriteBase64String("ciphertext"u8, ciphertext);
-        writer.WriteBase64String("nonce"u8, nonce);
-        writer.WriteNull("response_hash"u8);
-        writer.WriteNull("signature"u8);
+        output.Write("{\"ciphertext\":\""u8);
+        WriteBase64(output, ciphertext);
+        output.Write("\",\"nonce\":\""u8);
+        WriteBase64(output, nonce);
+        output.Write("\",\"response_hash\":null,\"signature\":null"u8);
         if (usage is { } tokens)
         {
-            writer.WriteStartObject("usage"u8);
-            writer.WriteNumber("prompt_tokens"u8, tokens.PromptTokens);
-            writer.WriteNumber("completion_tokens"u8, tokens.CompletionTokens);
-            writer.WriteNumber("total_tokens"u8, tokens.PromptTokens + tokens.CompletionTokens);
-            writer.WriteEndObject();
+            output.Write(",\"usage\":{\"prompt_tokens\":"u8);
+            WriteNumber(output, tokens.PromptTokens);
+            output.Write(",\"completion_tokens\":"u8);
+            WriteNumber(output, tokens.CompletionTokens);
+            output.Write(",\"total_tokens\":"u8);
+            WriteNumber(output, tokens.PromptTokens + tokens.CompletionTokens);
+            output.Write("}"u8);
         }
 
-        writer.WriteEndObject();
+        output.Write("}"u8);
+    }
+
+    private static void WriteBase64(IBufferWriter<byte> output, ReadOnlySpan<byte> bytes)
+    {
+        Base64.EncodeToUtf8(bytes, output.GetSpan(Base64.GetMaxEncodedToUtf8Length(bytes.Length)), out _, out var written);
+        output.Advance(written);
+    }
+
+    private static void WriteNumber(IBufferWriter<byte> output, long number)
+    {
+        number.TryFormat(output.GetSpan(20), out var written, default, CultureInfo.InvariantCulture);
+        output.Advance(written);
     }
 }
 
