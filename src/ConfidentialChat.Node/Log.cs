@@ -33,9 +33,21 @@ internal static partial class Log
     [LoggerMessage(9, LogLevel.Information, "Node keys changed: {Keys} held.")]
     public static partial void KeysChanged(this ILogger log, int keys);
 
-    [LoggerMessage(10, LogLevel.Information, "Request {Request}: {Outcome}, {PromptTokens} + {CompletionTokens} tokens, {Pixels} pixels, {Milliseconds} ms.")]
-    public static partial void Served(
-        this ILogger log, RequestId request, string outcome, long promptTokens, long completionTokens, long pixels, long milliseconds);
+    /// <param name="log">Where to.</param>
+    /// <param name="level">Debug for what went well, unless the operator asks for it.</param>
+    /// <param name="request">Which.</param>
+    /// <param name="outcome">A code.</param>
+    /// <param name="used">What is reported.</param>
+    /// <param name="elapsed">Since its token was taken.</param>
+    public static void Ended(this ILogger log, LogLevel level, RequestId request, string outcome, Usage used, TimeSpan elapsed)
+    {
+        if (log.IsEnabled(level))
+            log.Ended(level, request, outcome, used.PromptTokens, used.CompletionTokens, used.Pixels, (long)elapsed.TotalMilliseconds);
+    }
+
+    [LoggerMessage(EventId = 10, Message = "Request {Request}: {Outcome}, {PromptTokens} + {CompletionTokens} tokens, {Pixels} pixels, {Milliseconds} ms.")]
+    private static partial void Ended(
+        this ILogger log, LogLevel level, RequestId request, string outcome, long promptTokens, long completionTokens, long pixels, long milliseconds);
 
     [LoggerMessage(11, LogLevel.Error, "Request {Request}: the engine failed ({Failure}).")]
     public static partial void EngineFailed(this ILogger log, RequestId request, InferenceFailure failure, Exception exception);
@@ -45,4 +57,7 @@ internal static partial class Log
 
     [LoggerMessage(13, LogLevel.Error, "{Reports} usage reports were not delivered before the node stopped.")]
     public static partial void ReportsLost(this ILogger log, int reports);
+
+    [LoggerMessage(14, LogLevel.Error, "Request {Request} failed inside the node.")]
+    public static partial void Unhandled(this ILogger log, RequestId request, Exception exception);
 }

@@ -56,7 +56,11 @@ public static class NodeHost
         app.MapHealth();
         app.MapControl();
         foreach (var endpoint in EnvelopeEndpoint.Table)
-            app.MapPost(endpoint.Path, (HttpContext http, ConfidentialHandler handler) => handler.ServeAsync(http, endpoint));
+        {
+            var door = ActivatorUtilities.CreateInstance<EnvelopeV1Door>(app.Services, endpoint);
+            app.MapPost(endpoint.Path, http => app.Services.GetRequiredService<ConfidentialHandler>().ServeAsync(http, door)); // no scope for each request
+        }
+
         if (options.Docs)
             app.MapApiDocs();
         app.Lifetime.ApplicationStarted.Register(() => app.Services.GetRequiredService<NodeAddress>().Set(options.PublicAddress ?? Address(app)));

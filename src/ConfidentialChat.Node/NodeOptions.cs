@@ -55,6 +55,9 @@ public sealed record NodeOptions
     /// <summary>Silence in a stream after which a comment is sent.</summary>
     public TimeSpan KeepAlive { get; init; } = TimeSpan.FromSeconds(15);
 
+    /// <summary>Whether also a request that went well has its line in the log. It costs more than opening the request does.</summary>
+    public bool LogRequests { get; init; }
+
     /// <summary>Serves the OpenAPI document at <c>/openapi/v1.json</c> and its page at <c>/docs</c>.</summary>
     public bool Docs { get; init; } = true;
 

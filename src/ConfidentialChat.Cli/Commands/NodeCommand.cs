@@ -26,6 +26,7 @@ internal static class NodeCommand
     private static readonly Option<int> Queue = CommonOptions.Positive("--queue", 64, "Requests that may wait; beyond it 429.");
     private static readonly Option<int> RotationMinutes = CommonOptions.Positive("--rotation-minutes", 60, "How long a node key is the current one.");
     private static readonly Option<int> DrainSeconds = CommonOptions.DrainSeconds();
+    private static readonly Option<bool> LogRequests = new("--log-requests") { Description = "Log a line also for each request that went well." };
     private static readonly Option<bool> EraseNow = new("--erase-now") { Description = "Erase the oldest key before its time, where the node holds as many as it may." };
     private static readonly Option<bool> DangerousPlainHttp = CommonOptions.DangerousPlainHttp();
 
@@ -33,7 +34,7 @@ internal static class NodeCommand
     {
         var command = new Command("node", $"Run a node: it opens requests, runs the model and seals answers. The enrolment token, needed once, comes from {EnrolmentTokenVariable}.")
         {
-            Data, Gateway, Listen, Port, Address, Model, EngineDirectory, Parallel, Queue, RotationMinutes, DrainSeconds, DangerousPlainHttp,
+            Data, Gateway, Listen, Port, Address, Model, EngineDirectory, Parallel, Queue, RotationMinutes, DrainSeconds, LogRequests, DangerousPlainHttp,
             ServerRun.Json, ServerRun.ExitWithStdin,
         };
         foreach (var option in Upstream.All)
@@ -93,6 +94,7 @@ internal static class NodeCommand
             MaxConcurrent = (embedded?.Sequences ?? 0) + ((upstream?.MaxConcurrent * upstream?.Urls.Count) ?? 0),
             MaxQueued = parsed.GetValue(Queue),
             DrainTimeout = TimeSpan.FromSeconds(parsed.GetValue(DrainSeconds)),
+            LogRequests = parsed.GetValue(LogRequests),
         };
         options.Validate();
         await using var engine = await EngineFetch.OpenAsync(embedded, upstream, cancellation);

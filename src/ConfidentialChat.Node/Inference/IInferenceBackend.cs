@@ -85,19 +85,37 @@ public enum InferenceRefusal
 /// <summary>An answer in the making. Disposal stops the engine at once; it is safe at any point and more than once.</summary>
 public abstract class InferenceAnswer : IAsyncDisposable
 {
+    /// <summary>A media type of <see cref="ContentType"/>: one JSON object.</summary>
+    public const string Json = "application/json";
+
+    /// <summary>A media type of <see cref="ContentType"/>: server-sent events.</summary>
+    public const string EventStream = "text/event-stream";
+
+    /// <summary>The HTTP status inside the envelope.</summary>
+    public virtual int Status => 200;
+
+    /// <summary>The media type inside the envelope; it says how the parts are to be read.</summary>
+    public abstract string ContentType { get; }
+
     /// <summary>What was computed so far; exact once the parts have ended or the answer has been disposed of.</summary>
     public abstract Usage Usage { get; }
 
     /// <summary>
-    /// The parts, each one whole UTF-8 JSON object without line breaks: for a whole answer exactly one object of the endpoint
-    /// (<c>chat.completion</c> and its like), for a stream one chunk object each, the last of them with a <c>finish_reason</c> (followed by
-    /// a usage chunk where <c>stream_options.include_usage</c> asked for it). Read once. Each part is an array of its own, the reader's to clear.
+    /// The parts. Of <see cref="EventStream"/> each is one event, of <see cref="Json"/> the one part is the whole UTF-8 JSON object without
+    /// line breaks, of anything else they are bytes that follow each other. The events of the OpenAI API's chunks have no name and hold one
+    /// whole JSON object without line breaks, the last of them with a <c>finish_reason</c> (followed by a usage chunk where
+    /// <c>stream_options.include_usage</c> asked for it). Read once.
     /// </summary>
     /// <exception cref="InferenceException">The engine failed; no further part follows.</exception>
-    public abstract IAsyncEnumerable<ReadOnlyMemory<byte>> ReadPartsAsync(CancellationToken cancellation);
+    public abstract IAsyncEnumerable<AnswerPart> ReadPartsAsync(CancellationToken cancellation);
 
     public abstract ValueTask DisposeAsync();
 }
+
+/// <summary>One part of an answer: an event, or bytes as they are.</summary>
+/// <param name="Data">An array of its own, the reader's to clear.</param>
+/// <param name="EventName">The <c>event</c> field; null where there is none, and for what is no event.</param>
+public readonly record struct AnswerPart(ReadOnlyMemory<byte> Data, string? EventName = null);
 
 /// <summary>The engine failed. The message is for the operator's log and holds nothing of prompt or answer.</summary>
 public sealed class InferenceException(InferenceFailure failure, string message, Exception? inner = null) : Exception(message, inner)

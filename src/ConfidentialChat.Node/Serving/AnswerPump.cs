@@ -1,40 +1,195 @@
+// spec/envelope-v1.md section 8.
+using System.Buffers;
+using System.IO.Pipelines;
+using System.Runtime.InteropServices;
+using System.Security.Cryptography;
 using ConfidentialChat.Node.Inference;
 
 namespace ConfidentialChat.Node.Serving;
 
-/// <summary>The parts of one answer, for a reader who may leave while a part is still being made. Disposal stops the engine.</summary>
-/// <remarks>An enumerator may be neither asked nor disposed of while it is being asked: whoever leaves early stops the engine first, which ends the asking.</remarks>
-internal sealed class AnswerParts(InferenceAnswer answer, CancellationToken gone) : IAsyncDisposable
+/// <summary>
+/// Moves an answer from its engine to its reader as it is made, for a reader who may leave, or stop reading, while a part is still being
+/// made. Disposal stops the engine.
+/// </summary>
+internal sealed class AnswerPump : IAsyncDisposable
 {
-    private readonly IAsyncEnumerator<ReadOnlyMemory<byte>> parts = answer.ReadPartsAsync(gone).GetAsyncEnumerator(gone);
+    /// <summary>A whole answer goes out in pieces of this many bytes, each with the reader's full time.</summary>
+    private const int Slice = 64 * 1024;
+
+    /// <summary>Parts that are at hand already go out together up to this many bytes; nothing waits for another.</summary>
+    private const int Together = 16 * 1024;
+
+    private readonly InferenceAnswer answer;
+    private readonly HttpResponse response;
+    private readonly NodeOptions options;
+    private readonly TimeProvider time;
+    private readonly CancellationToken gone;
+    private readonly IAsyncEnumerator<AnswerPart> parts;
     private Task<bool>? asked;
+    private CancellationTokenSource? pausing;
+    private Task? tick;
+    private long sentAt;
 
-    public ReadOnlyMemory<byte> Current => parts.Current;
-
-    /// <summary>Moves to the next part.</summary>
-    /// <returns>False at the end; null where the patience ended first, and the same part may be waited for again.</returns>
-    /// <exception cref="OperationCanceledException">The caller is gone, whatever the engine makes of it.</exception>
-    public async ValueTask<bool?> MoveNextAsync(TimeSpan patience, TimeProvider time, CancellationToken cancellation)
+    /// <param name="answer">Owned from here on.</param>
+    /// <param name="response">Where it goes.</param>
+    /// <param name="options">The times.</param>
+    /// <param name="time">The clock.</param>
+    public AnswerPump(InferenceAnswer answer, HttpResponse response, NodeOptions options, TimeProvider time)
     {
-        asked ??= parts.MoveNextAsync().AsTask();
-        if (!asked.IsCompleted)
-            await ((Task)asked).WaitAsync(patience, time, cancellation).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        if (!asked.IsCompleted)
+        this.answer = answer;
+        this.response = response;
+        this.options = options;
+        this.time = time;
+        gone = response.HttpContext.RequestAborted;
+        parts = answer.ReadPartsAsync(gone).GetAsyncEnumerator(gone);
+    }
+
+    /// <summary>Waits for the first part; false where there is none.</summary>
+    /// <exception cref="OperationCanceledException">The caller is gone, whatever the engine makes of it.</exception>
+    public async ValueTask<bool> BeginAsync()
+    {
+        var asking = parts.MoveNextAsync();
+        if (asking.IsCompleted)
+            return await asking;
+        asked = asking.AsTask();
+        await ((Task)asked).WaitAsync(gone).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        return await TakeAsync();
+    }
+
+    /// <summary>Writes everything from the first part on.</summary>
+    /// <exception cref="OperationCanceledException">The caller is gone, whatever the engine makes of it.</exception>
+    /// <exception cref="CallerGoneException">The connection broke.</exception>
+    /// <exception cref="ReaderTooSlowException">The reader took nothing for too long.</exception>
+    public Task RunAsync(IAnswerWriter writer) => writer.IsWhole ? WriteWholeAsync(writer) : WriteStreamAsync(writer);
+
+    public async ValueTask DisposeAsync()
+    {
+        // An enumerator may be neither asked nor disposed of while it is being asked: stopping the engine ends the asking.
+        await answer.DisposeAsync();
+        if (asked is not null)
+            await ((Task)asked).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await parts.DisposeAsync();
+        if (pausing is not null)
         {
-            cancellation.ThrowIfCancellationRequested();
-            return null;
+            await pausing.CancelAsync();
+            pausing.Dispose();
+        }
+    }
+
+    private async Task WriteWholeAsync(IAnswerWriter writer)
+    {
+        var body = new ArrayBufferWriter<byte>(parts.Current.Data.Length * 2);
+        Write(writer, body);
+        response.ContentLength = body.WrittenCount;
+        for (var rest = body.WrittenMemory; rest.Length > 0; rest = rest[Math.Min(rest.Length, Slice)..])
+        {
+            response.BodyWriter.Write(rest.Span[..Math.Min(rest.Length, Slice)]);
+            await SendAsync();
+        }
+    }
+
+    private async Task WriteStreamAsync(IAnswerWriter writer)
+    {
+        for (var isMore = true; isMore;)
+        {
+            var size = 0;
+            do
+            {
+                size += parts.Current.Data.Length;
+                Write(writer, response.BodyWriter);
+                var asking = parts.MoveNextAsync();
+                if (asking.IsCompletedSuccessfully)
+                    isMore = await asking;
+                else
+                    asked = asking.AsTask();
+            }
+            while (isMore && asked is null && size < Together);
+
+            // What is sealed goes out before anything is waited for, also before a failure that is at hand already.
+            await SendAsync();
+            if (asked is not null)
+                isMore = await NextAsync(writer, asked);
+        }
+    }
+
+    private void Write(IAnswerWriter writer, IBufferWriter<byte> output)
+    {
+        writer.Write(parts.Current, output);
+        CryptographicOperations.ZeroMemory(MemoryMarshal.AsMemory(parts.Current.Data).Span);
+    }
+
+    // One timer for each pause of an answer, not for each part: it is set anew for what is left of the pause when it ends.
+    private async ValueTask<bool> NextAsync(IAnswerWriter writer, Task<bool> pending)
+    {
+        while (!pending.IsCompleted)
+        {
+            pausing ??= CancellationTokenSource.CreateLinkedTokenSource(gone);
+            tick ??= Task.Delay(options.KeepAlive - Silence(), time, pausing.Token);
+            await Task.WhenAny(pending, tick);
+            if (pending.IsCompleted || !tick.IsCompleted)
+                continue;
+            gone.ThrowIfCancellationRequested();
+            tick = null;
+            if (Silence() < options.KeepAlive)
+                continue;
+            writer.KeepAlive(response.BodyWriter);
+            await SendAsync();
         }
 
+        return await TakeAsync();
+    }
+
+    private TimeSpan Silence() => time.GetElapsedTime(sentAt) is var silence && silence < options.KeepAlive ? silence : options.KeepAlive;
+
+    private async ValueTask<bool> TakeAsync()
+    {
+        if (!asked!.IsCompleted)
+            gone.ThrowIfCancellationRequested();
         var answered = asked;
         asked = null;
         return await answered;
     }
 
-    public async ValueTask DisposeAsync()
+    // What the reader does not take waits in a bounded pipe; once that is full, the flush waits for the reader, and not for ever.
+    private async ValueTask SendAsync()
     {
-        await answer.DisposeAsync();
-        if (asked is not null)
-            await ((Task)asked).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        await parts.DisposeAsync();
+        var sending = response.BodyWriter.FlushAsync(gone);
+        var sent = sending.IsCompleted ? await sending : await WaitForReaderAsync(sending.AsTask());
+        if (sent.IsCompleted)
+            throw new CallerGoneException();
+        gone.ThrowIfCancellationRequested();
+        sentAt = time.GetTimestamp();
+    }
+
+    private async Task<FlushResult> WaitForReaderAsync(Task<FlushResult> sending)
+    {
+        try
+        {
+            return await sending.WaitAsync(options.ReaderTimeout, time, gone);
+        }
+        catch (TimeoutException)
+        {
+            throw new ReaderTooSlowException();
+        }
     }
 }
+
+/// <summary>Puts the parts of one answer under its envelope.</summary>
+internal interface IAnswerWriter
+{
+    /// <summary>Whether the first part is all, and the length of the sealed answer is announced.</summary>
+    bool IsWhole { get; }
+
+    /// <summary>Writes one part.</summary>
+    /// <exception cref="InferenceException">The envelope does not carry such a part.</exception>
+    void Write(AnswerPart part, IBufferWriter<byte> output);
+
+    /// <summary>Writes what says only that the answer goes on; nothing where the envelope has no such thing.</summary>
+    void KeepAlive(IBufferWriter<byte> output);
+}
+
+/// <summary>The reader of an answer took nothing of it for too long. The write is still pending: abort the connection.</summary>
+internal sealed class ReaderTooSlowException() : Exception("The reader took nothing for too long.");
+
+/// <summary>The connection broke.</summary>
+internal sealed class CallerGoneException() : Exception("The caller is gone.");

@@ -120,7 +120,7 @@ internal static class Asking
     {
         var parts = new List<string>();
         await foreach (var part in answer.ReadPartsAsync(CancellationToken.None))
-            parts.Add(System.Text.Encoding.UTF8.GetString(part.Span));
+            parts.Add(System.Text.Encoding.UTF8.GetString(part.Data.Span));
         return new Reply(null, parts, answer.Usage);
     }
 }

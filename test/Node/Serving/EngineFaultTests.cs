@@ -3,6 +3,7 @@ using ConfidentialChat.Node.Inference;
 using ConfidentialChat.Protocol;
 using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.V1;
+using Microsoft.Extensions.DependencyInjection;
 
 namespace ConfidentialChat.Node.Tests.Serving;
 
@@ -49,6 +50,38 @@ public sealed class EngineFaultTests
         await using var node = await NodeUnderTest.StartAsync(engine);
         foreach (var stream in (bool[])[false, true])
             await (await node.PostAsync(node.Seal(stream))).ShouldBeAsync(RequestError.InferenceError);
+    }
+
+    [Theory]
+    [InlineData(500, null)]
+    [InlineData(200, "application/octet-stream")]
+    [InlineData(200, "text/event-stream; charset=utf-8")]
+    [InlineData(200, "crossed")]
+    public async Task An_answer_that_the_envelope_does_not_carry_is_refused_and_nothing_of_it_leaves_the_node(int status, string? contentType)
+    {
+        await using var node = await NodeUnderTest.StartAsync(ScriptedBackend.ThatServes());
+        foreach (var stream in (bool[])[false, true])
+        {
+            ((ScriptedBackend)node.App.Services.GetRequiredService<IInferenceBackend>()).Script = ScriptedBackend.ThatAnswers(() => new ScriptedAnswer(_ => ScriptedBackend.Parts(Secret))
+            {
+                OtherStatus = status,
+                OtherContentType = contentType != "crossed" ? contentType : stream ? InferenceAnswer.Json : InferenceAnswer.EventStream,
+            }).Script;
+            var token = node.Gateway.Token();
+            await (await node.PostAsync(node.Seal(stream), token)).ShouldBeAsync(RequestError.InferenceError);
+            (await node.Gateway.ReportAsync(token.Request)).Usage.Units.Value.ShouldBe(0);
+        }
+    }
+
+    [Fact]
+    public async Task An_event_with_a_name_breaks_the_body_off()
+    {
+        await using var node = await NodeUnderTest.StartAsync(
+            ScriptedBackend.ThatAnswers(() => new ScriptedAnswer(_ => ScriptedBackend.Parts(Secret)) { EventName = "response.created" }));
+        var token = node.Gateway.Token();
+        await Should.ThrowAsync<HttpRequestException>(() => node.PostAsync(node.Seal(stream: true), token));
+        await node.Gateway.ReportAsync(token.Request);
+        node.Log.Text.ShouldContain($"{token.Request}: CUT_OFF");
     }
 
     [Theory]

@@ -74,7 +74,7 @@ internal sealed class NodeUnderTest : IAsyncDisposable
         };
         var app = NodeHost.Create(change?.Invoke(options) ?? options, engine, builder =>
         {
-            builder.Logging.AddProvider(log);
+            builder.Logging.AddProvider(log).SetMinimumLevel(LogLevel.Debug);
             if (time is not null)
                 builder.Services.Replace(ServiceDescriptor.Singleton(time));
         });

@@ -19,7 +19,7 @@ internal sealed class ScriptedBackend : IInferenceBackend
     public bool IsAlive { get; set; } = true;
 
     public static ScriptedBackend ThatAnswers(Func<ScriptedAnswer> answer) =>
-        new() { Script = (_, _) => Task.FromResult<InferenceStart>(new InferenceStart.Started(answer())) };
+        new() { Script = (request, _) => Task.FromResult<InferenceStart>(new InferenceStart.Started(answer().As(request))) };
 
     /// <summary>One whole answer, 3 + 4 tokens.</summary>
     public static ScriptedBackend ThatServes() => ThatAnswers(() => new ScriptedAnswer(_ => Parts(Whole)) { Used = new Usage(3, 4) });
@@ -53,10 +53,30 @@ internal sealed class ScriptedAnswer(Func<CancellationToken, IAsyncEnumerable<st
     private readonly TaskCompletionSource disposed = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly CancellationTokenSource stopped = new();
     private int asked;
+    private bool isStream;
 
     public Usage Used { get; set; } = new(3, 4);
 
     public override Usage Usage => Used;
+
+    /// <summary>Of each part.</summary>
+    public string? EventName { get; init; }
+
+    /// <summary>Where it is not what was asked for.</summary>
+    public string? OtherContentType { get; init; }
+
+    public int OtherStatus { get; init; } = 200;
+
+    public override int Status => OtherStatus;
+
+    public override string ContentType => OtherContentType ?? (isStream ? EventStream : Json);
+
+    /// <summary>Answers as it was asked to: a stream, or a whole.</summary>
+    public ScriptedAnswer As(InferenceRequest request)
+    {
+        isStream = request.Stream;
+        return this;
+    }
 
     /// <summary>Parts that were asked for.</summary>
     public int Asked => Volatile.Read(ref asked);
@@ -64,13 +84,13 @@ internal sealed class ScriptedAnswer(Func<CancellationToken, IAsyncEnumerable<st
     /// <summary>Completes when the engine is told to stop.</summary>
     public Task Disposed => disposed.Task;
 
-    public override async IAsyncEnumerable<ReadOnlyMemory<byte>> ReadPartsAsync([EnumeratorCancellation] CancellationToken cancellation)
+    public override async IAsyncEnumerable<AnswerPart> ReadPartsAsync([EnumeratorCancellation] CancellationToken cancellation)
     {
         Interlocked.Increment(ref asked);
         using var gone = (listens ? cancellation : CancellationToken.None).UnsafeRegister(_ => stopped.Cancel(), null);
         await foreach (var part in parts(stopped.Token))
         {
-            yield return Encoding.UTF8.GetBytes(part);
+            yield return new AnswerPart(Encoding.UTF8.GetBytes(part), EventName);
             Interlocked.Increment(ref asked);
         }
     }

@@ -16,14 +16,16 @@ internal sealed class EmbeddingAnswer(Embedder embedder, IReadOnlyList<int[]> in
     private int isRead;
     private int isOver;
 
+    public override string ContentType => Json;
+
     public override Usage Usage => new(Interlocked.Read(ref decoded), 0);
 
-    public override async IAsyncEnumerable<ReadOnlyMemory<byte>> ReadPartsAsync([EnumeratorCancellation] CancellationToken cancellation)
+    public override async IAsyncEnumerable<AnswerPart> ReadPartsAsync([EnumeratorCancellation] CancellationToken cancellation)
     {
         if (Interlocked.Exchange(ref isRead, 1) != 0)
             throw new InvalidOperationException("An answer is read once.");
         computing = embedder.ComputeAsync(inputs, count => Interlocked.Add(ref decoded, count), stopped.Token);
-        yield return Write(await computing.WaitAsync(cancellation));
+        yield return new AnswerPart(Write(await computing.WaitAsync(cancellation)));
     }
 
     public override async ValueTask DisposeAsync()

@@ -32,9 +32,11 @@ internal sealed class LlamaAnswer : InferenceAnswer
         callerGone = cancellation.UnsafeRegister(_ => loop.Stop(generation), null);
     }
 
+    public override string ContentType => isStream ? EventStream : Json;
+
     public override Usage Usage => generation.Usage;
 
-    public override async IAsyncEnumerable<ReadOnlyMemory<byte>> ReadPartsAsync([EnumeratorCancellation] CancellationToken cancellation)
+    public override async IAsyncEnumerable<AnswerPart> ReadPartsAsync([EnumeratorCancellation] CancellationToken cancellation)
     {
         if (Interlocked.Exchange(ref isRead, 1) != 0)
             throw new InvalidOperationException("An answer is read once.");
@@ -44,19 +46,19 @@ internal sealed class LlamaAnswer : InferenceAnswer
             await using var texts = ReadTextAsync(cancellation).GetAsyncEnumerator(cancellation);
             var more = await texts.MoveNextAsync();
             if (json.IsChat)
-                yield return json.RoleChunk();
+                yield return new AnswerPart(json.RoleChunk());
             for (; more; more = await texts.MoveNextAsync())
-                yield return json.TextChunk(texts.Current);
-            yield return json.FinishChunk(FinishReason());
+                yield return new AnswerPart(json.TextChunk(texts.Current));
+            yield return new AnswerPart(json.FinishChunk(FinishReason()));
             if (includesUsage)
-                yield return json.UsageChunk(Usage);
+                yield return new AnswerPart(json.UsageChunk(Usage));
         }
         else
         {
             var whole = new StringBuilder();
             await foreach (var text in ReadTextAsync(cancellation))
                 whole.Append(text);
-            yield return json.Whole(whole.ToString(), FinishReason(), Usage);
+            yield return new AnswerPart(json.Whole(whole.ToString(), FinishReason(), Usage));
         }
     }
 

@@ -36,14 +36,16 @@ internal sealed class UpstreamAnswer(UpstreamExchange exchange, UpstreamPart fir
         }
     }
 
-    public override async IAsyncEnumerable<ReadOnlyMemory<byte>> ReadPartsAsync([EnumeratorCancellation] CancellationToken cancellation)
+    public override string ContentType => request.Stream ? EventStream : Json;
+
+    public override async IAsyncEnumerable<AnswerPart> ReadPartsAsync([EnumeratorCancellation] CancellationToken cancellation)
     {
         if (Interlocked.Exchange(ref isRead, 1) != 0)
             throw new InvalidOperationException("An answer is read once.");
         for (var part = first; part is not null; part = request.Stream ? await NextAsync(cancellation) : null)
         {
             if (part.Json.Length > 0)
-                yield return part.Json;
+                yield return new AnswerPart(part.Json);
         }
 
         lock (gate)
@@ -56,7 +58,7 @@ internal sealed class UpstreamAnswer(UpstreamExchange exchange, UpstreamPart fir
         return ValueTask.CompletedTask;
     }
 
-    private async Task<UpstreamPart?> NextAsync(CancellationToken cancellation)
+    private async ValueTask<UpstreamPart?> NextAsync(CancellationToken cancellation)
     {
         cancellation.ThrowIfCancellationRequested();
         var part = await exchange.NextAsync();

@@ -87,10 +87,8 @@ internal sealed class UpstreamExchange : IDisposable
 
     /// <summary>The next part of a stream; null at its good end.</summary>
     /// <exception cref="InferenceException">The engine failed.</exception>
-    public async Task<UpstreamPart?> NextAsync()
+    public async ValueTask<UpstreamPart?> NextAsync()
     {
-        // Only from now on: before, it was the reader who took its time.
-        patience.Expect(options.TokenTimeout);
         try
         {
             return (await ReadPartAsync(isFirst: false)).Part;
@@ -143,12 +141,11 @@ internal sealed class UpstreamExchange : IDisposable
         return (part ?? throw Failed("answered with what is no answer"), null);
     }
 
-    private async Task<(UpstreamPart? Part, InferenceStart.Refused?)> ReadPartAsync(bool isFirst)
+    private async ValueTask<(UpstreamPart? Part, InferenceStart.Refused?)> ReadPartAsync(bool isFirst)
     {
-        while (await events!.MoveNextAsync())
+        while (await MoveNextAsync(isFirst))
         {
-            patience.ExpectNothing();
-            var data = events.Current.Data;
+            var data = events!.Current.Data;
             if (data.AsSpan().SequenceEqual("[DONE]"u8))
             {
                 isDone = true;
@@ -164,6 +161,22 @@ internal sealed class UpstreamExchange : IDisposable
         }
 
         return ending.IsReached || isDone ? default : throw Failed("ended its stream without a finish reason");
+    }
+
+    // The engine's time runs only while it is waited for: before, it was the reader who took its own. What is at hand already needs no clock.
+    private ValueTask<bool> MoveNextAsync(bool isFirst)
+    {
+        var moving = events!.MoveNextAsync();
+        return moving.IsCompletedSuccessfully && !isFirst ? moving : WaitAsync();
+
+        async ValueTask<bool> WaitAsync()
+        {
+            if (!isFirst)
+                patience.Expect(options.TokenTimeout);
+            var moved = await moving;
+            patience.ExpectNothing();
+            return moved;
+        }
     }
 
     private async Task EndAsync()

@@ -1,5 +1,8 @@
 // spec/inference.md section 6.
+using System.Buffers;
+using System.Text;
 using System.Text.Json;
+using System.Text.Unicode;
 using ConfidentialChat.Protocol;
 
 namespace ConfidentialChat.Node.Inference.Upstream;
@@ -7,7 +10,7 @@ namespace ConfidentialChat.Node.Inference.Upstream;
 /// <summary>One JSON object of an engine's answer, as the caller gets it.</summary>
 internal sealed record UpstreamPart
 {
-    private static readonly System.Buffers.SearchValues<byte> LineBreaks = System.Buffers.SearchValues.Create("\r\n"u8);
+    private static readonly SearchValues<byte> LineBreaks = SearchValues.Create("\r\n"u8);
     private const long TokensMax = 1L << 40; // what an engine claims beyond it is no count
 
     /// <summary>For the caller, an array of its own; empty where the object is for the node alone.</summary>
@@ -22,32 +25,23 @@ internal sealed record UpstreamPart
     /// <summary>Whether there is text, a tool call or the like in it.</summary>
     public bool HasContent { get; init; }
 
-    /// <summary>Reads an object of an answer; null where it is none, or says <c>error</c>.</summary>
+    /// <summary>Reads an object of an answer, in one pass because a stream is made of them; null where it is none, or says <c>error</c>.</summary>
     /// <param name="json">Owned by the part from here on.</param>
     /// <param name="request">Whose answer it is.</param>
     public static UpstreamPart? Read(byte[] json, UpstreamRequest request)
     {
+        if (!Utf8.IsValid(json))
+            return null;
         // Between tokens a line break is a blank; within a string it cannot stand.
         json.AsSpan().ReplaceAny(LineBreaks, (byte)' ');
-        if (JsonMembers.Read(json) is not { } members || (members.Find("error") is { } error && !JsonMembers.IsNull(error)))
+        try
+        {
+            return new Reading(json, request).Read();
+        }
+        catch (JsonException)
+        {
             return null;
-        var usage = members.Find("usage") is { } count ? ReadUsage(count) : null;
-        var array = members.Find("choices");
-        var (choices, hasContent) = ReadChoices(array);
-
-        // The usage that the node asked for and the caller did not: gone, and with it a chunk that is there for nothing else.
-        var hides = request.Stream && !(request.WantsUsage && (choices.Count == 0 || request.WantsContinuousUsage));
-        if (hides && usage is not null && array is not null && choices.Count == 0)
-            return new UpstreamPart { Json = [], Usage = usage };
-        var edited = members.Write(
-            (member, value) => member.Name switch
-            {
-                "model" => request.ModelJson,
-                "usage" when hides && (usage is not null || !request.WantsUsage) => JsonMembers.Gone,
-                _ => value,
-            },
-            []);
-        return new UpstreamPart { Json = edited, Usage = usage, Choices = choices, HasContent = hasContent };
+        }
     }
 
     private static Usage? ReadUsage(ReadOnlyMemory<byte> json)
@@ -64,48 +58,172 @@ internal sealed record UpstreamPart
         long? Count(string name) => members.Find(name) is { } value && JsonMembers.Integer(value) is { } count && count is >= 0 and <= TokensMax ? count : null;
     }
 
-    private static (IReadOnlyList<ChoiceProgress> Choices, bool HasContent) ReadChoices(ReadOnlyMemory<byte>? json)
+    /// <summary>One object as it is read. Of a name that stands twice, the last counts.</summary>
+    private ref struct Reading(byte[] json, UpstreamRequest request)
     {
-        if (json is not { } text)
-            return ([], false);
-        var choices = new List<ChoiceProgress>();
-        var (choice, hasContent) = (default(ChoiceProgress), false);
-        var reader = new Utf8JsonReader(text.Span, new JsonReaderOptions { MaxDepth = JsonMembers.DepthMax });
-        while (reader.Read())
+        private Utf8JsonReader reader = new(json, new JsonReaderOptions { MaxDepth = JsonMembers.DepthMax });
+        private List<Edit>? edits;
+        private List<ChoiceProgress>? choices;
+        private ReadOnlyMemory<byte> usage;
+        private bool hasContent, isError, isFirst = true;
+        private int end; // of the member before
+
+        public UpstreamPart? Read()
         {
-            var depth = reader.CurrentDepth; // 1: a choice; 2: its members; 3: those of its delta or message
-            if (depth == 1 && reader.TokenType == JsonTokenType.StartObject)
-                choice = default;
-            else if (depth == 1 && reader.TokenType == JsonTokenType.EndObject)
-                choices.Add(choice);
-            if (reader.TokenType != JsonTokenType.PropertyName)
-                continue;
-            if (depth == 2 && reader.ValueTextEquals("index"u8))
+            if (!reader.Read() || reader.TokenType != JsonTokenType.StartObject)
+                return null;
+            while (reader.Read() && reader.TokenType == JsonTokenType.PropertyName)
+            {
+                ReadMember();
+                (isFirst, end) = (false, (int)reader.BytesConsumed);
+            }
+
+            if (reader.TokenType != JsonTokenType.EndObject || reader.Read() || isError)
+                return null;
+
+            // The usage that the node asked for and the caller did not: gone, and with it a chunk that is there for nothing else.
+            var count = usage.IsEmpty ? null : ReadUsage(usage);
+            var isUsageOnly = choices is not { Count: > 0 };
+            var hides = request.Stream && !(request.WantsUsage && (isUsageOnly || request.WantsContinuousUsage));
+            if (hides && count is not null && choices is { Count: 0 })
+                return new UpstreamPart { Json = [], Usage = count };
+            return new UpstreamPart
+            {
+                Json = Write(hidesUsage: hides && (count is not null || !request.WantsUsage)),
+                Usage = count,
+                Choices = choices ?? (IReadOnlyList<ChoiceProgress>)[],
+                HasContent = hasContent,
+            };
+        }
+
+        private void ReadMember()
+        {
+            var start = (int)reader.TokenStartIndex;
+            if (IsNamed("model"u8))
+            {
+                var value = SkipValue();
+                (edits ??= []).Add(new Edit(end, start, value.Start, value.End, IsUsage: false, isFirst));
+            }
+            else if (IsNamed("usage"u8))
+            {
+                var value = SkipValue();
+                usage = json.AsMemory(value.Start, value.End - value.Start);
+                (edits ??= []).Add(new Edit(end, start, value.Start, value.End, IsUsage: true, isFirst));
+            }
+            else if (IsNamed("choices"u8))
+            {
+                ReadChoices();
+            }
+            else if (IsNamed("error"u8))
             {
                 reader.Read();
-                if (reader.TokenType == JsonTokenType.Number && reader.TryGetInt64(out var index))
-                    choice = choice with { Index = index };
+                isError = reader.TokenType != JsonTokenType.Null;
                 reader.Skip();
             }
-            else if (depth == 2 && reader.ValueTextEquals("finish_reason"u8))
+            else
             {
-                reader.Read();
-                choice = choice with { IsFinished = reader.TokenType == JsonTokenType.String };
-                reader.Skip();
-            }
-            else if ((depth == 2 && reader.ValueTextEquals("text"u8)) || (depth == 3 && !reader.ValueTextEquals("role"u8)))
-            {
-                reader.Read();
-                hasContent |= reader.TokenType switch
-                {
-                    JsonTokenType.String => reader.HasValueSequence || reader.ValueSpan.Length > 0,
-                    JsonTokenType.StartArray or JsonTokenType.StartObject => true,
-                    _ => false,
-                };
-                reader.Skip();
+                SkipValue();
             }
         }
 
-        return (choices, hasContent);
+        private (int Start, int End) SkipValue()
+        {
+            reader.Read();
+            var start = (int)reader.TokenStartIndex;
+            reader.Skip();
+            return (start, (int)reader.BytesConsumed);
+        }
+
+        // Written with escapes a name is rare; one that is no text is none that is looked for.
+        private bool IsNamed(ReadOnlySpan<byte> name) => reader.ValueIsEscaped
+            ? JsonMembers.Name(ref reader) is { } text && Encoding.UTF8.GetBytes(text).AsSpan().SequenceEqual(name)
+            : reader.ValueSpan.SequenceEqual(name);
+
+        private void ReadChoices()
+        {
+            (choices, hasContent) = ([], false);
+            reader.Read();
+            if (reader.TokenType is not (JsonTokenType.StartArray or JsonTokenType.StartObject))
+                return;
+            var outside = reader.CurrentDepth;
+            var choice = default(ChoiceProgress);
+            while (reader.Read() && reader.CurrentDepth > outside)
+            {
+                var depth = reader.CurrentDepth - outside; // 1: a choice; 2: its members; 3: those of its delta or message
+                if (depth == 1 && reader.TokenType == JsonTokenType.StartObject)
+                    choice = default;
+                else if (depth == 1 && reader.TokenType == JsonTokenType.EndObject)
+                    choices.Add(choice);
+                if (reader.TokenType != JsonTokenType.PropertyName)
+                    continue;
+                if (depth == 2 && IsNamed("index"u8))
+                {
+                    reader.Read();
+                    if (reader.TokenType == JsonTokenType.Number && reader.TryGetInt64(out var index))
+                        choice = choice with { Index = index };
+                    reader.Skip();
+                }
+                else if (depth == 2 && IsNamed("finish_reason"u8))
+                {
+                    reader.Read();
+                    choice = choice with { IsFinished = reader.TokenType == JsonTokenType.String };
+                    reader.Skip();
+                }
+                else if ((depth == 2 && IsNamed("text"u8)) || (depth == 3 && !IsNamed("role"u8)))
+                {
+                    reader.Read();
+                    hasContent |= reader.TokenType switch
+                    {
+                        JsonTokenType.String => reader.ValueSpan.Length > 0,
+                        JsonTokenType.StartArray or JsonTokenType.StartObject => true,
+                        _ => false,
+                    };
+                    reader.Skip();
+                }
+            }
+        }
+
+        // The same bytes, with the caller's own name of the model, and without the usage where it is hidden.
+        private readonly byte[] Write(bool hidesUsage)
+        {
+            if (edits is null)
+                return json;
+            if (hidesUsage && edits.Count(edit => edit.IsUsage) > 1)
+            {
+                var model = request.ModelJson;
+                return JsonMembers.Read(json)!.Write(
+                    (member, value) => member.Name switch { "model" => model, "usage" => JsonMembers.Gone, _ => value }, []);
+            }
+
+            var name = request.ModelJson.Span;
+            var output = new ArrayBufferWriter<byte>(json.Length + (edits.Count * name.Length));
+            var from = 0;
+            foreach (var edit in edits)
+            {
+                if (edit.IsUsage && !hidesUsage)
+                    continue;
+                if (!edit.IsUsage)
+                {
+                    output.Write(json.AsSpan(from, edit.ValueStart - from));
+                    output.Write(name);
+                    from = edit.End;
+                    continue;
+                }
+
+                // With its comma: the one before it, or, of the first member, the one behind it.
+                var cut = edit.IsFirst ? edit.Start : edit.Before;
+                output.Write(json.AsSpan(from, cut - from));
+                from = edit.End;
+                if (edit.IsFirst && json.AsSpan(from).IndexOfAnyExcept((byte)' ', (byte)'\t') is var blanks && json[from + blanks] == ',')
+                    from += blanks + 1;
+            }
+
+            output.Write(json.AsSpan(from));
+            var written = output.WrittenSpan.ToArray();
+            output.Clear();
+            return written;
+        }
     }
+
+    private readonly record struct Edit(int Before, int Start, int ValueStart, int End, bool IsUsage, bool IsFirst);
 }

@@ -1,0 +1,121 @@
+// spec/envelope-v1.md sections 4 to 8. Steps 10 and 11 of docs/architecture.md, as far as they are this envelope's.
+using System.Buffers;
+using ConfidentialChat.Node.Errors;
+using ConfidentialChat.Node.Inference;
+using ConfidentialChat.Node.Keys;
+using ConfidentialChat.Protocol;
+using ConfidentialChat.Protocol.Errors;
+using ConfidentialChat.Protocol.Relay;
+using ConfidentialChat.Protocol.V1;
+
+namespace ConfidentialChat.Node.Serving;
+
+/// <summary>One endpoint of envelope v1.</summary>
+internal sealed class EnvelopeV1Door(EnvelopeEndpoint endpoint, KeyRing ring, NodeOptions options, TimeProvider time) : IEnvelopeDoor
+{
+    public string Path => endpoint.Path;
+
+    public async Task<(OpenedCall? Call, Refusal? Refusal)> OpenAsync(HttpRequest request, RelayToken token)
+    {
+        // 10 read the envelope and pick the key set from the ring.
+        var (body, fault) = await EnvelopeBody.ReadAsync(request, options.MaxBodyBytes, options.UploadTimeout, time);
+        return fault is { } unread ? (null, new Refusal(unread)) : Open(body.Span, token);
+    }
+
+    private (OpenedCall? Call, Refusal? Refusal) Open(ReadOnlySpan<byte> body, RelayToken token)
+    {
+        if (!EnvelopeRequest.TryParse(body, out var envelope, out var rejection))
+            return (null, new Refusal(rejection));
+        if (!string.Equals(envelope.ModelName, token.Model, StringComparison.Ordinal))
+            return (null, new Refusal(RequestError.AuthError));
+        if (!ring.TryFind(envelope.NodeKey, out var keys))
+            return (null, new Refusal(RequestError.UnknownNodeKey));
+        if (keys.Digest != token.KeySet)
+            return (null, new Refusal(RequestError.AuthError));
+
+        // 11 open, refuse a replay, check what was inside.
+        if (!keys.TryOpen(envelope, out var opened, out rejection))
+            return (null, new Refusal(rejection!));
+        var mark = keys.Replay.Mark(opened!.ReplayTag);
+        if (mark != ReplayMark.Marked)
+        {
+            opened.Dispose();
+            return (null, new Refusal(mark == ReplayMark.Full ? RequestError.TooManyRequests : RequestError.Replay));
+        }
+
+        if (!InnerRequest.TryCheck(opened.Plaintext.Span, envelope, endpoint.StreamRequired, out var inner, out rejection)
+            || (inner.Stream && !endpoint.Inference.MayStream))
+        {
+            keys.Replay.Unmark(opened.ReplayTag);
+            opened.Dispose();
+            return (null, rejection is null ? new Refusal(RequestError.InvalidField, "stream") : new Refusal(rejection));
+        }
+
+        return (new Call(endpoint, opened, keys.Replay, inner, token.Units), null);
+    }
+
+    private sealed class Call(EnvelopeEndpoint endpoint, OpenedRequest opened, ReplayMemory replay, InnerRequest inner, ComputeUnits units) : OpenedCall
+    {
+        private bool isBegun;
+
+        public override InferenceRequest Request { get; } = new()
+        {
+            Endpoint = endpoint.Inference.Endpoint,
+            Model = inner.Model,
+            Stream = inner.Stream,
+            Body = opened.Plaintext,
+            MaxUnits = units,
+        };
+
+        public override Task RefuseAsync(HttpResponse response, Refusal refusal) => response.WriteAsync(refusal.Rejection, refusal.RetryAfter);
+
+        public override IAnswerWriter Begin(HttpResponse response, InferenceAnswer answer)
+        {
+            if (answer.Status != StatusCodes.Status200OK || answer.ContentType != (inner.Stream ? InferenceAnswer.EventStream : InferenceAnswer.Json))
+                throw new InferenceException(InferenceFailure.Failed, "The engine gave an answer that envelope v1 does not carry.");
+            isBegun = true;
+            response.ContentType = answer.ContentType;
+            if (!inner.Stream)
+                return new WholeWriter(opened, endpoint.ShowsTokens ? answer : null);
+            response.Headers.CacheControl = "no-store";
+            return new EventWriter(opened);
+        }
+
+        public override void Dispose()
+        {
+            // Nothing sealed left the node: a byte-identical retry may be served.
+            if (!isBegun)
+                replay.Unmark(opened.ReplayTag);
+            opened.Dispose();
+        }
+    }
+
+    private sealed class WholeWriter(OpenedRequest opened, InferenceAnswer? shown) : IAnswerWriter
+    {
+        public bool IsWhole => true;
+
+        public void Write(AnswerPart part, IBufferWriter<byte> output) =>
+            opened.SealWhole(part.Data.Span, shown?.Usage is { } tokens ? new ClearUsage(tokens.PromptTokens, tokens.CompletionTokens) : null, output);
+
+        public void KeepAlive(IBufferWriter<byte> output)
+        {
+        }
+    }
+
+    private sealed class EventWriter(OpenedRequest opened) : IAnswerWriter
+    {
+        public bool IsWhole => false;
+
+        public void Write(AnswerPart part, IBufferWriter<byte> output)
+        {
+            // Its reader knows chunk objects alone: an event with a name would be taken for one of them.
+            if (part.EventName is not null)
+                throw new InferenceException(InferenceFailure.Failed, "The engine gave an event with a name, which envelope v1 does not carry.");
+            output.Write("data: "u8);
+            opened.SealEvent(part.Data.Span, null, output);
+            output.Write("\n\n"u8);
+        }
+
+        public void KeepAlive(IBufferWriter<byte> output) => output.Write(": keep-alive\n\n"u8);
+    }
+}

@@ -1,0 +1,44 @@
+using ConfidentialChat.Node.Inference;
+using ConfidentialChat.Protocol.Errors;
+using ConfidentialChat.Protocol.Relay;
+
+namespace ConfidentialChat.Node.Serving;
+
+/// <summary>Takes envelopes of one version off. Behind it a request is the same whichever it came in; envelope v1 is the first, the oblivious one will be the second.</summary>
+internal interface IEnvelopeDoor
+{
+    /// <summary>What the relay token of a request has to name.</summary>
+    string Path { get; }
+
+    /// <summary>Reads and opens a request, and checks it against its token and its envelope.</summary>
+    /// <returns>The call, which its taker disposes of, or the refusal.</returns>
+    /// <exception cref="OperationCanceledException">The caller is gone.</exception>
+    /// <exception cref="CallerGoneException">The connection broke.</exception>
+    Task<(OpenedCall? Call, Refusal? Refusal)> OpenAsync(HttpRequest request, RelayToken token);
+}
+
+/// <summary>An opened request that can seal its answer. Until that has begun, disposal lets the very same bytes be served again.</summary>
+internal abstract class OpenedCall : IDisposable
+{
+    public abstract InferenceRequest Request { get; }
+
+    /// <summary>Writes a refusal as this envelope has them.</summary>
+    public abstract Task RefuseAsync(HttpResponse response, Refusal refusal);
+
+    /// <summary>Begins the answer: its first part is at hand, and from here on nothing is refused any more.</summary>
+    /// <exception cref="InferenceException">The envelope does not carry such an answer; then it has not begun.</exception>
+    public abstract IAnswerWriter Begin(HttpResponse response, InferenceAnswer answer);
+
+    public abstract void Dispose();
+}
+
+/// <summary>Why a request is turned away, and when there may be room again, where that is known.</summary>
+internal sealed record Refusal(Rejection Rejection, TimeSpan? RetryAfter = null)
+{
+    public Refusal(RequestError error, string? field = null)
+        : this(new Rejection(error, field))
+    {
+    }
+
+    public string Code => Rejection.Error.Row().Code;
+}
