@@ -1,4 +1,5 @@
 using System.Net;
+using ConfidentialChat.Protocol;
 
 namespace ConfidentialChat.Node;
 
@@ -75,6 +76,7 @@ public sealed record NodeOptions
     {
         Require(Port is >= 0 and <= 65535, "The port is out of range.", "give a port from 0 to 65535; 0 takes a free one");
         Require(KeyLifetime > TimeSpan.Zero && KeyGrace > TimeSpan.Zero, "Key lifetime and grace are to be longer than nothing.", "leave them out for the defaults");
+        Require(KeyGrace.Ticks / KeyLifetime.Ticks < KeySet.MaxHeld - 2, $"More than {KeySet.MaxHeld} keys would be in grace at once.", "let a key be the current one for longer, or shorten its grace");
         Require(UploadTimeout > TimeSpan.Zero && ReaderTimeout > TimeSpan.Zero, "The times for an upload and for a reader are to be longer than nothing.", "leave them out for the defaults");
         Require(ReplayCapacity > 0 && MaxConcurrent > 0 && MaxQueued >= 0, "A limit is out of range.", "limits are whole numbers above zero");
         Require(

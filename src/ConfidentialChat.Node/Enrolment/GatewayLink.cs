@@ -157,7 +157,7 @@ internal sealed class GatewayLink(
         return Outcome.Done;
     }
 
-    // The signature first: of an answer that the gateway did not sign for this very request nothing is taken.
+    // Of an answer that the gateway did not sign for this very request nothing is kept.
     private EnrolledGateway? Read(byte[] answer, string? signature, byte[] request, RelayKeyAgreement agreement, out TimeSpan heartbeat)
     {
         heartbeat = default;

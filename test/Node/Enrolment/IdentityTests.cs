@@ -40,6 +40,15 @@ public sealed class IdentityTests : IDisposable
     }
 
     [Fact]
+    public void A_schedule_that_would_fill_the_ring_is_refused()
+    {
+        var options = new NodeOptions { DataDirectory = directory.FullName, GatewayUrl = new Uri("https://gateway.example"), KeyGrace = TimeSpan.FromMinutes(10) };
+
+        Should.NotThrow((options with { KeyLifetime = TimeSpan.FromSeconds(5) }).Validate);
+        Should.Throw<NodeOptionsException>((options with { KeyLifetime = TimeSpan.FromSeconds(4) }).Validate).Hint.ShouldNotBeEmpty();
+    }
+
+    [Fact]
     public void Plain_http_beyond_loopback_has_to_be_asked_for_by_its_name()
     {
         var options = new NodeOptions { DataDirectory = directory.FullName, GatewayUrl = new Uri("https://gateway.example") };
