@@ -144,6 +144,7 @@ public sealed class GatewayHost
         builder.Logging.SetMinimumLevel(LogLevel.Information);
         builder.Logging.AddFilter("Microsoft", LogLevel.Warning);
         builder.Logging.AddFilter("Yarp", LogLevel.Warning);
+        builder.Logging.AddFilter("Microsoft.AspNetCore.Hosting.Diagnostics", LogLevel.None); // asked whether it logs, it would make an activity for each request
         builder.Logging.AddConfiguration(builder.Configuration.GetSection("Logging"));
     }
 }

@@ -53,6 +53,9 @@ public sealed record GatewayOptions
     /// <summary>Serves the OpenAPI document at <c>/openapi/v1.json</c> and its page at <c>/docs</c>.</summary>
     public bool Docs { get; init; } = true;
 
+    /// <summary>Logs a line also for each request that went well.</summary>
+    public bool LogRequests { get; init; }
+
     /// <summary>How often nodes are to beat; three missed beats make a node unhealthy.</summary>
     public int HeartbeatSeconds { get; init; } = 5;
 

@@ -64,6 +64,8 @@ internal static class CommonOptions
     /// <summary>For <c>gateway</c> and <c>node</c>.</summary>
     public static Option<int> DrainSeconds() => Between("--drain-seconds", 0, 3600, 60, "How long answers in flight may take to end after SIGTERM.");
 
+    public static Option<bool> LogRequests() => new("--log-requests") { Description = "Log a line also for each request that went well." };
+
     public static Option<bool> Fixture() => new("--fixture")
     {
         Description = "Without --model: serve the fixture of the tests, which gives one answer to everything, known to the character.",

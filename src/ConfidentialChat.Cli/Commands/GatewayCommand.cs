@@ -15,6 +15,7 @@ internal static class GatewayCommand
     private static readonly Option<FileInfo?> Certificate = new("--tls-cert") { Description = "Certificate chain, PEM.", HelpName = "FILE" };
     private static readonly Option<FileInfo?> Key = new("--tls-key") { Description = "Private key of the certificate, PEM.", HelpName = "FILE" };
     private static readonly Option<int> DrainSeconds = CommonOptions.DrainSeconds();
+    private static readonly Option<bool> LogRequests = CommonOptions.LogRequests();
     private static readonly Option<bool> DangerousPlainHttp = CommonOptions.DangerousPlainHttp();
     private static readonly Option<string[]> CorsOrigins = new("--cors-origin")
     {
@@ -28,7 +29,7 @@ internal static class GatewayCommand
     {
         var command = new Command("gateway", "Run a gateway: it authenticates, routes and bounds requests that it cannot read.")
         {
-            Data, Listen, Port, LockSeconds, StackUnits, Certificate, Key, CorsOrigins, NoDocs, DrainSeconds, DangerousPlainHttp, ServerRun.Json, ServerRun.ExitWithStdin,
+            Data, Listen, Port, LockSeconds, StackUnits, Certificate, Key, CorsOrigins, NoDocs, DrainSeconds, LogRequests, DangerousPlainHttp, ServerRun.Json, ServerRun.ExitWithStdin,
         };
         command.SetAction(RunAsync);
         return command;
@@ -59,6 +60,7 @@ internal static class GatewayCommand
         CorsOrigins = parsed.GetValue(CorsOrigins) ?? [],
         Docs = !parsed.GetValue(NoDocs),
         ShutdownTimeout = TimeSpan.FromSeconds(parsed.GetValue(DrainSeconds)),
+        LogRequests = parsed.GetValue(LogRequests),
         DangerousPlainHttp = parsed.GetValue(DangerousPlainHttp),
     };
 }

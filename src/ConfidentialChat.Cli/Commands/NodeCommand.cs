@@ -26,7 +26,7 @@ internal static class NodeCommand
     private static readonly Option<int> Queue = CommonOptions.Positive("--queue", 64, "Requests that may wait; beyond it 429.");
     private static readonly Option<int> RotationMinutes = CommonOptions.Positive("--rotation-minutes", 60, "How long a node key is the current one.");
     private static readonly Option<int> DrainSeconds = CommonOptions.DrainSeconds();
-    private static readonly Option<bool> LogRequests = new("--log-requests") { Description = "Log a line also for each request that went well." };
+    private static readonly Option<bool> LogRequests = CommonOptions.LogRequests();
     private static readonly Option<bool> EraseNow = new("--erase-now") { Description = "Erase the oldest key before its time, where the node holds as many as it may." };
     private static readonly Option<bool> DangerousPlainHttp = CommonOptions.DangerousPlainHttp();
 

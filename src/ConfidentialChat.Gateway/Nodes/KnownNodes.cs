@@ -42,7 +42,7 @@ internal sealed class KnownNodes(IStateWriter state, RelayKeySeal seal, GatewayO
     }
 
     private bool IsHealthy(KnownNode node, DateTimeOffset now) =>
-        node is { IsReady: true, IsUnreachable: false, RelayKey: not null, KeySet: { } newest }
+        node is { IsReady: true, IsUnreachable: false, RelayKey: not null, Newest: { } newest }
         && node.HeardAt > now.AddSeconds(-options.HeartbeatSeconds * MissedBeats)
         && newest.Expires > now;
 
@@ -74,10 +74,10 @@ internal sealed class KnownNode
 {
     private readonly byte[]? sealedRelayKey;
 
-    private KnownNode(NodeRecord record, RelayKey? relayKey)
+    private KnownNode(NodeRecord record, NodeAddress address, RelayKey? relayKey)
     {
         Id = record.Id;
-        Address = new NodeAddress(record.Id, record.Card.Address, record.Card.TlsPin);
+        Address = address;
         IdentityKey = Ed25519PublicKey.TryParse(record.Card.IdentityKey, out var key) ? key : null;
         RelayKey = relayKey;
         sealedRelayKey = record.Card.RelayKey;
@@ -85,8 +85,8 @@ internal sealed class KnownNode
         IsUnreachable = record.IsUnreachable;
         HeardAt = record.HeardAt;
         Load = record.Load;
-        KeySets = record.KeySets;
-        KeySet = record.KeySets.FirstOrDefault(keys => keys.Digest == record.KeySet);
+        KeySets = [.. record.KeySets.Select(keys => new KnownKeySet(keys))];
+        Newest = KeySets.FirstOrDefault(keys => keys.Digest == record.KeySet);
         Models = record.Models;
     }
 
@@ -110,31 +110,46 @@ internal sealed class KnownNode
     public long Load { get; }
 
     /// <summary>The newest, which locks hand out.</summary>
-    public KeySet? KeySet { get; }
+    public KnownKeySet? Newest { get; }
 
-    public IReadOnlyList<KeySet> KeySets { get; }
+    public IReadOnlyList<KnownKeySet> KeySets { get; }
 
     public IReadOnlyList<(string Model, DateTimeOffset Since)> Models { get; }
 
     /// <param name="record">The rows.</param>
-    /// <param name="before">The node as it was known before: its relay key is not opened again.</param>
+    /// <param name="before">The node as it was known before: what did not change is not made again.</param>
     /// <param name="seal">Opens the relay key.</param>
     public static KnownNode Of(NodeRecord record, KnownNode? before, RelayKeySeal seal) => new(
         record,
+        new NodeAddress(record.Id, record.Card.Address, record.Card.TlsPin) is var address && address == before?.Address ? before.Address : address,
         record.Card.RelayKey is not { } sealedKey ? null
         : before?.sealedRelayKey is { } known && known.AsSpan().SequenceEqual(sealedKey) ? before.RelayKey
         : seal.TryOpen(sealedKey, record.Card.IdentityKey, out var key) ? key
         : null);
 
     /// <summary>The key set that holds a node key of envelope v1 and has not expired.</summary>
-    public KeySet? Find(X25519PublicKey nodeKey, DateTimeOffset now)
+    public KnownKeySet? Find(X25519PublicKey nodeKey, DateTimeOffset now)
     {
         foreach (var keys in KeySets)
         {
-            if (keys.X25519.Equals(nodeKey))
+            if (keys.NodeKey.Equals(nodeKey))
                 return keys.Expires > now ? keys : null;
         }
 
         return null;
     }
+}
+
+/// <summary>A key set as requests ask for it: its digest and its text are made once.</summary>
+internal sealed class KnownKeySet(KeySet keys)
+{
+    public KeySetDigest Digest { get; } = keys.Digest;
+
+    /// <summary>The node key of envelope v1.</summary>
+    public X25519PublicKey NodeKey { get; } = keys.X25519;
+
+    /// <summary>Standard base64.</summary>
+    public string NodeKeyText { get; } = keys.X25519.ToString();
+
+    public DateTimeOffset Expires { get; } = keys.Expires;
 }

@@ -1,6 +1,5 @@
 // spec/gateway.md section 1: one TLS key for each node, whoever signed it.
 using System.Collections.Concurrent;
-using System.Diagnostics;
 using System.Net;
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
@@ -21,10 +20,13 @@ internal sealed class NodeConnections : IDisposable
     private readonly ConcurrentDictionary<NodeId, (NodeAddress Address, HttpMessageInvoker Invoker)> open = new();
 
     /// <summary>A node that enrolled under another address or pin gets new connections; answers in flight keep the old ones to their end.</summary>
-    public HttpMessageInvoker To(NodeAddress address) => open.AddOrUpdate(
-        address.Node,
-        _ => (address, Open(address)),
-        (_, known) => known.Address == address ? known : (address, Open(address))).Invoker;
+    public HttpMessageInvoker To(NodeAddress address) => open.TryGetValue(address.Node, out var known) && ReferenceEquals(known.Address, address)
+        ? known.Invoker
+        : open.AddOrUpdate(
+            address.Node,
+            static (_, address) => (address, Open(address)),
+            static (_, known, address) => known.Address == address ? (address, known.Invoker) : (address, Open(address)),
+            address).Invoker;
 
     public void Dispose()
     {
@@ -40,7 +42,7 @@ internal sealed class NodeConnections : IDisposable
             UseCookies = false,
             UseProxy = false,
             AutomaticDecompression = DecompressionMethods.None,
-            ActivityHeadersPropagator = DistributedContextPropagator.CreateNoOutputPropagator(),
+            ActivityHeadersPropagator = null,
             ConnectTimeout = ConnectTimeout,
             PooledConnectionIdleTimeout = IdleTimeout,
             PooledConnectionLifetime = ConnectionLifetime,

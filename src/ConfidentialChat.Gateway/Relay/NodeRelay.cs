@@ -63,7 +63,7 @@ internal sealed class NodeRelay(
         // 9 settle: the report comes by itself; here the lock goes back, or not
         var (outcome, answer) = await EndAsync(context, admitted.Node.Id, reservation, transformer.Answer, error, sent.WasRead);
         log.Relayed(
-            outcome is Answered ? LogLevel.Debug : LogLevel.Information,
+            outcome is Answered && !options.LogRequests ? LogLevel.Debug : LogLevel.Information,
             reservation.Request, admitted.User, admitted.Node.Id, reservation.Stack, reservation.Held, body.Count, outcome,
             (long)time.GetElapsedTime(started).TotalMilliseconds);
         return answer;

@@ -18,6 +18,6 @@ internal sealed class FiveFieldForm(KnownNodes nodes, IStateWriter state, TimePr
             return places is [var only] ? (only, await rows.Ledger.FindStackAsync(only.Stack)) : default;
         });
         var keys = node is null ? null : nodes.Find(node.Node)?.KeySets.FirstOrDefault(keys => keys.Digest == place.KeySet);
-        return keys is null ? null : request.To(keys.X25519, place.Model, place.Stack);
+        return keys is null ? null : request.To(keys.NodeKey, place.Model, place.Stack);
     }
 }

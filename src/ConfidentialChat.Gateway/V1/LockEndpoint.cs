@@ -32,7 +32,7 @@ internal sealed class LockEndpoint(KnownNodes nodes, Ledger ledger, IStateWriter
                 User = caller.User,
                 Node = node.Id,
                 Model = request.Model,
-                KeySet = node.KeySet!.Digest,
+                KeySet = node.Newest!.Digest,
                 Units = request.Units,
                 Lifetime = request.Lifetime ?? TimeSpan.FromSeconds(options.LockSeconds),
                 StackTotal = new ComputeUnits(options.StackUnits),
@@ -42,7 +42,7 @@ internal sealed class LockEndpoint(KnownNodes nodes, Ledger ledger, IStateWriter
             if (outcome.TooManyOpen)
                 return new ErrorAnswer(RequestError.TooManyRequests);
             if (outcome.Stack is { } stack)
-                return new JsonAnswer<LockAnswer>(new(node.KeySet.X25519.ToString(), node.Id.Value, stack.Value, null), GatewayJson.Default.LockAnswer);
+                return new JsonAnswer<LockAnswer>(new(node.Newest.NodeKeyText, node.Id.Value, stack.Value, null), GatewayJson.Default.LockAnswer);
         }
 
         if (isServed)
