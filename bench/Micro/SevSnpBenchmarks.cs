@@ -1,4 +1,5 @@
 using BenchmarkDotNet.Attributes;
+using ConfidentialChat.Attestation;
 using ConfidentialChat.Attestation.Bundles;
 using ConfidentialChat.Attestation.Policies;
 using ConfidentialChat.Attestation.SevSnp;

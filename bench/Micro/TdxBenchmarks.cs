@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text.Json;
 using BenchmarkDotNet.Attributes;
+using ConfidentialChat.Attestation;
 using ConfidentialChat.Attestation.Bundles;
 using ConfidentialChat.Attestation.Collateral;
 using ConfidentialChat.Attestation.Policies;

@@ -1,6 +1,7 @@
 using System.Reflection;
 using System.Text.RegularExpressions;
 using ConfidentialChat.Attestation.Bundles;
+using ConfidentialChat.Attestation.Policies;
 using ConfidentialChat.Attestation.SevSnp;
 using ConfidentialChat.Attestation.Simulated;
 using ConfidentialChat.Attestation.Tdx;
@@ -16,7 +17,7 @@ public sealed class CoverageTests
     {
         ["Intel TDX"] = TdxFactors.All.Select(name => name.Value),
         ["AMD SEV-SNP"] = SevSnpFactors.All.Select(name => name.Value),
-        ["Bundles"] = [.. BundleFactors.All.Select(name => name.Value), SimulatedEvidence.Evidence.Value, SimulatedEvidence.Protection.Value],
+        ["Bundles"] = [.. BundleFactors.All.Select(name => name.Value), .. PolicyFactors.All.Select(name => name.Value), SimulatedEvidence.Evidence.Value, SimulatedEvidence.Protection.Value],
     };
 
     public static TheoryData<string> Tables => [.. Factors.Keys];

@@ -1,5 +1,6 @@
 using System.Text.RegularExpressions;
 using ConfidentialChat.Attestation;
+using ConfidentialChat.Attestation.Bundles;
 
 namespace ConfidentialChat.Tests.Attestation;
 

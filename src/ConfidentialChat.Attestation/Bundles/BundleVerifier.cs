@@ -1,8 +1,6 @@
 // spec/attestation.md section 12.
 using System.Security.Cryptography;
 using ConfidentialChat.Attestation.Policies;
-using ConfidentialChat.Attestation.SevSnp;
-using ConfidentialChat.Attestation.Tdx;
 
 namespace ConfidentialChat.Attestation.Bundles;
 
@@ -94,7 +92,7 @@ public sealed class BundleVerifier
             : verifier is null ? new Rejection(RejectionCode.Unsupported, Shown.List(verifiers.Select(known => known.Type)), Shown.Text(cpu.Type))
             : unknownName is not null ? Rejection.Malformed(Shown.List(verifier.CollateralNames), Shown.Text(unknownName))
             : null;
-        if (!findings.Report(BundleFactors.Tee, teeRejection, accepted, cpu.Type))
+        if (!findings.Report(PolicyFactors.Tee, teeRejection, accepted, cpu.Type))
             return new BundleVerification(findings.ToVerdict(), null, null);
         var claims = verifier!.Verify(cpu, policy, findings);
 
@@ -109,7 +107,7 @@ public sealed class BundleVerifier
         CheckFreshness(statement, policy, nonce, findings);
         CheckConfiguration(statement.Configuration, policy, findings);
         if (policy.DangerousTestRoots is not null)
-            findings.Fail(BundleFactors.TestRoots, RejectionCode.Untrusted, "the vendors' roots", "roots of a test");
+            findings.Fail(PolicyFactors.TestRoots, RejectionCode.Untrusted, "the vendors' roots", "roots of a test");
         var verdict = findings.ToVerdict();
         if (!verdict.IsAccepted || claims is null)
             return new BundleVerification(verdict, null, claims);
@@ -127,11 +125,11 @@ public sealed class BundleVerifier
             && bundle.Devices.Zip(statement.Devices).All(pair => SHA256.HashData(pair.First.Evidence.Span).AsSpan().SequenceEqual(pair.Second));
         findings.Check(BundleFactors.DevicesBound, isBound, RejectionCode.Mismatch, $"{statement.Devices.Count} devices as the statement has them", isBound ? $"{bundle.Devices.Count} devices" : "others");
         if (bundle.Devices.Count == 0)
-            findings.Pass(BundleFactors.Devices, "verified devices", "no devices");
+            findings.Pass(PolicyFactors.Devices, "verified devices", "no devices");
         else if (policy.IgnoreDevices)
-            findings.Skip(BundleFactors.Devices, $"{bundle.Devices.Count} devices (the policy ignores them)");
+            findings.Skip(PolicyFactors.Devices, $"{bundle.Devices.Count} devices (the policy ignores them)");
         else
-            findings.Fail(BundleFactors.Devices, RejectionCode.Unsupported, "no devices, or a policy that ignores them", $"{bundle.Devices.Count} devices");
+            findings.Fail(PolicyFactors.Devices, RejectionCode.Unsupported, "no devices, or a policy that ignores them", $"{bundle.Devices.Count} devices");
     }
 
     private static void CheckFreshness(BundleStatement statement, Policy policy, ReadOnlyMemory<byte>? nonce, Findings findings)
@@ -149,15 +147,15 @@ public sealed class BundleVerifier
         var rejection = end < issued ? Rejection.Malformed("not_after after issued_at", Shown.Date(end))
             : end - issued > policy.MaxLifetime ? new Rejection(RejectionCode.Forbidden, $"a lifetime of at most {policy.MaxLifetime}", $"{end - issued}")
             : dateFault;
-        findings.Report(BundleFactors.Time, rejection, "in date", $"until {Shown.Date(end)}");
+        findings.Report(PolicyFactors.Time, rejection, "in date", $"until {Shown.Date(end)}");
     }
 
     private static void CheckConfiguration(NodeConfiguration configuration, Policy policy, Findings findings)
     {
         var dangerous = configuration.Dangerous.Except(policy.DangerousOptions, StringComparer.Ordinal).ToList();
-        findings.Check(BundleFactors.DangerousOptions, dangerous.Count == 0, RejectionCode.Forbidden, policy.DangerousOptions.Count == 0 ? "none" : Shown.List(policy.DangerousOptions), Shown.List(configuration.Dangerous));
+        findings.Check(PolicyFactors.DangerousOptions, dangerous.Count == 0, RejectionCode.Forbidden, policy.DangerousOptions.Count == 0 ? "none" : Shown.List(policy.DangerousOptions), Shown.List(configuration.Dangerous));
         findings.Check(
-            BundleFactors.Upstream, configuration.Upstream is null || policy.Upstreams.Contains(configuration.Upstream, StringComparer.Ordinal), RejectionCode.Forbidden,
+            PolicyFactors.Upstream, configuration.Upstream is null || policy.Upstreams.Contains(configuration.Upstream, StringComparer.Ordinal), RejectionCode.Forbidden,
             policy.Upstreams.Count == 0 ? "an engine within the process" : Shown.List(policy.Upstreams), configuration.Upstream is null ? "an engine within the process" : Shown.Text(configuration.Upstream));
     }
 

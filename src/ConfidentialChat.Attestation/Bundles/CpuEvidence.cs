@@ -1,14 +1,6 @@
 // spec/attestation.md section 11.
 namespace ConfidentialChat.Attestation.Bundles;
 
-/// <summary>The kinds of evidence, as a bundle names them.</summary>
-public static class CpuType
-{
-    public const string Tdx = "tdx";
-    public const string SevSnp = "sev-snp";
-    public const string Simulated = "simulated";
-}
-
 /// <summary>What a bundle has of its processor: a stranger's bytes, by name.</summary>
 public sealed record CpuEvidence
 {

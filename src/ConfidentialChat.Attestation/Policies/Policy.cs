@@ -1,6 +1,5 @@
 // spec/attestation.md section 10.
 using System.Text;
-using ConfidentialChat.Attestation.Bundles;
 using ConfidentialChat.Attestation.Certificates;
 using ConfidentialChat.Attestation.SevSnp;
 using ConfidentialChat.Attestation.Tdx;
@@ -97,7 +96,7 @@ public sealed record Policy
             AllowSimulated = root.Flag("allow_simulated", fallback: false),
             MeasurementsAny = root.Word("measurements", "listed", "listed", "any") == "any",
             DangerousAllowDebug = root.Flag("dangerous_allow_debug", fallback: false),
-            Advisory = root.Words("advisory", [], FactorNames.Demotable).ToHashSet(StringComparer.Ordinal),
+            Advisory = root.Words("advisory", [], PolicyFactors.Demotable).ToHashSet(StringComparer.Ordinal),
             MaxLifetime = freshness.Duration("max_lifetime", Default.MaxLifetime, mayBeUnlimited: false)!.Value,
             ClockSkew = freshness.Duration("clock_skew", Default.ClockSkew, mayBeUnlimited: false)!.Value,
             RequireNonce = freshness.Flag("require_nonce", fallback: false),

@@ -1,5 +1,4 @@
 // spec/attestation.md sections 9 and 13.
-using ConfidentialChat.Attestation.Bundles;
 using ConfidentialChat.Attestation.Certificates;
 using ConfidentialChat.Attestation.Policies;
 
@@ -33,9 +32,9 @@ public static class SevSnpVerifier
         if (policy.Tees.Contains(CpuType.SevSnp))
             parsed = Check(report, collateral, policy, findings, isRaw: true, reportData);
         else
-            findings.Fail(BundleFactors.Tee, RejectionCode.Forbidden, Shown.List(policy.Tees), CpuType.SevSnp);
+            findings.Fail(PolicyFactors.Tee, RejectionCode.Forbidden, Shown.List(policy.Tees), CpuType.SevSnp);
         if (policy.DangerousTestRoots is not null)
-            findings.Fail(BundleFactors.TestRoots, RejectionCode.Untrusted, "the vendors' roots", "roots of a test");
+            findings.Fail(PolicyFactors.TestRoots, RejectionCode.Untrusted, "the vendors' roots", "roots of a test");
         return new SevSnpVerification(findings.ToVerdict(), parsed);
     }
 

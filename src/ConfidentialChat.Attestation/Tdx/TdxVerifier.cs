@@ -1,6 +1,5 @@
 // spec/attestation.md sections 6 and 13.
 using System.Security.Cryptography;
-using ConfidentialChat.Attestation.Bundles;
 using ConfidentialChat.Attestation.Certificates;
 using ConfidentialChat.Attestation.Policies;
 
@@ -65,11 +64,11 @@ public static class TdxVerifier
         }
         else
         {
-            findings.Fail(BundleFactors.Tee, RejectionCode.Forbidden, Shown.List(policy.Tees), CpuType.Tdx);
+            findings.Fail(PolicyFactors.Tee, RejectionCode.Forbidden, Shown.List(policy.Tees), CpuType.Tdx);
         }
 
         if (policy.DangerousTestRoots is not null)
-            findings.Fail(BundleFactors.TestRoots, RejectionCode.Untrusted, "the vendors' roots", "roots of a test");
+            findings.Fail(PolicyFactors.TestRoots, RejectionCode.Untrusted, "the vendors' roots", "roots of a test");
         return new TdxVerification(findings.ToVerdict(), parsed, log);
     }
 

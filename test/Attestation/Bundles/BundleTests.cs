@@ -135,7 +135,7 @@ public sealed class BundleTests
         // Beyond its end it is shown as expired, and gives a witness that is good for no time at all.
         node.At = node.Statement.NotAfter.AddSeconds(61);
         var late = node.Verify();
-        late.Verdict.CodeOf(BundleFactors.Time).ShouldBe(RejectionCode.Forbidden);
+        late.Verdict.CodeOf(PolicyFactors.Time).ShouldBe(RejectionCode.Forbidden);
         verified = late.Verified.ShouldNotBeNull();
         verified.ValidBefore.ShouldBe(node.Statement.NotAfter.AddSeconds(60).AddTicks(1));
         verified.IsValidAt(node.At).ShouldBeFalse();
@@ -262,8 +262,8 @@ public sealed class BundleTests
         var allowing = Policy.Parse("version = 1\nallow_simulated = true");
         var with = new BundleVerifier(new SimulatedEvidence());
         new BundleVerifier().Verify(bytes, Policy.Default, IntelPlatform.Now).Verdict.Refusals().ShouldBe(["bundle.tee"]);
-        new BundleVerifier().Verify(bytes, allowing, IntelPlatform.Now).Verdict.CodeOf(BundleFactors.Tee).ShouldBe(RejectionCode.Unsupported);
-        with.Verify(bytes, Policy.Default, IntelPlatform.Now).Verdict.CodeOf(BundleFactors.Tee).ShouldBe(RejectionCode.Forbidden);
+        new BundleVerifier().Verify(bytes, allowing, IntelPlatform.Now).Verdict.CodeOf(PolicyFactors.Tee).ShouldBe(RejectionCode.Unsupported);
+        with.Verify(bytes, Policy.Default, IntelPlatform.Now).Verdict.CodeOf(PolicyFactors.Tee).ShouldBe(RejectionCode.Forbidden);
         var accepted = with.Verify(bytes, allowing, IntelPlatform.Now);
         accepted.Verified!.Type.ShouldBe(CpuType.Simulated);
         accepted.Verdict.Warnings.Single().Found.ShouldContain("NOTHING IS PROTECTED");

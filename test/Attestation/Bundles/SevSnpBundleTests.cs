@@ -89,7 +89,7 @@ public sealed class SevSnpBundleTests
         var json = JsonNode.Parse(Bundle(Chip.Report(), Chip.Collateral))!;
         json["cpu"]!["collateral"]!["pck_crl"] = "";
         Evidence.Only(
-            new BundleVerifier().Verify(Encoding.UTF8.GetBytes(json.ToJsonString()), Naming, EmulatedChip.At).Verdict, BundleFactors.Tee, RejectionCode.Malformed);
+            new BundleVerifier().Verify(Encoding.UTF8.GetBytes(json.ToJsonString()), Naming, EmulatedChip.At).Verdict, PolicyFactors.Tee, RejectionCode.Malformed);
     }
 
     [Fact]

@@ -1,4 +1,5 @@
 using ConfidentialChat.Attestation;
+using ConfidentialChat.Attestation.Bundles;
 using ConfidentialChat.Attestation.Policies;
 using ConfidentialChat.Attestation.Tdx;
 

@@ -36,7 +36,7 @@ public sealed class ReportTests
         var chip = new EmulatedChip { Product = SevSnpProduct.All.Single(candidate => candidate.Name == product), Kind = kind, Version = version };
         var verdict = chip.Verify(reportData: Enumerable.Repeat((byte)0xDA, 64).ToArray());
         verdict.Refusals().ShouldBeEmpty(verdict.ToText());
-        verdict.Warnings.Select(factor => factor.Name).ShouldBe([BundleFactors.TestRoots]);
+        verdict.Warnings.Select(factor => factor.Name).ShouldBe([PolicyFactors.TestRoots]);
         chip.Verify(Policy.Default).Refusals().ShouldBe(["snp.vek_path"]);
     }
 

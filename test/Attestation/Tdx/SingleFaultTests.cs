@@ -2,6 +2,7 @@ using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
 using System.Text.Json.Nodes;
 using ConfidentialChat.Attestation;
+using ConfidentialChat.Attestation.Bundles;
 using ConfidentialChat.Attestation.Policies;
 using ConfidentialChat.Attestation.Tdx;
 

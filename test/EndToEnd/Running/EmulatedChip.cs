@@ -3,6 +3,7 @@ using System.Formats.Asn1;
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
 using System.Text;
+using ConfidentialChat.Attestation;
 using ConfidentialChat.Attestation.Bundles;
 using ConfidentialChat.Attestation.SevSnp;
 

@@ -1,8 +1,8 @@
 // spec/attestation.md section 12 check 4.
-using ConfidentialChat.Attestation.Bundles;
 using ConfidentialChat.Attestation.Policies;
+using ConfidentialChat.Attestation.Tdx;
 
-namespace ConfidentialChat.Attestation.Tdx;
+namespace ConfidentialChat.Attestation.Bundles;
 
 /// <summary>TDX within a bundle.</summary>
 public sealed class TdxCpuVerifier : ICpuVerifier

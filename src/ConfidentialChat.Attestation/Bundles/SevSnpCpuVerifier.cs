@@ -1,8 +1,8 @@
 // spec/attestation.md section 12 check 4.
-using ConfidentialChat.Attestation.Bundles;
 using ConfidentialChat.Attestation.Policies;
+using ConfidentialChat.Attestation.SevSnp;
 
-namespace ConfidentialChat.Attestation.SevSnp;
+namespace ConfidentialChat.Attestation.Bundles;
 
 /// <summary>SEV-SNP within a bundle.</summary>
 public sealed class SevSnpCpuVerifier : ICpuVerifier
