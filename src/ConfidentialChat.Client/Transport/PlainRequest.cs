@@ -11,7 +11,7 @@ internal sealed record PlainRequest
     /// <summary>Characters of a model's name, at the most.</summary>
     public const int MaxModelLength = ModelNames.MaxLength;
 
-    private static readonly JsonReaderOptions Depth = new() { MaxDepth = InnerRequest.DepthMax };
+    private static readonly JsonReaderOptions Depth = new() { MaxDepth = InferenceJson.DepthMax };
 
     public required InferenceEndpoint Endpoint { get; init; }
 

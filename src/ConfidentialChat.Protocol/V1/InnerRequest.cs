@@ -11,9 +11,8 @@ namespace ConfidentialChat.Protocol.V1;
 /// <param name="Stream">Whether the answer streams.</param>
 public sealed record InnerRequest(string Model, bool Stream)
 {
-    /// <summary>Levels of objects and arrays, the outermost one too, of a body and of all that is read of it after this.</summary>
-    /// <remarks>A parser's work is length times depth: without a bound, one deep body would keep whatever reads it busy for minutes.</remarks>
-    public const int DepthMax = 256;
+    /// <summary>That of <see cref="InferenceJson"/>, which is of no envelope.</summary>
+    public const int DepthMax = InferenceJson.DepthMax;
 
     /// <summary>Checks an opened plaintext against its envelope.</summary>
     /// <param name="plaintext">The bytes as opened.</param>
@@ -55,7 +54,7 @@ public sealed record InnerRequest(string Model, bool Stream)
             return new Rejection(RequestError.InvalidJson);
         try
         {
-            var json = new Utf8JsonReader(plaintext, new JsonReaderOptions { MaxDepth = DepthMax + 1 }); // one more, to tell what is too deep from what is no JSON
+            var json = new Utf8JsonReader(plaintext, new JsonReaderOptions { MaxDepth = InferenceJson.DepthMax + 1 }); // one more, to tell what is too deep from what is no JSON
             if (!json.Read() || json.TokenType != JsonTokenType.StartObject)
                 return new Rejection(RequestError.InvalidJson);
             while (json.Read() && json.TokenType == JsonTokenType.PropertyName)
@@ -99,7 +98,7 @@ public sealed record InnerRequest(string Model, bool Stream)
         var outside = json.CurrentDepth;
         while (json.Read() && json.CurrentDepth > outside)
         {
-            if (json.TokenType is JsonTokenType.StartObject or JsonTokenType.StartArray && json.CurrentDepth >= DepthMax)
+            if (json.TokenType is JsonTokenType.StartObject or JsonTokenType.StartArray && json.CurrentDepth >= InferenceJson.DepthMax)
                 return false;
         }
 

@@ -1,13 +1,13 @@
 // spec/envelope-v1.md section 8.
 using System.Text.Json;
-using ConfidentialChat.Protocol.V1;
+using ConfidentialChat.Protocol;
 
 namespace ConfidentialChat.Client.Transport.V1;
 
 /// <summary>Whether a stream has said all: every choice that began has a finish reason, and there was one.</summary>
 internal sealed class StreamEnding
 {
-    private static readonly JsonReaderOptions Depth = new() { MaxDepth = InnerRequest.DepthMax };
+    private static readonly JsonReaderOptions Depth = new() { MaxDepth = InferenceJson.DepthMax };
 
     private readonly HashSet<int> open = [];
     private readonly HashSet<int> finished = [];

@@ -1,6 +1,6 @@
 // spec/envelope-v1.md section 5 rule 3: chat has to say whether it streams.
 using System.Text.Json;
-using ConfidentialChat.Protocol.V1;
+using ConfidentialChat.Protocol;
 
 namespace ConfidentialChat.Client.Transport.V1;
 
@@ -10,7 +10,7 @@ internal static class StreamMember
     /// <summary>The same request with <c>"stream":false</c>; every other byte stays. The request is a JSON object with a member at least.</summary>
     public static byte[] Add(ReadOnlySpan<byte> json)
     {
-        var reader = new Utf8JsonReader(json, new JsonReaderOptions { MaxDepth = InnerRequest.DepthMax });
+        var reader = new Utf8JsonReader(json, new JsonReaderOptions { MaxDepth = InferenceJson.DepthMax });
         reader.Read();
         var first = (int)reader.BytesConsumed;
         while (reader.Read() && reader.TokenType == JsonTokenType.PropertyName)
