@@ -68,7 +68,7 @@ public sealed record SealedFields
     {
         get;
         init => field = Checked(
-            value, value is null or { Value: >= 1 and <= EnvelopeRequest.MaxUnits }, "numComputeUnits: 1 to 2^40 are wanted.");
+            value, value is null or { Value: >= 1 and <= ComputeUnits.MaxValue }, "numComputeUnits: 1 to 2^40 are wanted.");
     }
 
     /// <summary>All the fields of an envelope.</summary>

@@ -7,6 +7,7 @@ public sealed class DirectionTests
 {
     private const string Verifier = "src/ConfidentialChat.Attestation";
     private const string Gateway = "src/ConfidentialChat.Gateway";
+    private const string Engines = "src/ConfidentialChat.Node/Inference";
     private const string Protocol = "src/ConfidentialChat.Protocol";
 
     /// <summary>The namespaces of envelopes; each is a folder of that name, in whichever project has a part of it.</summary>
@@ -24,6 +25,10 @@ public sealed class DirectionTests
     public void Routing_does_not_name_an_envelope() =>
         Names(Below(Gateway).Where(source => !IsEnvelope(source) && !Composition.Contains(source.Path)), Envelopes)
             .ShouldBeNone("What authenticates, meters and relays serves every envelope alike. One that it named could not be taken away, nor another added beside it.");
+
+    [Fact]
+    public void Engines_do_not_name_an_envelope() =>
+        Names(Below(Engines), Envelopes).ShouldBeNone("An engine is asked the same whichever envelope a request came in.");
 
     [Fact]
     public void What_envelopes_share_does_not_name_one() =>

@@ -1,7 +1,6 @@
 using System.Text.Json;
 using System.Text.Unicode;
 using ConfidentialChat.Protocol;
-using ConfidentialChat.Protocol.V1;
 
 namespace ConfidentialChat.Client.Transport;
 
@@ -147,7 +146,7 @@ internal sealed record PlainRequest
         private static long? Number(ref Utf8JsonReader reader) =>
             reader.TokenType != JsonTokenType.Number ? null
             : reader.TryGetInt64(out var number) ? number
-            : reader.TryGetDouble(out var real) ? (long)Math.Clamp(Math.Ceiling(real), 0, EnvelopeRequest.MaxUnits)
+            : reader.TryGetDouble(out var real) ? (long)Math.Clamp(Math.Ceiling(real), 0, ComputeUnits.MaxValue)
             : null;
     }
 }

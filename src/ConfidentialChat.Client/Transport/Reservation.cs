@@ -1,6 +1,5 @@
 // spec/envelope-v1.md sections 2, 3 and 13.
 using ConfidentialChat.Protocol;
-using ConfidentialChat.Protocol.V1;
 
 namespace ConfidentialChat.Client.Transport;
 
@@ -29,5 +28,5 @@ internal static class Reservation
             ? (long)columns * rows
             : 0; // "auto", or an engine's own word
 
-    private static ComputeUnits Bounded(Int128 units) => new((long)Int128.Min(units, EnvelopeRequest.MaxUnits));
+    private static ComputeUnits Bounded(Int128 units) => new((long)Int128.Min(units, ComputeUnits.MaxValue));
 }

@@ -216,7 +216,7 @@ internal sealed class EnvelopeFields
         value = (true, null);
         if (json.TokenType == JsonTokenType.Null)
             return true;
-        if (json.TokenType != JsonTokenType.Number || !json.TryGetInt64(out var number) || number is < 1 or > EnvelopeRequest.MaxUnits)
+        if (json.TokenType != JsonTokenType.Number || !json.TryGetInt64(out var number) || number is < 1 or > ComputeUnits.MaxValue)
             return false;
         value = (true, number);
         return true;

@@ -38,9 +38,6 @@ public sealed record EnvelopeRequest
 
     public const int SaltSize = 16;
 
-    /// <summary>Above any model's context, far below overflow.</summary>
-    public const long MaxUnits = 1L << 40;
-
     /// <summary>Reads an envelope from arbitrary bytes: either all of it is valid, or the rejection names the first fault.</summary>
     public static bool TryParse(
         ReadOnlySpan<byte> body, [NotNullWhen(true)] out EnvelopeRequest? request, [NotNullWhen(false)] out Rejection? rejection)

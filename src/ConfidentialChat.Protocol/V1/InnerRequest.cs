@@ -11,9 +11,6 @@ namespace ConfidentialChat.Protocol.V1;
 /// <param name="Stream">Whether the answer streams.</param>
 public sealed record InnerRequest(string Model, bool Stream)
 {
-    /// <summary>That of <see cref="InferenceJson"/>, which is of no envelope.</summary>
-    public const int DepthMax = InferenceJson.DepthMax;
-
     /// <summary>Checks an opened plaintext against its envelope.</summary>
     /// <param name="plaintext">The bytes as opened.</param>
     /// <param name="envelope">The envelope they came in.</param>

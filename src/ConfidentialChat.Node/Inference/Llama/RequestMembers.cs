@@ -1,6 +1,6 @@
 using System.Globalization;
 using System.Text.Json;
-using ConfidentialChat.Protocol.V1;
+using ConfidentialChat.Protocol;
 
 namespace ConfidentialChat.Node.Inference.Llama;
 
@@ -34,7 +34,7 @@ internal sealed class RequestMembers
         field = null;
         try
         {
-            using var document = JsonDocument.Parse(body, new JsonDocumentOptions { MaxDepth = InnerRequest.DepthMax });
+            using var document = JsonDocument.Parse(body, new JsonDocumentOptions { MaxDepth = InferenceJson.DepthMax });
             if (document.RootElement.ValueKind != JsonValueKind.Object)
                 return null;
             return read(new RequestMembers(document.RootElement, tokenCount));

@@ -3,7 +3,7 @@ using System.Buffers;
 using System.Text;
 using System.Text.Json;
 using System.Text.Unicode;
-using ConfidentialChat.Protocol.V1;
+using ConfidentialChat.Protocol;
 
 namespace ConfidentialChat.Node.Inference.Upstream;
 
@@ -18,7 +18,7 @@ internal readonly record struct JsonMember(string? Name, int Start, int ValueSta
 /// <remarks>Numbers that no machine type holds, the order of members and every escape survive.</remarks>
 internal sealed class JsonMembers
 {
-    public const int DepthMax = InnerRequest.DepthMax; // of requests, and of answers too
+    public const int DepthMax = InferenceJson.DepthMax; // of requests, and of answers too
 
     private const int NameMax = 40; // bytes; the longest name of spec/inference.md has 22 letters, also with the letters that fold into it
     private const int EscapeSize = 6; // \u0061, the longest way to write a byte
