@@ -92,6 +92,7 @@ public sealed class GatewayHost
         services.AddSingleton(_ => key); // by a factory, so that the container erases it
         services.AddSingleton(key.Seal);
         services.AddSingleton<IStateWriter, SqliteWriter>();
+        services.AddSingleton<CredentialStatements>();
         services.AddSingleton<KnownApiKeys>();
         services.AddSingleton<Callers>();
         services.AddSingleton<KnownNodes>();

@@ -6,7 +6,7 @@ namespace ConfidentialChat.Gateway;
 
 /// <summary>
 /// What an operator does with a gateway's data directory. Needs no HTTP, and the gateway may run meanwhile; what is done here
-/// holds for its next request. Safe from any thread.
+/// holds within a second. Safe from any thread.
 /// </summary>
 public sealed class GatewayOperator
 {
@@ -56,7 +56,7 @@ public sealed class GatewayOperator
         return Task.FromResult(BearerSecret.FromText(SecretKind.ApiKey, apiKey) is { } secret && secret.Matches(credentials.FindApiKey(secret.Prefix)));
     }
 
-    /// <summary>Revokes an API key by its public prefix, from the next request on.</summary>
+    /// <summary>Revokes an API key by its public prefix; a running gateway refuses it within a second.</summary>
     /// <returns>False where there is no such key, or it was revoked before.</returns>
     public async Task<bool> RevokeApiKeyAsync(string prefix, CancellationToken cancel = default)
     {
@@ -115,8 +115,7 @@ public sealed class GatewayOperator
         if (removed == 0)
             return false;
         await state.NodeModels.Where(row => row.NodeId == id).ExecuteDeleteAsync(cancel);
-        await state.NodeKeySets.Where(row => row.NodeId == id && row.ExpiresAt > now)
-            .ExecuteUpdateAsync(row => row.SetProperty(keys => keys.ExpiresAt, now), cancel);
+        await state.NodeKeySets.Where(row => row.NodeId == id).ExecuteDeleteAsync(cancel);
         await transaction.CommitAsync(cancel);
         return true;
     }

@@ -170,7 +170,9 @@ public sealed class ApiDocsTests
             await MeetAsync(met, anyone, $"POST {path}", 413, Http.Json(large), await penpal.HeadersAsync(path, large));
             await MeetAsync(met, anyone, $"POST {path}", 415, new StringContent(letter), await penpal.HeadersAsync(path, letter));
             letter = penpal.Write(path);
-            await MeetAsync(met, anyone, $"POST {path}", path == NodePaths.Heartbeat ? 204 : 200, Http.Json(letter), await penpal.HeadersAsync(path, letter));
+            var said = await MeetAsync(met, anyone, $"POST {path}", path == NodePaths.Heartbeat ? 204 : 200, Http.Json(letter), await penpal.HeadersAsync(path, letter));
+            if (path == NodePaths.Enrolment)
+                penpal.Agree(said);
         }
 
         // A database that fails, and then a gateway that stops. What the gateway knows by heart it still says.
@@ -229,7 +231,10 @@ public sealed class ApiDocsTests
 
             foreach (var missing in documented)
                 (await SendAsync(without: missing)).StatusCode.ShouldBe(HttpStatusCode.Unauthorized, $"{operation.Name} without {missing}");
-            (await SendAsync(without: null)).IsSuccessStatusCode.ShouldBeTrue($"{operation.Name} with {string.Join(", ", documented)}");
+            var answer = await SendAsync(without: null);
+            answer.IsSuccessStatusCode.ShouldBeTrue($"{operation.Name} with {string.Join(", ", documented)}");
+            if (path == NodePaths.Enrolment)
+                penpal.Agree(await answer.Content.ReadAsStringAsync());
 
             Task<HttpResponseMessage> SendAsync(string? without) => anyone.SendAsync(Request(
                 operation.Name, body is null ? null : Http.Json(body), documented.Where(header => header != without).ToDictionary(header => header, header => known[header], StringComparer.Ordinal)));
@@ -250,7 +255,10 @@ public sealed class ApiDocsTests
             var response = await anyone.SendAsync(Request($"POST {path}", Http.Json(letter), await penpal.HeadersAsync(path, letter)));
             response.IsSuccessStatusCode.ShouldBeTrue(await response.Content.ReadAsStringAsync());
             if (path == NodePaths.Enrolment)
+            {
                 Shape(await response.JsonAsync()).ShouldBe(Shape(ExampleAnswer(path)));
+                penpal.Agree(await response.Content.ReadAsStringAsync());
+            }
             else if (path == NodePaths.UsageReports)
                 JsonElement.DeepEquals(await response.JsonAsync(), ExampleAnswer(path)).ShouldBeTrue();
             else
@@ -351,7 +359,7 @@ public sealed class ApiDocsTests
     }
 
     /// <summary>Sends a request that has this status, which the document has too, with the headers that it promises.</summary>
-    private static async Task MeetAsync(
+    private static async Task<string> MeetAsync(
         SortedSet<string> met, HttpClient client, string operation, int status, HttpContent? body = null, IReadOnlyDictionary<string, string>? headers = null)
     {
         using var response = await client.SendAsync(Request(operation, body, headers));
@@ -365,6 +373,7 @@ public sealed class ApiDocsTests
         if (documented.TryGetProperty("content", out var content))
             content.EnumerateObject().Select(type => type.Name).ShouldContain(response.Content.Headers.ContentType!.MediaType!);
         met.Add($"{operation} {status}");
+        return await response.Content.ReadAsStringAsync();
     }
 
     private static IEnumerable<(string Name, JsonValueKind Kind)> Shape(JsonElement value) => value.EnumerateObject().Select(member => (member.Name, member.Value.ValueKind));
@@ -376,6 +385,8 @@ public sealed class ApiDocsTests
 
         private readonly GatewayUnderTest gateway;
         private readonly Ed25519PrivateKey identity = Ed25519PrivateKey.Generate(out _);
+        private readonly RelayKeyAgreement agreement = new(); // one for every letter: of no use but here
+        private RelayKey? relayKey;
         private long time;
         private long number;
 
@@ -392,11 +403,26 @@ public sealed class ApiDocsTests
             var letter = penpal.Write(NodePaths.Enrolment);
             var answer = await (await client.SendAsync(Request($"POST {NodePaths.Enrolment}", Http.Json(letter), await penpal.HeadersAsync(NodePaths.Enrolment, letter)))).JsonAsync();
             penpal.number = answer.GetProperty("node_id").GetInt64();
+            penpal.Agree(answer.GetRawText());
             return penpal;
         }
 
         /// <summary>The next letter.</summary>
-        public string Write(string path) => JsonNode.Parse(ExampleRequest(path).GetRawText())!.ToJsonString();
+        public string Write(string path)
+        {
+            var letter = JsonNode.Parse(ExampleRequest(path).GetRawText())!;
+            if (path == NodePaths.Enrolment)
+                letter["agreement_key"] = agreement.PublicKey.ToString();
+            return letter.ToJsonString();
+        }
+
+        /// <summary>Takes the answer to an enrolment.</summary>
+        public void Agree(string answer)
+        {
+            var said = JsonSerializer.Deserialize(answer, NodeMessageJson.Default.EnrolmentAnswer)!;
+            (Ed25519PublicKey.TryParse(said.GatewayKey, out var gatewayKey), X25519PublicKey.TryParse(said.AgreementKey, out var peer)).ShouldBe((true, true));
+            agreement.TryAgreeAsNode(peer!, identity.PublicKey, gatewayKey!, out relayKey).ShouldBeTrue();
+        }
 
         /// <summary>Every header that a node has for this letter.</summary>
         public async Task<Dictionary<string, string>> HeadersAsync(string path, string letter)
@@ -416,11 +442,16 @@ public sealed class ApiDocsTests
             else
             {
                 headers[NodeSignature.NodeHeaderName] = $"{number}";
+                headers[NodeSignature.CodeHeaderName] = signature.Authenticate(relayKey!);
             }
 
             return headers;
         }
 
-        public void Dispose() => identity.Dispose();
+        public void Dispose()
+        {
+            identity.Dispose();
+            agreement.Dispose();
+        }
     }
 }

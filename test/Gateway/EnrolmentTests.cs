@@ -45,8 +45,54 @@ public sealed class EnrolmentTests
         node.Id.ShouldBe(number);
     }
 
+    [Fact]
+    public async Task A_node_that_lost_the_answer_to_its_enrolment_is_not_heard_until_it_enrols_anew()
+    {
+        await using var gateway = await GatewayUnderTest.StartAsync();
+        await using var node = await ScriptedNode.StartAsync(gateway);
+        var kept = node.RelayKey;
+        (await node.EnrolAsync((await gateway.Operator.CreateEnrolmentTokenAsync(TimeSpan.FromHours(1))).Text)).StatusCode.ShouldBe(HttpStatusCode.OK);
+        node.RelayKey = kept;
+
+        // Every relay token would be refused: such a node is not well, whatever it signs.
+        await (await node.BeatAsync()).ShouldBeErrorAsync(401, "AUTH_ERROR");
+        await (await node.PostReportsAsync()).ShouldBeErrorAsync(401, "AUTH_ERROR");
+        (await node.EnrolAsync((await gateway.Operator.CreateEnrolmentTokenAsync(TimeSpan.FromHours(1))).Text)).StatusCode.ShouldBe(HttpStatusCode.OK);
+        (await node.BeatAsync()).StatusCode.ShouldBe(HttpStatusCode.NoContent);
+    }
+
+    [Fact]
+    public async Task A_node_whose_row_cannot_be_read_hides_no_other()
+    {
+        await using var gateway = await GatewayUnderTest.StartAsync();
+        await using var first = await ScriptedNode.StartAsync(gateway);
+        await using var second = await ScriptedNode.StartAsync(gateway);
+        await gateway.ReadAsync(state => state.Database.ExecuteSqlRawAsync("UPDATE nodes SET address = 'https://./' WHERE id = 2"));
+        await gateway.NoticeAsync();
+        (await first.BeatAsync()).StatusCode.ShouldBe(HttpStatusCode.NoContent);
+        await (await second.BeatAsync()).ShouldBeErrorAsync(401, "AUTH_ERROR");
+        (await second.EnrolAsync((await gateway.Operator.CreateEnrolmentTokenAsync(TimeSpan.FromHours(1))).Text)).StatusCode.ShouldBe(HttpStatusCode.OK);
+        (await second.BeatAsync()).StatusCode.ShouldBe(HttpStatusCode.NoContent);
+    }
+
+    [Fact]
+    public async Task Key_sets_that_are_announced_no_more_leave_no_rows()
+    {
+        await using var gateway = await GatewayUnderTest.StartAsync();
+        await using var node = await ScriptedNode.StartAsync(gateway);
+        for (var i = 0; i < 5; i++)
+        {
+            node.KeySets = [ScriptedNode.NewKeySet(gateway.Clock.GetUtcNow().AddHours(1))];
+            (await node.BeatAsync()).StatusCode.ShouldBe(HttpStatusCode.NoContent);
+        }
+
+        (await gateway.ReadAsync(state => state.NodeKeySets.CountAsync())).ShouldBe(1);
+    }
+
     [Theory]
     [InlineData("http://192.0.2.1:8080", null, "address")]
+    [InlineData("https://\u202e.", "pin", "address")]
+    [InlineData("http://\u202e80", null, "address")]
     [InlineData("https://node.example", null, "tls_pin")]
     [InlineData("https://node.example", "AAAA", "tls_pin")]
     [InlineData("https://node.example/path", "pin", "address")]

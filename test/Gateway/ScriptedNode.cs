@@ -53,7 +53,7 @@ internal sealed class ScriptedNode : IAsyncDisposable
 
     public Ed25519PublicKey? GatewayKey { get; private set; }
 
-    public RelayKey? RelayKey { get; private set; }
+    public RelayKey? RelayKey { get; set; }
 
     public IReadOnlyList<KeySet> KeySets { get; set; }
 
@@ -163,9 +163,15 @@ internal sealed class ScriptedNode : IAsyncDisposable
         request.Headers.Add(NodeSignature.TimeHeaderName, $"{signature.TimeMs}");
         request.Content.Headers.Add(NodeSignature.DigestHeaderName, signature.DigestText);
         if (token is null)
+        {
             request.Headers.Add(NodeSignature.NodeHeaderName, $"{asNode ?? Id}");
+            request.Headers.Add(NodeSignature.CodeHeaderName, signature.Authenticate(RelayKey!));
+        }
         else
+        {
             request.Headers.Add(NodeSignature.KeyHeaderName, identity.PublicKey.ToString());
+        }
+
         return await client.SendAsync(request);
     }
 

@@ -7,15 +7,15 @@ namespace ConfidentialChat.Gateway.Auth;
 /// <summary>The API keys that open, by their public prefix: a picture in memory, which is replaced whole. Safe from any thread.</summary>
 internal sealed class KnownApiKeys(IStateWriter state)
 {
-    private volatile FrozenDictionary<string, KnownApiKey> keys = FrozenDictionary<string, KnownApiKey>.Empty;
+    private readonly Latest<FrozenDictionary<string, KnownApiKey>> keys = new(FrozenDictionary<string, KnownApiKey>.Empty);
 
-    public async Task ReloadAsync() =>
-        keys = (await state.RunAsync(rows => rows.ApiKeys.AllAsync())).ToFrozenDictionary(key => key.Prefix, StringComparer.Ordinal);
+    public Task ReloadAsync() => keys.ReadAsync(
+        state, async rows => (await rows.ApiKeys.AllAsync()).ToFrozenDictionary(key => key.Prefix, StringComparer.Ordinal));
 
     /// <summary>Whose key it is; null for a key that does not open.</summary>
     public UserId? Find(BearerSecret secret)
     {
-        var known = keys.GetValueOrDefault(secret.Prefix);
+        var known = keys.Value.GetValueOrDefault(secret.Prefix);
         return secret.Matches(known?.Hash) ? known!.User : null;
     }
 }

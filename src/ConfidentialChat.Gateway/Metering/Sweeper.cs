@@ -1,5 +1,4 @@
 // spec/gateway.md section 5 rules 7 and 8.
-using System.Data.Common;
 using ConfidentialChat.Gateway.Relay;
 
 namespace ConfidentialChat.Gateway.Metering;
@@ -28,7 +27,7 @@ internal sealed class Sweeper(Ledger ledger, InFlight inFlight, GatewayOptions o
             {
                 await SweepAsync();
             }
-            catch (Exception e) when (e is DbException or InvalidOperationException)
+            catch (Exception e)
             {
                 log.SweepFailed(e); // the database is busy or gone; requests say so for themselves
             }

@@ -14,10 +14,10 @@ internal sealed class UsageReportEndpoint(KnownNodes nodes, Ledger ledger, Gatew
 
     public async Task<IResult> HandleAsync(HttpContext context)
     {
-        if (NodeMessage.Sender(context, nodes) is not { IdentityKey: { } key } node)
+        if (NodeMessage.Sender(context, nodes) is not { IdentityKey: { } key, RelayKey: { } relayKey } node)
             return new ErrorAnswer(RequestError.AuthError);
         var (message, fault) = await NodeMessage.ReadAsync(
-            context, key, NodeMessageJson.Default.UsageReports, new BodyLimits(MaxBytes, options.UploadTimeout), time.GetUtcNow());
+            context, key, relayKey, NodeMessageJson.Default.UsageReports, new BodyLimits(MaxBytes, options.UploadTimeout), time.GetUtcNow());
         if (message is null)
             return fault!;
         var reports = message.Content.Reports;

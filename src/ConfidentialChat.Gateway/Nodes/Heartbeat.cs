@@ -11,10 +11,10 @@ internal sealed class Heartbeat(KnownNodes nodes, IStateWriter state, GatewayOpt
 {
     public async Task<IResult> HandleAsync(HttpContext context)
     {
-        if (NodeMessage.Sender(context, nodes) is not { IdentityKey: { } key } node)
+        if (NodeMessage.Sender(context, nodes) is not { IdentityKey: { } key, RelayKey: { } relayKey } node)
             return new ErrorAnswer(RequestError.AuthError);
         var now = time.GetUtcNow();
-        var (message, fault) = await NodeMessage.ReadAsync(context, key, NodeMessageJson.Default.NodeStatus, new BodyLimits(NodeMessage.MaxBytes, options.UploadTimeout), now);
+        var (message, fault) = await NodeMessage.ReadAsync(context, key, relayKey, NodeMessageJson.Default.NodeStatus, new BodyLimits(NodeMessage.MaxBytes, options.UploadTimeout), now);
         if (message is null)
             return fault!;
         if (!Announcement.TryParse(message.Content, message.SignedAt, out var announcement, out var rejection))

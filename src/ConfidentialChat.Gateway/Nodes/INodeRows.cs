@@ -9,9 +9,6 @@ internal interface INodeRows
     /// <summary>The nodes that are enrolled and not removed.</summary>
     ValueTask<IReadOnlyList<NodeRecord>> AllAsync();
 
-    /// <summary>A token by its public prefix, spent or not.</summary>
-    ValueTask<EnrolmentToken?> FindTokenAsync(string prefix);
-
     /// <summary>Spends a token that is neither spent nor expired, by one conditional UPDATE.</summary>
     ValueTask<bool> TrySpendTokenAsync(EnrolmentToken token, DateTimeOffset now);
 

@@ -12,33 +12,33 @@ internal sealed class KnownNodes(IStateWriter state, RelayKeySeal seal, GatewayO
 {
     private const int MissedBeats = 3;
 
-    private volatile Picture picture = new([]);
+    private readonly Latest<Picture> latest = new(new Picture([]));
 
-    /// <summary>Completes when what was committed before is in the picture.</summary>
-    public async Task ReloadAsync()
+    /// <summary>Completes when what was committed before is in the latest.Value.</summary>
+    public Task ReloadAsync()
     {
-        var before = picture;
-        var nodes = await state.RunAsync(async rows => (await rows.Nodes.AllAsync()).Select(record => KnownNode.Of(record, before.Find(record.Id), seal)).ToArray());
-        picture = new Picture(nodes);
+        var before = latest.Value;
+        return latest.ReadAsync(
+            state, async rows => new Picture([.. (await rows.Nodes.AllAsync()).Select(record => KnownNode.Of(record, before.Find(record.Id), seal))]));
     }
 
-    public KnownNode? Find(NodeId node) => picture.Find(node);
+    public KnownNode? Find(NodeId node) => latest.Value.Find(node);
 
     /// <summary>The healthy nodes that serve a model, the least loaded first. Price comes before load once there are prices.</summary>
     public IEnumerable<KnownNode> Serving(string model)
     {
         var now = time.GetUtcNow();
-        return picture.Serving(model).Where(node => IsHealthy(node, now));
+        return latest.Value.Serving(model).Where(node => IsHealthy(node, now));
     }
 
     /// <summary>Whether a node announces the model, healthy or not.</summary>
-    public bool IsAnnounced(string model) => picture.Serving(model).Length > 0;
+    public bool IsAnnounced(string model) => latest.Value.Serving(model).Length > 0;
 
     /// <summary>The models of healthy nodes, each with the time since which one has served it.</summary>
     public IEnumerable<(string Model, DateTimeOffset Since)> Models()
     {
         var now = time.GetUtcNow();
-        return picture.Nodes.Where(node => IsHealthy(node, now)).SelectMany(node => node.Models);
+        return latest.Value.Nodes.Where(node => IsHealthy(node, now)).SelectMany(node => node.Models);
     }
 
     private bool IsHealthy(KnownNode node, DateTimeOffset now) =>
@@ -132,8 +132,8 @@ internal sealed class KnownNode
     {
         foreach (var keys in KeySets)
         {
-            if (keys.NodeKey.Equals(nodeKey))
-                return keys.Expires > now ? keys : null;
+            if (keys.Expires > now && keys.NodeKey.Equals(nodeKey))
+                return keys;
         }
 
         return null;

@@ -33,16 +33,23 @@ internal static class NodeMessage
             ? node
             : null;
 
-    /// <summary>Judges the headers, reads the body and judges that; a bad signature, a wrong body and a stale time are one answer.</summary>
+    /// <summary>Judges the headers, reads the body and judges that; a bad signature or code, a wrong body and a stale time are one answer.</summary>
+    /// <param name="context">The message.</param>
+    /// <param name="identityKey">Whose signature it has to have.</param>
+    /// <param name="relayKey">What both sides have to hold; null while they agree on it.</param>
+    /// <param name="type">What it is.</param>
+    /// <param name="limits">Of the body.</param>
+    /// <param name="now">The gateway's clock.</param>
     public static async Task<(NodeMessage<T>? Message, ErrorAnswer? Fault)> ReadAsync<T>(
-        HttpContext context, Ed25519PublicKey identityKey, JsonTypeInfo<T> type, BodyLimits limits, DateTimeOffset now)
+        HttpContext context, Ed25519PublicKey identityKey, RelayKey? relayKey, JsonTypeInfo<T> type, BodyLimits limits, DateTimeOffset now)
         where T : class
     {
         var request = context.Request;
         var signature = NodeSignature.FromHeaders(
             request.Path.Value!, request.Headers[NodeSignature.TimeHeaderName], request.ContentLength, request.Headers[NodeSignature.DigestHeaderName]);
         if (signature is null || SignedAt(signature.TimeMs, now) is not { } signedAt
-            || !signature.IsSignedBy(identityKey, request.Headers[NodeSignature.HeaderName]))
+            || !signature.IsSignedBy(identityKey, request.Headers[NodeSignature.HeaderName])
+            || (relayKey is not null && !signature.IsAuthenticatedBy(relayKey, request.Headers[NodeSignature.CodeHeaderName])))
             return (null, new ErrorAnswer(RequestError.AuthError));
         var (body, fault) = await RequestBody.ReadAsync(context, limits);
         if (fault is not null)

@@ -1,5 +1,6 @@
 using System.Data.Common;
 using ConfidentialChat.Gateway.Auth;
+using ConfidentialChat.Gateway.Nodes;
 
 namespace ConfidentialChat.Gateway.State;
 
@@ -54,6 +55,15 @@ internal sealed class CredentialStatements(Database database)
             ("hash", secret.Hash),
             ("now", now.ToUnixTimeMilliseconds()),
             ("expires", expiresAt.ToUnixTimeMilliseconds()));
+    }
+
+    /// <summary>A token by its public prefix, spent or not.</summary>
+    public EnrolmentToken? FindEnrolmentToken(string prefix)
+    {
+        using var connection = database.Connect();
+        using var command = Command(connection, null, "SELECT id, hash FROM enrolment_tokens WHERE prefix = @prefix", ("prefix", prefix));
+        using var row = command.ExecuteReader();
+        return row.Read() ? new EnrolmentToken(row.GetInt64(0), row.GetFieldValue<byte[]>(1)) : null;
     }
 
     private static int Run(DbConnection connection, DbTransaction? transaction, string sql, params ReadOnlySpan<(string Name, object Value)> parameters)

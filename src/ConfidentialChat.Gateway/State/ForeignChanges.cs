@@ -1,5 +1,4 @@
 // spec/gateway.md section 7.
-using System.Data.Common;
 using ConfidentialChat.Gateway.Auth;
 using ConfidentialChat.Gateway.Nodes;
 
@@ -13,19 +12,28 @@ internal sealed class ForeignChanges(IStateWriter state, KnownApiKeys apiKeys, K
     /// <summary>Between two looks that strangers asked for; real time, because it spares a real database.</summary>
     private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(50);
 
+    private readonly SemaphoreSlim looking = new(1);
     private readonly Lock gate = new();
-    private Task asked = Task.CompletedTask;
+    private Task? asked; // and has not begun to look
     private long seen = -1;
 
     /// <summary>Looks once, and reads anew where something changed.</summary>
     public async Task LookAsync()
     {
-        var version = await state.RunAsync(rows => rows.ForeignVersionAsync());
-        if (version == seen)
-            return;
-        await apiKeys.ReloadAsync();
-        await nodes.ReloadAsync();
-        seen = version; // a change in between is seen next time
+        await looking.WaitAsync();
+        try
+        {
+            var version = await state.RunAsync(rows => rows.ForeignVersionAsync());
+            if (version == seen)
+                return;
+            await apiKeys.ReloadAsync();
+            await nodes.ReloadAsync();
+            seen = version; // a change in between is seen next time
+        }
+        finally
+        {
+            looking.Release();
+        }
     }
 
     /// <summary>
@@ -35,7 +43,7 @@ internal sealed class ForeignChanges(IStateWriter state, KnownApiKeys apiKeys, K
     public Task LookSoonAsync()
     {
         lock (gate)
-            return asked.IsCompleted ? asked = PauseAndLookAsync() : asked;
+            return asked ??= PauseAndLookAsync();
     }
 
     public override async Task StartAsync(CancellationToken cancellationToken)
@@ -48,21 +56,33 @@ internal sealed class ForeignChanges(IStateWriter state, KnownApiKeys apiKeys, K
     {
         using var timer = new PeriodicTimer(Interval, time);
         while (await timer.WaitForNextTickAsync(stoppingToken))
+            await TryLookAsync();
+    }
+
+    public override void Dispose()
+    {
+        looking.Dispose();
+        base.Dispose();
+    }
+
+    // Whatever it is, it is tried again; what is shown stays.
+    private async Task TryLookAsync()
+    {
+        try
         {
-            try
-            {
-                await LookAsync();
-            }
-            catch (Exception e) when (e is DbException or InvalidOperationException)
-            {
-                log.RefreshFailed(e);
-            }
+            await LookAsync();
+        }
+        catch (Exception e)
+        {
+            log.RefreshFailed(e);
         }
     }
 
     private async Task PauseAndLookAsync()
     {
         await Task.Delay(Pause);
-        await LookAsync();
+        lock (gate)
+            asked = null;
+        await TryLookAsync();
     }
 }

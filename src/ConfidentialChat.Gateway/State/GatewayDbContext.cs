@@ -59,6 +59,7 @@ internal abstract class GatewayDbContext(DbContextOptions options) : DbContext(o
         modelBuilder.Entity<StackRow>(stack =>
         {
             stack.HasIndex(row => new { row.UserId, row.NodeId, row.Model }).IsUnique();
+            stack.HasIndex(row => row.Model); // whether anybody holds one of it
             BelongsTo<StackRow, UserRow>(stack, nameof(StackRow.UserId));
             BelongsTo<StackRow, NodeRow>(stack, nameof(StackRow.NodeId));
 

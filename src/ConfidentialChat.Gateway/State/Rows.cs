@@ -95,7 +95,7 @@ internal sealed class NodeModelRow
     public required DateTimeOffset CreatedAt { get; init; }
 }
 
-/// <summary>A key set that a node ever announced. One that it announces no more has expired, whatever was said before.</summary>
+/// <summary>A key set that a node announces. One that it announces no more has expired, whatever was said before, and goes.</summary>
 internal sealed class NodeKeySetRow
 {
     public required long NodeId { get; init; }

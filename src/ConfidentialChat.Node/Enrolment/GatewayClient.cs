@@ -3,7 +3,6 @@ using System.Globalization;
 using System.Net.Http.Headers;
 using System.Text.Json;
 using System.Text.Json.Serialization.Metadata;
-using ConfidentialChat.Protocol;
 using ConfidentialChat.Protocol.Relay;
 
 namespace ConfidentialChat.Node.Enrolment;
@@ -40,15 +39,23 @@ internal sealed class GatewayClient : IDisposable
     }
 
     /// <summary>Null where the gateway was not reached.</summary>
-    public Task<HttpResponseMessage?> PostAsync<T>(string path, T message, JsonTypeInfo<T> type, NodeId node, CancellationToken cancellation) =>
-        PostAsync(path, JsonSerializer.SerializeToUtf8Bytes(message, type), headers => headers.Add(NodeSignature.NodeHeaderName, node.ToString()), cancellation);
+    public Task<HttpResponseMessage?> PostAsync<T>(string path, T message, JsonTypeInfo<T> type, EnrolledGateway gateway, CancellationToken cancellation) =>
+        PostAsync(
+            path,
+            JsonSerializer.SerializeToUtf8Bytes(message, type),
+            (headers, signed) =>
+            {
+                headers.Add(NodeSignature.NodeHeaderName, gateway.Node.ToString());
+                headers.Add(NodeSignature.CodeHeaderName, signed.Authenticate(gateway.RelayKey));
+            },
+            cancellation);
 
     /// <summary>Asks for an enrolment with an operator's token. Null where the gateway was not reached.</summary>
     public Task<HttpResponseMessage?> EnrolAsync(byte[] body, string token, CancellationToken cancellation) =>
         PostAsync(
             NodePaths.Enrolment,
             body,
-            headers =>
+            (headers, _) =>
             {
                 headers.Add(NodeSignature.KeyHeaderName, identity.Key.PublicKey.ToString());
                 headers.Authorization = new AuthenticationHeaderValue("Bearer", token);
@@ -75,7 +82,7 @@ internal sealed class GatewayClient : IDisposable
 
     public void Dispose() => http.Dispose();
 
-    private async Task<HttpResponseMessage?> PostAsync(string path, byte[] body, Action<HttpRequestHeaders> introduce, CancellationToken cancellation)
+    private async Task<HttpResponseMessage?> PostAsync(string path, byte[] body, Action<HttpRequestHeaders, NodeSignature> introduce, CancellationToken cancellation)
     {
         var signed = NodeSignature.Over(path, NextTimeMs(), body);
         using var request = new HttpRequestMessage(HttpMethod.Post, path) { Content = new ByteArrayContent(body) };
@@ -84,7 +91,7 @@ internal sealed class GatewayClient : IDisposable
         request.Content.Headers.Add(NodeSignature.DigestHeaderName, signed.DigestText);
         request.Headers.Add(NodeSignature.TimeHeaderName, signed.TimeMs.ToString(CultureInfo.InvariantCulture));
         request.Headers.Add(NodeSignature.HeaderName, signed.Sign(identity.Key));
-        introduce(request.Headers);
+        introduce(request.Headers, signed);
         try
         {
             return await http.SendAsync(request, cancellation);

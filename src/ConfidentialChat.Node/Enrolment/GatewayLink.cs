@@ -173,9 +173,8 @@ internal sealed class GatewayLink(
 
     private async Task<Outcome> BeatAsync(CancellationToken cancellation)
     {
-        var node = enrolment.Current!.Node;
         var status = Status();
-        using var answer = await gateway.PostAsync(NodePaths.Heartbeat, status, NodeMessageJson.Default.NodeStatus, node, cancellation);
+        using var answer = await gateway.PostAsync(NodePaths.Heartbeat, status, NodeMessageJson.Default.NodeStatus, enrolment.Current!, cancellation);
         if (answer is not { IsSuccessStatusCode: true })
             return Failed(answer, NodePaths.Heartbeat);
         if (status.State == NodeState.Draining)

@@ -106,7 +106,7 @@ internal sealed class UsageReporter(GatewayClient gateway, GatewayEnrolment enro
         if (enrolment.Current is not { } enrolled)
             return false;
         var batch = new UsageReports { Reports = [.. pending.Take(MaxBatch).Select(report => report.Value)] };
-        using var answer = await gateway.PostAsync(NodePaths.UsageReports, batch, NodeMessageJson.Default.UsageReports, enrolled.Node, cancellation);
+        using var answer = await gateway.PostAsync(NodePaths.UsageReports, batch, NodeMessageJson.Default.UsageReports, enrolled, cancellation);
         if (answer is not { StatusCode: HttpStatusCode.OK })
             return false;
         var body = await GatewayClient.ReadAsync(answer, NodeMessageJson.Default.UsageAcknowledgement, cancellation);

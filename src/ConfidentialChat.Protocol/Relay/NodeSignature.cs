@@ -2,6 +2,7 @@
 using System.Buffers.Binary;
 using System.Diagnostics.CodeAnalysis;
 using System.Globalization;
+using System.Security.Cryptography;
 using System.Text;
 using ConfidentialChat.Protocol.Primitives;
 
@@ -21,6 +22,9 @@ public sealed record NodeSignature
 
     /// <summary>Carries the node's clock, milliseconds since 1970.</summary>
     public const string TimeHeaderName = "Confidential-Node-Time";
+
+    /// <summary>Carries what shows that both sides hold one relay key, standard base64; absent at enrolment, which agrees on it.</summary>
+    public const string CodeHeaderName = "Confidential-Node-Code";
 
     /// <summary>Carries <see cref="Digest"/> as RFC 9530 spells it.</summary>
     public const string DigestHeaderName = "Content-Digest";
@@ -58,6 +62,23 @@ public sealed record NodeSignature
 
     public bool IsSignedBy(Ed25519PublicKey identityKey, string? signature) =>
         StrictBase64.TryDecode(signature, out var bytes) && identityKey.Verify(Message(), bytes);
+
+    /// <summary>HMAC-SHA256 under the relay key of what is signed; standard base64.</summary>
+    public string Authenticate(RelayKey relayKey)
+    {
+        ArgumentNullException.ThrowIfNull(relayKey);
+        Span<byte> code = stackalloc byte[RelayKey.CodeSize];
+        relayKey.Authenticate(Message(), code);
+        return Convert.ToBase64String(code);
+    }
+
+    public bool IsAuthenticatedBy(RelayKey relayKey, string? code)
+    {
+        ArgumentNullException.ThrowIfNull(relayKey);
+        Span<byte> expected = stackalloc byte[RelayKey.CodeSize];
+        relayKey.Authenticate(Message(), expected);
+        return StrictBase64.TryDecode(code, out var bytes) && CryptographicOperations.FixedTimeEquals(expected, bytes);
+    }
 
     /// <summary>Whether a body is the one that was signed.</summary>
     public bool IsOf(ReadOnlySpan<byte> body) => body.Length == Length && Sha256.Matches(body, Digest.Span);

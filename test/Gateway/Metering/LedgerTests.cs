@@ -100,7 +100,7 @@ public sealed class LedgerTests
     }
 
     [Fact]
-    public async Task An_expired_lock_is_kept_an_hour_and_one_that_a_reservation_names_for_good()
+    public async Task An_expired_lock_is_kept_an_hour_and_while_a_reservation_that_holds_names_it()
     {
         await using var ledger = await LedgerUnderTest.OpenAsync(150);
         await ledger.LockAsync();
@@ -112,6 +112,9 @@ public sealed class LedgerTests
             await ledger.SweepAsync(request);
             await ledger.LockAsync(0, lifetimeMs: 1);
         }
+
+        await ledger.ReportAsync(request, 1);
+        await ledger.SweepAsync();
     }
 
     [Fact]

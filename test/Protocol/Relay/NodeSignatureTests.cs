@@ -15,6 +15,22 @@ public sealed class NodeSignatureTests : IDisposable
     public void Dispose() => key.Dispose();
 
     [Fact]
+    public void A_code_holds_under_one_relay_key_for_one_message()
+    {
+        using var relayKey = new RelayKey(new byte[RelayKey.Size]);
+        using var other = new RelayKey([.. new byte[RelayKey.Size - 1], 1]);
+        var sent = NodeSignature.Over(NodePaths.Heartbeat, TimeMs, Body);
+        var code = sent.Authenticate(relayKey);
+        sent.IsAuthenticatedBy(relayKey, code).ShouldBeTrue();
+        sent.IsAuthenticatedBy(other, code).ShouldBeFalse();
+        sent.IsAuthenticatedBy(relayKey, code + "=").ShouldBeFalse();
+        sent.IsAuthenticatedBy(relayKey, null).ShouldBeFalse();
+        sent.IsAuthenticatedBy(relayKey, "").ShouldBeFalse();
+        (sent with { TimeMs = TimeMs + 1 }).IsAuthenticatedBy(relayKey, code).ShouldBeFalse();
+        (sent with { Path = NodePaths.UsageReports }).IsAuthenticatedBy(relayKey, code).ShouldBeFalse();
+    }
+
+    [Fact]
     public void The_headers_are_these_to_the_letter()
     {
         var signed = NodeSignature.Over(NodePaths.Heartbeat, TimeMs, Body);

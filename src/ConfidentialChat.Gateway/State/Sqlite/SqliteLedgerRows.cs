@@ -63,10 +63,10 @@ internal sealed class SqliteLedgerRows : ILedgerRows, IDisposable
             SELECT r.stack_id, r.held, r.state FROM reservations r JOIN stacks s ON s.id = r.stack_id
             WHERE r.request_id = ? AND r.node_id = ? AND s.model = ?
             """);
-        endReservation = new(database, "UPDATE reservations SET state = ? WHERE request_id = ? AND state = ?");
+        endReservation = new(database, "UPDATE reservations SET state = ?, lock_id = NULL WHERE request_id = ? AND state = ?"); // an expired lock goes once nothing names it
         postpone = new(database, "UPDATE reservations SET deadline_at = ?1 WHERE request_id = ?2 AND state = 'held' AND deadline_at < ?1");
         endOverdue = new(database, """
-            UPDATE reservations SET state = 'unreported' WHERE state = 'held' AND deadline_at <= ? RETURNING stack_id, held, node_id
+            UPDATE reservations SET state = 'unreported', lock_id = NULL WHERE state = 'held' AND deadline_at <= ? RETURNING stack_id, held, node_id
             """);
         blame = new(database, "UPDATE nodes SET unreported = unreported + 1 WHERE id = ?");
         insertSettlement = new(database, """

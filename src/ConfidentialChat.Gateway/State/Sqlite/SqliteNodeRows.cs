@@ -7,8 +7,8 @@ namespace ConfidentialChat.Gateway.State.Sqlite;
 
 internal sealed class SqliteNodeRows : INodeRows, IDisposable
 {
-    private readonly SqliteStatement findAll, findKeySets, findModels, findToken, spendToken, findByIdentity, insert, replace, beat, markUnreachable;
-    private readonly SqliteStatement modelsOf, addModel, removeModel, keySetsOf, putKeySet, expireKeySet;
+    private readonly SqliteStatement findAll, findKeySets, findModels, spendToken, findByIdentity, insert, replace, beat, markUnreachable;
+    private readonly SqliteStatement modelsOf, addModel, removeModel, keySetsOf, putKeySet, removeKeySet;
 
     public SqliteNodeRows(sqlite3 database)
     {
@@ -18,7 +18,6 @@ internal sealed class SqliteNodeRows : INodeRows, IDisposable
             """);
         findKeySets = new(database, "SELECT node_id, digest, x25519, expires_at FROM node_key_sets");
         findModels = new(database, "SELECT node_id, model, created_at FROM node_models");
-        findToken = new(database, "SELECT id, hash FROM enrolment_tokens WHERE prefix = ?");
         spendToken = new(database, "UPDATE enrolment_tokens SET spent_at = ?1 WHERE id = ?2 AND spent_at IS NULL AND expires_at > ?1");
         findByIdentity = new(database, "SELECT id FROM nodes WHERE identity_key = ?");
         insert = new(database, """
@@ -34,25 +33,29 @@ internal sealed class SqliteNodeRows : INodeRows, IDisposable
         modelsOf = new(database, "SELECT model FROM node_models WHERE node_id = ?");
         addModel = new(database, "INSERT INTO node_models (node_id, model, created_at) VALUES (?, ?, ?)");
         removeModel = new(database, "DELETE FROM node_models WHERE node_id = ? AND model = ?");
-        keySetsOf = new(database, "SELECT digest FROM node_key_sets WHERE node_id = ? AND expires_at > ?");
+        keySetsOf = new(database, "SELECT digest FROM node_key_sets WHERE node_id = ?");
         putKeySet = new(database, """
             INSERT INTO node_key_sets (node_id, digest, x25519, expires_at) VALUES (?, ?, ?, ?)
             ON CONFLICT (node_id, digest) DO UPDATE SET expires_at = excluded.expires_at
             """);
-        expireKeySet = new(database, "UPDATE node_key_sets SET expires_at = ? WHERE node_id = ? AND digest = ?");
+        removeKeySet = new(database, "DELETE FROM node_key_sets WHERE node_id = ? AND digest = ?");
     }
 
     public ValueTask<IReadOnlyList<NodeRecord>> AllAsync()
     {
         var keySets = findKeySets.All(row => (Node: row.Integer(0), Keys: ReadKeySet(row))).ToLookup(row => row.Node, row => row.Keys);
         var models = findModels.All(row => (Node: row.Integer(0), Model: (row.Text(1), row.Time(2)))).ToLookup(row => row.Node, row => row.Model);
-        return new(findAll.All(row => new NodeRecord
+        NodeRecord?[] nodes = [.. findAll.All(Read)];
+        return new([.. nodes.OfType<NodeRecord>()]);
+
+        // A node whose address is none is not known: its messages are refused, and it enrols anew.
+        NodeRecord? Read(SqliteStatement row) => !Uri.TryCreate(row.Text(2), UriKind.Absolute, out var address) ? null : new NodeRecord
         {
             Id = new NodeId(row.Integer(0)),
             Card = new NodeCard
             {
                 IdentityKey = row.Text(1),
-                Address = new Uri(row.Text(2)),
+                Address = address,
                 TlsPin = row.IsNull(3) ? null : row.Text(3),
                 RelayKey = row.IsNull(4) ? null : row.Bytes(4),
             },
@@ -63,11 +66,8 @@ internal sealed class SqliteNodeRows : INodeRows, IDisposable
             KeySet = !row.IsNull(9) && KeySetDigest.TryParse(row.Text(9), out var newest) ? newest : null,
             KeySets = [.. keySets[row.Integer(0)].OfType<KeySet>()],
             Models = [.. models[row.Integer(0)]],
-        }));
+        };
     }
-
-    public ValueTask<EnrolmentToken?> FindTokenAsync(string prefix) =>
-        new(findToken.Bind(0, prefix).Single(row => new EnrolmentToken(row.Integer(0), row.Bytes(1))));
 
     public ValueTask<bool> TrySpendTokenAsync(EnrolmentToken token, DateTimeOffset now) =>
         new(spendToken.Bind(0, Milliseconds(now)).Bind(1, token.Id).Run() == 1);
@@ -97,10 +97,10 @@ internal sealed class SqliteNodeRows : INodeRows, IDisposable
         foreach (var model in announcement.Models.Except(models, StringComparer.Ordinal))
             addModel.Bind(0, node.Value).Bind(1, model).Bind(2, Milliseconds(now)).Run();
 
-        // A node that restarts forgets its keys: what is announced no more has expired, whatever was said before.
+        // A node that restarts forgets its keys: what is announced no more has expired, whatever was said before, and goes.
         var announced = announcement.KeySets.ToDictionary(keys => keys.Digest.ToString(), StringComparer.Ordinal);
-        foreach (var digest in keySetsOf.Bind(0, node.Value).Bind(1, Milliseconds(now)).All(row => row.Text(0)).Where(digest => !announced.ContainsKey(digest)))
-            expireKeySet.Bind(0, Milliseconds(now)).Bind(1, node.Value).Bind(2, digest).Run();
+        foreach (var digest in keySetsOf.Bind(0, node.Value).All(row => row.Text(0)).Where(digest => !announced.ContainsKey(digest)))
+            removeKeySet.Bind(0, node.Value).Bind(1, digest).Run();
         foreach (var (digest, keys) in announced)
             putKeySet.Bind(0, node.Value).Bind(1, digest).Bind(2, keys.X25519.ToString()).Bind(3, Milliseconds(keys.Expires)).Run();
         return new(true);
@@ -116,8 +116,8 @@ internal sealed class SqliteNodeRows : INodeRows, IDisposable
     {
         foreach (var statement in (SqliteStatement[])
                  [
-                     findAll, findKeySets, findModels, findToken, spendToken, findByIdentity, insert, replace, beat, markUnreachable,
-                     modelsOf, addModel, removeModel, keySetsOf, putKeySet, expireKeySet,
+                     findAll, findKeySets, findModels, spendToken, findByIdentity, insert, replace, beat, markUnreachable,
+                     modelsOf, addModel, removeModel, keySetsOf, putKeySet, removeKeySet,
                  ])
             statement.Dispose();
     }

@@ -68,20 +68,34 @@ internal sealed class SqliteStatement : IDisposable
     {
         if (!Step())
             return default;
-        var value = read(this);
-        while (Step()) // to its end: an UPDATE with RETURNING is done only then
+        try
         {
-        }
+            var value = read(this);
+            while (Step()) // to its end: an UPDATE with RETURNING is done only then
+            {
+            }
 
-        return value;
+            return value;
+        }
+        finally
+        {
+            raw.sqlite3_reset(statement); // also where reading threw: the next run would go on behind that row
+        }
     }
 
     public List<T> All<T>(Func<SqliteStatement, T> read)
     {
         var rows = new List<T>();
-        while (Step())
-            rows.Add(read(this));
-        return rows;
+        try
+        {
+            while (Step())
+                rows.Add(read(this));
+            return rows;
+        }
+        finally
+        {
+            raw.sqlite3_reset(statement);
+        }
     }
 
     public bool IsNull(int column) => raw.sqlite3_column_type(statement, column) == raw.SQLITE_NULL;

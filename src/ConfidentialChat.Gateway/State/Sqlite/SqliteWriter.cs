@@ -27,6 +27,7 @@ internal sealed class SqliteWriter : IStateWriter, IStateRows, IThreadPoolWorkIt
     private readonly object durable = new(); // waited on, which a Lock cannot be
     private List<IWork> undurable = [];
     private bool isSyncing;
+    private Exception? lostDisk;
     private SafeFileHandle? log;
 
     public SqliteWriter(Database database)
@@ -58,7 +59,8 @@ internal sealed class SqliteWriter : IStateWriter, IStateRows, IThreadPoolWorkIt
         bool drains;
         lock (queue)
         {
-            ObjectDisposedException.ThrowIf(isClosed, this);
+            if (isClosed)
+                return Task.FromException<T>(new ObjectDisposedException(nameof(SqliteWriter)));
             queue.Enqueue(work);
             drains = commit is not Commit.Lazily && !isDraining;
             isDraining |= drains;
@@ -128,17 +130,12 @@ internal sealed class SqliteWriter : IStateWriter, IStateRows, IThreadPoolWorkIt
     {
         if (batch.Count == 0 || TryWrite(batch, out var failure, out var hasBegun))
             return;
-        if (!hasBegun)
-        {
-            batch.ForEach(work => work.Fail(failure)); // the database is busy or gone: asking once more for each would only take longer
-            return;
-        }
 
-        // One of them failed. Each alone, so that it fails alone.
+        // One of them failed. Each alone, so that it fails alone; but where the database is busy or gone, asking for each only takes longer.
         foreach (var work in batch)
         {
-            if (!TryWrite([work], out failure, out _))
-                work.Fail(failure);
+            if (!hasBegun || !TryWrite([work], out failure, out hasBegun))
+                work.Fail(failure!);
         }
     }
 
@@ -191,6 +188,13 @@ internal sealed class SqliteWriter : IStateWriter, IStateRows, IThreadPoolWorkIt
     {
         lock (durable)
         {
+            // After a sync that failed the system may call the next one good without having written: nobody is told "on the disk" again.
+            if (lostDisk is not null)
+            {
+                work.Fail(lostDisk);
+                return;
+            }
+
             undurable.Add(work);
             if (isSyncing)
                 return;
@@ -225,7 +229,9 @@ internal sealed class SqliteWriter : IStateWriter, IStateRows, IThreadPoolWorkIt
             }
             catch (Exception e) when (e is IOException or UnauthorizedAccessException)
             {
-                works.ForEach(work => work.Fail(e)); // written, and not known to be on the disk: whoever asked asks again
+                lock (durable)
+                    lostDisk = e;
+                works.ForEach(work => work.Fail(e)); // written, and not known to be on the disk: whoever asked asks again, after a restart
             }
         }
     }

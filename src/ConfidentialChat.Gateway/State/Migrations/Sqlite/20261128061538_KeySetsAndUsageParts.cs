@@ -151,6 +151,11 @@ namespace ConfidentialChat.Gateway.State.Migrations.Sqlite
                 });
 
             migrationBuilder.CreateIndex(
+                name: "IX_stacks_model",
+                table: "stacks",
+                column: "model");
+
+            migrationBuilder.CreateIndex(
                 name: "IX_reservations_deadline_at",
                 table: "reservations",
                 column: "deadline_at",
@@ -180,6 +185,10 @@ namespace ConfidentialChat.Gateway.State.Migrations.Sqlite
         {
             migrationBuilder.DropTable(
                 name: "node_key_sets");
+
+            migrationBuilder.DropIndex(
+                name: "IX_stacks_model",
+                table: "stacks");
 
             migrationBuilder.DropIndex(
                 name: "IX_reservations_deadline_at",

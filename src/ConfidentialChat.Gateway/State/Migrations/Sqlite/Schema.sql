@@ -199,6 +199,8 @@ CREATE TABLE "node_key_sets" (
     CONSTRAINT "FK_node_key_sets_nodes_node_id" FOREIGN KEY ("node_id") REFERENCES "nodes" ("id") ON DELETE RESTRICT
 );
 
+CREATE INDEX "IX_stacks_model" ON "stacks" ("model");
+
 CREATE INDEX "IX_reservations_deadline_at" ON "reservations" ("deadline_at") WHERE state = 'held';
 
 CREATE INDEX "IX_locks_expired" ON "locks" ("expires_at") WHERE state = 'expired';

@@ -381,6 +381,8 @@ namespace ConfidentialChat.Gateway.State.Migrations.Sqlite
 
                     b.HasKey("Id");
 
+                    b.HasIndex("Model");
+
                     b.HasIndex("UserId", "NodeId", "Model")
                         .IsUnique();
 
