@@ -64,6 +64,13 @@ echo "test.sh: testing" >&2
 status=0
 within dotnet test --solution ConfidentialChat.slnx --configuration Release --no-build --max-parallel-test-modules 1 "${slow[@]}" 2>&1 | tee "$log" || status=$?
 
+# --- The benchmarks: that they run, never how fast.
+if (($(nproc) > 1)); then
+  echo "test.sh: benchmarks, quickly" >&2
+  benches=0
+  within ./bench.sh --quick || benches=$?
+fi
+
 # --- What there is to say: how long each project took, what to look at, the sum.
 sed -nE 's|^/.*/([^/]+)\.dll \(.*\((.*)\)$|\1: \2|p' "$log"
 sort -u "$CONFIDENTIALCHAT_WARNINGS" | sed 's/^/warning: /'
@@ -71,6 +78,7 @@ sort -u "$CONFIDENTIALCHAT_WARNINGS" | sed 's/^/warning: /'
 count() { awk -v word="$1:" '$1 == word { n = $2 } END { print n + 0 }' "$log"; }
 passed=$(count succeeded) failed=$(count failed) skipped=$(count skipped)
 if [[ $status -ne 0 && $failed -eq 0 ]]; then failed=1; fi # a test host that crashed, say
+if [[ ${benches:-0} -ne 0 ]]; then failed=$((failed + 1)); fi
 vectors=${CONFIDENTIALCHAT_VECTORS:-../shared/vectors}
 if [[ -d $vectors ]]; then echo "vectors: found"; else echo "vectors: absent, $skipped skipped"; fi
 echo "$passed passed, $failed failed"

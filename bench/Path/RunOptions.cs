@@ -23,13 +23,13 @@ internal sealed record RunOptions
     public int Users => IsQuick ? 2 : 16;
 
     /// <summary>Of each route, before its first round.</summary>
-    public TimeSpan WarmUp => TimeSpan.FromSeconds(IsQuick ? 0.4 : 4);
+    public TimeSpan WarmUp => TimeSpan.FromSeconds(IsQuick ? 0.4 : 10);
 
     /// <summary>Calls one after another.</summary>
     public int SequentialCalls => IsQuick ? 20 : 300;
 
     /// <summary>Calls at <see cref="Connections"/>.</summary>
-    public int Calls => IsQuick ? 100 : 960;
+    public int Calls => IsQuick ? 100 : 1920;
 
     public const int Connections = 32;
 

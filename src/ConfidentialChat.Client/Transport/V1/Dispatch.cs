@@ -49,6 +49,7 @@ internal sealed class Dispatch
             }
         }
 
+        // 1 whom to seal to: the key of a lock
         var node = await directory.LockAsync(Request.Model, Request.Units, clock).ConfigureAwait(false);
         return await SendAsync(node).ConfigureAwait(false);
     }
@@ -56,6 +57,7 @@ internal sealed class Dispatch
     private async Task<(HttpResponseMessage Response, SealedRequest Request)> SendAsync(LockedNode node)
     {
         var outer = new OuterFields { NodeKey = node.Key, Model = Request.Model, Stack = node.Stack, Stream = Request.Stream, Units = Request.Units };
+        // 2 seal
         if (!SealedRequest.TrySeal(Request.Json.Span, outer, out var request))
             throw new NodeKeyException();
         try
