@@ -7,7 +7,7 @@ namespace ConfidentialChat.EndToEnd;
 public sealed class OperatorCommandTests(RunningStack stack)
 {
     [Fact]
-    public async Task A_key_is_made_listed_by_its_public_part_and_revoked_at_once()
+    public async Task A_key_is_made_and_opens_at_once_is_listed_by_its_public_part_and_is_revoked_within_a_second()
     {
         var user = Guid.NewGuid().ToString();
         var created = JsonElement.Parse((await RunAsync("keys", "create", "--user", user, "--json")).Output);
@@ -22,6 +22,7 @@ public sealed class OperatorCommandTests(RunningStack stack)
         var (exitCode, output, errors) = await RunAsync("keys", "revoke", $"cc_{prefix}_…");
         (exitCode, output).ShouldBe((0, ""), errors);
 
+        await Task.Delay(TimeSpan.FromSeconds(1), TestContext.Current.CancellationToken); // spec/gateway.md section 7
         (await AskAsync(key)).ExitCode.ShouldBe(4);
         (await RunAsync("keys", "revoke", prefix)).ExitCode.ShouldBe(2);
         JsonElement.Parse((await RunAsync("keys", "list", "--json")).Output).EnumerateArray()
