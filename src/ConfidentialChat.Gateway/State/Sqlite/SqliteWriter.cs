@@ -21,6 +21,7 @@ internal sealed class SqliteWriter : IStateWriter, IStateRows, IThreadPoolWorkIt
     // Guarded by the queue itself. The one who sets isDraining drains.
     private readonly Queue<IWork> queue = new();
     private bool isDraining, isClosed;
+    private int awaited; // of those in the queue; the others come along, and are no reason for a transaction
 
     private readonly List<IWork> batch = [];
 
@@ -62,7 +63,9 @@ internal sealed class SqliteWriter : IStateWriter, IStateRows, IThreadPoolWorkIt
             if (isClosed)
                 return Task.FromException<T>(new ObjectDisposedException(nameof(SqliteWriter)));
             queue.Enqueue(work);
-            drains = commit is not Commit.Lazily && !isDraining;
+            if (commit is not Commit.Lazily)
+                awaited++;
+            drains = awaited > 0 && !isDraining;
             isDraining |= drains;
         }
 
@@ -78,6 +81,7 @@ internal sealed class SqliteWriter : IStateWriter, IStateRows, IThreadPoolWorkIt
         {
             while (queue.TryDequeue(out var work))
                 batch.Add(work);
+            awaited = 0;
         }
 
         Write();
@@ -85,7 +89,7 @@ internal sealed class SqliteWriter : IStateWriter, IStateRows, IThreadPoolWorkIt
 
         lock (queue)
         {
-            isDraining = queue.Count > 0;
+            isDraining = awaited > 0;
             if (!isDraining)
             {
                 Monitor.PulseAll(queue);
