@@ -22,6 +22,17 @@ internal sealed class KnownNodes(IStateWriter state, RelayKeySeal seal, GatewayO
             state, async rows => new Picture([.. (await rows.Nodes.AllAsync()).Select(record => KnownNode.Of(record, before.Find(record.Id), seal))]));
     }
 
+    /// <summary>The gateway failed to reach it: no locks until it is heard again.</summary>
+    public async Task MarkUnreachableAsync(NodeId node)
+    {
+        await state.RunAsync(async rows =>
+        {
+            await rows.Nodes.MarkUnreachableAsync(node);
+            return true;
+        });
+        await ReloadAsync();
+    }
+
     public KnownNode? Find(NodeId node) => latest.Value.Find(node);
 
     /// <summary>The healthy nodes that serve a model, the least loaded first. Price comes before load once there are prices.</summary>

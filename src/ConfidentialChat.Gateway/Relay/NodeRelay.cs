@@ -2,7 +2,6 @@
 using ConfidentialChat.Gateway.Errors;
 using ConfidentialChat.Gateway.Metering;
 using ConfidentialChat.Gateway.Nodes;
-using ConfidentialChat.Gateway.State;
 using ConfidentialChat.Protocol;
 using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.Relay;
@@ -15,7 +14,6 @@ internal sealed class NodeRelay(
     IHttpForwarder forwarder,
     NodeConnections connections,
     Ledger ledger,
-    IStateWriter state,
     KnownNodes nodes,
     GatewayOptions options,
     TimeProvider time,
@@ -113,15 +111,7 @@ internal sealed class NodeRelay(
         // A host that drops packets: the connection's own timeout comes as a cancellation.
         if (reason is HttpRequestError.ConnectionError or HttpRequestError.NameResolutionError or HttpRequestError.SecureConnectionError
             || exception is OperationCanceledException { InnerException: TimeoutException })
-        {
-            await state.RunAsync(async rows =>
-            {
-                await rows.Nodes.MarkUnreachableAsync(node);
-                return true;
-            });
-            await nodes.ReloadAsync();
-        }
-
+            await nodes.MarkUnreachableAsync(node);
         return ("not reached", Tell(context, RequestError.ServiceUnavailable));
     }
 

@@ -30,15 +30,6 @@ public enum RequestError
     ServiceUnavailable,
 }
 
-/// <summary>Who can mend what went wrong.</summary>
-public enum Blame
-{
-    Caller,
-    Node,
-    Engine,
-    Gateway,
-}
-
 /// <summary>When a request that failed may be made again.</summary>
 public enum Retry
 {
@@ -60,7 +51,6 @@ public enum Retry
 /// <param name="Status">HTTP status.</param>
 /// <param name="Code">The <c>code</c> member of envelope v1.</param>
 /// <param name="Message">The fixed <c>message</c>; for <see cref="RequestError.InvalidField"/> the field's name goes before it.</param>
-/// <param name="Blame">Who can mend it.</param>
 /// <param name="Retry">When the request may be made again.</param>
 /// <param name="IsNodes">
 /// Whether a node may say it of a request. Accounts, locks and paths are the gateway's: a node that speaks of them is not serving this
@@ -68,7 +58,7 @@ public enum Retry
 /// </param>
 /// <param name="MayBeCharged">Whether something may have been computed, and is then charged for.</param>
 public sealed record RequestErrorRow(
-    RequestError Error, int Status, string Code, string Message, Blame Blame, Retry Retry, bool IsNodes = true, bool MayBeCharged = false)
+    RequestError Error, int Status, string Code, string Message, Retry Retry, bool IsNodes = true, bool MayBeCharged = false)
 {
     /// <summary>Whether the answer says when there may be room again.</summary>
     public bool HasRetryAfter => Status is 429 or 503;
@@ -82,28 +72,28 @@ public static class RequestErrors
 {
     public static IReadOnlyList<RequestErrorRow> Table { get; } =
     [
-        new(RequestError.AuthError, 401, "AUTH_ERROR", "Authentication failed: no valid API key was given.", Blame.Caller, Retry.No, IsNodes: false),
-        new(RequestError.InvalidJson, 400, "INVALID_JSON", "The body is not a JSON object.", Blame.Caller, Retry.No),
-        new(RequestError.InvalidField, 400, "INVALID_FIELD", "is missing or not valid.", Blame.Caller, Retry.No),
-        new(RequestError.InvalidKey, 400, "INVALID_KEY", "The client key is a low-order point.", Blame.Caller, Retry.No),
-        new(RequestError.UnknownNodeKey, 400, "UNKNOWN_NODE_KEY", "The node holds no such key: lock and encrypt anew.", Blame.Caller, Retry.WithNewKey),
-        new(RequestError.DecryptionFailed, 400, "DECRYPTION_FAILED", "The request could not be opened.", Blame.Caller, Retry.No),
-        new(RequestError.ModelMismatch, 400, "MODEL_MISMATCH", "The encrypted model is not the one that was named outside.", Blame.Caller, Retry.No),
-        new(RequestError.StreamMismatch, 400, "STREAM_MISMATCH", "The encrypted stream member is not the one outside.", Blame.Caller, Retry.No),
-        new(RequestError.ContextTooLarge, 400, "CONTEXT_TOO_LARGE", "The prompt does not fit the model's context or the reservation.", Blame.Caller, Retry.No),
-        new(RequestError.BalanceError, 402, "BALANCE_ERROR", "The balance does not cover the request.", Blame.Caller, Retry.No, IsNodes: false),
-        new(RequestError.NotFound, 404, "NOT_FOUND", "There is nothing at this path.", Blame.Caller, Retry.No, IsNodes: false),
-        new(RequestError.ModelNotFound, 404, "MODEL_NOT_FOUND", "No node serves this model.", Blame.Caller, Retry.No),
-        new(RequestError.MethodNotAllowed, 405, "METHOD_NOT_ALLOWED", "This path does not take that method.", Blame.Caller, Retry.No, IsNodes: false),
-        new(RequestError.Replay, 409, "REPLAY", "This very request was served already.", Blame.Caller, Retry.No),
-        new(RequestError.BodyTooLarge, 413, "BODY_TOO_LARGE", "The body is larger than the limit.", Blame.Caller, Retry.No),
-        new(RequestError.UnsupportedMediaType, 415, "UNSUPPORTED_MEDIA_TYPE", "The body is to be application/json.", Blame.Caller, Retry.No, IsNodes: false),
-        new(RequestError.UnavailableStack, 425, "UNAVAILABLE_STACK", "The lock is not available: lock and encrypt anew.", Blame.Caller, Retry.WithNewKey, IsNodes: false),
-        new(RequestError.TooManyRequests, 429, "TOO_MANY_REQUESTS", "No room now: try again after the time in Retry-After.", Blame.Caller, Retry.Later),
-        new(RequestError.InferenceError, 500, "INFERENCE_ERROR", "The inference service failed.", Blame.Engine, Retry.IfAllowed),
-        new(RequestError.InferenceTimeout, 500, "INFERENCE_TIMEOUT", "The inference service took too long.", Blame.Engine, Retry.IfAllowed),
-        new(RequestError.InternalError, 500, "INTERNAL_ERROR", "Something failed on this side.", Blame.Gateway, Retry.IfAllowed, MayBeCharged: true),
-        new(RequestError.ServiceUnavailable, 503, "SERVICE_UNAVAILABLE", "No node can take the request now.", Blame.Node, Retry.Later),
+        new(RequestError.AuthError, 401, "AUTH_ERROR", "Authentication failed: no valid API key was given.", Retry.No, IsNodes: false),
+        new(RequestError.InvalidJson, 400, "INVALID_JSON", "The body is not a JSON object.", Retry.No),
+        new(RequestError.InvalidField, 400, "INVALID_FIELD", "is missing or not valid.", Retry.No),
+        new(RequestError.InvalidKey, 400, "INVALID_KEY", "The client key is a low-order point.", Retry.No),
+        new(RequestError.UnknownNodeKey, 400, "UNKNOWN_NODE_KEY", "The node holds no such key: lock and encrypt anew.", Retry.WithNewKey),
+        new(RequestError.DecryptionFailed, 400, "DECRYPTION_FAILED", "The request could not be opened.", Retry.No),
+        new(RequestError.ModelMismatch, 400, "MODEL_MISMATCH", "The encrypted model is not the one that was named outside.", Retry.No),
+        new(RequestError.StreamMismatch, 400, "STREAM_MISMATCH", "The encrypted stream member is not the one outside.", Retry.No),
+        new(RequestError.ContextTooLarge, 400, "CONTEXT_TOO_LARGE", "The prompt does not fit the model's context or the reservation.", Retry.No),
+        new(RequestError.BalanceError, 402, "BALANCE_ERROR", "The balance does not cover the request.", Retry.No, IsNodes: false),
+        new(RequestError.NotFound, 404, "NOT_FOUND", "There is nothing at this path.", Retry.No, IsNodes: false),
+        new(RequestError.ModelNotFound, 404, "MODEL_NOT_FOUND", "No node serves this model.", Retry.No),
+        new(RequestError.MethodNotAllowed, 405, "METHOD_NOT_ALLOWED", "This path does not take that method.", Retry.No, IsNodes: false),
+        new(RequestError.Replay, 409, "REPLAY", "This very request was served already.", Retry.No),
+        new(RequestError.BodyTooLarge, 413, "BODY_TOO_LARGE", "The body is larger than the limit.", Retry.No),
+        new(RequestError.UnsupportedMediaType, 415, "UNSUPPORTED_MEDIA_TYPE", "The body is to be application/json.", Retry.No, IsNodes: false),
+        new(RequestError.UnavailableStack, 425, "UNAVAILABLE_STACK", "The lock is not available: lock and encrypt anew.", Retry.WithNewKey, IsNodes: false),
+        new(RequestError.TooManyRequests, 429, "TOO_MANY_REQUESTS", "No room now: try again after the time in Retry-After.", Retry.Later),
+        new(RequestError.InferenceError, 500, "INFERENCE_ERROR", "The inference service failed.", Retry.IfAllowed),
+        new(RequestError.InferenceTimeout, 500, "INFERENCE_TIMEOUT", "The inference service took too long.", Retry.IfAllowed),
+        new(RequestError.InternalError, 500, "INTERNAL_ERROR", "Something failed on this side.", Retry.IfAllowed, MayBeCharged: true),
+        new(RequestError.ServiceUnavailable, 503, "SERVICE_UNAVAILABLE", "No node can take the request now.", Retry.Later),
     ];
 
     private static readonly FrozenDictionary<RequestError, RequestErrorRow> ByError = Table.ToFrozenDictionary(row => row.Error);

@@ -111,36 +111,36 @@ internal sealed class SqliteLedgerRows : ILedgerRows, IDisposable
 
     public ValueTask InsertLockAsync(StackId stack, KeySetDigest keySet, ComputeUnits units, DateTimeOffset expires)
     {
-        insertLock.Bind(0, stack.Value).Bind(1, keySet.ToString()).Bind(2, units.Value).Bind(3, Milliseconds(expires)).Run();
+        insertLock.Bind(0, stack.Value).Bind(1, keySet.ToString()).Bind(2, units.Value).Bind(3, expires).Run();
         return default;
     }
 
     public ValueTask<OpenLock?> OldestOpenLockAsync(StackId stack, KeySetDigest keySet, DateTimeOffset now) =>
-        new(findOldest.Bind(0, stack.Value).Bind(1, keySet.ToString()).Bind(2, Milliseconds(now)).Single(Read));
+        new(findOldest.Bind(0, stack.Value).Bind(1, keySet.ToString()).Bind(2, now).Single(Read));
 
     public ValueTask<bool> TryClaimAsync(LockId id) => new(claimLock.Bind(0, id.Value).Run() == 1);
 
     public ValueTask<bool> TrySpendAsync(LockId id) => new(spendLock.Bind(0, id.Value).Run() == 1);
 
-    public ValueTask<bool> TryReturnAsync(LockId id, DateTimeOffset expires) => new(returnLock.Bind(0, Milliseconds(expires)).Bind(1, id.Value).Run() == 1);
+    public ValueTask<bool> TryReturnAsync(LockId id, DateTimeOffset expires) => new(returnLock.Bind(0, expires).Bind(1, id.Value).Run() == 1);
 
     public ValueTask<bool> TryExpireReturnedAsync(LockId id) => new(expireReturned.Bind(0, id.Value).Run() == 1);
 
     public ValueTask<IReadOnlyList<(StackId Stack, ComputeUnits Units)>> ExpireLocksAsync(DateTimeOffset now) =>
-        new(expireLocks.Bind(0, Milliseconds(now)).All(row => (new StackId(row.Integer(0)), new ComputeUnits(row.Integer(1)))));
+        new(expireLocks.Bind(0, now).All(row => (new StackId(row.Integer(0)), new ComputeUnits(row.Integer(1)))));
 
     public ValueTask ForgetLocksAsync(DateTimeOffset expiredBefore)
     {
-        forgetLocks.Bind(0, Milliseconds(expiredBefore)).Run();
+        forgetLocks.Bind(0, expiredBefore).Run();
         return default;
     }
 
     public ValueTask<IReadOnlyList<LockedPlace>> LockedPlacesAsync(UserId user, DateTimeOffset now) =>
-        new(findPlaces.Bind(0, user.Value).Bind(1, Milliseconds(now)).All(row => new LockedPlace(new StackId(row.Integer(0)), row.Text(1), Digest(row.Text(2)))));
+        new(findPlaces.Bind(0, user.Value).Bind(1, now).All(row => new LockedPlace(new StackId(row.Integer(0)), row.Text(1), Digest(row.Text(2)))));
 
     public ValueTask InsertReservationAsync(RequestId request, LockId? claimed, StackId stack, ComputeUnits held, DateTimeOffset deadline)
     {
-        insertReservation.Bind(0, request.ToString()).Bind(1, claimed?.Value).Bind(2, held.Value).Bind(3, Milliseconds(deadline)).Bind(4, stack.Value).Run();
+        insertReservation.Bind(0, request.ToString()).Bind(1, claimed?.Value).Bind(2, held.Value).Bind(3, deadline).Bind(4, stack.Value).Run();
         return default;
     }
 
@@ -152,11 +152,11 @@ internal sealed class SqliteLedgerRows : ILedgerRows, IDisposable
 
     public ValueTask PostponeAsync(RequestId request, DateTimeOffset deadline)
     {
-        postpone.Bind(0, Milliseconds(deadline)).Bind(1, request.ToString()).Run();
+        postpone.Bind(0, deadline).Bind(1, request.ToString()).Run();
         return default;
     }
 
-    public ValueTask<IReadOnlyList<(StackId Stack, ComputeUnits Held, NodeId Node)>> EndOverdueAsync(DateTimeOffset now) => new(endOverdue.Bind(0, Milliseconds(now))
+    public ValueTask<IReadOnlyList<(StackId Stack, ComputeUnits Held, NodeId Node)>> EndOverdueAsync(DateTimeOffset now) => new(endOverdue.Bind(0, now)
         .All(row => (new StackId(row.Integer(0)), new ComputeUnits(row.Integer(1)), new NodeId(row.Integer(2)))));
 
     public ValueTask BlameAsync(NodeId node)
@@ -170,7 +170,7 @@ internal sealed class SqliteLedgerRows : ILedgerRows, IDisposable
         insertSettlement.Bind(0, request.ToString()).Bind(1, Spell(kind))
             .Bind(2, reported.PromptTokens).Bind(3, reported.CompletionTokens).Bind(4, reported.Pixels)
             .Bind(5, charged.PromptTokens).Bind(6, charged.CompletionTokens).Bind(7, charged.Pixels)
-            .Bind(8, Milliseconds(now)).Run();
+            .Bind(8, now).Run();
         return default;
     }
 
@@ -214,6 +214,4 @@ internal sealed class SqliteLedgerRows : ILedgerRows, IDisposable
     };
 
     private static KeySetDigest Digest(string text) => KeySetDigest.TryParse(text, out var digest) ? digest : default;
-
-    private static long Milliseconds(DateTimeOffset time) => time.ToUnixTimeMilliseconds();
 }

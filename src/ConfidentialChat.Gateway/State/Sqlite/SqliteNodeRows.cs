@@ -70,14 +70,14 @@ internal sealed class SqliteNodeRows : INodeRows, IDisposable
     }
 
     public ValueTask<bool> TrySpendTokenAsync(EnrolmentToken token, DateTimeOffset now) =>
-        new(spendToken.Bind(0, Milliseconds(now)).Bind(1, token.Id).Run() == 1);
+        new(spendToken.Bind(0, now).Bind(1, token.Id).Run() == 1);
 
     public async ValueTask<NodeId?> TryEnrolAsync(NodeCard card, Announcement announcement, DateTimeOffset now)
     {
         var id = findByIdentity.Bind(0, card.IdentityKey).Single<long?>(row => row.Integer(0))
             ?? insert.Bind(0, card.IdentityKey).Single(row => row.Integer(0));
         var node = new NodeId(id);
-        return replace.Bind(0, card.Address.AbsoluteUri).Bind(1, card.TlsPin).Bind(2, card.RelayKey).Bind(3, id).Bind(4, Milliseconds(announcement.SignedAt)).Run() == 1
+        return replace.Bind(0, card.Address.AbsoluteUri).Bind(1, card.TlsPin).Bind(2, card.RelayKey).Bind(3, id).Bind(4, announcement.SignedAt).Run() == 1
             && await TryBeatAsync(node, announcement, now)
             ? node
             : null;
@@ -85,7 +85,7 @@ internal sealed class SqliteNodeRows : INodeRows, IDisposable
 
     public ValueTask<bool> TryBeatAsync(NodeId node, Announcement announcement, DateTimeOffset now)
     {
-        beat.Bind(0, Milliseconds(announcement.SignedAt)).Bind(1, Milliseconds(now)).Bind(2, announcement.IsReady ? 1 : 0)
+        beat.Bind(0, announcement.SignedAt).Bind(1, now).Bind(2, announcement.IsReady ? 1 : 0)
             .Bind(3, announcement.KeySets is [var newest, ..] ? newest.Digest.ToString() : null)
             .Bind(4, announcement.Running).Bind(5, announcement.Queued).Bind(6, node.Value);
         if (beat.Run() == 0)
@@ -95,14 +95,14 @@ internal sealed class SqliteNodeRows : INodeRows, IDisposable
         foreach (var model in models.Except(announcement.Models, StringComparer.Ordinal))
             removeModel.Bind(0, node.Value).Bind(1, model).Run();
         foreach (var model in announcement.Models.Except(models, StringComparer.Ordinal))
-            addModel.Bind(0, node.Value).Bind(1, model).Bind(2, Milliseconds(now)).Run();
+            addModel.Bind(0, node.Value).Bind(1, model).Bind(2, now).Run();
 
         // A node that restarts forgets its keys: what is announced no more has expired, whatever was said before, and goes.
         var announced = announcement.KeySets.ToDictionary(keys => keys.Digest.ToString(), StringComparer.Ordinal);
         foreach (var digest in keySetsOf.Bind(0, node.Value).All(row => row.Text(0)).Where(digest => !announced.ContainsKey(digest)))
             removeKeySet.Bind(0, node.Value).Bind(1, digest).Run();
         foreach (var (digest, keys) in announced)
-            putKeySet.Bind(0, node.Value).Bind(1, digest).Bind(2, keys.X25519.ToString()).Bind(3, Milliseconds(keys.Expires)).Run();
+            putKeySet.Bind(0, node.Value).Bind(1, digest).Bind(2, keys.X25519.ToString()).Bind(3, keys.Expires).Run();
         return new(true);
     }
 
@@ -125,6 +125,4 @@ internal sealed class SqliteNodeRows : INodeRows, IDisposable
     private static KeySet? ReadKeySet(SqliteStatement row) => X25519PublicKey.TryParse(row.Text(2), out var key)
         ? new KeySet { X25519 = key, Expires = row.Time(3) }
         : null;
-
-    private static long Milliseconds(DateTimeOffset time) => time.ToUnixTimeMilliseconds();
 }

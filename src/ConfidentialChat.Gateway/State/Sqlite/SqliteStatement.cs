@@ -28,6 +28,8 @@ internal sealed class SqliteStatement : IDisposable
         return this;
     }
 
+    public SqliteStatement Bind(int parameter, DateTimeOffset value) => Bind(parameter, value.ToUnixTimeMilliseconds());
+
     public SqliteStatement Bind(int parameter, string? value)
     {
         Require(value is null ? raw.sqlite3_bind_null(statement, parameter + 1) : raw.sqlite3_bind_text(statement, parameter + 1, value));
