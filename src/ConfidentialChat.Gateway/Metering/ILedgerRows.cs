@@ -53,14 +53,14 @@ internal interface ILedgerRows
     /// <summary>Open or returned → expired, all whose time has come; the stack and the units of each.</summary>
     ValueTask<IReadOnlyList<(StackId Stack, ComputeUnits Units)>> ExpireLocksAsync(DateTimeOffset now);
 
-    /// <summary>Deletes expired locks that no reservation names.</summary>
+    /// <summary>Deletes locks that expired before.</summary>
     ValueTask ForgetLocksAsync(DateTimeOffset expiredBefore);
 
     /// <summary>Where a user's usable locks lead to: at most two different places.</summary>
     ValueTask<IReadOnlyList<LockedPlace>> LockedPlacesAsync(UserId user, DateTimeOffset now);
 
     // --- Reservations
-    ValueTask InsertReservationAsync(RequestId request, LockId? claimed, StackId stack, ComputeUnits held, DateTimeOffset deadline);
+    ValueTask InsertReservationAsync(RequestId request, StackId stack, ComputeUnits held, DateTimeOffset deadline);
 
     /// <summary>A reservation, where it is of that node and model.</summary>
     ValueTask<KnownReservation?> FindReservationAsync(RequestId request, NodeId node, string model);

@@ -11,7 +11,7 @@ internal sealed class Ledger(IStateWriter state, TimeProvider time)
     /// <summary>Long enough for a client's byte-identical retry to find the lock; spec/envelope-v1.md section 12.</summary>
     public static readonly TimeSpan ReturnedLockLifetime = TimeSpan.FromSeconds(30);
 
-    /// <summary>Expired locks that no reservation names are of use to an operator who looks for a fault, and to nobody after that.</summary>
+    /// <summary>Expired locks are of use to an operator who looks for a fault, and to nobody after that.</summary>
     public static readonly TimeSpan ExpiredLockRetention = TimeSpan.FromHours(1);
 
     /// <summary>Rule 1: finds or makes the stack, holds units of it and writes the lock.</summary>
@@ -45,7 +45,7 @@ internal sealed class Ledger(IStateWriter state, TimeProvider time)
         if (!await ledger.TryClaimAsync(oldest.Id))
             throw new InvalidOperationException("A lock that is this transaction's was claimed by another.");
         var request = RequestId.New();
-        await ledger.InsertReservationAsync(request, oldest.Id, stack, held, now + deadline);
+        await ledger.InsertReservationAsync(request, stack, held, now + deadline);
         return new Reservation(request, new ClaimedLock(oldest.Id, oldest.Units), stack, held);
     });
 

@@ -79,10 +79,6 @@ internal abstract class GatewayDbContext(DbContextOptions options) : DbContext(o
         {
             reservation.HasKey(row => row.RequestId);
             reservation.HasIndex(row => row.DeadlineAt).HasFilter("state = 'held'");
-            reservation.HasIndex(row => row.LockId); // an expired lock goes where no reservation names it
-            BelongsTo<ReservationRow, LockRow>(reservation, nameof(ReservationRow.LockId));
-            BelongsTo<ReservationRow, UserRow>(reservation, nameof(ReservationRow.UserId));
-            BelongsTo<ReservationRow, NodeRow>(reservation, nameof(ReservationRow.NodeId));
             BelongsTo<ReservationRow, StackRow>(reservation, nameof(ReservationRow.StackId));
             reservation.ToTable(table => table.HasCheckConstraint("reservation_state", "state IN ('held', 'settled', 'released', 'unreported')"));
         });

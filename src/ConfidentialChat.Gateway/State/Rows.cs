@@ -150,13 +150,7 @@ internal sealed class ReservationRow
 {
     public required string RequestId { get; init; }
 
-    /// <summary>The lock that it claimed; null where the envelope has none.</summary>
-    public long? LockId { get; init; }
-
-    public required long UserId { get; init; }
-
-    public required long NodeId { get; init; }
-
+    /// <summary>Whose it is, and of which node and model.</summary>
     public required long StackId { get; init; }
 
     public required long Held { get; init; }

@@ -100,7 +100,7 @@ public sealed class LedgerTests
     }
 
     [Fact]
-    public async Task An_expired_lock_is_kept_an_hour_and_while_a_reservation_that_holds_names_it()
+    public async Task An_expired_lock_is_kept_an_hour_though_its_request_still_runs()
     {
         await using var ledger = await LedgerUnderTest.OpenAsync(150);
         await ledger.LockAsync();

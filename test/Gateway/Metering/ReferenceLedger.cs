@@ -104,7 +104,7 @@ internal sealed class ReferenceLedger(long total, int maxOpen, long reportDeadli
     public void Sweep(IReadOnlyList<Reservation> running, long now)
     {
         ExpireLocks(now);
-        Locks.RemoveAll(one => one.State is "expired" && one.Expires <= now - Retention && Reservations.All(reservation => reservation.Lock != one || reservation.State is not "held"));
+        Locks.RemoveAll(one => one.State is "expired" && one.Expires <= now - Retention);
         foreach (var reservation in running.Where(one => one.State is "held"))
             reservation.Deadline = Math.Max(reservation.Deadline, now + reportDeadline);
         foreach (var reservation in Reservations.Where(one => one.State is "held" && one.Deadline <= now))

@@ -45,28 +45,23 @@ internal sealed class SqliteLedgerRows : ILedgerRows, IDisposable
         expireLocks = new(database, """
             UPDATE locks SET state = 'expired' WHERE state IN ('open', 'returned') AND expires_at <= ? RETURNING stack_id, units
             """);
-        forgetLocks = new(database, """
-            DELETE FROM locks
-            WHERE state = 'expired' AND expires_at <= ? AND NOT EXISTS (SELECT 1 FROM reservations WHERE lock_id = locks.id)
-            """);
+        forgetLocks = new(database, "DELETE FROM locks WHERE state = 'expired' AND expires_at <= ?");
         findPlaces = new(database, """
             SELECT DISTINCT s.id, s.model, l.key_set FROM stacks s JOIN locks l ON l.stack_id = s.id
             WHERE s.user_id = ? AND l.state IN ('open', 'returned') AND l.expires_at > ?
             LIMIT 2
             """);
 
-        insertReservation = new(database, """
-            INSERT INTO reservations (request_id, lock_id, user_id, node_id, stack_id, held, state, deadline_at)
-            SELECT ?1, ?2, user_id, node_id, id, ?3, 'held', ?4 FROM stacks WHERE id = ?5
-            """);
+        insertReservation = new(database, "INSERT INTO reservations (request_id, stack_id, held, state, deadline_at) VALUES (?, ?, ?, 'held', ?)");
         findReservation = new(database, """
             SELECT r.stack_id, r.held, r.state FROM reservations r JOIN stacks s ON s.id = r.stack_id
-            WHERE r.request_id = ? AND r.node_id = ? AND s.model = ?
+            WHERE r.request_id = ? AND s.node_id = ? AND s.model = ?
             """);
-        endReservation = new(database, "UPDATE reservations SET state = ?, lock_id = NULL WHERE request_id = ? AND state = ?"); // an expired lock goes once nothing names it
+        endReservation = new(database, "UPDATE reservations SET state = ? WHERE request_id = ? AND state = ?");
         postpone = new(database, "UPDATE reservations SET deadline_at = ?1 WHERE request_id = ?2 AND state = 'held' AND deadline_at < ?1");
         endOverdue = new(database, """
-            UPDATE reservations SET state = 'unreported', lock_id = NULL WHERE state = 'held' AND deadline_at <= ? RETURNING stack_id, held, node_id
+            UPDATE reservations SET state = 'unreported' WHERE state = 'held' AND deadline_at <= ?
+            RETURNING stack_id, held, (SELECT node_id FROM stacks WHERE id = stack_id)
             """);
         blame = new(database, "UPDATE nodes SET unreported = unreported + 1 WHERE id = ?");
         insertSettlement = new(database, """
@@ -138,9 +133,9 @@ internal sealed class SqliteLedgerRows : ILedgerRows, IDisposable
     public ValueTask<IReadOnlyList<LockedPlace>> LockedPlacesAsync(UserId user, DateTimeOffset now) =>
         new(findPlaces.Bind(0, user.Value).Bind(1, now).All(row => new LockedPlace(new StackId(row.Integer(0)), row.Text(1), Digest(row.Text(2)))));
 
-    public ValueTask InsertReservationAsync(RequestId request, LockId? claimed, StackId stack, ComputeUnits held, DateTimeOffset deadline)
+    public ValueTask InsertReservationAsync(RequestId request, StackId stack, ComputeUnits held, DateTimeOffset deadline)
     {
-        insertReservation.Bind(0, request.ToString()).Bind(1, claimed?.Value).Bind(2, held.Value).Bind(3, deadline).Bind(4, stack.Value).Run();
+        insertReservation.Bind(0, request.ToString()).Bind(1, stack.Value).Bind(2, held.Value).Bind(3, deadline).Run();
         return default;
     }
 

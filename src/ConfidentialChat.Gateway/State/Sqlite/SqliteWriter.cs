@@ -23,7 +23,8 @@ internal sealed class SqliteWriter : IStateWriter, IStateRows, IThreadPoolWorkIt
     private bool isDraining, isClosed;
     private int awaited; // of those in the queue; the others come along, and are no reason for a transaction
 
-    private readonly List<IWork> batch = [];
+    /// <summary>How many go on with their request on the thread that wrote.</summary>
+    private const int MaxToldHere = 4;
 
     private readonly object durable = new(); // waited on, which a Lock cannot be
     private List<IWork> undurable = [];
@@ -77,27 +78,20 @@ internal sealed class SqliteWriter : IStateWriter, IStateRows, IThreadPoolWorkIt
 
     void IThreadPoolWorkItem.Execute()
     {
+        var works = Dequeue();
+        Write(works);
+
+        bool drainsAgain;
         lock (queue)
         {
-            while (queue.TryDequeue(out var work))
-                batch.Add(work);
-            awaited = 0;
-        }
-
-        Write();
-        batch.Clear();
-
-        lock (queue)
-        {
-            isDraining = awaited > 0;
+            drainsAgain = isDraining = awaited > 0;
             if (!isDraining)
-            {
                 Monitor.PulseAll(queue);
-                return;
-            }
         }
 
-        ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: false);
+        if (drainsAgain)
+            ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: false);
+        Tell(works);
     }
 
     /// <summary>Writes what still waits, and closes.</summary>
@@ -110,11 +104,11 @@ internal sealed class SqliteWriter : IStateWriter, IStateRows, IThreadPoolWorkIt
             isClosed = true;
             while (isDraining)
                 Monitor.Wait(queue);
-            while (queue.TryDequeue(out var work))
-                batch.Add(work);
         }
 
-        Write();
+        var works = Dequeue();
+        Write(works);
+        Tell(works);
         lock (durable)
         {
             while (isSyncing)
@@ -130,21 +124,38 @@ internal sealed class SqliteWriter : IStateWriter, IStateRows, IThreadPoolWorkIt
         connection.Dispose();
     }
 
-    private void Write()
+    private IWork[] Dequeue()
     {
-        if (batch.Count == 0 || TryWrite(batch, out var failure, out var hasBegun))
-            return;
-
-        // One of them failed. Each alone, so that it fails alone; but where the database is busy or gone, asking for each only takes longer.
-        foreach (var work in batch)
+        lock (queue)
         {
-            if (!hasBegun || !TryWrite([work], out failure, out hasBegun))
-                work.Fail(failure!);
+            IWork[] works = [.. queue];
+            queue.Clear();
+            awaited = 0;
+            return works;
         }
     }
 
-    // True, and whoever waits is told; or nothing is written.
-    private bool TryWrite(List<IWork> works, [NotNullWhen(false)] out Exception? failure, out bool hasBegun)
+    private void Write(ReadOnlySpan<IWork> works)
+    {
+        if (!works.IsEmpty && !TryWrite(works, out var failure, out var hasBegun))
+        {
+            // One of them failed. Each alone, so that it fails alone; but where the database is busy or gone, asking for each only takes longer.
+            foreach (var work in works)
+            {
+                if (!hasBegun || !TryWrite([work], out failure, out hasBegun))
+                    work.Failure = failure;
+            }
+        }
+
+        foreach (var work in works)
+        {
+            if (work is { Commit: Commit.Durably, Failure: null })
+                Sync(work);
+        }
+    }
+
+    // True, or nothing is written.
+    private bool TryWrite(ReadOnlySpan<IWork> works, [NotNullWhen(false)] out Exception? failure, out bool hasBegun)
     {
         failure = null;
         hasBegun = false;
@@ -155,6 +166,7 @@ internal sealed class SqliteWriter : IStateWriter, IStateRows, IThreadPoolWorkIt
             foreach (var work in works)
                 work.Run(this);
             commit.Run();
+            return true;
         }
         catch (Exception e)
         {
@@ -163,16 +175,23 @@ internal sealed class SqliteWriter : IStateWriter, IStateRows, IThreadPoolWorkIt
             failure = e;
             return false;
         }
+    }
+
+    // Requests go on here, on a thread that is awake: to wake one for each costs more than what they do next. Of many, others take their half.
+    private static void Tell(ArraySegment<IWork> works)
+    {
+        while (works.Count > MaxToldHere)
+        {
+            var others = works[(works.Count / 2)..];
+            works = works[..(works.Count / 2)];
+            ThreadPool.UnsafeQueueUserWorkItem(Tell, others, preferLocal: true);
+        }
 
         foreach (var work in works)
         {
-            if (work.Commit is Commit.Durably)
-                Sync(work);
-            else
+            if (work is not { Commit: Commit.Durably, Failure: null }) // those are told when they are on the disk
                 work.Complete();
         }
-
-        return true;
     }
 
     // SQLite has rolled back by itself after some faults, and then refuses to do so again.
@@ -195,7 +214,7 @@ internal sealed class SqliteWriter : IStateWriter, IStateRows, IThreadPoolWorkIt
             // After a sync that failed the system may call the next one good without having written: nobody is told "on the disk" again.
             if (lostDisk is not null)
             {
-                work.Fail(lostDisk);
+                work.Failure = lostDisk;
                 return;
             }
 
@@ -229,14 +248,15 @@ internal sealed class SqliteWriter : IStateWriter, IStateRows, IThreadPoolWorkIt
             {
                 log ??= File.OpenHandle(logPath, FileMode.Open, FileAccess.ReadWrite, FileShare.ReadWrite | FileShare.Delete);
                 RandomAccess.FlushToDisk(log);
-                works.ForEach(work => work.Complete());
             }
             catch (Exception e) when (e is IOException or UnauthorizedAccessException)
             {
                 lock (durable)
                     lostDisk = e;
-                works.ForEach(work => work.Fail(e)); // written, and not known to be on the disk: whoever asked asks again, after a restart
+                works.ForEach(work => work.Failure = e); // written, and not known to be on the disk: whoever asked asks again, after a restart
             }
+
+            works.ForEach(work => work.Complete());
         }
     }
 
@@ -244,19 +264,26 @@ internal sealed class SqliteWriter : IStateWriter, IStateRows, IThreadPoolWorkIt
     {
         Commit Commit { get; }
 
+        /// <summary>Why it is not written; null while it is.</summary>
+        Exception? Failure { get; set; }
+
         void Run(IStateRows rows);
 
+        /// <summary>Tells whoever waits.</summary>
         void Complete();
-
-        void Fail(Exception failure);
     }
 
     private sealed class Work<T>(Func<IStateRows, ValueTask<T>> change, Commit commit) : IWork
     {
-        private readonly TaskCompletionSource<T> source = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        // Of a thread that syncs the disk nobody takes the time.
+        private readonly TaskCompletionSource<T> source =
+            new(commit is Commit.Durably ? TaskCreationOptions.RunContinuationsAsynchronously : TaskCreationOptions.None);
+
         private T? result;
 
         public Commit Commit => commit;
+
+        public Exception? Failure { get; set; }
 
         public Task<T> Task => source.Task;
 
@@ -269,8 +296,12 @@ internal sealed class SqliteWriter : IStateWriter, IStateRows, IThreadPoolWorkIt
             result = ran.Result;
         }
 
-        public void Complete() => source.TrySetResult(result!);
-
-        public void Fail(Exception failure) => source.TrySetException(failure);
+        public void Complete()
+        {
+            if (Failure is null)
+                source.TrySetResult(result!);
+            else
+                source.TrySetException(Failure);
+        }
     }
 }
