@@ -154,6 +154,8 @@ internal sealed class Hop : IAsyncDisposable
         return Process.Start(start)!;
     }
 
+    // The perf map stays: a hop can be looked at with perf.
     private static bool IsRuntimeSetting(string name) =>
-        (name.StartsWith("DOTNET_", StringComparison.OrdinalIgnoreCase) && name is not ("DOTNET_ROOT" or "DOTNET_CLI_HOME")) || name.StartsWith("COMPlus_", StringComparison.OrdinalIgnoreCase);
+        (name.StartsWith("DOTNET_", StringComparison.OrdinalIgnoreCase) && name is not ("DOTNET_ROOT" or "DOTNET_CLI_HOME" or "DOTNET_PerfMapEnabled"))
+        || name.StartsWith("COMPlus_", StringComparison.OrdinalIgnoreCase);
 }

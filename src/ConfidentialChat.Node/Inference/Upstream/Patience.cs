@@ -4,39 +4,51 @@ namespace ConfidentialChat.Node.Inference.Upstream;
 /// <summary>How long one request waits for its engine: in all, and for what it expects next. Ends with its caller too.</summary>
 internal sealed class Patience : IDisposable
 {
-    private readonly CancellationTokenSource whole;
-    private readonly CancellationTokenSource next;
-    private readonly CancellationTokenSource either;
+    private readonly CancellationTokenSource source;
+    private readonly CancellationTokenRegistration leaving;
     private readonly CancellationToken caller;
+    private readonly TimeProvider time;
+    private readonly TimeSpan whole;
+    private readonly long began;
     private readonly Lock gate = new();
-    private bool isOver;
+    private bool isOver, ranOut;
 
     public Patience(TimeSpan whole, TimeSpan first, TimeProvider time, CancellationToken caller)
     {
         this.caller = caller;
-        this.whole = new CancellationTokenSource(whole, time);
-        next = new CancellationTokenSource(first, time);
-        either = CancellationTokenSource.CreateLinkedTokenSource(this.whole.Token, next.Token, caller);
-        Token = either.Token;
+        this.time = time;
+        this.whole = whole;
+        began = time.GetTimestamp();
+        source = new CancellationTokenSource(first < whole ? first : whole, time);
+        leaving = caller.UnsafeRegister(static patience => ((Patience)patience!).source.Cancel(), this);
+        Token = source.Token;
     }
 
     public CancellationToken Token { get; }
 
     /// <summary>Whether a time ran out, and not the caller left.</summary>
-    public bool IsTimedOut => !caller.IsCancellationRequested && (whole.IsCancellationRequested || next.IsCancellationRequested);
-
-    /// <summary>From now on this long for the next thing.</summary>
-    public void Expect(TimeSpan time)
+    public bool IsTimedOut
     {
+        get
+        {
+            lock (gate)
+                return isOver ? ranOut : source.IsCancellationRequested && !caller.IsCancellationRequested;
+        }
+    }
+
+    /// <summary>From now on this long for the next thing, and never longer than for the whole.</summary>
+    public void Expect(TimeSpan next)
+    {
+        var left = whole - time.GetElapsedTime(began);
         lock (gate)
         {
             if (!isOver)
-                next.CancelAfter(time);
+                source.CancelAfter(next < left ? next : left > TimeSpan.Zero ? left : TimeSpan.Zero);
         }
     }
 
     /// <summary>From now on nothing is due but the end of the whole.</summary>
-    public void ExpectNothing() => Expect(Timeout.InfiniteTimeSpan);
+    public void ExpectNothing() => Expect(TimeSpan.MaxValue);
 
     /// <summary>Stops whatever still waits.</summary>
     public void Dispose()
@@ -45,12 +57,12 @@ internal sealed class Patience : IDisposable
         {
             if (isOver)
                 return;
+            ranOut = source.IsCancellationRequested && !caller.IsCancellationRequested;
             isOver = true;
         }
 
-        either.Cancel();
-        either.Dispose();
-        next.Dispose();
-        whole.Dispose();
+        leaving.Dispose();
+        source.Cancel();
+        source.Dispose();
     }
 }

@@ -1,5 +1,4 @@
 // spec/inference.md section 5.
-using System.Net.Http.Headers;
 using System.Text;
 using System.Text.Json;
 using ConfidentialChat.Protocol;
@@ -7,7 +6,7 @@ using ConfidentialChat.Protocol;
 namespace ConfidentialChat.Node.Inference.Upstream;
 
 /// <summary>Counts a prompt with the engine's own tokenizer, where it has one.</summary>
-internal sealed class PromptCount(HttpClient http)
+internal sealed class PromptCount(HttpMessageInvoker http)
 {
     private const int AnswerMax = 64 * 1024 * 1024;
 
@@ -55,9 +54,7 @@ internal sealed class PromptCount(HttpClient http)
 
     private async Task<byte[]> PostAsync(UpstreamServer server, string path, byte[] body, CancellationToken cancellation)
     {
-        using var message = new HttpRequestMessage(HttpMethod.Post, new Uri(server.Root, path)) { Content = new ByteArrayContent(body) };
-        message.Content.Headers.ContentType = new MediaTypeHeaderValue("application/json");
-        using var response = await server.SendAsync(http, message, cancellation);
+        using var response = await server.SendAsync(http, path, new ByteArrayContent(body), streams: false, cancellation);
         return response.IsSuccessStatusCode ? await UpstreamExchange.ReadAsync(response, AnswerMax, cancellation) : [];
     }
 

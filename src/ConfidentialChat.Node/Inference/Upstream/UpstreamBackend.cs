@@ -19,6 +19,7 @@ public sealed class UpstreamBackend : IInferenceBackend
     private readonly UpstreamOptions options;
     private readonly string engineModel;
     private readonly HttpClient http;
+    private readonly HttpMessageInvoker invoker; // for what has a prompt in it
     private readonly UpstreamServer[] servers;
     private readonly UpstreamProbe probe;
     private readonly PromptCount count;
@@ -34,7 +35,7 @@ public sealed class UpstreamBackend : IInferenceBackend
         this.options = options;
         engineModel = options.EngineModel ?? options.Model;
         Models = [options.Model];
-        http = new HttpClient(new SocketsHttpHandler
+        var handler = new SocketsHttpHandler
         {
             AllowAutoRedirect = false, // whoever answers for the engine does not choose where the prompt goes
             UseCookies = false,
@@ -45,15 +46,14 @@ public sealed class UpstreamBackend : IInferenceBackend
             ResponseDrainTimeout = TimeSpan.Zero, // a request that ends early stops the engine at once
             MaxResponseDrainSize = 0,
             ActivityHeadersPropagator = null,
-        })
-        {
-            Timeout = Timeout.InfiniteTimeSpan,
         };
+        http = new HttpClient(handler) { Timeout = Timeout.InfiniteTimeSpan };
+        invoker = new HttpMessageInvoker(handler, disposeHandler: false);
         if (options.ApiKey is not null)
             http.DefaultRequestHeaders.Authorization = new AuthenticationHeaderValue("Bearer", options.ApiKey);
-        servers = [.. options.Urls.Select(url => new UpstreamServer(url, options.MaxConcurrent))];
+        servers = [.. options.Urls.Select(url => new UpstreamServer(url, options))];
         probe = new UpstreamProbe(http, options);
-        count = new PromptCount(http);
+        count = new PromptCount(invoker);
     }
 
     /// <inheritdoc/>
@@ -164,7 +164,7 @@ public sealed class UpstreamBackend : IInferenceBackend
             InferenceStart.Refused? refusal;
             try
             {
-                (part, refusal) = await exchange.BeginAsync(http, Path(asked.Endpoint), body);
+                (part, refusal) = await exchange.BeginAsync(invoker, Path(asked.Endpoint), body);
             }
             catch (OperationCanceledException) when (cancellation.IsCancellationRequested && exchange.IsSent)
             {

@@ -1,7 +1,6 @@
 // spec/inference.md sections 3, 6 and 7.
 using System.Buffers;
 using System.Net;
-using System.Net.Http.Headers;
 using System.Net.ServerSentEvents;
 
 namespace ConfidentialChat.Node.Inference.Upstream;
@@ -43,14 +42,11 @@ internal sealed class UpstreamExchange : IDisposable
     /// <returns>The first part, or the refusal; null for both where a stream had none.</returns>
     /// <exception cref="NotReachedException">No connection came about, so nothing was computed.</exception>
     /// <exception cref="InferenceException">The engine failed.</exception>
-    public async Task<(UpstreamPart? Part, InferenceStart.Refused? Refused)> BeginAsync(HttpClient http, string path, byte[] body)
+    public async Task<(UpstreamPart? Part, InferenceStart.Refused? Refused)> BeginAsync(HttpMessageInvoker http, string path, byte[] body)
     {
-        using var message = new HttpRequestMessage(HttpMethod.Post, new Uri(server.Root, path)) { Content = new SentContent(body, () => isSent = true) };
-        message.Content.Headers.ContentType = new MediaTypeHeaderValue("application/json");
-        message.Headers.Accept.ParseAdd(request.Stream ? "text/event-stream" : "application/json");
         try
         {
-            response = await server.SendAsync(http, message, patience.Token);
+            response = await server.SendAsync(http, path, new SentContent(body, () => isSent = true), request.Stream, patience.Token);
         }
         catch (Exception e) when (Explain(e) is not null)
         {

@@ -1,4 +1,7 @@
 // spec/inference.md section 3.
+using System.Collections.Concurrent;
+using System.Net.Http.Headers;
+
 namespace ConfidentialChat.Node.Inference.Upstream;
 
 /// <summary>What is known of an engine.</summary>
@@ -10,8 +13,13 @@ namespace ConfidentialChat.Node.Inference.Upstream;
 internal sealed record UpstreamState(bool IsUp, EngineKind Kind, long? ContextTokens = null, string? Fault = null, bool IsUnfit = false);
 
 /// <summary>One engine at one URL, with the requests that it is computing.</summary>
-internal sealed class UpstreamServer(Uri root, int maxConcurrent)
+internal sealed class UpstreamServer(Uri root, UpstreamOptions options)
 {
+    private static readonly MediaTypeHeaderValue JsonType = new("application/json");
+    private static readonly MediaTypeWithQualityHeaderValue Json = new("application/json"), Events = new("text/event-stream");
+
+    private readonly AuthenticationHeaderValue? authorization = options.ApiKey is { } key ? new AuthenticationHeaderValue("Bearer", key) : null;
+    private readonly ConcurrentDictionary<string, Uri> addresses = new();
     private int running;
     private volatile UpstreamState state = new(IsUp: false, EngineKind.Unknown, Fault: "was not asked yet");
 
@@ -31,7 +39,7 @@ internal sealed class UpstreamServer(Uri root, int maxConcurrent)
     /// <summary>Takes one of its places; false where there is none.</summary>
     public bool TryEnter()
     {
-        if (Interlocked.Increment(ref running) <= maxConcurrent)
+        if (Interlocked.Increment(ref running) <= options.MaxConcurrent)
             return true;
         Interlocked.Decrement(ref running);
         return false;
@@ -40,12 +48,21 @@ internal sealed class UpstreamServer(Uri root, int maxConcurrent)
     public void Leave() => Interlocked.Decrement(ref running);
 
     /// <summary>Sends a request that has a prompt in it, and waits for the head of the answer.</summary>
+    /// <param name="http">The handler itself: nothing follows, buffers or repeats.</param>
+    /// <param name="path">Below the root.</param>
+    /// <param name="content">JSON.</param>
+    /// <param name="streams">Whether events are asked for.</param>
+    /// <param name="cancellation">Breaks the connection.</param>
     /// <exception cref="NotReachedException">No connection came about, so nothing was computed.</exception>
-    public async Task<HttpResponseMessage> SendAsync(HttpClient http, HttpRequestMessage message, CancellationToken cancellation)
+    public async Task<HttpResponseMessage> SendAsync(HttpMessageInvoker http, string path, HttpContent content, bool streams, CancellationToken cancellation)
     {
+        using var message = new HttpRequestMessage(HttpMethod.Post, addresses.GetOrAdd(path, static (path, root) => new Uri(root, path), Root)) { Content = content };
+        content.Headers.ContentType = JsonType;
+        message.Headers.Accept.Add(streams ? Events : Json);
+        message.Headers.Authorization = authorization;
         try
         {
-            return await http.SendAsync(message, HttpCompletionOption.ResponseHeadersRead, cancellation);
+            return await http.SendAsync(message, cancellation);
         }
         catch (HttpRequestException e) when (e.HttpRequestError is HttpRequestError.ConnectionError or HttpRequestError.NameResolutionError or HttpRequestError.SecureConnectionError)
         {
