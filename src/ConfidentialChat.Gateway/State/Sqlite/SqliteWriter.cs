@@ -70,14 +70,23 @@ internal sealed class SqliteWriter : IStateWriter, IStateRows, IThreadPoolWorkIt
             isDraining |= drains;
         }
 
-        // Behind what the pool has to do already: requests that came together are written together, and no timer holds one back.
         if (drains)
-            ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: false);
+            Drain(here: ThreadPool.PendingWorkItemCount == 0);
         return work.Task;
     }
 
-    void IThreadPoolWorkItem.Execute()
+    void IThreadPoolWorkItem.Execute() => Drain(here: true);
+
+    // Behind what the pool has to do already, so that requests that came together are written together, and no timer holds one back; where
+    // it has nothing to do, on the thread that asks, and none is woken.
+    private void Drain(bool here)
     {
+        if (!here)
+        {
+            ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: false);
+            return;
+        }
+
         var works = Dequeue();
         Write(works);
 
@@ -90,7 +99,7 @@ internal sealed class SqliteWriter : IStateWriter, IStateRows, IThreadPoolWorkIt
         }
 
         if (drainsAgain)
-            ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: false);
+            Drain(here: false);
         Tell(works);
     }
 
