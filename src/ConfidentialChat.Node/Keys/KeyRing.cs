@@ -25,10 +25,10 @@ public sealed class KeyRing : IDisposable
     /// <summary>Raised after each change of key sets, on the thread that made it.</summary>
     public event Action? Changed;
 
-    public KeySet Current => sets.NewestFirst[0].Keys;
+    public KeySet Current => Announced(sets.NewestFirst[0]);
 
     /// <summary>What the gateway may tell clients, newest first.</summary>
-    public IReadOnlyList<KeySet> KeySets => [.. sets.NewestFirst.Select(entry => entry.Keys)];
+    public IReadOnlyList<KeySet> KeySets => [.. sets.NewestFirst.Select(Announced)];
 
     /// <summary>Time until <see cref="Tend"/> has something to do.</summary>
     internal TimeSpan UntilNextChange
@@ -64,8 +64,7 @@ public sealed class KeyRing : IDisposable
             Entry[] held = [.. sets.NewestFirst.Where(entry => !InGraceNoLonger(entry))];
             if (held.Length == KeySet.MaxHeld && !eraseNow)
                 return false;
-            var retired = held[0] with { RetiredAt = time.GetTimestamp(), Keys = held[0].Set.Announced(time.GetUtcNow() + options.KeyGrace) };
-            Swap([NewEntry(), retired, .. held[1..]]);
+            Swap([NewEntry(), held[0] with { RetiredAt = time.GetTimestamp() }, .. held[1..]]);
         }
 
         Changed?.Invoke();
@@ -104,22 +103,26 @@ public sealed class KeyRing : IDisposable
         sets = new Sets([.. wanted.Where(entry => !InGraceNoLonger(entry)).Take(KeySet.MaxHeld)]);
         foreach (var entry in before)
         {
-            if (!sets.ByX25519.ContainsKey(entry.Keys.X25519))
+            if (!sets.ByX25519.ContainsKey(entry.Set.X25519))
                 entry.Set.Dispose();
         }
     }
 
-    private Entry NewEntry()
+    private Entry NewEntry() => new(new NodeKeySet(options.ReplayCapacity), time.GetTimestamp(), RetiredAt: null);
+
+    // From the time that is left, at each announcement anew: a machine that slept, or a clock that was set, would else have announced an end
+    // that is past, and no lock would go to this node until it rotates.
+    private KeySet Announced(Entry entry)
     {
-        var set = new NodeKeySet(options.ReplayCapacity);
-        return new Entry(set, set.Announced(time.GetUtcNow() + options.KeyLifetime + options.KeyGrace), time.GetTimestamp(), RetiredAt: null);
+        var left = entry.RetiredAt is { } retired ? options.KeyGrace - time.GetElapsedTime(retired) : options.KeyLifetime + options.KeyGrace - Age(entry);
+        return entry.Set.Announced(time.GetUtcNow() + left);
     }
 
     private TimeSpan Age(Entry entry) => time.GetElapsedTime(entry.MadeAt);
 
     private bool InGraceNoLonger(Entry entry) => entry.RetiredAt is { } retired && time.GetElapsedTime(retired) >= options.KeyGrace;
 
-    private sealed record Entry(NodeKeySet Set, KeySet Keys, long MadeAt, long? RetiredAt);
+    private sealed record Entry(NodeKeySet Set, long MadeAt, long? RetiredAt);
 
     private sealed class Sets(Entry[] newestFirst)
     {
@@ -127,6 +130,6 @@ public sealed class KeyRing : IDisposable
 
         public bool IsFull => newestFirst.Length == KeySet.MaxHeld;
 
-        public FrozenDictionary<X25519PublicKey, Entry> ByX25519 { get; } = newestFirst.ToFrozenDictionary(entry => entry.Keys.X25519);
+        public FrozenDictionary<X25519PublicKey, Entry> ByX25519 { get; } = newestFirst.ToFrozenDictionary(entry => entry.Set.X25519);
     }
 }

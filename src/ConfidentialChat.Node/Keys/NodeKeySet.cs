@@ -24,10 +24,12 @@ internal sealed class NodeKeySet : IDisposable
     /// <summary>Names it to the gateway, which names it in relay tokens.</summary>
     public KeySetDigest Digest { get; }
 
+    public X25519PublicKey X25519 => x25519.PublicKey;
+
     public ReplayMemory Replay { get; }
 
     /// <summary>The public halves. Only they have an end: it is brought forward when the set retires.</summary>
-    public KeySet Announced(DateTimeOffset expires) => new() { X25519 = x25519.PublicKey, Expires = expires };
+    public KeySet Announced(DateTimeOffset expires) => new() { X25519 = X25519, Expires = expires };
 
     /// <summary>Opens an envelope; UNKNOWN_NODE_KEY once the set is erased.</summary>
     public bool TryOpen(EnvelopeRequest envelope, out OpenedRequest? opened, out Rejection? rejection)

@@ -4,6 +4,7 @@ using ConfidentialChat.Protocol;
 using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.Primitives;
 using ConfidentialChat.Protocol.V1;
+using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Time.Testing;
 
 namespace ConfidentialChat.Node.Tests.Keys;
@@ -158,6 +159,46 @@ public sealed class KeyRingTests : IDisposable
         DateTimeOffset Expiry(KeySet keys) => ring.KeySets.Single(announced => announced.Digest == keys.Digest).Expires;
     }
 
+    [Theory]
+    [InlineData(12)]
+    [InlineData(-12)]
+    public void A_clock_that_jumps_ends_no_key_early_and_lets_none_live_longer(int hours)
+    {
+        var clock = new SetClock(time);
+        using var jumped = new KeyRing(Options(), clock);
+        jumped.TryRotate();
+        time.Advance(TimeSpan.FromMinutes(4));
+        var (current, retired) = (jumped.Current.Digest, jumped.KeySets[1].Digest);
+        clock.Ahead = TimeSpan.FromHours(hours); // as after a sleep, or when somebody sets it: no time has passed
+
+        jumped.KeySets.Select(keys => keys.Digest).ShouldBe([current, retired]);
+        jumped.Current.Expires.ShouldBe(clock.GetUtcNow() + TimeSpan.FromMinutes(66));
+        jumped.KeySets[1].Expires.ShouldBe(clock.GetUtcNow() + TimeSpan.FromMinutes(6));
+        jumped.UntilNextChange.ShouldBe(TimeSpan.FromMinutes(6));
+    }
+
+    [Fact]
+    public async Task A_key_that_is_to_live_longer_than_a_timer_can_wait_is_rotated_when_it_is_due()
+    {
+        var options = Options() with { KeyLifetime = TimeSpan.FromDays(100) };
+        using var patient = new KeyRing(options, time);
+        var first = patient.Current.Digest;
+        using var rotation = new KeyRotation(patient, time, NullLogger<KeyRotation>.Instance);
+        await rotation.StartAsync(TestContext.Current.CancellationToken);
+        for (var day = 0; day < 99; day++)
+            time.Advance(TimeSpan.FromDays(1));
+        rotation.ExecuteTask!.IsCompleted.ShouldBeFalse();
+        patient.Current.Digest.ShouldBe(first);
+        for (var waited = 0; patient.Current.Digest == first && waited < 3000; waited++)
+        {
+            time.Advance(TimeSpan.FromDays(1));
+            await Task.Delay(10, TestContext.Current.CancellationToken);
+        }
+
+        patient.Current.Digest.ShouldNotBe(first);
+        await rotation.StopAsync(TestContext.Current.CancellationToken);
+    }
+
     [Fact]
     public void Keys_change_and_listeners_hear_of_it()
     {
@@ -183,6 +224,18 @@ public sealed class KeyRingTests : IDisposable
         while (!stop.IsCancellationRequested)
             (Open(Seal(ring.Current.X25519))?.Error ?? RequestError.UnknownNodeKey).ShouldBe(RequestError.UnknownNodeKey);
         await rotating;
+    }
+
+    /// <summary>A wall clock that somebody sets, over time that passes as it does.</summary>
+    private sealed class SetClock(FakeTimeProvider time) : TimeProvider
+    {
+        public TimeSpan Ahead { get; set; }
+
+        public override long TimestampFrequency => time.TimestampFrequency;
+
+        public override DateTimeOffset GetUtcNow() => time.GetUtcNow() + Ahead;
+
+        public override long GetTimestamp() => time.GetTimestamp();
     }
 
     private void Fill()

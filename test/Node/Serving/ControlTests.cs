@@ -14,9 +14,9 @@ public sealed class ControlTests
     public async Task The_operator_rotates_the_key_of_a_running_node()
     {
         await using var node = await NodeUnderTest.StartAsync(ScriptedBackend.ThatServes());
-        var before = node.Ring.Current;
+        var before = node.Ring.Current.Digest;
         await ControlSocket.RotateAsync(node.DataDirectory, eraseNow: false, TestContext.Current.CancellationToken);
-        node.Ring.Current.ShouldNotBe(before);
+        node.Ring.Current.Digest.ShouldNotBe(before);
     }
 
     [Fact]
@@ -27,11 +27,11 @@ public sealed class ControlTests
         {
         }
 
-        var before = node.Ring.Current;
+        var before = node.Ring.Current.Digest;
         (await ControlSocket.RotateAsync(node.DataDirectory, eraseNow: false, TestContext.Current.CancellationToken)).ShouldBeFalse();
-        node.Ring.Current.ShouldBe(before);
+        node.Ring.Current.Digest.ShouldBe(before);
         (await ControlSocket.RotateAsync(node.DataDirectory, eraseNow: true, TestContext.Current.CancellationToken)).ShouldBeTrue();
-        node.Ring.Current.ShouldNotBe(before);
+        node.Ring.Current.Digest.ShouldNotBe(before);
         node.Ring.KeySets.Count.ShouldBe(KeySet.MaxHeld);
     }
 
@@ -42,10 +42,10 @@ public sealed class ControlTests
     public async Task Over_the_network_there_is_no_such_path(string method)
     {
         await using var node = await NodeUnderTest.StartAsync(ScriptedBackend.ThatServes());
-        var before = node.Ring.Current;
+        var before = node.Ring.Current.Digest;
         using var request = new HttpRequestMessage(new HttpMethod(method), new Uri(node.Url, ControlSocket.RotatePath));
         await (await node.Client.SendAsync(request)).ShouldBeAsync(RequestError.NotFound);
-        node.Ring.Current.ShouldBe(before);
+        node.Ring.Current.Digest.ShouldBe(before);
     }
 
     [Fact]
@@ -60,9 +60,9 @@ public sealed class ControlTests
         if (!OperatingSystem.IsWindows())
             File.GetUnixFileMode(Path.GetDirectoryName(socket)!).ShouldBe(OwnerOnly);
 
-        var before = node.Ring.Current;
+        var before = node.Ring.Current.Digest;
         await ControlSocket.RotateAsync(directory, eraseNow: false, TestContext.Current.CancellationToken);
-        node.Ring.Current.ShouldNotBe(before);
+        node.Ring.Current.Digest.ShouldNotBe(before);
         Directory.Delete(Path.GetDirectoryName(socket)!, recursive: true);
     }
 
