@@ -146,6 +146,15 @@ public sealed class RawCallTests
     [InlineData("""{"model":"tiny","stream":false,"stream":true}""")]
     [InlineData("""{"model":"tiny","max_tokens":1,"max_tokens":9000}""")]
     [InlineData("""{"model":"tiny","stream":"yes"}""")]
+    [InlineData("""{"model":"tiny","stream":1}""")]
+    [InlineData("""{"model":"tiny","stream":"true"}""")]
+    [InlineData("""{"model":"tiny","stream":[true]}""")]
+    [InlineData("""{"model":"tiny","\u0073tream":true,"stream":false}""")]
+    [InlineData("""{"model":"tiny","stream":null,"stream":true}""")]
+    [InlineData("\ufeff{\"model\":\"tiny\"}")]
+    [InlineData("{\"model\":\"tiny\"}\0")]
+    [InlineData("{\"model\":\"tiny\",}")]
+    [InlineData("{\"model\":\"tiny\"/**/}")]
     public async Task A_request_that_cannot_be_right_is_the_callers_mistake_and_nothing_is_sent(string json)
     {
         await using var gateway = await TestGateway.ThatAnswersAsync("{}");
@@ -181,6 +190,87 @@ public sealed class RawCallTests
         await Should.ThrowAsync<InvalidOperationException>(() => stream.ReadWholeAsync());
         (await stream.ReadEventsAsync().CountAsync()).ShouldBe(1);
         Should.Throw<InvalidOperationException>(() => stream.ReadEventsAsync());
+    }
+
+    [Fact]
+    public async Task What_a_first_reader_of_a_stream_left_is_not_read_by_a_second()
+    {
+        await using var gateway = await TestGateway.StartAsync(
+            call => call.StreamAsync(Chats.Chunk("a"), Chats.Chunk("b"), Chats.Chunk("c", "stop")));
+        using var client = gateway.Client();
+        await using var stream = await client.SendAsync(InferenceEndpoint.ChatCompletions, Bytes(Streamed));
+        var events = stream.ReadEventsAsync();
+        await foreach (var _ in events)
+            break;
+        await Should.ThrowAsync<InvalidOperationException>(async () => await events.CountAsync());
+    }
+
+    [Theory]
+    [InlineData(Whole)]
+    [InlineData(Streamed)]
+    public async Task An_answer_that_is_disposed_of_twice_or_unread_harms_no_other_call_and_says_nothing_more(string json)
+    {
+        await using var gateway = await TestGateway.StartAsync(
+            call => call.Inner.Stream ? call.StreamAsync(Chats.Chunk("a"), Chats.Chunk("b", "stop")) : call.WholeAsync(Chats.Answer));
+        using var client = gateway.Client();
+        for (var i = 0; i < 3; i++)
+        {
+            var unread = await client.SendAsync(InferenceEndpoint.ChatCompletions, Bytes(json));
+            await unread.DisposeAsync();
+            await unread.DisposeAsync();
+            await Should.ThrowAsync<Exception>(async () =>
+            {
+                if (unread.IsStream)
+                    await unread.ReadEventsAsync().CountAsync();
+                else
+                    await unread.ReadWholeAsync();
+            });
+            await client.ReadAsync();
+            await client.ConfidentialChat.CreateAsync(Chats.Request);
+        }
+    }
+
+    [Fact]
+    public async Task A_reader_who_goes_in_mid_stream_may_dispose_of_the_answer_while_its_loop_still_stands()
+    {
+        await using var gateway = await TestGateway.StartAsync(call => call.StreamAsync(Chats.Chunk("a"), Chats.Chunk("b"), Chats.Chunk("c", "stop")));
+        using var client = gateway.Client();
+        var stream = await client.SendAsync(InferenceEndpoint.ChatCompletions, Bytes(Streamed));
+        var events = stream.ReadEventsAsync().GetAsyncEnumerator(TestContext.Current.CancellationToken);
+        (await events.MoveNextAsync()).ShouldBeTrue();
+        await stream.DisposeAsync();
+        await Should.ThrowAsync<Exception>(async () =>
+        {
+            while (await events.MoveNextAsync())
+            {
+            }
+        });
+        await events.DisposeAsync();
+        await client.ReadAsync();
+    }
+
+    [Theory]
+    [InlineData("")]
+    [InlineData(" ")]
+    [InlineData("null")]
+    public async Task An_answer_of_nothing_is_what_the_node_said(string answer)
+    {
+        await using var gateway = await TestGateway.ThatAnswersAsync(answer);
+        using var client = gateway.Client();
+        await using var opened = await client.SendAsync(InferenceEndpoint.ChatCompletions, Bytes(Whole));
+        Text(await opened.ReadWholeAsync()).ShouldBe(answer.TrimEnd());
+    }
+
+    [Fact]
+    public async Task A_huge_answer_and_a_huge_request_arrive_byte_for_byte()
+    {
+        var text = string.Concat(Enumerable.Repeat("0123456789abcdef", 256 * 1024)); // 4 MiB
+        var json = $$"""{"model":"tiny","messages":[],"x":"{{text}}"}""";
+        await using var gateway = await TestGateway.StartAsync(call => call.WholeAsync(json));
+        using var client = gateway.Client();
+        await using var opened = await client.SendAsync(InferenceEndpoint.ChatCompletions, Bytes(json));
+        Text(await opened.ReadWholeAsync()).ShouldBe(json);
+        gateway.Calls.Single().Plaintext.Contains(text, StringComparison.Ordinal).ShouldBeTrue();
     }
 
     [Fact]

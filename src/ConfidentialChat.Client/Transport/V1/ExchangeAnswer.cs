@@ -11,6 +11,7 @@ internal sealed class ExchangeAnswer(Exchange exchange, SealedRequest request, b
     private byte[] buffer = [];
     private ReadOnlyMemory<byte> opened;
     private bool isAuthentic;
+    private bool isEnumerated;
 
     public override int Attempts => exchange.Attempts.Count;
 
@@ -34,6 +35,10 @@ internal sealed class ExchangeAnswer(Exchange exchange, SealedRequest request, b
 
     private protected override async IAsyncEnumerable<OpenedEvent> OpenEventsAsync()
     {
+        // A second enumeration would go on where the first was left, and know nothing of what it saw.
+        if (isEnumerated)
+            throw new InvalidOperationException("An answer is read once.");
+        isEnumerated = true;
         var ending = new StreamEnding();
         while (await exchange.ReadEventAsync(this).ConfigureAwait(false))
         {
