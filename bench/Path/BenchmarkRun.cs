@@ -90,8 +90,10 @@ internal sealed class BenchmarkRun : IAsyncDisposable
         await AttemptAsync("routes", async () => routes.AddRange(await RoutesAsync(engine)));
         if (!options.IsQuick)
             routes.AddRange(await PeersAsync(engine));
-        if (options.Only is { } only)
-            routes.RemoveAll(route => !route.Name.Contains(only, StringComparison.OrdinalIgnoreCase));
+        var messages = checkouts.Where(checkout => checkout.Prefix.Length == 0).SelectMany(checkout => Messages(checkout.Stack, engine)).ToList();
+        routes.AddRange(messages);
+        if (options.Only.Count > 0)
+            routes.RemoveAll(route => !options.Only.Any(only => route.Name.Contains(only, StringComparison.OrdinalIgnoreCase)));
 
         var alive = new List<(RouteMeter Meter, RouteResults Results)>();
         foreach (var route in routes)
@@ -112,8 +114,9 @@ internal sealed class BenchmarkRun : IAsyncDisposable
             }
         }
 
-        results.Routes.AddRange(alive.Select(measured => measured.Results).Where(measured => measured.Rounds.Count > 0));
-        if (options.Only is null)
+        foreach (var (_, measured) in alive.Where(measured => measured.Results.Rounds.Count > 0))
+            (messages.Exists(message => message.Name == measured.Name) ? results.Messages : results.Routes).Add(measured);
+        if (options.Only.Count == 0)
         {
             await CrowdsAsync(engine);
             await StartsAsync(engine);
@@ -127,7 +130,7 @@ internal sealed class BenchmarkRun : IAsyncDisposable
             return 1;
         }
 
-        var output = options.Output ?? (options.IsQuick || options.Only is not null ? null
+        var output = options.Output ?? (options.IsQuick || options.Only.Count > 0 ? null
             : Path.Combine(options.Root, "bench", "results", results.Date.ToString("yyyy-MM-dd'T'HHmm", CultureInfo.InvariantCulture) + ".json"));
         if (output is not null)
         {
@@ -179,9 +182,25 @@ internal sealed class BenchmarkRun : IAsyncDisposable
         yield return new LockAndRelayRoute { Name = prefix + RouteNames.PathWithLock, To = to, Tested = [gateway, node], Aside = [engine], Stack = stack };
         if (!withClient)
             yield break;
-        var client = new ClientRoute(stack) { Name = RouteNames.Client, To = to, Tested = [gateway, node], Aside = [engine] };
-        started.Push(client);
-        yield return client;
+        yield return Keep(new ClientRoute(stack) { Name = RouteNames.Client, To = to, Tested = [gateway, node], Aside = [engine] });
+        yield return Keep(new RawCallRoute(stack) { Name = RouteNames.RawClient, To = to, Tested = [gateway, node], Aside = [engine] });
+    }
+
+    // The engine stands where the gateway would reach the nodes.
+    private IEnumerable<Route> Messages(ChatStack stack, Hop engine)
+    {
+        var (to, gateway, node, address) = (stack.Gateway.Url, stack.Gateway, stack.Node, engine.Url);
+        yield return Keep(new EnrolmentRoute { Name = RouteNames.Enrolment, To = to, Tested = [gateway], Aside = [node, engine], Streams = false, Stack = stack, Address = address });
+        yield return Keep(new HeartbeatRoute { Name = RouteNames.Heartbeat, To = to, Tested = [gateway], Aside = [node, engine], Streams = false, Stack = stack, Address = address });
+        yield return Keep(new UsageReportRoute { Name = RouteNames.UsageReport, To = to, Tested = [gateway], Aside = [node, engine], Streams = false, Stack = stack, Address = address, Reports = 1 });
+        yield return Keep(new UsageReportRoute { Name = RouteNames.UsageReports, To = to, Tested = [gateway], Aside = [node, engine], Streams = false, Stack = stack, Address = address, Reports = 48 });
+    }
+
+    private T Keep<T>(T route)
+        where T : Route, IAsyncDisposable
+    {
+        started.Push(route);
+        return route;
     }
 
     private async Task<List<Route>> PeersAsync(Hop engine)

@@ -15,8 +15,8 @@ internal sealed record RunOptions
 
     public string? Output { get; init; }
 
-    /// <summary>Part of the names of the routes that are measured; null for all.</summary>
-    public string? Only { get; init; }
+    /// <summary>Parts of the names of the routes that are measured; none for all.</summary>
+    public IReadOnlyList<string> Only { get; init; } = [];
 
     public int Rounds { get; init; } = 5;
 
@@ -60,7 +60,7 @@ internal sealed record RunOptions
                 "--quick" => options with { IsQuick = true, Rounds = 1 },
                 "--before" => options with { Before = Directory.Exists(Value()) ? Path.GetFullPath(arguments[i]) : throw new UsageException($"--before: there is no directory {arguments[i]}") },
                 "--output" => options with { Output = Value() },
-                "--only" => options with { Only = Value() },
+                "--only" => options with { Only = [.. options.Only, Value()] },
                 "--rounds" => options with { Rounds = int.TryParse(Value(), NumberStyles.None, CultureInfo.InvariantCulture, out var rounds) && rounds is > 0 and <= 100 ? rounds : throw new UsageException($"--rounds: '{arguments[i]}' is not a whole number from 1 to 100") },
                 var other => throw new UsageException($"unknown option: {other}"),
             };

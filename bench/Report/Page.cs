@@ -75,6 +75,32 @@ internal static class Page
 
         page.Append("""
 
+            ## The client
+            What a whole answer costs the caller, at 32 connections. Caller and load are one process: counting and the clock are in it. "engine direct" sends prepared bytes over bare sockets, "gateway + node, lock counted" takes a lock and seals with the protocol's code over the same sockets; what a client library adds is what stands above them.
+
+            | route | CPU a request, caller | gateway + node |
+            |---|---:|---:|
+
+            """);
+        foreach (var route in results.ByLoad)
+            page.AppendLine($"| {route.Name} | {F(route.Median(r => r.LoadUs), 0, " µs")}{F(Half(route, r => r.LoadUs), 0, before: " ± ")} | {(route == engine ? "" : F(route.Median(r => r.RequestUs), 0, " µs"))} |");
+        if (results.Messages.Count > 0)
+        {
+            page.Append("""
+
+                ## Messages of nodes
+                What a message costs the gateway, with 32 nodes that send at once; YARP is its relayed request above. An enrolment is one of a node that comes back: a token spent, a relay key agreed, the row on the disk. A report settles requests that the gateway relayed before.
+
+                | message | CPU a message | one at a time | : YARP |
+                |---|---:|---:|---:|
+
+                """);
+            foreach (var message in results.Messages)
+                page.AppendLine($"| {message.Name} | {F(message.Median(r => r.RequestUs), 0, " µs")}{F(Half(message, r => r.RequestUs), 0, before: " ± ")} | {F(message.Median(r => r.AloneRequestUs), 0, " µs")} | {By(message, yarp, r => r.RequestUs)} |");
+        }
+
+        page.Append("""
+
             ## Many streams at once
             Paced, on fresh processes. A chunk that comes alone costs a wake-up at each hop; memory is what the resident set grew by.
 

@@ -27,6 +27,9 @@ internal abstract class Route
     /// <summary>Calls that can be prepared at once.</summary>
     public virtual int BatchMax => int.MaxValue;
 
+    /// <summary>Calls that are worth their preparation in one measurement.</summary>
+    public virtual int CallsMax => int.MaxValue;
+
     /// <summary>Whether it can stream; where not, nothing is said of chunks.</summary>
     public bool Streams { get; init; } = true;
 
@@ -149,13 +152,13 @@ internal sealed class RelayRoute : Route
     }
 
     /// <summary>Takes a lock and seals a request to its key.</summary>
-    public static async ValueTask<SealedBytes> LockAsync(RawConnection connection, ChatStack stack, string apiKey, Shape shape, byte[] json)
+    public static async ValueTask<SealedBytes> LockAsync(RawConnection connection, ChatStack stack, string apiKey, Shape shape, byte[] json, string model = Engine.Model)
     {
         var headers = $"Authorization: Bearer {apiKey}\r\n";
-        var ask = RawConnection.Post(stack.Gateway.Url, "/v1/nodes/lock", Encoding.UTF8.GetBytes($$"""{"model":"{{Engine.Model}}","timeout":60}"""), headers);
+        var ask = RawConnection.Post(stack.Gateway.Url, "/v1/nodes/lock", Encoding.UTF8.GetBytes($$"""{"model":"{{model}}","timeout":60}"""), headers);
         var answer = Ok(await connection.ExchangeAsync(ask));
         var (key, number) = ReadLock(answer.Body.Span);
-        return SealedBytes.Make(stack.Gateway.Url, key, number, shape, json, headers);
+        return SealedBytes.Make(stack.Gateway.Url, key, number, shape, json, headers, model);
     }
 
     private static (X25519PublicKey Key, StackId Stack) ReadLock(ReadOnlySpan<byte> body)
@@ -189,13 +192,23 @@ internal sealed class LockAndRelayRoute : Route
 }
 
 /// <summary>The whole path as a user has it: the client library locks, seals, sends and opens.</summary>
-internal sealed class ClientRoute : Route, IAsyncDisposable
+internal abstract class LibraryRoute(ChatStack stack) : Route, IAsyncDisposable
 {
-    private readonly ConfidentialChatClient client;
-    private ChatCompletionRequest request = null!;
+    protected ConfidentialChatClient Client { get; } = new(new ConfidentialChatOptions { BearerKey = stack.ApiKeys[0], ServerUrl = stack.Gateway.Url });
 
-    public ClientRoute(ChatStack stack) =>
-        client = new ConfidentialChatClient(new ConfidentialChatOptions { BearerKey = stack.ApiKeys[0], ServerUrl = stack.Gateway.Url });
+    public ValueTask DisposeAsync()
+    {
+        Client.Dispose();
+        return ValueTask.CompletedTask;
+    }
+
+    protected static long End(in Shape shape, int chunks, long first) => chunks >= shape.Chunks ? first : throw new LostAnswerException("the stream is short");
+}
+
+/// <summary>Typed requests and answers.</summary>
+internal sealed class ClientRoute(ChatStack stack) : LibraryRoute(stack)
+{
+    private ChatCompletionRequest request = null!;
 
     public override Task PrepareAsync(int count, Shape shape)
     {
@@ -207,23 +220,48 @@ internal sealed class ClientRoute : Route, IAsyncDisposable
     {
         if (!shape.IsStream)
         {
-            await client.ConfidentialChat.CreateAsync(request);
+            await Client.ConfidentialChat.CreateAsync(request);
             return System.Diagnostics.Stopwatch.GetTimestamp();
         }
 
         var (first, chunks) = (0L, 0);
-        await foreach (var _ in client.ConfidentialChat.CreateStreamAsync(request))
+        await foreach (var _ in Client.ConfidentialChat.CreateStreamAsync(request))
         {
             if (chunks++ == 0)
                 first = System.Diagnostics.Stopwatch.GetTimestamp();
         }
 
-        return chunks >= shape.Chunks ? first : throw new LostAnswerException("the stream is short");
+        return End(shape, chunks, first);
+    }
+}
+
+/// <summary>JSON bytes in, opened bytes out.</summary>
+internal sealed class RawCallRoute(ChatStack stack) : LibraryRoute(stack)
+{
+    private byte[] json = [];
+
+    public override Task PrepareAsync(int count, Shape shape)
+    {
+        json = shape.Json();
+        return Task.CompletedTask;
     }
 
-    public ValueTask DisposeAsync()
+    public override async ValueTask<long> CallAsync(RawConnection connection, int index, Shape shape)
     {
-        client.Dispose();
-        return ValueTask.CompletedTask;
+        await using var answer = await Client.SendAsync(InferenceEndpoint.ChatCompletions, json);
+        if (!shape.IsStream)
+        {
+            var whole = await answer.ReadWholeAsync();
+            return !Checks || shape.IsWhole(whole.Span) ? System.Diagnostics.Stopwatch.GetTimestamp() : throw new LostAnswerException("the answer is not whole");
+        }
+
+        var (first, chunks) = (0L, 0);
+        await foreach (var _ in answer.ReadEventsAsync())
+        {
+            if (chunks++ == 0)
+                first = System.Diagnostics.Stopwatch.GetTimestamp();
+        }
+
+        return End(shape, chunks, first);
     }
 }

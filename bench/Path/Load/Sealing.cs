@@ -13,9 +13,9 @@ internal sealed record SealedBytes(byte[] Bytes, SealedRequest Request)
 {
     public const string Path = "/v1/confidential/chat/completions";
 
-    public static SealedBytes Make(Uri to, X25519PublicKey nodeKey, StackId stack, in Shape shape, byte[] json, string? headers)
+    public static SealedBytes Make(Uri to, X25519PublicKey nodeKey, StackId stack, in Shape shape, byte[] json, string? headers, string model = Engine.Model)
     {
-        var outer = new OuterFields { NodeKey = nodeKey, Model = Engine.Model, Stack = stack, Stream = shape.IsStream };
+        var outer = new OuterFields { NodeKey = nodeKey, Model = model, Stack = stack, Stream = shape.IsStream };
         if (!SealedRequest.TrySeal(json, outer, out var request))
             throw new LostAnswerException("the node's key is no good");
         var envelope = new ArrayBufferWriter<byte>(4096);

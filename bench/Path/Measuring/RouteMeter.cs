@@ -29,7 +29,7 @@ internal sealed class RouteMeter(Route route, RunOptions options)
         route.Checks = false;
         for (var clock = Stopwatch.StartNew(); clock.Elapsed < options.WarmUp;)
         {
-            await RunAsync(Shape.Whole, RunOptions.Connections, options.IsQuick ? 50 : 480);
+            await RunAsync(Shape.Whole, RunOptions.Connections, Math.Min(options.IsQuick ? 50 : 480, route.CallsMax));
             if (route.Streams)
                 await RunAsync(Long, RunOptions.StreamConnections, options.IsQuick ? 2 : 12);
         }
@@ -38,9 +38,9 @@ internal sealed class RouteMeter(Route route, RunOptions options)
     public async Task<RouteRound> MeasureAsync()
     {
         Place();
-        await RunAsync(Shape.Whole, RunOptions.Connections, 2 * RunOptions.Connections); // hops keep connections to each other, and not for ever
-        var alone = await RunAsync(Shape.Whole, 1, options.SequentialCalls);
-        var many = await RunAsync(Shape.Whole, RunOptions.Connections, options.Calls);
+        await RunAsync(Shape.Whole, RunOptions.Connections, Math.Min(2 * RunOptions.Connections, route.CallsMax)); // hops keep connections to each other, and not for ever
+        var alone = await RunAsync(Shape.Whole, 1, Math.Min(options.SequentialCalls, route.CallsMax));
+        var many = await RunAsync(Shape.Whole, RunOptions.Connections, Math.Min(options.Calls, route.CallsMax));
         var streams = route.Streams ? options.Streams : 0;
         var first = await RunAsync(Paced, 1, route.Streams ? options.FirstTokenCalls : 0);
         var brief = await RunAsync(Short, RunOptions.StreamConnections, streams);

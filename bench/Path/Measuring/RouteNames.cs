@@ -18,6 +18,11 @@ internal static class RouteNames
     public const string Path = "gateway + node";
     public const string PathWithLock = "gateway + node, lock counted";
     public const string Client = "client + gateway + node";
+    public const string RawClient = "client, raw call + gateway + node";
+    public const string Enrolment = "enrolment";
+    public const string Heartbeat = "heartbeat";
+    public const string UsageReport = "usage report of one request";
+    public const string UsageReports = "usage report of 48 requests";
     public const string HelpStart = "cchat --help";
     public const string GatewayStart = "gateway ready";
     public const string NodeStart = "node ready";

@@ -27,6 +27,9 @@ internal sealed record RunResults
 
     public List<RouteResults> Routes { get; init; } = [];
 
+    /// <summary>Messages of nodes, as routes: whole answers only.</summary>
+    public List<RouteResults> Messages { get; init; } = [];
+
     public List<CrowdResults> Crowds { get; init; } = [];
 
     public List<StartResults> Starts { get; init; } = [];
@@ -35,6 +38,11 @@ internal sealed record RunResults
 
     /// <summary>Peers that were not measured, each with its reason.</summary>
     public List<string> LeftOut { get; init; } = [];
+
+    /// <summary>The routes of which the load's own processor time says something: those of the client library, and what they stand beside.</summary>
+    [JsonIgnore]
+    public IEnumerable<RouteResults> ByLoad =>
+        ((string[])[RouteNames.Engine, RouteNames.PathWithLock, RouteNames.RawClient, RouteNames.Client]).Select(Route).OfType<RouteResults>();
 
     public RouteResults? Route(string name) => Routes.Find(route => route.Name == name);
 }

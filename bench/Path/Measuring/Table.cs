@@ -19,6 +19,15 @@ internal static class Table
                 F(route.Median(r => r.ChunkUs), 2), F(By(route, yarp, r => r.ChunkUs), 2), F(Spread(route, r => r.ChunkUs), 0), ByProcess(route),
             ]));
         Add(text,
+            ["CLIENT", "OWN CPU µs/REQUEST", "± %"],
+            results.ByLoad.Select(route => (string[])[route.Name, F(route.Median(r => r.LoadUs), 0), F(Spread(route, r => r.LoadUs), 0)]));
+        Add(text,
+            ["MESSAGE OF A NODE", "CPU µs/MESSAGE ALONE", "AT 32", ": YARP", "± %"],
+            results.Messages.Select(message => (string[])
+            [
+                message.Name, F(message.Median(r => r.AloneRequestUs), 0), F(message.Median(r => r.RequestUs), 0), F(By(message, yarp, r => r.RequestUs), 2), F(Spread(message, r => r.RequestUs), 0),
+            ]));
+        Add(text,
             ["STREAMS AT ONCE", "STREAMS", "LOST", "KiB/STREAM", "CPU µs/CHUNK", "BY PROCESS, KiB/STREAM and µs/CHUNK"],
             results.Crowds.Select(crowd => (string[])
             [

@@ -8,16 +8,20 @@ internal sealed class ChatStack : IAsyncDisposable
 {
     private const long StackUnits = 1_000_000_000_000; // more than any run uses
 
-    private ChatStack(Hop gateway, Hop node, IReadOnlyList<string> apiKeys)
+    private ChatStack(Hop gateway, Hop node, string gatewayData, IReadOnlyList<string> apiKeys)
     {
         Gateway = gateway;
         Node = node;
+        GatewayData = gatewayData;
         ApiKeys = apiKeys;
     }
 
     public Hop Gateway { get; }
 
     public Hop Node { get; }
+
+    /// <summary>The gateway's data directory.</summary>
+    public string GatewayData { get; }
 
     /// <summary>Of one user each; a user has at most 64 requests under way.</summary>
     public IReadOnlyList<string> ApiKeys { get; }
@@ -59,7 +63,7 @@ internal sealed class ChatStack : IAsyncDisposable
             try
             {
                 await ReadyAsync(node);
-                return new ChatStack(gateway, node, keys) { Starts = (gatewayStart, clock.Elapsed) };
+                return new ChatStack(gateway, node, gatewayData, keys) { Starts = (gatewayStart, clock.Elapsed) };
             }
             catch
             {

@@ -1,6 +1,8 @@
 // spec/inference.md sections 2, 4 and 6: what a node asks of an engine.
+using System.Buffers.Text;
 using System.Text;
 using System.Text.Json;
+using ConfidentialChat.Protocol.Relay;
 
 namespace ConfidentialChat.Bench.WholePath.Servers;
 
@@ -36,6 +38,9 @@ internal static class Engine
             case "/v1/chat/completions":
                 await ChatAsync(http);
                 break;
+            case "/v1/confidential/chat/completions":
+                await RelayedAsync(http);
+                break;
             case "/v1/models":
                 await WriteAsync(http, Models);
                 break;
@@ -66,6 +71,22 @@ internal static class Engine
         }
 
         await http.Response.Body.WriteAsync(asked.Usage ? EndWithUsage : End, http.RequestAborted);
+    }
+
+    // In the place of a node that opens nothing: the answer says which request the gateway relayed, so that it can be reported.
+    private static async Task RelayedAsync(HttpContext http)
+    {
+        await ReadAsync(http);
+        var token = http.Request.Headers[RelayToken.HeaderName].ToString();
+        await WriteAsync(http, Base64Url.DecodeFromChars(token.AsSpan(0, token.IndexOf('.', StringComparison.Ordinal))));
+    }
+
+    /// <summary>The request id of such an answer.</summary>
+    public static Guid ReadRelayed(ReadOnlySpan<byte> answer)
+    {
+        var reader = new Utf8JsonReader(answer);
+        using var token = JsonDocument.ParseValue(ref reader);
+        return token.RootElement.GetProperty("request").GetGuid();
     }
 
     private static async Task WriteAsync(HttpContext http, byte[] json)
