@@ -13,7 +13,9 @@ internal sealed class Database
 {
     // WAL lets readers go on while one writes. With NORMAL a power loss may cost the last locks and reservations, never their
     // consistency; settlements ask for more (Commit.Durably).
-    private const string Pragmas = "PRAGMA busy_timeout = 10000; PRAGMA foreign_keys = ON; PRAGMA synchronous = NORMAL;";
+    // The log grows while somebody reads for long, which no checkpoint may pass; after that it would keep its size for ever.
+    private const string Pragmas =
+        "PRAGMA busy_timeout = 10000; PRAGMA foreign_keys = ON; PRAGMA synchronous = NORMAL; PRAGMA journal_size_limit = 16777216;"; // 16 MiB, four times what a checkpoint waits for
 
     private const string HasHistory = "SELECT 1 FROM sqlite_master WHERE name = '__EFMigrationsHistory'";
     private const string SchemaResource = "ConfidentialChat.Gateway.Schema.sql";

@@ -70,23 +70,20 @@ internal sealed class SqliteWriter : IStateWriter, IStateRows, IThreadPoolWorkIt
             isDraining |= drains;
         }
 
-        if (drains)
-            Drain(here: ThreadPool.PendingWorkItemCount == 0);
+        // Behind what the pool has to do already, so that requests that came together are written together, and no timer holds one back;
+        // where it has nothing to do, on the thread that asks, and none is woken.
+        if (drains && ThreadPool.PendingWorkItemCount == 0)
+            Drain(work);
+        else if (drains)
+            ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: false);
         return work.Task;
     }
 
-    void IThreadPoolWorkItem.Execute() => Drain(here: true);
+    void IThreadPoolWorkItem.Execute() => Drain(asked: null);
 
-    // Behind what the pool has to do already, so that requests that came together are written together, and no timer holds one back; where
-    // it has nothing to do, on the thread that asks, and none is woken.
-    private void Drain(bool here)
+    /// <param name="asked">What the thread that asks waits for; null on one that does nothing else.</param>
+    private void Drain(IWork? asked)
     {
-        if (!here)
-        {
-            ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: false);
-            return;
-        }
-
         var works = Dequeue();
         Write(works);
 
@@ -99,8 +96,11 @@ internal sealed class SqliteWriter : IStateWriter, IStateRows, IThreadPoolWorkIt
         }
 
         if (drainsAgain)
-            Drain(here: false);
-        Tell(works);
+            ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: false);
+        if (asked is null)
+            Tell(works);
+        else
+            TellBeside(asked, works);
     }
 
     /// <summary>Writes what still waits, and closes.</summary>
@@ -203,6 +203,19 @@ internal sealed class SqliteWriter : IStateWriter, IStateRows, IThreadPoolWorkIt
         }
     }
 
+    // Another's request does not go on within the call of the one who asks: it could take the time, and whatever that one holds.
+    private static void TellBeside(IWork asked, IWork[] works)
+    {
+        Tell(new ArraySegment<IWork>([asked]));
+        foreach (var work in works)
+        {
+            if (work != asked && work.Commit is Commit.Promptly)
+                ThreadPool.UnsafeQueueUserWorkItem(Tell, new ArraySegment<IWork>([work]), preferLocal: false);
+            else if (work != asked)
+                Tell(new ArraySegment<IWork>([work]));
+        }
+    }
+
     // SQLite has rolled back by itself after some faults, and then refuses to do so again.
     private void TryRollBack()
     {
@@ -241,9 +254,10 @@ internal sealed class SqliteWriter : IStateWriter, IStateRows, IThreadPoolWorkIt
         while (true)
         {
             List<IWork> works;
+            Exception? failure;
             lock (durable)
             {
-                works = undurable;
+                (works, failure) = (undurable, lostDisk); // those too that came while the disk was lost
                 undurable = [];
                 if (works.Count == 0)
                 {
@@ -255,17 +269,23 @@ internal sealed class SqliteWriter : IStateWriter, IStateRows, IThreadPoolWorkIt
 
             try
             {
-                log ??= File.OpenHandle(logPath, FileMode.Open, FileAccess.ReadWrite, FileShare.ReadWrite | FileShare.Delete);
-                RandomAccess.FlushToDisk(log);
+                if (failure is null)
+                {
+                    log ??= File.OpenHandle(logPath, FileMode.Open, FileAccess.ReadWrite, FileShare.ReadWrite | FileShare.Delete);
+                    RandomAccess.FlushToDisk(log);
+                }
             }
             catch (Exception e) when (e is IOException or UnauthorizedAccessException)
             {
                 lock (durable)
-                    lostDisk = e;
-                works.ForEach(work => work.Failure = e); // written, and not known to be on the disk: whoever asked asks again, after a restart
+                    failure = lostDisk = e;
             }
 
-            works.ForEach(work => work.Complete());
+            works.ForEach(work =>
+            {
+                work.Failure = failure; // written, and not known to be on the disk: whoever asked asks again, after a restart
+                work.Complete();
+            });
         }
     }
 
@@ -284,9 +304,9 @@ internal sealed class SqliteWriter : IStateWriter, IStateRows, IThreadPoolWorkIt
 
     private sealed class Work<T>(Func<IStateRows, ValueTask<T>> change, Commit commit) : IWork
     {
-        // Of a thread that syncs the disk nobody takes the time.
+        // Of a thread that syncs the disk nobody takes the time, nor, for what could wait, of one that writes.
         private readonly TaskCompletionSource<T> source =
-            new(commit is Commit.Durably ? TaskCreationOptions.RunContinuationsAsynchronously : TaskCreationOptions.None);
+            new(commit is Commit.Promptly ? TaskCreationOptions.None : TaskCreationOptions.RunContinuationsAsynchronously);
 
         private T? result;
 
