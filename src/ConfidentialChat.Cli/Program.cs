@@ -2,6 +2,7 @@ using System.CommandLine;
 using ConfidentialChat.Cli;
 using ConfidentialChat.Cli.Commands;
 
+PlainWriter.TakeOver();
 var root = new RootCommand("ConfidentialChat: chat completions sealed between client and node. No attestation yet: spec/gaps.md.")
 {
     DemoCommand.Create(),

@@ -7,6 +7,7 @@ using ConfidentialChat.Gateway.Relay;
 using ConfidentialChat.Gateway.State;
 using ConfidentialChat.Gateway.State.Sqlite;
 using ConfidentialChat.Gateway.V1;
+using ConfidentialChat.Hosting;
 using ConfidentialChat.Protocol.Relay;
 using ConfidentialChat.Protocol.V1;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
@@ -88,6 +89,7 @@ public sealed class GatewayHost
         services.AddHttpForwarder();
         services.TryAddSingleton(TimeProvider.System);
         services.AddSingleton(options);
+        services.AddSingleton<Seldom>();
         services.AddSingleton(database);
         services.AddSingleton(_ => key); // by a factory, so that the container erases it
         services.AddSingleton(key.Seal);
@@ -141,11 +143,7 @@ public sealed class GatewayHost
 
     private static void Log(WebApplicationBuilder builder)
     {
-        builder.Logging.AddSimpleConsole(console => console.SingleLine = true);
-        builder.Logging.SetMinimumLevel(LogLevel.Information);
-        builder.Logging.AddFilter("Microsoft", LogLevel.Warning);
-        builder.Logging.AddFilter("Yarp", LogLevel.Warning);
-        builder.Logging.AddFilter("Microsoft.AspNetCore.Hosting.Diagnostics", LogLevel.None); // asked whether it logs, it would make an activity for each request
+        ServerLog.Write(ServerLog.Listen(builder.Logging));
         builder.Logging.AddConfiguration(builder.Configuration.GetSection("Logging"));
     }
 }

@@ -1,5 +1,6 @@
 using ConfidentialChat.Gateway.Auth;
 using ConfidentialChat.Gateway.State;
+using ConfidentialChat.Protocol;
 using Microsoft.EntityFrameworkCore;
 
 namespace ConfidentialChat.Gateway;
@@ -33,7 +34,7 @@ public sealed class GatewayOperator
 
     /// <summary>Makes a user with an API key.</summary>
     /// <returns>The key, to be shown once: only its hash is kept. Null where the name is taken.</returns>
-    /// <exception cref="ArgumentException">The name is empty, longer than <see cref="MaxNameLength"/> or holds control characters.</exception>
+    /// <exception cref="ArgumentException">The name is empty, longer than <see cref="MaxNameLength"/> or holds a sign that is not seen.</exception>
     public Task<NewSecret?> CreateUserAsync(string name, CancellationToken cancel = default)
     {
         cancel.ThrowIfCancellationRequested();
@@ -136,8 +137,8 @@ public sealed class GatewayOperator
 
     private NewSecret? CreateApiKey(string user, bool newUser)
     {
-        if (string.IsNullOrWhiteSpace(user) || user.Length > MaxNameLength || user.Any(char.IsControl))
-            throw new ArgumentException($"A user's name has 1 to {MaxNameLength} characters, and no control characters.", nameof(user));
+        if (string.IsNullOrWhiteSpace(user) || user.Length > MaxNameLength || !ForeignText.IsPlain(user))
+            throw new ArgumentException($"A user's name has 1 to {MaxNameLength} characters, and no controls, marks of direction or signs that are not seen.", nameof(user));
         var secret = BearerSecret.Create(SecretKind.ApiKey, out var text);
         return credentials.AddApiKey(user, newUser, secret, clock.GetUtcNow()) ? new NewSecret(text, secret.Prefix, null) : null;
     }

@@ -1,5 +1,6 @@
 using ConfidentialChat.Gateway.Metering;
 using ConfidentialChat.Protocol;
+using Yarp.ReverseProxy.Forwarder;
 
 namespace ConfidentialChat.Gateway;
 
@@ -39,4 +40,11 @@ internal static partial class Log
 
     [LoggerMessage(11, LogLevel.Error, "What other processes changed could not be read; it is tried again.")]
     public static partial void RefreshFailed(this ILogger log, Exception exception);
+
+    /// <param name="log">Where to.</param>
+    /// <param name="node">Whose answer it was.</param>
+    /// <param name="error">How far it had come.</param>
+    /// <param name="kind">What was wrong with it, as the HTTP library counts; of its words none, because they quote the node.</param>
+    [LoggerMessage(12, LogLevel.Warning, "Node {Node} did not keep to HTTP, or broke its answer off ({Error}, {Kind}).")]
+    public static partial void Broken(this ILogger log, NodeId node, ForwarderError error, HttpRequestError kind);
 }

@@ -60,4 +60,7 @@ internal static partial class Log
 
     [LoggerMessage(14, LogLevel.Error, "Request {Request} failed inside the node.")]
     public static partial void Unhandled(this ILogger log, RequestId request, Exception exception);
+
+    [LoggerMessage(15, LogLevel.Error, "A request failed inside the node.")]
+    public static partial void Failed(this ILogger log, Exception exception);
 }

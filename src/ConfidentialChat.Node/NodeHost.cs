@@ -1,4 +1,5 @@
 using System.Net;
+using ConfidentialChat.Hosting;
 using ConfidentialChat.Node.Control;
 using ConfidentialChat.Node.Enrolment;
 using ConfidentialChat.Node.Errors;
@@ -28,13 +29,14 @@ public static class NodeHost
         // Empty: nothing of the surroundings (a variable, a file in the working directory) can open another port.
         var builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions());
         builder.Services.AddRouting();
-        builder.Logging.SetMinimumLevel(LogLevel.Information).AddFilter("Microsoft", LogLevel.Warning).AddFilter("System", LogLevel.Warning);
+        ServerLog.Listen(builder.Logging);
         builder.WebHost.UseKestrelCore().UseKestrelHttpsConfiguration().ConfigureKestrel(kestrel => Listen(kestrel, options, identity));
         builder.Services
             .AddSingleton(options)
             .AddSingleton(identity)
             .AddSingleton(engine)
             .AddSingleton(TimeProvider.System)
+            .AddSingleton<Seldom>()
             .AddSingleton<KeyRing>()
             .AddSingleton<Admission>()
             .AddSingleton<GatewayEnrolment>()
@@ -111,11 +113,14 @@ public static class NodeHost
             : Results.StatusCode(StatusCodes.Status503ServiceUnavailable));
     }
 
-    // The exception itself is logged by the framework; its text never reaches a caller.
+    // What is the caller's doing has no line, and a fault of ours is ours to log: the framework would quote the caller. Its text never reaches one.
     private static Task OnExceptionAsync(HttpContext http)
     {
-        if (http.Features.Get<IExceptionHandlerFeature>()?.Error is Microsoft.AspNetCore.Http.BadHttpRequestException bad)
+        var error = http.Features.Get<IExceptionHandlerFeature>()?.Error;
+        if (error is Microsoft.AspNetCore.Http.BadHttpRequestException bad)
             http.Response.StatusCode = bad.StatusCode;
+        else if (error is not null && http.RequestServices.GetRequiredService<Seldom>().Says("Requests that failed inside the node"))
+            http.RequestServices.GetRequiredService<ILogger<ConfidentialHandler>>().Failed(error);
         return RejectionResponse.WriteStatusAsync(http.Response);
     }
 }

@@ -1,4 +1,5 @@
 // The bare node, as it is deployed: configuration from the environment (CONFIDENTIALCHAT_NODE_*) and the command line.
+using ConfidentialChat.Hosting;
 using ConfidentialChat.Node;
 using ConfidentialChat.Node.Inference;
 
@@ -9,7 +10,7 @@ try
     await using var engine = await EngineSet.OpenAsync(settings.Engine, settings.Upstream, null, CancellationToken.None);
     foreach (var fault in engine.Faults)
         await Console.Error.WriteLineAsync($"warning: {fault} The node serves it once it is up.");
-    await using var app = NodeHost.Create(settings.Node, engine, builder => builder.Logging.AddSimpleConsole(console => console.SingleLine = true));
+    await using var app = NodeHost.Create(settings.Node, engine, builder => ServerLog.Write(builder.Logging));
     await app.RunAsync();
     return Environment.ExitCode;
 }

@@ -48,5 +48,5 @@ public sealed class LogTests
         select (source.Path, (string[])[.. places, .. parameters]);
 
     private static IEnumerable<SourceFile> Servers() =>
-        Repository.Sources.Where(source => source.IsIn("src/ConfidentialChat.Gateway") || source.IsIn("src/ConfidentialChat.Node"));
+        Repository.Sources.Where(source => source.IsIn("src/ConfidentialChat.Gateway") || source.IsIn("src/ConfidentialChat.Node") || source.IsIn("src/ConfidentialChat.Hosting"));
 }

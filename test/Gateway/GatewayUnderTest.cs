@@ -3,10 +3,12 @@ using System.Net.Http.Headers;
 using System.Text;
 using System.Text.Json;
 using ConfidentialChat.Gateway.State;
+using ConfidentialChat.Hosting;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Time.Testing;
 
 namespace ConfidentialChat.Gateway.Tests;
@@ -106,17 +108,27 @@ internal sealed class GatewayUnderTest : IAsyncDisposable
     }
 }
 
-/// <summary>Every line that the gateway logged.</summary>
+/// <summary>Every line that the gateway logged, as it stands in its log.</summary>
 internal sealed class CapturedLog : ILoggerProvider, ILogger
 {
     private readonly List<string> lines = [];
+    private readonly LogLine format = new(TimeProvider.System);
 
     public string Text
     {
         get
         {
             lock (lines)
-                return string.Join('\n', lines);
+                return string.Concat(lines);
+        }
+    }
+
+    public int Count
+    {
+        get
+        {
+            lock (lines)
+                return lines.Count;
         }
     }
 
@@ -124,8 +136,10 @@ internal sealed class CapturedLog : ILoggerProvider, ILogger
 
     public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
     {
+        using var line = new StringWriter();
+        format.Write(new LogEntry<TState>(logLevel, "test", eventId, state, exception, formatter), null, line);
         lock (lines)
-            lines.Add($"{logLevel} {formatter(state, exception)} {exception}");
+            lines.Add(line.ToString());
     }
 
     public bool IsEnabled(LogLevel logLevel) => true;

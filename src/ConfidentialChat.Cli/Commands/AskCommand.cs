@@ -55,7 +55,7 @@ internal static class AskCommand
         }
 
         var answer = await client.ConfidentialChat.CreateAsync(request, cancellation);
-        Console.Out.WriteLine(parsed.GetValue(Json) ? Encoding.UTF8.GetString(answer.ToJson()) : Asking.Printable(answer.Choices.FirstOrDefault()?.Message.Content?.Text ?? ""));
+        Console.Out.WriteLine(parsed.GetValue(Json) ? Encoding.UTF8.GetString(answer.ToJson()) : answer.Choices.FirstOrDefault()?.Message.Content?.Text ?? "");
         return ExitCode.Success;
     }
 

@@ -45,7 +45,7 @@ internal static class Asking
         {
             foreach (var piece in chunk.Choices.Select(choice => choice.Delta?.Content).Where(piece => !string.IsNullOrEmpty(piece)))
             {
-                Console.Out.Write(Printable(piece!));
+                Console.Out.Write(piece);
                 answer?.Append(piece);
             }
 
@@ -54,15 +54,6 @@ internal static class Asking
 
         Console.Out.WriteLine();
     }
-
-    /// <summary>
-    /// Without control characters where a person reads it: with them an answer could write into the clipboard of a terminal, rename its
-    /// window or hide what stands before. A file or another program gets the answer as it is.
-    /// </summary>
-    public static string Printable(string text) =>
-        Console.IsOutputRedirected || !text.Any(IsControl) ? text : string.Concat(text.Where(sign => !IsControl(sign)));
-
-    private static bool IsControl(char sign) => char.IsControl(sign) && sign is not ('\n' or '\t');
 
     // Null leaves the variable to the SDK.
     private static Uri? Default() =>

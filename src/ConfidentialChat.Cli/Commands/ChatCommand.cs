@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Text;
 using ConfidentialChat.Client;
 using ConfidentialChat.Client.Chat;
+using ConfidentialChat.Protocol;
 
 namespace ConfidentialChat.Cli.Commands;
 
@@ -64,7 +65,7 @@ internal static class ChatCommand
         public async Task<int> RunAsync(CancellationToken cancellation)
         {
             using var interrupt = Interrupt.TakeOver(() => Note("\n(Ctrl-D or /quit ends)"));
-            Note($"{model}. /help lists the commands.");
+            Note($"{ForeignText.Line(model, ModelNames.MaxLength)}. /help lists the commands.");
             var exitCode = ExitCode.Success;
             while (await ReadMessageAsync(cancellation) is { } line)
             {
@@ -113,7 +114,7 @@ internal static class ChatCommand
                     return true;
                 case "/model":
                     foreach (var offered in (await client.Models.ListAsync(cancellation)).Data)
-                        Note($"{(offered.Id == model ? "*" : " ")} {offered.Id}");
+                        Note($"{(offered.Id == model ? "*" : " ")} {ForeignText.Line(offered.Id, ModelNames.MaxLength)}");
                     return true;
                 case "/retry":
                     await RetryAsync(cancellation);

@@ -84,7 +84,7 @@ internal static class DemoCommand
         }
 
         var answer = (await client.ConfidentialChat.CreateAsync(request, cancellation)).Choices[0].Message.Content?.Text ?? "";
-        Console.Out.WriteLine(Asking.Printable(answer));
+        Console.Out.WriteLine(answer);
         return answer;
     }
 

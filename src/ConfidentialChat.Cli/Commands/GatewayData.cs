@@ -1,5 +1,6 @@
 using System.CommandLine;
 using ConfidentialChat.Gateway;
+using ConfidentialChat.Protocol;
 
 namespace ConfidentialChat.Cli.Commands;
 
@@ -20,9 +21,13 @@ internal static class GatewayData
         return GatewayOperator.OpenAsync(place, cancel: cancellation);
     }
 
-    /// <summary>Rows under headings, each column as wide as its widest cell.</summary>
+    /// <summary>UTF-16 units: a dozen models with long names.</summary>
+    private const int MaxCell = 500;
+
+    /// <summary>Rows under headings, each column as wide as its widest cell. What is in a cell is its line's.</summary>
     public static void PrintTable(IReadOnlyList<string> headings, IReadOnlyList<IReadOnlyList<string>> rows)
     {
+        rows = [.. rows.Select(row => (IReadOnlyList<string>)[.. row.Select(cell => ForeignText.Line(cell, MaxCell))])];
         var widths = headings.Select((heading, column) => rows.Select(row => row[column].Length).Append(heading.Length).Max()).ToList();
         foreach (var row in rows.Prepend(headings))
             Console.Out.WriteLine(string.Join("  ", row.Select((cell, column) => cell.PadRight(widths[column]))).TrimEnd());

@@ -37,7 +37,7 @@ internal static class KeysCommand
             }
             catch (ArgumentException)
             {
-                throw new CommandException("--user: that is no name for a user.", $"a name has 1 to {GatewayOperator.MaxNameLength} characters, and no control characters", ExitCode.Usage);
+                throw new CommandException("--user: that is no name for a user.", $"a name has 1 to {GatewayOperator.MaxNameLength} characters, all of which are seen", ExitCode.Usage);
             }
 
             return ExitCode.Success;

@@ -1,11 +1,15 @@
 using System.CommandLine;
 using System.Text.Json;
+using ConfidentialChat.Hosting;
+using ConfidentialChat.Protocol;
 
 namespace ConfidentialChat.Cli.Commands;
 
 /// <summary>What <c>cchat gateway</c> and <c>cchat node</c> share: logs to standard error, one line when ready, an orderly end.</summary>
 internal static class ServerRun
 {
+    private const int MaxFact = 1000; // UTF-16 units: a warning that names a few engines
+
     public static readonly Option<bool> Json = new("--json")
     {
         Description = "Print one JSON line on standard output once ready, and nothing else.",
@@ -20,16 +24,7 @@ internal static class ServerRun
     public static void LogToStandardError(WebApplicationBuilder builder)
     {
         builder.Logging.ClearProviders();
-        builder.Logging.AddSimpleConsole(console =>
-        {
-            console.SingleLine = true;
-            console.UseUtcTimestamp = true;
-            console.TimestampFormat = "yyyy-MM-ddTHH:mm:ss.fffZ ";
-        });
-        builder.Logging.Services.Configure<Microsoft.Extensions.Logging.Console.ConsoleLoggerOptions>(
-            console => console.LogToStandardErrorThreshold = LogLevel.Trace);
-        builder.Logging.SetMinimumLevel(LogLevel.Information);
-        builder.Logging.AddFilter("Microsoft", LogLevel.Warning).AddFilter("System", LogLevel.Warning).AddFilter("Yarp", LogLevel.Warning);
+        ServerLog.Write(builder.Logging, toStandardError: true);
     }
 
     /// <summary>Starts, waits until ready, says so, and runs until told to stop.</summary>
@@ -59,7 +54,7 @@ internal static class ServerRun
                 Console.Out.WriteLine(JsonSerializer.Serialize(facts, CliJson.Default.IReadOnlyDictionaryStringString));
             else
                 foreach (var (name, value) in facts)
-                    Console.Out.WriteLine($"{name,-8} {value}");
+                    Console.Out.WriteLine($"{name,-8} {ForeignText.Line(value, MaxFact)}");
             await Task.Delay(Timeout.Infinite, stop.Token);
         }
         catch (OperationCanceledException) when (stop.IsCancellationRequested)

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Text.Json;
 using ConfidentialChat.Cli.Stack;
+using ConfidentialChat.Protocol;
 
 namespace ConfidentialChat.Cli.Commands;
 
@@ -61,7 +62,7 @@ internal static class UpCommand
             Console.Out.WriteLine($"""
                 gateway  {stack.Ready.Gateway}
                 node     {stack.Ready.Node}
-                model    {stack.Ready.Model}
+                model    {ForeignText.Line(stack.Ready.Model, ModelNames.MaxLength)}
                 api key  {stack.Ready.ApiKey}
                 logs     {Path.Combine(data, "logs")}
 

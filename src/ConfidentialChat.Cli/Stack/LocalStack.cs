@@ -3,6 +3,7 @@ using ConfidentialChat.Cli.Commands;
 using ConfidentialChat.Fixtures;
 using ConfidentialChat.Gateway;
 using ConfidentialChat.Node.Inference;
+using ConfidentialChat.Protocol;
 
 namespace ConfidentialChat.Cli.Stack;
 
@@ -41,6 +42,7 @@ internal sealed class LocalStack : IAsyncDisposable
     private static readonly TimeSpan NodePatience = TimeSpan.FromSeconds(70);
     private static readonly TimeSpan GatewayPatience = TimeSpan.FromSeconds(70);
     private static readonly TimeSpan EnrolmentTokenLifetime = TimeSpan.FromMinutes(10);
+    private const int MaxWarning = 1000; // UTF-16 units: a few engines that are not up
     private const string LocalUser = "local";
 
     private readonly FileStream occupation;
@@ -105,8 +107,8 @@ internal sealed class LocalStack : IAsyncDisposable
                 throw await gateway.EndedAsync("stopped by itself");
             var nodeReady = await starting;
             if (nodeReady.TryGetProperty("warning", out var warning))
-                progress($"warning: {warning.GetString()} The node serves it once it is up.");
-            progress($"node: {Text(nodeReady, "node")}, model {Text(nodeReady, "model")}");
+                progress($"warning: {ForeignText.Line(warning.GetString(), MaxWarning)} The node serves it once it is up.");
+            progress($"node: {Text(nodeReady, "node")}, model {ForeignText.Line(Text(nodeReady, "model"), ModelNames.MaxLength)}");
             return new LocalStack(occupation, gateway, node, new UpReady(gatewayUrl, Text(nodeReady, "node"), apiKey, Text(nodeReady, "model")));
         }
         catch

@@ -1,9 +1,10 @@
+using ConfidentialChat.Hosting;
 using ConfidentialChat.Protocol.Errors;
 
 namespace ConfidentialChat.Gateway.Errors;
 
 /// <summary>Gives whatever goes wrong below it, in the framework too, the one shape of an error.</summary>
-internal sealed class ErrorBoundary(RequestDelegate next, ILogger<ErrorBoundary> log)
+internal sealed class ErrorBoundary(RequestDelegate next, Seldom seldom, ILogger<ErrorBoundary> log)
 {
     public async Task InvokeAsync(HttpContext context)
     {
@@ -22,7 +23,8 @@ internal sealed class ErrorBoundary(RequestDelegate next, ILogger<ErrorBoundary>
         }
         catch (Exception e)
         {
-            log.Unhandled(e);
+            if (seldom.Says("Requests that failed inside the gateway"))
+                log.Unhandled(e);
             await AnswerAsync(context, new ErrorAnswer(RequestError.InternalError));
             return;
         }

@@ -68,6 +68,11 @@ internal static class RequestBody
             context.Response.Headers.Connection = "close"; // the rest of the body would be read as the next request
             return (default, ErrorAnswer.ForStatus(StatusCodes.Status408RequestTimeout));
         }
+        catch (IOException e) when (e is not BadHttpRequestException)
+        {
+            context.Response.Headers.Connection = "close"; // nobody knows where the next request would begin
+            return (default, ErrorAnswer.ForStatus(StatusCodes.Status400BadRequest)); // a chunk size above what Kestrel counts to, or a connection that broke
+        }
 
         return (new ArraySegment<byte>(buffer, 0, length), null);
     }

@@ -1,5 +1,6 @@
 using ConfidentialChat.Gateway.Errors;
 using ConfidentialChat.Gateway.State;
+using ConfidentialChat.Hosting;
 using ConfidentialChat.Protocol.Errors;
 
 namespace ConfidentialChat.Gateway.Health;
@@ -10,7 +11,7 @@ internal static class HealthChecks
     public static IResult Ok() => new JsonAnswer<HealthAnswer>(new("ok"), GatewayJson.Default.HealthAnswer);
 
     /// <summary>Ready while the database answers; a gateway that stops is turned away before this (see <see cref="Draining"/>).</summary>
-    public static IResult Ready(Database database, ILogger<GatewayHost> log)
+    public static IResult Ready(Database database, Seldom seldom, ILogger<GatewayHost> log)
     {
         try
         {
@@ -22,7 +23,8 @@ internal static class HealthChecks
         }
         catch (System.Data.Common.DbException e)
         {
-            log.Unhandled(e);
+            if (seldom.Says("Readiness checks that failed"))
+                log.Unhandled(e);
             return new ErrorAnswer(RequestError.ServiceUnavailable);
         }
     }

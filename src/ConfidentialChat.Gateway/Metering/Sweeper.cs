@@ -1,10 +1,11 @@
 // spec/gateway.md section 5 rules 7 and 8.
 using ConfidentialChat.Gateway.Relay;
+using ConfidentialChat.Hosting;
 
 namespace ConfidentialChat.Gateway.Metering;
 
 /// <summary>Ends locks and reservations whose time has come.</summary>
-internal sealed class Sweeper(Ledger ledger, InFlight inFlight, GatewayOptions options, TimeProvider time, ILogger<Sweeper> log) : BackgroundService
+internal sealed class Sweeper(Ledger ledger, InFlight inFlight, GatewayOptions options, TimeProvider time, Seldom seldom, ILogger<Sweeper> log) : BackgroundService
 {
     private static readonly TimeSpan Interval = TimeSpan.FromSeconds(1);
 
@@ -15,7 +16,10 @@ internal sealed class Sweeper(Ledger ledger, InFlight inFlight, GatewayOptions o
     {
         var overdue = await ledger.SweepAsync(inFlight.TakeDue(options.ReportDeadline / DeadlineParts), options.ReportDeadline);
         foreach (var node in overdue.CountBy(node => node))
-            log.Unreported(node.Key, node.Value);
+        {
+            if (seldom.Says("Times that reports were missing, of node", node.Key.Value))
+                log.Unreported(node.Key, node.Value);
+        }
     }
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
@@ -29,7 +33,8 @@ internal sealed class Sweeper(Ledger ledger, InFlight inFlight, GatewayOptions o
             }
             catch (Exception e)
             {
-                log.SweepFailed(e); // the database is busy or gone; requests say so for themselves
+                if (seldom.Says("Sweeps that failed"))
+                    log.SweepFailed(e); // the database is busy or gone; requests say so for themselves
             }
         }
     }

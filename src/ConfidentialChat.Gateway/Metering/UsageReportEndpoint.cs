@@ -1,13 +1,14 @@
 // spec/gateway.md section 5 rule 6.
 using ConfidentialChat.Gateway.Errors;
 using ConfidentialChat.Gateway.Nodes;
+using ConfidentialChat.Hosting;
 using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.Relay;
 
 namespace ConfidentialChat.Gateway.Metering;
 
 /// <summary>Nodes report what requests used. Every report is acknowledged, also one that changes nothing: repeating it is of no use.</summary>
-internal sealed class UsageReportEndpoint(KnownNodes nodes, Ledger ledger, GatewayOptions options, TimeProvider time, ILogger<UsageReportEndpoint> log)
+internal sealed class UsageReportEndpoint(KnownNodes nodes, Ledger ledger, GatewayOptions options, TimeProvider time, Seldom seldom, ILogger<UsageReportEndpoint> log)
 {
     public const int MaxReports = 1000;
     public const int MaxBytes = 1024 * 1024;
@@ -29,7 +30,8 @@ internal sealed class UsageReportEndpoint(KnownNodes nodes, Ledger ledger, Gatew
         var outcomes = await ledger.SettleAsync(node.Id, reports);
         foreach (var (report, outcome) in reports.Zip(outcomes))
         {
-            if (outcome is Settlement.Capped or Settlement.Late or Settlement.Released or Settlement.Unknown)
+            if (outcome is Settlement.Capped or Settlement.Late or Settlement.Released or Settlement.Unknown
+                && seldom.Says($"Usage reports ({outcome}) of node", node.Id.Value))
                 log.OddReport(node.Id, report.Request, outcome);
         }
 

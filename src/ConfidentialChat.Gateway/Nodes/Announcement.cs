@@ -33,7 +33,7 @@ internal sealed record Announcement
         announcement = null;
         var keySets = new List<KeySet>();
         var fault = !Enum.IsDefined(status.State) ? "state"
-            : status.Models.Count > MaxModels || !status.Models.All(ModelNames.IsValid) ? "models"
+            : status.Models.Count > MaxModels || !status.Models.All(ModelNames.CanBeServed) ? "models"
             : status.KeySets.Count > KeySet.MaxHeld || !status.KeySets.All(TryAdd) ? "key_sets"
             : status.Running < 0 ? "running"
             : status.Queued < 0 ? "queued"

@@ -2,6 +2,7 @@
 using ConfidentialChat.Gateway.Errors;
 using ConfidentialChat.Gateway.Metering;
 using ConfidentialChat.Gateway.Nodes;
+using ConfidentialChat.Hosting;
 using ConfidentialChat.Protocol;
 using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.Relay;
@@ -17,6 +18,7 @@ internal sealed class NodeRelay(
     KnownNodes nodes,
     GatewayOptions options,
     TimeProvider time,
+    Seldom seldom,
     ILogger<NodeRelay> log)
 {
     private const string Answered = "answered";
@@ -60,6 +62,8 @@ internal sealed class NodeRelay(
 
         // 9 settle: the report comes by itself; here the lock goes back, or not
         var (outcome, answer) = await EndAsync(context, admitted.Node.Id, reservation, transformer.Answer, error, sent.WasRead);
+        if (outcome is not Answered && !options.LogRequests && !seldom.Says($"Requests that ended with \"{outcome}\", of user", admitted.User.Value))
+            return answer;
         log.Relayed(
             outcome is Answered && !options.LogRequests ? LogLevel.Debug : LogLevel.Information,
             reservation.Request, admitted.User, admitted.Node.Id, reservation.Stack, reservation.Held, body.Count, outcome,
@@ -78,10 +82,11 @@ internal sealed class NodeRelay(
 
             // Bytes are out: YARP has broken the connection off. None are: the error can still be told.
             case NodeAnswerKind.Accepted:
+                SayBroken(context, node, error);
                 return (error.ToString(), Tell(context, RequestError.InternalError));
 
             case NodeAnswerKind.JunkAnswer:
-                log.JunkAnswer(node, answer.Status);
+                SayJunk(node, answer);
                 return ("junk", Tell(context, RequestError.InternalError));
 
             case NodeAnswerKind.Refused:
@@ -89,12 +94,13 @@ internal sealed class NodeRelay(
                 return (answer.Rejection!.Error.Row().Code, Tell(context, new ErrorAnswer(answer.Rejection, answer.RetryAfterSeconds)));
 
             case NodeAnswerKind.TokenRefused:
-                log.TokenRefused(node);
+                if (seldom.Says("Relay tokens refused by node", node.Value))
+                    log.TokenRefused(node);
                 await ledger.ReturnAsync(reservation, release: true);
                 return ("token refused", Tell(context, RequestError.InternalError));
 
             case NodeAnswerKind.JunkRefusal:
-                log.JunkAnswer(node, answer.Status);
+                SayJunk(node, answer);
                 await ledger.ReturnAsync(reservation, release: true);
                 return ("junk", Tell(context, RequestError.InternalError));
         }
@@ -104,15 +110,38 @@ internal sealed class NodeRelay(
         if (context.RequestAborted.IsCancellationRequested)
             return ("client gone", TypedResults.Empty);
         if (wasSent)
+        {
+            SayBroken(context, node, error);
             return (error.ToString(), Tell(context, error is ForwarderError.RequestTimedOut ? RequestError.InferenceTimeout : RequestError.InternalError));
+        }
+
         var exception = context.GetForwarderErrorFeature()?.Exception;
         var reason = exception is HttpRequestException { HttpRequestError: var known } ? known : (HttpRequestError?)null;
-        log.NotReached(node, reason?.ToString() ?? error.ToString());
+        if (seldom.Says("Attempts that did not reach node", node.Value))
+            log.NotReached(node, reason?.ToString() ?? error.ToString());
         // A host that drops packets: the connection's own timeout comes as a cancellation.
         if (reason is HttpRequestError.ConnectionError or HttpRequestError.NameResolutionError or HttpRequestError.SecureConnectionError
             || exception is OperationCanceledException { InnerException: TimeoutException })
             await nodes.MarkUnreachableAsync(node);
         return ("not reached", Tell(context, RequestError.ServiceUnavailable));
+    }
+
+    private void SayJunk(NodeId node, NodeAnswer answer)
+    {
+        if (seldom.Says("Junk answers of node", node.Value))
+            log.JunkAnswer(node, answer.Status);
+    }
+
+    // Of what the forwarder met only the kind: its own words, and the HTTP library's, quote the node.
+    private void SayBroken(HttpContext context, NodeId node, ForwarderError error)
+    {
+        if (error is not (ForwarderError.Request or ForwarderError.RequestTimedOut or ForwarderError.RequestBodyDestination or ForwarderError.ResponseBodyDestination)
+            || !seldom.Says("Broken answers of node", node.Value))
+            return;
+        var kind = HttpRequestError.Unknown;
+        for (var exception = context.GetForwarderErrorFeature()?.Exception; exception is not null && kind is HttpRequestError.Unknown; exception = exception.InnerException)
+            kind = exception switch { HttpRequestException e => e.HttpRequestError, HttpIOException e => e.HttpRequestError, _ => kind };
+        log.Broken(node, error, kind);
     }
 
     private static IResult Tell(HttpContext context, RequestError error) => Tell(context, new ErrorAnswer(error));

@@ -3,6 +3,7 @@ using System.Globalization;
 using System.Net.Http.Headers;
 using System.Text.Json;
 using System.Text.Json.Serialization.Metadata;
+using ConfidentialChat.Hosting;
 using ConfidentialChat.Protocol.Relay;
 
 namespace ConfidentialChat.Node.Enrolment;
@@ -16,13 +17,15 @@ internal sealed class GatewayClient : IDisposable
     private readonly HttpClient http;
     private readonly NodeIdentity identity;
     private readonly TimeProvider time;
+    private readonly Seldom seldom;
     private readonly ILogger<GatewayClient> log;
     private long lastTimeMs;
 
-    public GatewayClient(NodeOptions options, NodeIdentity identity, TimeProvider time, ILogger<GatewayClient> log)
+    public GatewayClient(NodeOptions options, NodeIdentity identity, TimeProvider time, Seldom seldom, ILogger<GatewayClient> log)
     {
         this.identity = identity;
         this.time = time;
+        this.seldom = seldom;
         this.log = log;
         http = new HttpClient(new SocketsHttpHandler
         {
@@ -98,7 +101,8 @@ internal sealed class GatewayClient : IDisposable
         }
         catch (Exception e) when (e is HttpRequestException || (e is TaskCanceledException && !cancellation.IsCancellationRequested))
         {
-            log.GatewayNotReached(http.BaseAddress!, path);
+            if (seldom.Says("Messages that did not reach the gateway"))
+                log.GatewayNotReached(http.BaseAddress!, path);
             return null;
         }
     }

@@ -1,6 +1,7 @@
 // spec/gateway.md sections 2 and 3.
 using System.Net;
 using System.Text.Json;
+using ConfidentialChat.Hosting;
 using ConfidentialChat.Node.Inference;
 using ConfidentialChat.Node.Keys;
 using ConfidentialChat.Node.Serving;
@@ -20,6 +21,7 @@ internal sealed class GatewayLink(
     IInferenceBackend engine,
     GatewayClient gateway,
     NodeAddress address,
+    Seldom seldom,
     IHostApplicationLifetime lifetime,
     ILogger<GatewayLink> log) : BackgroundService, IHostedLifecycleService
 {
@@ -115,7 +117,8 @@ internal sealed class GatewayLink(
 
     private void OnEngineChanged()
     {
-        log.EngineChanged(engine.AliveModels.Count, engine.Models.Count);
+        if (seldom.Says("Changes of engines"))
+            log.EngineChanged(engine.AliveModels.Count, engine.Models.Count);
         Tell();
     }
 
@@ -147,7 +150,8 @@ internal sealed class GatewayLink(
         var said = await answer.Content.ReadAsByteArrayAsync(cancellation);
         if (Read(said, signature, body, agreement, out var heartbeat) is not { } enrolled)
         {
-            log.EnrolmentNotSigned(options.GatewayUrl);
+            if (seldom.Says("Enrolments that were not signed"))
+                log.EnrolmentNotSigned(options.GatewayUrl);
             return Outcome.NotReached;
         }
 
@@ -186,7 +190,8 @@ internal sealed class GatewayLink(
     {
         if (answer is null)
             return Outcome.NotReached;
-        log.GatewayRefused(path, (int)answer.StatusCode);
+        if (seldom.Says("Messages that the gateway refused"))
+            log.GatewayRefused(path, (int)answer.StatusCode);
         return answer.StatusCode == HttpStatusCode.Unauthorized ? Outcome.Refused : Outcome.NotReached;
     }
 

@@ -1,6 +1,7 @@
 // spec/gateway.md section 5, rule 6.
 using System.Collections.Concurrent;
 using System.Net;
+using ConfidentialChat.Hosting;
 using ConfidentialChat.Node.Enrolment;
 using ConfidentialChat.Protocol;
 using ConfidentialChat.Protocol.Relay;
@@ -8,7 +9,7 @@ using ConfidentialChat.Protocol.Relay;
 namespace ConfidentialChat.Node.Metering;
 
 /// <summary>Tells the gateway what each request used, again and again until it is acknowledged.</summary>
-internal sealed class UsageReporter(GatewayClient gateway, GatewayEnrolment enrolment, ILogger<UsageReporter> log) : BackgroundService
+internal sealed class UsageReporter(GatewayClient gateway, GatewayEnrolment enrolment, Seldom seldom, ILogger<UsageReporter> log) : BackgroundService
 {
     private const int MaxBatch = 500;
 
@@ -36,7 +37,7 @@ internal sealed class UsageReporter(GatewayClient gateway, GatewayEnrolment enro
         order.Enqueue(id); // after its report: an id without one has been acknowledged
         while (order.Count > MaxPending && order.TryDequeue(out var oldest))
         {
-            if (pending.TryRemove(oldest, out _))
+            if (pending.TryRemove(oldest, out _) && seldom.Says("Usage reports given up"))
                 log.ReportGivenUp(oldest);
         }
 

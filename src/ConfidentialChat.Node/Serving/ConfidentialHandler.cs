@@ -1,5 +1,6 @@
 // spec/gateway.md section 4. Steps 10 to 12 of docs/architecture.md.
 using System.Diagnostics;
+using ConfidentialChat.Hosting;
 using ConfidentialChat.Node.Errors;
 using ConfidentialChat.Node.Inference;
 using ConfidentialChat.Node.Metering;
@@ -18,6 +19,7 @@ internal sealed class ConfidentialHandler(
     UsageReporter usage,
     NodeOptions options,
     TimeProvider time,
+    Seldom seldom,
     ILogger<ConfidentialHandler> log)
 {
     public async Task ServeAsync(HttpContext http, IEnvelopeDoor door)
@@ -39,7 +41,8 @@ internal sealed class ConfidentialHandler(
         {
             // 12 forget. What was computed is reported, also for a caller who is gone; and a refusal or failure with nothing, because
             // its answer may not arrive, and the gateway would hold the units until its deadline.
-            log.Ended(ending.Code == Ending.Ok && !options.LogRequests ? LogLevel.Debug : LogLevel.Information, token.Request, ending.Code, ending.Usage, time.GetElapsedTime(began));
+            if (ending.Code == Ending.Ok || options.LogRequests || seldom.Says($"Requests that ended with {ending.Code}"))
+                log.Ended(ending.Code == Ending.Ok && !options.LogRequests ? LogLevel.Debug : LogLevel.Information, token.Request, ending.Code, ending.Usage, time.GetElapsedTime(began));
             usage.Report(token, ending.Usage);
         }
     }
@@ -88,7 +91,7 @@ internal sealed class ConfidentialHandler(
         catch (InferenceException e)
         {
             // Nothing was written yet: what fails later ends in SealAsync.
-            log.EngineFailed(token.Request, e.Failure, e);
+            SayFailed(token, e.Failure, e);
             return await RefuseAsync(http, call, new Refusal(e.Failure == InferenceFailure.TimedOut ? RequestError.InferenceTimeout : RequestError.InferenceError));
         }
     }
@@ -133,14 +136,20 @@ internal sealed class ConfidentialHandler(
         catch (Exception e) when (isBegun)
         {
             if (e is InferenceException { Failure: var failure })
-                log.EngineFailed(token.Request, failure, e);
-            else
+                SayFailed(token, failure, e);
+            else if (seldom.Says("Requests that failed inside the node"))
                 log.Unhandled(token.Request, e);
             code = "CUT_OFF";
             http.Abort();
         }
 
         return new Ending(code, isBegun || code == Ending.ClientGone ? answer.Usage : default);
+    }
+
+    private void SayFailed(RelayToken token, InferenceFailure failure, Exception exception)
+    {
+        if (seldom.Says($"Requests whose engine failed ({failure})"))
+            log.EngineFailed(token.Request, failure, exception);
     }
 
     private static Refusal RefusalOf(InferenceStart.Refused refused) => refused.Reason switch

@@ -1,6 +1,7 @@
 using System.Buffers;
 using System.Runtime.InteropServices;
 using System.Text;
+using ConfidentialChat.Protocol;
 
 namespace ConfidentialChat.Node.Inference.Llama;
 
@@ -78,6 +79,17 @@ internal sealed unsafe class LlamaModel : IDisposable
         return Load(path, name, parameters);
     }
 
+    // What the file says of itself, where a gateway would take that.
+    private static string NameOf(GgufFile file, string path)
+    {
+        if (ModelNames.CanBeServed(file.Name))
+            return file.Name;
+        var name = Path.GetFileNameWithoutExtension(path);
+        return ModelNames.CanBeServed(name) ? name : throw new ModelLoadException(
+            $"The model file {ForeignText.Line(path)} has no name that a gateway would take.",
+            $"give the file a name of at most {ModelNames.MaxLength} characters, all of which are seen");
+    }
+
     private static LlamaModel Load(string path, string? name, LlamaNative.ModelParameters parameters)
     {
         var file = GgufFile.Read(path);
@@ -105,7 +117,7 @@ internal sealed unsafe class LlamaModel : IDisposable
             if (handle.IsInvalid)
             {
                 throw new ModelLoadException(
-                    $"llama.cpp cannot load the model file {path} (architecture {file.Architecture}){(errors.Length > 0 ? ": " + errors : "")}.",
+                    $"llama.cpp cannot load the model file {path} (architecture {ForeignText.Line(file.Architecture)}){(errors.Length > 0 ? ": " + errors : "")}.",
                     "fetch the file again, or use a model that llama.cpp 0.5.0 knows");
             }
 
@@ -115,7 +127,7 @@ internal sealed unsafe class LlamaModel : IDisposable
             if (template is null)
                 throw new ModelLoadException($"The model file {path} has no chat template.", "use an instruction-tuned model");
             var model = new LlamaModel(
-                handle, name ?? file.Name ?? Path.GetFileNameWithoutExtension(path), [.. MemoryMarshal.CreateReadOnlySpanFromNullTerminated(template), 0]);
+                handle, name ?? NameOf(file, path), [.. MemoryMarshal.CreateReadOnlySpanFromNullTerminated(template), 0]);
             model.CheckTemplate(path);
             return model;
         }

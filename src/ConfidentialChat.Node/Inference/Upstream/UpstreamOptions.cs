@@ -1,5 +1,6 @@
 // spec/inference.md sections 2 and 3.
 using System.Net;
+using ConfidentialChat.Protocol;
 
 namespace ConfidentialChat.Node.Inference.Upstream;
 
@@ -98,6 +99,7 @@ public sealed record UpstreamOptions
     public void Validate()
     {
         Require(Model is { Length: > 0 and <= 256 } && EngineModel is null or { Length: > 0 and <= 256 }, "A model's name has from 1 to 256 characters.", "name it with --upstream-model NAME");
+        Require(ForeignText.IsPlain(Model), "The model's name holds a control, a mark of direction or another sign that is not seen, and no gateway takes it.", "name it with --upstream-model NAME=ENGINE-NAME where the engine calls it so");
         Require(Urls.Count > 0, "There is no URL of an engine.", "give one with --upstream http://127.0.0.1:8000");
         Require(Urls.Distinct().Count() == Urls.Count, "An engine's URL is given twice.", "give each engine once");
         foreach (var url in Urls)
