@@ -15,18 +15,15 @@ internal sealed partial class Seldom(TimeProvider time, ILogger<Seldom> log) : I
     /// <summary>Peers and things that are counted apart. Beyond it all peers count as one: whoever has many names saves nothing by it.</summary>
     private const int MaxKept = 1024;
 
-    /// <summary>The peer that stands for all.</summary>
-    private const long Everyone = -1;
-
     private static readonly TimeSpan Interval = TimeSpan.FromMinutes(1);
 
-    private readonly Dictionary<(string What, long Peer), Count> counts = [];
+    private readonly Dictionary<(string What, long? Peer), Count> counts = [];
     private readonly Lock gate = new();
 
     /// <summary>Whether to say it this time. Where not, it is counted.</summary>
     /// <param name="what">What happened and what the number counts, in words of ours: <c>Junk answers of node</c>.</param>
-    /// <param name="peer">Whose doing it is; its number.</param>
-    public bool Says(string what, long peer = 0)
+    /// <param name="peer">Whose doing it is; null where that is nobody's number.</param>
+    public bool Says(string what, long? peer = null)
     {
         lock (gate)
         {
@@ -34,7 +31,7 @@ internal sealed partial class Seldom(TimeProvider time, ILogger<Seldom> log) : I
             if (!counts.TryGetValue(key, out var count))
             {
                 if (counts.Count >= MaxKept)
-                    key = (what, Everyone);
+                    key = (what, null);
                 if (!counts.TryGetValue(key, out count))
                 {
                     count = new Count();
@@ -58,7 +55,7 @@ internal sealed partial class Seldom(TimeProvider time, ILogger<Seldom> log) : I
     }
 
     // The end of a minute: a quiet one is forgotten.
-    private void Close((string What, long Peer) key)
+    private void Close((string What, long? Peer) key)
     {
         long unsaid;
         lock (gate)
@@ -75,11 +72,11 @@ internal sealed partial class Seldom(TimeProvider time, ILogger<Seldom> log) : I
         }
 
         if (unsaid > 0)
-            More(key.What, key.Peer, unsaid, (int)Interval.TotalSeconds);
+            More(key.Peer is { } peer ? $"{key.What} {peer}" : key.What, unsaid, (int)Interval.TotalSeconds);
     }
 
-    [LoggerMessage(1, LogLevel.Warning, "{What} {Peer}: {Unsaid} more in {Seconds} s.")]
-    private partial void More(string what, long peer, long unsaid, int seconds);
+    [LoggerMessage(1, LogLevel.Warning, "{What}: {Unsaid} more in {Seconds} s.")]
+    private partial void More(string what, long unsaid, int seconds);
 
     private sealed class Count
     {

@@ -215,7 +215,7 @@ public sealed class HostileTextTests
         });
         said.ShouldBe(1024 + 10);
         clock.Advance(TimeSpan.FromMinutes(1));
-        log.Text.ShouldContain($"Tests of peer -1: {1_000_000 - 1024 - 10} more in 60 s.");
+        log.Text.ShouldContain($"Tests of peer: {1_000_000 - 1024 - 10} more in 60 s.");
         log.Count.ShouldBe(1);
     }
 

@@ -21,8 +21,8 @@ internal static class GatewayData
         return GatewayOperator.OpenAsync(place, cancel: cancellation);
     }
 
-    /// <summary>UTF-16 units: a dozen models with long names.</summary>
-    private const int MaxCell = 500;
+    /// <summary>UTF-16 units: sixty models.</summary>
+    private const int MaxCell = 2000;
 
     /// <summary>Rows under headings, each column as wide as its widest cell. What is in a cell is its line's.</summary>
     public static void PrintTable(IReadOnlyList<string> headings, IReadOnlyList<IReadOnlyList<string>> rows)
