@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Text.Json;
+using ConfidentialChat.Hosting;
 
 namespace ConfidentialChat.Cli.Stack;
 
@@ -45,7 +46,7 @@ internal sealed class ChildProcess : IAsyncDisposable
             start.ArgumentList.Add(argument);
         foreach (var (variable, value) in environment)
             start.Environment[variable] = value;
-        Directory.CreateDirectory(logDirectory);
+        PrivateFile.CreateDirectory(logDirectory);
         return new ChildProcess(name, Process.Start(start)!, Path.Combine(logDirectory, name + ".log"));
     }
 
@@ -100,7 +101,7 @@ internal sealed class ChildProcess : IAsyncDisposable
 
     private async Task LogAsync()
     {
-        await using var log = new StreamWriter(logPath, append: true) { AutoFlush = true };
+        await using var log = new StreamWriter(PrivateFile.Open(logPath, FileMode.Append, FileAccess.Write)) { AutoFlush = true };
         while (await process.StandardError.ReadLineAsync() is { } line)
             await log.WriteLineAsync(line);
     }

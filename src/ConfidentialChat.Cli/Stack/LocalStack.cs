@@ -2,6 +2,7 @@ using System.Text.Json;
 using ConfidentialChat.Cli.Commands;
 using ConfidentialChat.Fixtures;
 using ConfidentialChat.Gateway;
+using ConfidentialChat.Hosting;
 using ConfidentialChat.Node.Inference;
 using ConfidentialChat.Protocol;
 
@@ -145,7 +146,7 @@ internal sealed class LocalStack : IAsyncDisposable
     {
         try
         {
-            return new FileStream(Path.Combine(directory, "in-use"), FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
+            return PrivateFile.Open(Path.Combine(directory, "in-use"), FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
         }
         catch (IOException)
         {
@@ -171,7 +172,7 @@ internal sealed class LocalStack : IAsyncDisposable
         if (apiKey is null || !await gateway.KnowsApiKeyAsync(apiKey, cancellation))
         {
             apiKey = (await gateway.CreateApiKeyAsync(LocalUser, cancellation)).Text;
-            await using var file = new FileStream(keyFile, OwnerOnly(FileMode.Create));
+            await using var file = PrivateFile.Open(keyFile, FileMode.Create, FileAccess.Write);
             await file.WriteAsync(System.Text.Encoding.UTF8.GetBytes(apiKey + "\n"), cancellation);
         }
 
@@ -193,13 +194,5 @@ internal sealed class LocalStack : IAsyncDisposable
         {
             throw new CommandException($"the data directory cannot be used: {e.Message}", "give a directory that this user may write with --data", ExitCode.Usage);
         }
-    }
-
-    private static FileStreamOptions OwnerOnly(FileMode mode)
-    {
-        var options = new FileStreamOptions { Mode = mode, Access = FileAccess.Write };
-        if (!OperatingSystem.IsWindows())
-            options.UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite;
-        return options;
     }
 }

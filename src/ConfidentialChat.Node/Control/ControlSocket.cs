@@ -1,8 +1,7 @@
 using System.Net;
 using System.Net.Sockets;
-using System.Security.Cryptography;
 using System.Text;
-using ConfidentialChat.Node.Enrolment;
+using ConfidentialChat.Hosting;
 using ConfidentialChat.Node.Keys;
 using Microsoft.AspNetCore.Connections.Features;
 
@@ -23,15 +22,16 @@ public static class ControlSocket
     /// <summary>Longest path of a Unix socket; sun_path has 108 bytes on Linux and 104 on macOS, with a zero at the end.</summary>
     private const int MaxPathBytes = 103;
 
-    /// <summary>Where the socket of a data directory is: in it, or, where that path is too long, in a directory named after it.</summary>
+    private const string SocketName = "control.sock";
+
+    /// <summary>Holds the socket's path where that is not in the data directory.</summary>
+    private const string PointerName = "control.path";
+
+    /// <summary>Where the socket of a data directory is: in it, or, where that path is too long, where the node said that it made one.</summary>
     public static string PathFor(string dataDirectory)
     {
-        var full = Path.GetFullPath(dataDirectory);
-        var path = Path.Combine(full, "control.sock");
-        if (Encoding.UTF8.GetByteCount(path) <= MaxPathBytes)
-            return path;
-        var name = Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(full)))[..16];
-        return Path.Combine(Path.GetTempPath(), "cchat-" + name, "control.sock");
+        var path = Path.Combine(Path.GetFullPath(dataDirectory), SocketName);
+        return !Fits(path) && Pointer(dataDirectory) is { } elsewhere ? elsewhere : path;
     }
 
     /// <summary>Asks the node of a data directory to rotate its key.</summary>
@@ -68,12 +68,49 @@ public static class ControlSocket
     }
 
     /// <summary>Makes the socket's path free for listening.</summary>
+    /// <exception cref="NodeOptionsException">The directory for temporary files has a long name too.</exception>
     internal static string Prepare(string dataDirectory)
     {
-        var path = PathFor(dataDirectory);
-        PrivateFile.CreateDirectory(Path.GetDirectoryName(path)!); // others may make a directory of that name before us: this fails then
-        File.Delete(path);
+        var path = Path.Combine(Path.GetFullPath(dataDirectory), SocketName);
+        if (Fits(path))
+        {
+            File.Delete(path);
+            return path;
+        }
+
+        // A name that others can foretell may be theirs before it is ours, or lead elsewhere. This one is new, and closed to them from the start.
+        if (Pointer(dataDirectory) is { } before)
+            TryRemove(Path.GetDirectoryName(before)!);
+        path = Path.Combine(Directory.CreateTempSubdirectory("cchat-").FullName, SocketName);
+        if (!Fits(path))
+        {
+            TryRemove(Path.GetDirectoryName(path)!);
+            throw new NodeOptionsException(
+                $"The control socket fits neither into {dataDirectory} nor into {Path.GetTempPath()}: a socket's path has at most {MaxPathBytes} bytes.",
+                "give a data directory with a shorter name with --data, or set TMPDIR");
+        }
+
+        PrivateFile.Write(PointerPath(dataDirectory), Encoding.UTF8.GetBytes(path));
         return path;
+    }
+
+    private static bool Fits(string path) => Encoding.UTF8.GetByteCount(path) <= MaxPathBytes;
+
+    private static string PointerPath(string dataDirectory) => Path.Combine(Path.GetFullPath(dataDirectory), PointerName);
+
+    private static string? Pointer(string dataDirectory) => File.Exists(PointerPath(dataDirectory)) ? File.ReadAllText(PointerPath(dataDirectory)) : null;
+
+    // Only where it is empty, as a node that ended in good order leaves it: by now the name may be somebody else's.
+    private static void TryRemove(string directory)
+    {
+        try
+        {
+            Directory.Delete(directory);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            // the system clears its temporary files
+        }
     }
 
     // Any method, so that over the network none is told apart from a path that is not there.

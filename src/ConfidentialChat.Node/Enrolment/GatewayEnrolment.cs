@@ -3,6 +3,7 @@ using System.Diagnostics.CodeAnalysis;
 using System.Security.Cryptography;
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using ConfidentialChat.Hosting;
 using ConfidentialChat.Protocol;
 using ConfidentialChat.Protocol.Primitives;
 using ConfidentialChat.Protocol.Relay;

@@ -2,6 +2,7 @@
 using System.Net;
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
+using ConfidentialChat.Hosting;
 using ConfidentialChat.Protocol.Primitives;
 
 namespace ConfidentialChat.Node.Enrolment;

@@ -67,18 +67,65 @@ public sealed class ControlTests
     }
 
     [Fact]
-    public async Task A_directory_for_the_socket_that_others_may_enter_is_closed_to_them()
+    public async Task A_link_that_another_user_planted_where_the_socket_was_to_be_leads_nowhere()
     {
         if (OperatingSystem.IsWindows())
             return;
         var parent = Directory.CreateTempSubdirectory("cchat-node-").FullName;
         var data = Path.Combine(parent, new string('d', 120));
-        var directory = Path.GetDirectoryName(ControlSocket.PathFor(data))!;
-        Directory.CreateDirectory(directory, OwnerOnly | UnixFileMode.OtherRead | UnixFileMode.OtherWrite | UnixFileMode.OtherExecute);
+        var name = Convert.ToHexStringLower(System.Security.Cryptography.SHA256.HashData(System.Text.Encoding.UTF8.GetBytes(data)))[..16];
+        var victim = Directory.CreateDirectory(Path.Combine(parent, "victim"), OwnerOnly | UnixFileMode.OtherRead | UnixFileMode.OtherExecute).FullName;
+        var kept = Path.Combine(victim, "control.sock");
+        await File.WriteAllTextAsync(kept, "of another node", TestContext.Current.CancellationToken);
+        var planted = Path.Combine(Path.GetTempPath(), "cchat-" + name); // the name could once be foretold
+        Directory.CreateSymbolicLink(planted, victim);
+        try
+        {
+            string[] before = [];
+            for (var starts = 0; starts < 2; starts++)
+            {
+                await using var node = await NodeUnderTest.StartAsync(ScriptedBackend.ThatServes(), options => options with { DataDirectory = data });
+                var directory = Path.GetDirectoryName(ControlSocket.PathFor(data))!;
+                directory.ShouldNotBe(planted);
+                before.ShouldNotContain(directory);
+                before = [.. before, directory];
+                File.GetUnixFileMode(directory).ShouldBe(OwnerOnly);
+                File.GetUnixFileMode(Path.Combine(data, "control.path")).ShouldBe(UnixFileMode.UserRead | UnixFileMode.UserWrite);
+                (await ControlSocket.RotateAsync(data, eraseNow: false, TestContext.Current.CancellationToken)).ShouldBeTrue();
+            }
+
+            (await File.ReadAllTextAsync(kept, TestContext.Current.CancellationToken)).ShouldBe("of another node");
+            File.GetUnixFileMode(victim).ShouldBe(OwnerOnly | UnixFileMode.OtherRead | UnixFileMode.OtherExecute);
+            Directory.Exists(before[0]).ShouldBeFalse(); // the second start cleared what the first had left
+            Directory.Delete(before[1]);
+        }
+        finally
+        {
+            File.Delete(planted);
+            Directory.Delete(parent, recursive: true);
+        }
+    }
+
+    [Fact]
+    public async Task A_name_that_others_took_over_since_the_last_start_is_left_alone()
+    {
+        if (OperatingSystem.IsWindows())
+            return;
+        var parent = Directory.CreateTempSubdirectory("cchat-node-").FullName;
+        var data = Directory.CreateDirectory(Path.Combine(parent, new string('d', 120))).FullName;
+        var victim = Directory.CreateDirectory(Path.Combine(parent, "victim")).FullName;
+        await File.WriteAllTextAsync(Path.Combine(victim, "control.sock"), "of another node", TestContext.Current.CancellationToken);
+        var taken = Directory.CreateSymbolicLink(Path.Combine(parent, "taken"), victim).FullName;
+        await File.WriteAllTextAsync(Path.Combine(data, "control.path"), Path.Combine(taken, "control.sock"), TestContext.Current.CancellationToken);
+
         await using (await NodeUnderTest.StartAsync(ScriptedBackend.ThatServes(), options => options with { DataDirectory = data }))
-            File.GetUnixFileMode(directory).ShouldBe(OwnerOnly);
+        {
+            ControlSocket.PathFor(data).ShouldNotStartWith(taken);
+            (await File.ReadAllTextAsync(Path.Combine(victim, "control.sock"), TestContext.Current.CancellationToken)).ShouldBe("of another node");
+        }
+
+        Directory.Delete(Path.GetDirectoryName(ControlSocket.PathFor(data))!);
         Directory.Delete(parent, recursive: true);
-        Directory.Delete(directory, recursive: true);
     }
 
     [Fact]

@@ -1,0 +1,53 @@
+namespace ConfidentialChat.Hosting;
+
+/// <summary>Files and directories that their owner alone may use, whatever the process's umask says.</summary>
+internal static class PrivateFile
+{
+    private const UnixFileMode OwnerOnly = UnixFileMode.UserRead | UnixFileMode.UserWrite;
+
+    /// <summary>Writes a file whole or not at all.</summary>
+    public static void Write(string path, byte[] bytes)
+    {
+        var unfinished = path + ".new";
+        File.Delete(unfinished);
+        using (var file = Open(unfinished, FileMode.CreateNew, FileAccess.Write))
+        {
+            file.Write(bytes);
+            file.Flush(flushToDisk: true);
+        }
+
+        File.Move(unfinished, path, overwrite: true);
+    }
+
+    /// <summary>Opens a file; one that is made, or was open to others, is its owner's from then on.</summary>
+    /// <exception cref="UnauthorizedAccessException">It is another user's.</exception>
+    public static FileStream Open(string path, FileMode mode, FileAccess access, FileShare share = FileShare.Read)
+    {
+        var options = new FileStreamOptions { Mode = mode, Access = access, Share = share };
+        if (OperatingSystem.IsWindows())
+            return new FileStream(path, options);
+        options.UnixCreateMode = OwnerOnly;
+        var file = new FileStream(path, options);
+        try
+        {
+            File.SetUnixFileMode(file.SafeFileHandle, OwnerOnly);
+            return file;
+        }
+        catch
+        {
+            file.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Makes a directory that only its owner enters, or makes an existing one so.</summary>
+    /// <exception cref="UnauthorizedAccessException">It is another user's.</exception>
+    public static void CreateDirectory(string path)
+    {
+        const UnixFileMode ownerEnters = OwnerOnly | UnixFileMode.UserExecute;
+        if (OperatingSystem.IsWindows())
+            Directory.CreateDirectory(path);
+        else
+            File.SetUnixFileMode(Directory.CreateDirectory(path, ownerEnters).FullName, ownerEnters);
+    }
+}
