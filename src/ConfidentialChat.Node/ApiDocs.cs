@@ -1,4 +1,5 @@
 // spec/openapi/node.json: what this node serves, for machines, and a page of it for people.
+using ConfidentialChat.Hosting;
 using Scalar.AspNetCore;
 
 namespace ConfidentialChat.Node;
@@ -13,6 +14,8 @@ internal static class ApiDocs
 
     public static void MapApiDocs(this WebApplication app)
     {
+        app.UseDocsHeaders(PagePath, ScalarOptions.NonceHttpContextItemKey);
+        app.UseDocsHeaders(DocumentPath, ScalarOptions.NonceHttpContextItemKey);
         var document = Read();
         app.MapGet(DocumentPath, () => TypedResults.Bytes(document, "application/json"));
         app.MapScalarApiReference(PagePath, page =>
@@ -21,6 +24,7 @@ internal static class ApiDocs
             page.OpenApiRoutePattern = DocumentPath;
             page.DefaultFonts = false; // they would come from another host
             page.Telemetry = false;
+            page.DynamicNonce = true; // one of its scripts stands in the page
         });
     }
 

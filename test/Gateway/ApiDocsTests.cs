@@ -53,6 +53,37 @@ public sealed class ApiDocsTests
     }
 
     [Fact]
+    public async Task The_page_runs_its_own_scripts_alone_and_stands_in_nobodys_frame()
+    {
+        await using var gateway = await GatewayUnderTest.StartAsync();
+        using var anyone = gateway.Client();
+        var nonces = new HashSet<string>(StringComparer.Ordinal);
+        for (var loads = 0; loads < 2; loads++)
+        {
+            using var page = await anyone.GetAsync("/docs/");
+            var policy = page.Headers.GetValues("Content-Security-Policy").Single();
+            policy.ShouldContain("default-src 'none'");
+            policy.ShouldContain("frame-ancestors 'none'");
+            policy.Split(';').Single(part => part.Contains("script-src", StringComparison.Ordinal)).ShouldNotContain("unsafe");
+            var nonce = System.Text.RegularExpressions.Regex.Match(policy, "'nonce-([^']{16,})'").Groups[1].Value;
+            nonces.Add(nonce).ShouldBeTrue();
+            var html = await page.Content.ReadAsStringAsync();
+            var scripts = System.Text.RegularExpressions.Regex.Matches(html, "<script[^>]*>");
+            scripts.Count.ShouldBeGreaterThan(0);
+            scripts.ShouldAllBe(script => script.Value.Contains($"nonce=\"{nonce}\"", StringComparison.Ordinal));
+            System.Text.RegularExpressions.Regex.IsMatch(html, "\\son[a-z]+=").ShouldBeFalse();
+        }
+
+        foreach (var path in (string[])["/docs", "/docs/", "/docs/scalar.js", "/docs/none", "/openapi/v1.json"])
+        {
+            using var answer = await anyone.GetAsync(path);
+            answer.Headers.GetValues("X-Content-Type-Options").ShouldBe(["nosniff"], path);
+            answer.Headers.GetValues("Referrer-Policy").ShouldBe(["no-referrer"], path);
+            answer.Headers.GetValues("Content-Security-Policy").Single().ShouldContain("frame-ancestors 'none'");
+        }
+    }
+
+    [Fact]
     public async Task Turned_off_neither_is_there()
     {
         await using var gateway = await GatewayUnderTest.StartAsync(options => options with { Docs = false });

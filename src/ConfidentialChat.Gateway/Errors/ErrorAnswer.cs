@@ -26,6 +26,7 @@ internal sealed class ErrorAnswer(Rejection rejection, int? retryAfterSeconds = 
         response.ContentType = "application/json";
         response.ContentLength = body.Length;
         response.Headers.CacheControl = "no-store";
+        response.Headers.XContentTypeOptions = "nosniff";
         if (rejection.Error is RequestError.AuthError)
             response.Headers.WWWAuthenticate = "Bearer";
         if (row.HasRetryAfter)

@@ -18,6 +18,7 @@ internal static class RejectionResponse
         var row = rejection.Error.Row();
         response.StatusCode = row.Status;
         response.ContentType = "application/json";
+        response.Headers.XContentTypeOptions = "nosniff";
         if (row.HasRetryAfter)
         {
             var seconds = Math.Clamp(Math.Ceiling(retryAfter?.TotalSeconds ?? 0), RetryAfterLeast, RetryAfterMost);

@@ -54,6 +54,12 @@ public sealed class ApiDocsTests
             var page = await GetAsync(node, "/docs/");
             page.ShouldContain("openapi/v1.json");
             page.ShouldNotContain("https://");
+            using var answer = await node.Client.GetAsync(new Uri(node.Url, "/docs/"));
+            var policy = answer.Headers.GetValues("Content-Security-Policy").Single();
+            policy.ShouldContain("frame-ancestors 'none'");
+            policy.ShouldContain("'nonce-");
+            answer.Headers.GetValues("X-Content-Type-Options").ShouldBe(["nosniff"]);
+            answer.Headers.GetValues("Referrer-Policy").ShouldBe(["no-referrer"]);
         }
 
         await using var silent = await NodeUnderTest.StartAsync(ScriptedBackend.ThatServes(), options => options with { Docs = false });
