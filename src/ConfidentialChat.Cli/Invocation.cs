@@ -21,6 +21,7 @@ internal static class ExitCode
     public const int NotReached = 5;
     public const int Untrustworthy = 6;
     public const int EvidenceRefused = 7;
+    public const int DatabaseBusy = 8;
     public const int Interrupted = 130;
 }
 
@@ -97,6 +98,7 @@ internal static class Invocation
         CommandException e => e,
         NodeOptionsException e => new CommandException(e.Message, e.Hint, ExitCode.Usage),
         GatewayOptionsException e => new CommandException(e.Message, e.Hint, ExitCode.Usage),
+        GatewayStateException e => new CommandException(e.Message, e.Hint, e.Fault is StateFault.Busy ? ExitCode.DatabaseBusy : ExitCode.Failure),
         UpstreamException e => new CommandException(e.Message, e.Hint, ExitCode.Usage),
         ModelLoadException e => new CommandException(e.Message, e.Hint, ExitCode.Usage),
         LlamaLibraryException e => new CommandException(e.Message, e.Hint),

@@ -33,25 +33,49 @@ public sealed class GatewayHost
     /// <param name="configure">May replace what is registered, add configuration (section <c>Logging</c> counts) or log elsewhere.</param>
     /// <param name="cancel">Gives up.</param>
     /// <returns>The caller's to start and to dispose of.</returns>
-    /// <exception cref="GatewayOptionsException">The options cannot be used.</exception>
+    /// <exception cref="GatewayOptionsException">The options cannot be used, or another gateway serves the data directory.</exception>
+    /// <exception cref="GatewayStateException">The database cannot be used.</exception>
     public static async Task<WebApplication> CreateAsync(
         GatewayOptions options, Action<WebApplicationBuilder>? configure = null, CancellationToken cancel = default)
     {
         var listen = ListenPoint.From(options);
         var origins = BrowserOrigins.From(options);
         var directory = DataDirectory.Open(options.DataDirectory);
+        var occupation = directory.Occupy();
+        try
+        {
+            return await BuildAsync(options, listen, origins, directory, occupation, configure, cancel);
+        }
+        catch
+        {
+            occupation.Dispose();
+            throw;
+        }
+    }
+
+    private static async Task<WebApplication> BuildAsync(
+        GatewayOptions options,
+        ListenPoint listen,
+        BrowserOrigins origins,
+        DataDirectory directory,
+        Occupation occupation,
+        Action<WebApplicationBuilder>? configure,
+        CancellationToken cancel)
+    {
         var key = directory.LoadOrCreateKey();
-        var database = await Database.OpenAsync(directory, cancel);
+        var database = await Database.OpenAsync(directory, isOccupied: true, cancel);
 
         // Empty: nothing of the surroundings can open another port or print a header.
         var builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions());
         Log(builder);
         Listen(builder, listen, options);
         AddServices(builder.Services, options, key, database);
+        builder.Services.AddSingleton(_ => occupation); // by a factory, so that the container lets go of it
         builder.Services.AddCors(origins.Allow);
         configure?.Invoke(builder);
 
         var app = builder.Build();
+        app.Services.GetRequiredService<Occupation>(); // first, so that it ends last
         app.UseMiddleware<ErrorBoundary>();
         if (options.CorsOrigins.Count > 0)
             app.UseCors();
@@ -93,6 +117,7 @@ public sealed class GatewayHost
         services.AddSingleton(database);
         services.AddSingleton(_ => key); // by a factory, so that the container erases it
         services.AddSingleton(key.Seal);
+        services.AddSingleton<WriteHealth>();
         services.AddSingleton<IStateWriter, SqliteWriter>();
         services.AddSingleton<CredentialStatements>();
         services.AddSingleton<KnownApiKeys>();
@@ -111,6 +136,7 @@ public sealed class GatewayHost
         services.AddSingleton<Admission>();
         services.AddSingleton<ForeignChanges>();
         services.AddHostedService(provider => provider.GetRequiredService<ForeignChanges>());
+        services.AddHostedService<WriteProbe>();
         services.AddSingleton<Sweeper>();
         services.AddHostedService(provider => provider.GetRequiredService<Sweeper>());
         services.Configure<HostOptions>(host => host.ShutdownTimeout = options.ShutdownTimeout);

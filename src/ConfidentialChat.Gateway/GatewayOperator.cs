@@ -29,8 +29,9 @@ public sealed class GatewayOperator
     /// <param name="clock">Null is the system's.</param>
     /// <param name="cancel">Gives up.</param>
     /// <exception cref="GatewayOptionsException">The directory cannot be used.</exception>
+    /// <exception cref="GatewayStateException">The database cannot be used, from here as from any other member.</exception>
     public static async Task<GatewayOperator> OpenAsync(string dataDirectory, TimeProvider? clock = null, CancellationToken cancel = default) =>
-        new(await Database.OpenAsync(DataDirectory.Open(dataDirectory), cancel), clock ?? TimeProvider.System);
+        new(await Database.OpenAsync(DataDirectory.Open(dataDirectory), isOccupied: false, cancel), clock ?? TimeProvider.System);
 
     /// <summary>Makes a user with an API key.</summary>
     /// <returns>The key, to be shown once: only its hash is kept. Null where the name is taken.</returns>
@@ -59,28 +60,22 @@ public sealed class GatewayOperator
 
     /// <summary>Revokes an API key by its public prefix; a running gateway refuses it within a second.</summary>
     /// <returns>False where there is no such key, or it was revoked before.</returns>
-    public async Task<bool> RevokeApiKeyAsync(string prefix, CancellationToken cancel = default)
+    public Task<bool> RevokeApiKeyAsync(string prefix, CancellationToken cancel = default)
     {
-        await using var state = database.CreateContext();
-        var now = clock.GetUtcNow();
-        return await state.ApiKeys.Where(row => row.Prefix == prefix && row.RevokedAt == null)
-            .ExecuteUpdateAsync(row => row.SetProperty(key => key.RevokedAt, now), cancel) == 1;
+        cancel.ThrowIfCancellationRequested();
+        return Task.FromResult(credentials.RevokeApiKey(prefix, clock.GetUtcNow()));
     }
 
     /// <summary>All API keys by user and age, revoked ones too. Of a key only its public prefix is known.</summary>
-    public async Task<IReadOnlyList<ApiKeyEntry>> ListApiKeysAsync(CancellationToken cancel = default)
-    {
-        await using var state = database.CreateContext();
-        return await state.ApiKeys
+    public Task<IReadOnlyList<ApiKeyEntry>> ListApiKeysAsync(CancellationToken cancel = default) => database.QueryAsync<IReadOnlyList<ApiKeyEntry>>(async state =>
+        await state.ApiKeys
             .OrderBy(row => row.User!.Name).ThenBy(row => row.Id)
             .Select(row => new ApiKeyEntry(row.Prefix, row.User!.Name, row.CreatedAt, row.RevokedAt))
-            .ToListAsync(cancel);
-    }
+            .ToListAsync(cancel));
 
     /// <summary>The enrolled nodes in the order of their numbers, as they last said that they are.</summary>
-    public async Task<IReadOnlyList<NodeEntry>> ListNodesAsync(CancellationToken cancel = default)
+    public Task<IReadOnlyList<NodeEntry>> ListNodesAsync(CancellationToken cancel = default) => database.QueryAsync<IReadOnlyList<NodeEntry>>(async state =>
     {
-        await using var state = database.CreateContext();
         var nodes = await state.Nodes.AsNoTracking().Where(row => row.RemovedAt == null).OrderBy(row => row.Id).ToListAsync(cancel);
         var models = await state.NodeModels.AsNoTracking().ToListAsync(cancel);
         var keySets = await state.NodeKeySets.AsNoTracking().ToListAsync(cancel);
@@ -99,26 +94,17 @@ public sealed class GatewayOperator
                 Unreported = node.Unreported,
             }),
         ];
-    }
+    });
 
     /// <summary>
     /// Takes a node out: it gets no further locks or requests, is heard no more, and can come back with a new enrolment token.
     /// Requests that it is serving end as they would; what it reports of them is not taken, and so not charged.
     /// </summary>
     /// <returns>False where there is no such node.</returns>
-    public async Task<bool> RemoveNodeAsync(long id, CancellationToken cancel = default)
+    public Task<bool> RemoveNodeAsync(long id, CancellationToken cancel = default)
     {
-        await using var state = database.CreateContext();
-        await using var transaction = await state.Database.BeginTransactionAsync(cancel);
-        var now = clock.GetUtcNow();
-        var removed = await state.Nodes.Where(row => row.Id == id && row.RemovedAt == null)
-            .ExecuteUpdateAsync(row => row.SetProperty(node => node.RemovedAt, now), cancel);
-        if (removed == 0)
-            return false;
-        await state.NodeModels.Where(row => row.NodeId == id).ExecuteDeleteAsync(cancel);
-        await state.NodeKeySets.Where(row => row.NodeId == id).ExecuteDeleteAsync(cancel);
-        await transaction.CommitAsync(cancel);
-        return true;
+        cancel.ThrowIfCancellationRequested();
+        return Task.FromResult(credentials.RemoveNode(id, clock.GetUtcNow()));
     }
 
     /// <summary>Makes a token with which one node may enrol once.</summary>

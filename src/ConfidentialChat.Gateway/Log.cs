@@ -47,4 +47,10 @@ internal static partial class Log
     /// <param name="kind">What was wrong with it, as the HTTP library counts; of its words none, because they quote the node.</param>
     [LoggerMessage(12, LogLevel.Warning, "Node {Node} did not keep to HTTP, or broke its answer off ({Error}, {Kind}).")]
     public static partial void Broken(this ILogger log, NodeId node, ForwarderError error, HttpRequestError kind);
+
+    [LoggerMessage(13, LogLevel.Error, "The database took none of {Changes} changes; requests are answered 503, and it is tried again.")]
+    public static partial void NotWritten(this ILogger log, long changes, Exception exception);
+
+    [LoggerMessage(14, LogLevel.Information, "The database takes changes again.")]
+    public static partial void WrittenAgain(this ILogger log);
 }

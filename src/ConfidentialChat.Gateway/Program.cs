@@ -14,3 +14,8 @@ catch (GatewayOptionsException e)
     Console.Error.WriteLine($"{e.Message}\nhint: {e.Hint}");
     return 2;
 }
+catch (GatewayStateException e)
+{
+    Console.Error.WriteLine($"{e.Message}\nhint: {e.Hint}");
+    return 1;
+}

@@ -21,12 +21,13 @@ internal sealed class GatewayUnderTest : IAsyncDisposable
 
     private readonly string directory;
 
-    private GatewayUnderTest(WebApplication app, GatewayOperator gatewayOperator, FakeTimeProvider clock, string directory, CapturedLog log)
+    private GatewayUnderTest(WebApplication app, GatewayOperator gatewayOperator, FakeTimeProvider clock, string dataDirectory, string directory, CapturedLog log)
     {
         App = app;
         Operator = gatewayOperator;
         Clock = clock;
         Log = log;
+        DataDirectory = dataDirectory;
         this.directory = directory;
         Url = new Uri(app.Urls.Single());
     }
@@ -41,7 +42,7 @@ internal sealed class GatewayUnderTest : IAsyncDisposable
 
     public Uri Url { get; }
 
-    public string DataDirectory => Path.Combine(directory, "data");
+    public string DataDirectory { get; }
 
     public static async Task<GatewayUnderTest> StartAsync(Func<GatewayOptions, GatewayOptions>? change = null)
     {
@@ -49,13 +50,14 @@ internal sealed class GatewayUnderTest : IAsyncDisposable
         var clock = new FakeTimeProvider(DateTimeOffset.UtcNow);
         var log = new CapturedLog();
         var options = new GatewayOptions { DataDirectory = Path.Combine(directory, "data"), Port = 0, ShutdownTimeout = TimeSpan.FromSeconds(5) };
-        var app = await GatewayHost.CreateAsync(change?.Invoke(options) ?? options, builder =>
+        options = change?.Invoke(options) ?? options;
+        var app = await GatewayHost.CreateAsync(options, builder =>
         {
             builder.Services.AddSingleton<TimeProvider>(clock);
             builder.Logging.ClearProviders().AddProvider(log);
         });
         await app.StartAsync();
-        return new GatewayUnderTest(app, await GatewayOperator.OpenAsync(options.DataDirectory, clock), clock, directory, log);
+        return new GatewayUnderTest(app, await GatewayOperator.OpenAsync(options.DataDirectory, clock), clock, options.DataDirectory, directory, log);
     }
 
     /// <summary>A client that shows a good key.</summary>
@@ -170,6 +172,7 @@ internal static class Http
         error.GetProperty("message").GetString().ShouldNotBeNullOrEmpty();
         (error.TryGetProperty("param", out var named) ? named.GetString() : null).ShouldBe(param);
         response.Headers.Contains("Server").ShouldBeFalse();
+        response.Headers.GetValues("X-Content-Type-Options").ShouldBe(["nosniff"]);
         if (status == 401)
             response.Headers.WwwAuthenticate.ToString().ShouldBe("Bearer");
         if (status is 429 or 503)

@@ -39,7 +39,7 @@ public sealed class HostTests
         await using var gateway = await GatewayUnderTest.StartAsync();
         File.GetUnixFileMode(gateway.DataDirectory).ShouldBe(UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
         var files = Directory.GetFiles(gateway.DataDirectory);
-        files.Select(Path.GetFileName).ShouldBe(["gateway.db", "gateway.db-shm", "gateway.db-wal", "gateway.key"], ignoreOrder: true);
+        files.Select(Path.GetFileName).ShouldBe(["gateway.db", "gateway.db-shm", "gateway.db-wal", "gateway.key", "gateway.lock", "gateway.pid"], ignoreOrder: true);
         foreach (var file in files)
             File.GetUnixFileMode(file).ShouldBe(UnixFileMode.UserRead | UnixFileMode.UserWrite, file);
     }

@@ -1,4 +1,5 @@
 using System.Net;
+using Microsoft.EntityFrameworkCore;
 
 namespace ConfidentialChat.Gateway.Tests;
 
@@ -61,6 +62,10 @@ public sealed class OperatorTests
         await (await user.PostAsync("/v1/nodes/lock", Http.Json($$"""{"model":"{{GatewayUnderTest.Model}}"}"""))).ShouldBeErrorAsync(404, "MODEL_NOT_FOUND");
         await (await node.BeatAsync()).ShouldBeErrorAsync(401, "AUTH_ERROR");
         node.RequestsSeen.ShouldBe(0);
+
+        (await gateway.ReadAsync(state => state.NodeKeySets.CountAsync())).ShouldBe(0);
+        (await gateway.ReadAsync(state => state.NodeModels.CountAsync())).ShouldBe(0);
+        (await gateway.ReadAsync(state => state.Nodes.SingleAsync())).RelayKey.ShouldBeNull();
 
         var (id, token) = (node.Id, await gateway.Operator.CreateEnrolmentTokenAsync(TimeSpan.FromHours(1)));
         (await node.EnrolAsync(token.Text)).StatusCode.ShouldBe(HttpStatusCode.OK);

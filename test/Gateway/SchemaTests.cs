@@ -29,7 +29,7 @@ public sealed class SchemaTests : IDisposable
     [Fact]
     public async Task A_fresh_file_needs_no_migration()
     {
-        var opened = await Database.OpenAsync(DataDirectory.Open(directory), default);
+        var opened = await Database.OpenAsync(DataDirectory.Open(directory), isOccupied: false, default);
 
         await using var context = opened.CreateContext();
         (await context.Database.GetPendingMigrationsAsync()).ShouldBeEmpty();
@@ -39,15 +39,13 @@ public sealed class SchemaTests : IDisposable
     [Fact]
     public async Task A_file_of_an_older_version_is_migrated_and_keeps_its_rows()
     {
-        var place = DataDirectory.Open(directory);
-        await using (var context = Design(place.DatabasePath))
-            await context.GetService<IMigrator>().MigrateAsync(context.Database.GetMigrations().First());
+        var place = await OlderAsync();
         Run(place, "INSERT INTO users (name, created_at) VALUES ('alice', 1)").ShouldBeNull();
 
-        await Database.OpenAsync(place, default);
+        await Database.OpenAsync(place, isOccupied: false, default);
 
         var fresh = DataDirectory.Open(Path.Combine(directory, "fresh"));
-        await Database.OpenAsync(fresh, default);
+        await Database.OpenAsync(fresh, isOccupied: false, default);
         const string Tables = "SELECT GROUP_CONCAT(name || ' ' || sql, ';') FROM (SELECT name, sql FROM sqlite_master WHERE SUBSTR(name, 1, 4) <> '__EF' AND sql IS NOT NULL ORDER BY name)";
         Run(place, Tables).ShouldBe(Run(fresh, Tables));
         Run(place, "SELECT name FROM users").ShouldBe("alice");
@@ -56,10 +54,59 @@ public sealed class SchemaTests : IDisposable
     [Fact]
     public async Task Several_may_make_it_at_once()
     {
-        await Task.WhenAll(Enumerable.Range(0, 8).Select(_ => Task.Run(() => Database.OpenAsync(DataDirectory.Open(directory), default))));
+        await Task.WhenAll(Enumerable.Range(0, 8).Select(_ => Task.Run(() => Database.OpenAsync(DataDirectory.Open(directory), isOccupied: false, default))));
 
         await using var context = Design();
         Run(DataDirectory.Open(directory), "SELECT COUNT(*) FROM __EFMigrationsHistory").ShouldBe((long)context.Database.GetMigrations().Count());
+    }
+
+    [Fact]
+    public async Task A_migration_lock_that_outlived_its_process_holds_nobody_up()
+    {
+        var place = await OlderAsync();
+        Run(place, """
+            CREATE TABLE IF NOT EXISTS "__EFMigrationsLock" ("Id" INTEGER NOT NULL CONSTRAINT "PK___EFMigrationsLock" PRIMARY KEY, "Timestamp" TEXT NOT NULL);
+            INSERT OR REPLACE INTO "__EFMigrationsLock" VALUES (1, '2026-01-01 00:00:00')
+            """);
+        using (place.Occupy())
+            await Database.OpenAsync(place, isOccupied: true, TestContext.Current.CancellationToken).WaitAsync(TimeSpan.FromSeconds(60));
+        Run(place, "SELECT COUNT(*) FROM __EFMigrationsHistory").ShouldBe(Migrations());
+    }
+
+    [Fact]
+    public async Task A_command_leaves_the_tables_of_a_running_gateway_alone_and_waits_for_a_while()
+    {
+        var place = await OlderAsync();
+        using (place.Occupy())
+        {
+            var waits = Database.OpenAsync(place, isOccupied: false, TestContext.Current.CancellationToken);
+            (await Should.ThrowAsync<GatewayStateException>(() => waits.WaitAsync(TimeSpan.FromSeconds(60)))).Fault.ShouldBe(StateFault.OtherVersion);
+            Run(place, "SELECT COUNT(*) FROM __EFMigrationsHistory").ShouldBe(1L);
+        }
+
+        using (var ends = place.Occupy())
+        {
+            var waits = Database.OpenAsync(place, isOccupied: false, TestContext.Current.CancellationToken);
+            waits.IsCompleted.ShouldBeFalse();
+            ends.Dispose();
+            await waits.WaitAsync(TimeSpan.FromSeconds(60));
+        }
+
+        Run(place, "SELECT COUNT(*) FROM __EFMigrationsHistory").ShouldBe(Migrations());
+    }
+
+    private async Task<DataDirectory> OlderAsync()
+    {
+        var place = DataDirectory.Open(directory);
+        await using var context = Design(place.DatabasePath);
+        await context.GetService<IMigrator>().MigrateAsync(context.Database.GetMigrations().First());
+        return place;
+    }
+
+    private static long Migrations()
+    {
+        using var context = Design();
+        return context.Database.GetMigrations().Count();
     }
 
     private static SqliteGatewayDbContext Design(string? path = null) =>

@@ -21,6 +21,11 @@ internal sealed class ErrorBoundary(RequestDelegate next, Seldom seldom, ILogger
             await AnswerAsync(context, ErrorAnswer.ForStatus(e.StatusCode));
             return;
         }
+        catch (GatewayStateException)
+        {
+            await AnswerAsync(context, new ErrorAnswer(RequestError.ServiceUnavailable)); // who met it first has logged it
+            return;
+        }
         catch (Exception e)
         {
             if (seldom.Says("Requests that failed inside the gateway"))

@@ -1,6 +1,5 @@
 using ConfidentialChat.Gateway.Errors;
 using ConfidentialChat.Gateway.State;
-using ConfidentialChat.Hosting;
 using ConfidentialChat.Protocol.Errors;
 
 namespace ConfidentialChat.Gateway.Health;
@@ -10,21 +9,27 @@ internal static class HealthChecks
 {
     public static IResult Ok() => new JsonAnswer<HealthAnswer>(new("ok"), GatewayJson.Default.HealthAnswer);
 
-    /// <summary>Ready while the database answers; a gateway that stops is turned away before this (see <see cref="Draining"/>).</summary>
-    public static IResult Ready(Database database, Seldom seldom, ILogger<GatewayHost> log)
+    /// <summary>
+    /// Ready while the database can be read, and took the last change; a gateway that stops is turned away before this (see
+    /// <see cref="Draining"/>).
+    /// </summary>
+    public static IResult Ready(Database database, WriteHealth health)
     {
+        if (!health.IsGood)
+            return new ErrorAnswer(RequestError.ServiceUnavailable);
         try
         {
-            using var connection = database.Connect();
-            using var command = connection.CreateCommand();
-            command.CommandText = "SELECT 1 FROM nodes LIMIT 1";
-            command.ExecuteScalar();
+            database.Use(connection =>
+            {
+                using var command = connection.CreateCommand();
+                command.CommandText = "SELECT 1 FROM nodes LIMIT 1";
+                return command.ExecuteScalar();
+            });
             return Ok();
         }
-        catch (System.Data.Common.DbException e)
+        catch (Exception e) when (e is GatewayStateException or System.Data.Common.DbException)
         {
-            if (seldom.Says("Readiness checks that failed"))
-                log.Unhandled(e);
+            health.Failed(e as GatewayStateException ?? new GatewayStateException(StateFault.Unusable, e), changes: 0);
             return new ErrorAnswer(RequestError.ServiceUnavailable);
         }
     }

@@ -49,12 +49,15 @@ internal sealed class Ledger(IStateWriter state, TimeProvider time)
         return new Reservation(request, new ClaimedLock(oldest.Id, oldest.Units), stack, held);
     });
 
-    /// <summary>Rule 3: the node accepted. Nobody waits: a lock that stays claimed, because this process died, is as good as spent.</summary>
+    /// <summary>Rule 3: the node accepted. Nobody waits: a lock that stays claimed, because this process died, is spent at the next start.</summary>
     public void Spend(Reservation reservation)
     {
         if (reservation.Lock is { } claimed)
             _ = state.RunAsync(rows => rows.Ledger.TrySpendAsync(claimed.Id), Commit.Lazily);
     }
+
+    /// <summary>Rule 3, before this process serves: what is claimed was claimed by one that died.</summary>
+    public Task SpendAbandonedAsync() => state.RunAsync(rows => rows.Ledger.SpendAllAsync());
 
     /// <summary>Rules 4 and 5: gives the lock back, and with <paramref name="release"/> what the request held.</summary>
     public Task ReturnAsync(Reservation reservation, bool release) => state.RunAsync(async rows =>

@@ -1,4 +1,4 @@
-// spec/gateway.md section 5 rules 7 and 8.
+// spec/gateway.md section 5 rules 3, 7 and 8.
 using ConfidentialChat.Gateway.Relay;
 using ConfidentialChat.Hosting;
 
@@ -22,6 +22,12 @@ internal sealed class Sweeper(Ledger ledger, InFlight inFlight, GatewayOptions o
         }
     }
 
+    public override async Task StartAsync(CancellationToken cancellationToken)
+    {
+        await ledger.SpendAbandonedAsync(); // before the first request
+        await base.StartAsync(cancellationToken);
+    }
+
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
         using var timer = new PeriodicTimer(Interval, time);
@@ -31,10 +37,14 @@ internal sealed class Sweeper(Ledger ledger, InFlight inFlight, GatewayOptions o
             {
                 await SweepAsync();
             }
+            catch (GatewayStateException)
+            {
+                // the database is busy, full or gone: what is due waits, and who met it first has logged it
+            }
             catch (Exception e)
             {
                 if (seldom.Says("Sweeps that failed"))
-                    log.SweepFailed(e); // the database is busy or gone; requests say so for themselves
+                    log.SweepFailed(e);
             }
         }
     }

@@ -90,23 +90,23 @@ internal sealed class NodeRelay(
                 return ("junk", Tell(context, RequestError.InternalError));
 
             case NodeAnswerKind.Refused:
-                await ledger.ReturnAsync(reservation, release: true);
+                await ReturnAsync(reservation, release: true);
                 return (answer.Rejection!.Error.Row().Code, Tell(context, new ErrorAnswer(answer.Rejection, answer.RetryAfterSeconds)));
 
             case NodeAnswerKind.TokenRefused:
                 if (seldom.Says("Relay tokens refused by node", node.Value))
                     log.TokenRefused(node);
-                await ledger.ReturnAsync(reservation, release: true);
+                await ReturnAsync(reservation, release: true);
                 return ("token refused", Tell(context, RequestError.InternalError));
 
             case NodeAnswerKind.JunkRefusal:
                 SayJunk(node, answer);
-                await ledger.ReturnAsync(reservation, release: true);
+                await ReturnAsync(reservation, release: true);
                 return ("junk", Tell(context, RequestError.InternalError));
         }
 
         // Cut off before the head of an answer. A body that nobody read from was never sent, so nothing can have been computed.
-        await ledger.ReturnAsync(reservation, release: !wasSent);
+        await ReturnAsync(reservation, release: !wasSent);
         if (context.RequestAborted.IsCancellationRequested)
             return ("client gone", TypedResults.Empty);
         if (wasSent)
@@ -124,6 +124,19 @@ internal sealed class NodeRelay(
             || exception is OperationCanceledException { InnerException: TimeoutException })
             await nodes.MarkUnreachableAsync(node);
         return ("not reached", Tell(context, RequestError.ServiceUnavailable));
+    }
+
+    // Where that cannot be written the answer is the same: the units wait for the node's report, and the lock for the next start.
+    private async Task ReturnAsync(Reservation reservation, bool release)
+    {
+        try
+        {
+            await ledger.ReturnAsync(reservation, release);
+        }
+        catch (GatewayStateException)
+        {
+            // who met it first has logged it
+        }
     }
 
     private void SayJunk(NodeId node, NodeAnswer answer)

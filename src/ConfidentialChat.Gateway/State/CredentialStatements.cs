@@ -1,90 +1,92 @@
-using System.Data.Common;
 using ConfidentialChat.Gateway.Auth;
 using ConfidentialChat.Gateway.Nodes;
+using ConfidentialChat.Gateway.State.Sqlite;
+using Microsoft.Data.Sqlite;
 
 namespace ConfidentialChat.Gateway.State;
 
 /// <summary>
-/// Makes and finds credentials by hand: commands that do this and end would otherwise spend most of their time on making EF Core's
-/// model. Safe from any thread.
+/// Makes, finds and ends credentials by hand: commands that do this and end would otherwise spend most of their time on making EF Core's
+/// model, and that within a transaction, for which a gateway beside them waits. Safe from any thread.
 /// </summary>
 internal sealed class CredentialStatements(Database database)
 {
     /// <summary>Makes an API key, and its user where that is missing.</summary>
     /// <returns>False, and nothing is made, where the user is there already and <paramref name="newUser"/> asks for a new one.</returns>
-    public bool AddApiKey(string user, bool newUser, BearerSecret secret, DateTimeOffset now)
+    public bool AddApiKey(string user, bool newUser, BearerSecret secret, DateTimeOffset now) => database.Use(connection =>
     {
-        using var connection = database.Connect();
-        using var transaction = connection.BeginTransaction();
-        var made = Run(
-            connection,
-            transaction,
-            "INSERT INTO users (name, created_at) VALUES (@user, @now) ON CONFLICT (name) DO NOTHING",
-            ("user", user),
-            ("now", now.ToUnixTimeMilliseconds()));
-        if (made == 0 && newUser)
-            return false;
-        Run(
-            connection,
-            transaction,
-            "INSERT INTO api_keys (user_id, prefix, hash, created_at) SELECT id, @prefix, @hash, @now FROM users WHERE name = @user",
-            ("prefix", secret.Prefix),
-            ("hash", secret.Hash),
-            ("now", now.ToUnixTimeMilliseconds()),
-            ("user", user));
-        transaction.Commit();
-        return true;
-    }
+        using var addUser = Prepare(connection, "INSERT INTO users (name, created_at) VALUES (?, ?) ON CONFLICT (name) DO NOTHING").Bind(0, user).Bind(1, now);
+        using var addKey = Prepare(connection, "INSERT INTO api_keys (user_id, prefix, hash, created_at) SELECT id, ?, ?, ? FROM users WHERE name = ?")
+            .Bind(0, secret.Prefix).Bind(1, secret.Hash).Bind(2, now).Bind(3, user);
+        return Change(connection, () => (addUser.Run() == 1 || !newUser) && addKey.Run() == 1);
+    });
 
     /// <summary>The hash of an API key that is not revoked; null where there is none of this prefix.</summary>
-    public byte[]? FindApiKey(string prefix)
+    public byte[]? FindApiKey(string prefix) => database.Use(connection =>
     {
-        using var connection = database.Connect();
-        using var command = Command(connection, null, "SELECT hash FROM api_keys WHERE prefix = @prefix AND revoked_at IS NULL", ("prefix", prefix));
-        return command.ExecuteScalar() as byte[];
-    }
+        using var find = Prepare(connection, "SELECT hash FROM api_keys WHERE prefix = ? AND revoked_at IS NULL").Bind(0, prefix);
+        return find.Single(row => row.Bytes(0));
+    });
 
-    public void AddEnrolmentToken(BearerSecret secret, DateTimeOffset now, DateTimeOffset expiresAt)
+    /// <returns>False where there is no such key, or it was revoked before.</returns>
+    public bool RevokeApiKey(string prefix, DateTimeOffset now) => database.Use(connection =>
     {
-        using var connection = database.Connect();
-        Run(
-            connection,
-            null,
-            "INSERT INTO enrolment_tokens (prefix, hash, created_at, expires_at) VALUES (@prefix, @hash, @now, @expires)",
-            ("prefix", secret.Prefix),
-            ("hash", secret.Hash),
-            ("now", now.ToUnixTimeMilliseconds()),
-            ("expires", expiresAt.ToUnixTimeMilliseconds()));
-    }
+        using var revoke = Prepare(connection, "UPDATE api_keys SET revoked_at = ? WHERE prefix = ? AND revoked_at IS NULL").Bind(0, now).Bind(1, prefix);
+        return revoke.Run() == 1;
+    });
+
+    public void AddEnrolmentToken(BearerSecret secret, DateTimeOffset now, DateTimeOffset expiresAt) => database.Use(connection =>
+    {
+        using var add = Prepare(connection, "INSERT INTO enrolment_tokens (prefix, hash, created_at, expires_at) VALUES (?, ?, ?, ?)")
+            .Bind(0, secret.Prefix).Bind(1, secret.Hash).Bind(2, now).Bind(3, expiresAt);
+        return add.Run();
+    });
 
     /// <summary>A token by its public prefix, spent or not.</summary>
-    public EnrolmentToken? FindEnrolmentToken(string prefix)
+    public EnrolmentToken? FindEnrolmentToken(string prefix) => database.Use(connection =>
     {
-        using var connection = database.Connect();
-        using var command = Command(connection, null, "SELECT id, hash FROM enrolment_tokens WHERE prefix = @prefix", ("prefix", prefix));
-        using var row = command.ExecuteReader();
-        return row.Read() ? new EnrolmentToken(row.GetInt64(0), row.GetFieldValue<byte[]>(1)) : null;
-    }
+        using var find = Prepare(connection, "SELECT id, hash FROM enrolment_tokens WHERE prefix = ?").Bind(0, prefix);
+        return find.Single(row => new EnrolmentToken(row.Integer(0), row.Bytes(1)));
+    });
 
-    private static int Run(DbConnection connection, DbTransaction? transaction, string sql, params ReadOnlySpan<(string Name, object Value)> parameters)
+    /// <summary>Ends what a node has: its models, its key sets, its relay key. Its row stays, because stacks are of it.</summary>
+    /// <returns>False where there is no such node.</returns>
+    public bool RemoveNode(long id, DateTimeOffset now) => database.Use(connection =>
     {
-        using var command = Command(connection, transaction, sql, parameters);
-        return command.ExecuteNonQuery();
-    }
-
-    private static DbCommand Command(DbConnection connection, DbTransaction? transaction, string sql, params ReadOnlySpan<(string Name, object Value)> parameters)
-    {
-        var command = connection.CreateCommand();
-        command.CommandText = sql;
-        command.Transaction = transaction;
-        foreach (var (name, value) in parameters)
+        using var remove = Prepare(connection, "UPDATE nodes SET removed_at = ?, relay_key = NULL WHERE id = ? AND removed_at IS NULL").Bind(0, now).Bind(1, id);
+        using var removeModels = Prepare(connection, "DELETE FROM node_models WHERE node_id = ?").Bind(0, id);
+        using var removeKeySets = Prepare(connection, "DELETE FROM node_key_sets WHERE node_id = ?").Bind(0, id);
+        return Change(connection, () =>
         {
-            var parameter = command.CreateParameter();
-            parameter.ParameterName = "@" + name;
-            parameter.Value = value;
-            command.Parameters.Add(parameter);
-        }
+            if (remove.Run() == 0)
+                return false;
+            removeModels.Run();
+            removeKeySets.Run();
+            return true;
+        });
+    });
 
-        return command;
+    // All that a change needs is prepared and bound before it begins: the lock is held for as long as its statements run.
+    private static bool Change(SqliteConnection connection, Func<bool> change)
+    {
+        using var begin = Prepare(connection, "BEGIN IMMEDIATE");
+        using var commit = Prepare(connection, "COMMIT");
+        using var rollback = Prepare(connection, "ROLLBACK");
+        begin.Run();
+        var isMade = false;
+        try
+        {
+            isMade = change();
+            if (isMade)
+                commit.Run();
+            return isMade;
+        }
+        finally
+        {
+            if (SQLitePCL.raw.sqlite3_get_autocommit(connection.Handle) == 0)
+                rollback.Run();
+        }
     }
+
+    private static SqliteStatement Prepare(SqliteConnection connection, string sql) => new(connection.Handle!, sql);
 }

@@ -1,5 +1,7 @@
+using System.Globalization;
 using System.Security.Cryptography;
 using ConfidentialChat.Gateway.Nodes;
+using ConfidentialChat.Hosting;
 using ConfidentialChat.Protocol.Primitives;
 
 namespace ConfidentialChat.Gateway.State;
@@ -16,6 +18,11 @@ internal sealed class DataDirectory
     public string DatabasePath => Path.Combine(path, "gateway.db");
 
     public string KeyPath => Path.Combine(path, "gateway.key");
+
+    private string LockPath => Path.Combine(path, "gateway.lock");
+
+    /// <summary>The number of the process that holds the lock; not in the locked file, which others may not read then.</summary>
+    private string ProcessPath => Path.Combine(path, "gateway.pid");
 
     /// <exception cref="GatewayOptionsException">The directory cannot be made or written.</exception>
     public static DataDirectory Open(string path)
@@ -37,6 +44,47 @@ internal sealed class DataDirectory
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or ArgumentException or NotSupportedException)
         {
             throw new GatewayOptionsException($"The data directory '{path}' cannot be used.", "name a directory that this process may make or write", e);
+        }
+    }
+
+    /// <summary>
+    /// Makes this process the one that serves the directory, or changes the tables of its database, until the result is disposed of. The
+    /// system holds the lock, so that it ends with its process, however that ends.
+    /// </summary>
+    /// <returns>Null while another process has it.</returns>
+    /// <exception cref="GatewayOptionsException">The lock's file cannot be made.</exception>
+    public Occupation? TryOccupy()
+    {
+        try
+        {
+            var held = PrivateFile.Open(LockPath, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
+            PrivateFile.Write(ProcessPath, System.Text.Encoding.ASCII.GetBytes($"{Environment.ProcessId}\n"));
+            return new Occupation(held);
+        }
+        catch (IOException) when (File.Exists(LockPath))
+        {
+            return null;
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new GatewayOptionsException($"{LockPath} cannot be made.", "it belongs to the user that runs the gateway, with mode 0600", e);
+        }
+    }
+
+    /// <summary>For the one gateway that serves the directory.</summary>
+    /// <exception cref="GatewayOptionsException">Another one does.</exception>
+    public Occupation Occupy() => TryOccupy() ?? throw new GatewayOptionsException(
+        $"Another gateway{Occupant()} serves the data directory {path}.", "stop it, or give this one a directory of its own");
+
+    private string Occupant()
+    {
+        try
+        {
+            return int.TryParse(File.ReadAllText(ProcessPath), CultureInfo.InvariantCulture, out var process) ? $" (process {process})" : "";
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return "";
         }
     }
 
@@ -94,4 +142,10 @@ internal sealed class DataDirectory
             return false;
         }
     }
+}
+
+/// <summary>A data directory is this process's to serve, or to change the tables of.</summary>
+internal sealed class Occupation(FileStream held) : IDisposable
+{
+    public void Dispose() => held.Dispose();
 }

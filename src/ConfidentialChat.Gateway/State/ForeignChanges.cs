@@ -73,6 +73,10 @@ internal sealed class ForeignChanges(IStateWriter state, KnownApiKeys apiKeys, K
         {
             await LookAsync();
         }
+        catch (GatewayStateException)
+        {
+            // who met it first has logged it
+        }
         catch (Exception e)
         {
             if (seldom.Says("Looks at the database that failed"))

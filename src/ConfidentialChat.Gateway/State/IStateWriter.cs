@@ -14,6 +14,7 @@ internal interface IStateWriter
     /// <param name="change">May be run again from its beginning where a neighbour in its transaction failed, so it changes nothing but rows.</param>
     /// <param name="commit">When the task completes.</param>
     /// <returns>What the change gave, once it is committed; or what it threw, with nothing changed.</returns>
+    /// <exception cref="GatewayStateException">The database cannot be used; <see cref="WriteHealth"/> has heard it, and logs it.</exception>
     Task<T> RunAsync<T>(Func<IStateRows, ValueTask<T>> change, Commit commit = Commit.Promptly);
 }
 
@@ -41,4 +42,7 @@ internal interface IStateRows
 
     /// <summary>A number that is another one after each change that another process made.</summary>
     ValueTask<long> ForeignVersionAsync();
+
+    /// <summary>Writes something that means nothing.</summary>
+    ValueTask<bool> ProbeAsync();
 }

@@ -4,6 +4,7 @@ using ConfidentialChat.Gateway.State.Sqlite;
 using ConfidentialChat.Protocol;
 using ConfidentialChat.Protocol.Relay;
 using Microsoft.EntityFrameworkCore;
+using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Time.Testing;
 
 namespace ConfidentialChat.Gateway.Tests.Metering;
@@ -27,7 +28,7 @@ internal sealed class LedgerUnderTest : IAsyncDisposable
     private LedgerUnderTest(string directory, Database database, long total, int maxOpen)
     {
         (this.directory, this.database, this.maxOpen) = (directory, database, maxOpen);
-        writer = new SqliteWriter(database);
+        writer = new SqliteWriter(database, new WriteHealth(Time, NullLogger<WriteHealth>.Instance));
         Ledger = new Ledger(writer, Time);
         reference = Fresh(total, maxOpen);
     }
@@ -41,7 +42,7 @@ internal sealed class LedgerUnderTest : IAsyncDisposable
     public static async Task<LedgerUnderTest> OpenAsync(long total = 1000, int maxOpen = 4)
     {
         var directory = Directory.CreateTempSubdirectory("ledger-test-").FullName;
-        var database = await Database.OpenAsync(DataDirectory.Open(directory), default);
+        var database = await Database.OpenAsync(DataDirectory.Open(directory), isOccupied: false, default);
         await using (var state = database.CreateContext())
         {
             state.Users.Add(new UserRow { Id = 1, Name = "alice", CreatedAt = DateTimeOffset.UnixEpoch });

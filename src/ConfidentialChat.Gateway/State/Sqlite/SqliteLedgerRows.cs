@@ -8,7 +8,7 @@ namespace ConfidentialChat.Gateway.State.Sqlite;
 internal sealed class SqliteLedgerRows : ILedgerRows, IDisposable
 {
     private readonly SqliteStatement makeStack, findStackOf, findStack, findStackOfModel, findRoom, holdForLock, takeOver, freeUnits, chargeUnits;
-    private readonly SqliteStatement insertLock, findOldest, claimLock, spendLock, returnLock, expireReturned, expireLocks, forgetLocks, findPlaces;
+    private readonly SqliteStatement insertLock, findOldest, claimLock, spendLock, spendAll, returnLock, expireReturned, expireLocks, forgetLocks, findPlaces;
     private readonly SqliteStatement insertReservation, findReservation, endReservation, postpone, endOverdue, blame, insertSettlement;
 
     public SqliteLedgerRows(sqlite3 database)
@@ -40,6 +40,7 @@ internal sealed class SqliteLedgerRows : ILedgerRows, IDisposable
             """);
         claimLock = new(database, "UPDATE locks SET state = 'claimed' WHERE id = ? AND state IN ('open', 'returned')");
         spendLock = new(database, "UPDATE locks SET state = 'spent' WHERE id = ? AND state = 'claimed'");
+        spendAll = new(database, "UPDATE locks SET state = 'spent' WHERE state = 'claimed'");
         returnLock = new(database, "UPDATE locks SET state = 'returned', expires_at = ? WHERE id = ? AND state = 'claimed'");
         expireReturned = new(database, "UPDATE locks SET state = 'expired' WHERE id = ? AND state = 'returned'");
         expireLocks = new(database, """
@@ -117,6 +118,8 @@ internal sealed class SqliteLedgerRows : ILedgerRows, IDisposable
 
     public ValueTask<bool> TrySpendAsync(LockId id) => new(spendLock.Bind(0, id.Value).Run() == 1);
 
+    public ValueTask<int> SpendAllAsync() => new(spendAll.Run());
+
     public ValueTask<bool> TryReturnAsync(LockId id, DateTimeOffset expires) => new(returnLock.Bind(0, expires).Bind(1, id.Value).Run() == 1);
 
     public ValueTask<bool> TryExpireReturnedAsync(LockId id) => new(expireReturned.Bind(0, id.Value).Run() == 1);
@@ -174,7 +177,7 @@ internal sealed class SqliteLedgerRows : ILedgerRows, IDisposable
         foreach (var statement in (SqliteStatement[])
                  [
                      makeStack, findStackOf, findStack, findStackOfModel, findRoom, holdForLock, takeOver, freeUnits, chargeUnits,
-                     insertLock, findOldest, claimLock, spendLock, returnLock, expireReturned, expireLocks, forgetLocks, findPlaces,
+                     insertLock, findOldest, claimLock, spendLock, spendAll, returnLock, expireReturned, expireLocks, forgetLocks, findPlaces,
                      insertReservation, findReservation, endReservation, postpone, endOverdue, blame, insertSettlement,
                  ])
             statement.Dispose();

@@ -5,6 +5,7 @@ using ConfidentialChat.Gateway.Metering;
 using ConfidentialChat.Gateway.Nodes;
 using Microsoft.Data.Sqlite;
 using Microsoft.Win32.SafeHandles;
+using SQLitePCL;
 
 namespace ConfidentialChat.Gateway.State.Sqlite;
 
@@ -12,11 +13,14 @@ namespace ConfidentialChat.Gateway.State.Sqlite;
 internal sealed class SqliteWriter : IStateWriter, IStateRows, IThreadPoolWorkItem, IDisposable
 {
     private readonly SqliteConnection connection;
+    private readonly sqlite3 handle;
+    private readonly WriteHealth health;
     private readonly string logPath;
     private readonly SqliteLedgerRows ledger;
     private readonly SqliteNodeRows nodes;
     private readonly SqliteApiKeyRows apiKeys;
-    private readonly SqliteStatement begin, commit, rollback, foreignVersion;
+    private readonly SqliteStatement begin, commit, rollback, foreignVersion, probe;
+    private bool hasProbed;
 
     // Guarded by the queue itself. The one who sets isDraining drains.
     private readonly Queue<IWork> queue = new();
@@ -29,13 +33,14 @@ internal sealed class SqliteWriter : IStateWriter, IStateRows, IThreadPoolWorkIt
     private readonly object durable = new(); // waited on, which a Lock cannot be
     private List<IWork> undurable = [];
     private bool isSyncing;
-    private Exception? lostDisk;
+    private GatewayStateException? lostDisk;
     private SafeFileHandle? log;
 
-    public SqliteWriter(Database database)
+    public SqliteWriter(Database database, WriteHealth health)
     {
+        this.health = health;
         connection = database.Connect();
-        var handle = connection.Handle!;
+        handle = connection.Handle!;
         logPath = connection.DataSource + "-wal";
         ledger = new SqliteLedgerRows(handle);
         nodes = new SqliteNodeRows(handle);
@@ -44,6 +49,7 @@ internal sealed class SqliteWriter : IStateWriter, IStateRows, IThreadPoolWorkIt
         commit = new SqliteStatement(handle, "COMMIT");
         rollback = new SqliteStatement(handle, "ROLLBACK");
         foreignVersion = new SqliteStatement(handle, "PRAGMA data_version");
+        probe = new SqliteStatement(handle, "PRAGMA user_version = 0"); // a page of the file is written, also where it was 0; nobody reads it
     }
 
     /// <summary>What a change works on: at a time one thread only, that which drains the queue.</summary>
@@ -54,6 +60,12 @@ internal sealed class SqliteWriter : IStateWriter, IStateRows, IThreadPoolWorkIt
     IApiKeyRows IStateRows.ApiKeys => apiKeys;
 
     public ValueTask<long> ForeignVersionAsync() => new(foreignVersion.Single(row => row.Integer(0)));
+
+    public ValueTask<bool> ProbeAsync()
+    {
+        probe.Run();
+        return new(hasProbed = true);
+    }
 
     public Task<T> RunAsync<T>(Func<IStateRows, ValueTask<T>> change, Commit commit = Commit.Promptly)
     {
@@ -124,7 +136,7 @@ internal sealed class SqliteWriter : IStateWriter, IStateRows, IThreadPoolWorkIt
                 Monitor.Wait(durable);
         }
 
-        foreach (var statement in (SqliteStatement[])[begin, commit, rollback, foreignVersion])
+        foreach (var statement in (SqliteStatement[])[begin, commit, rollback, foreignVersion, probe])
             statement.Dispose();
         ledger.Dispose();
         nodes.Dispose();
@@ -146,12 +158,12 @@ internal sealed class SqliteWriter : IStateWriter, IStateRows, IThreadPoolWorkIt
 
     private void Write(ReadOnlySpan<IWork> works)
     {
-        if (!works.IsEmpty && !TryWrite(works, out var failure, out var hasBegun))
+        if (!works.IsEmpty && !TryWrite(works, out var failure))
         {
-            // One of them failed. Each alone, so that it fails alone; but where the database is busy or gone, asking for each only takes longer.
+            // One of them failed. Each alone, so that it fails alone; but where the database cannot be used, asking for each only takes longer.
             foreach (var work in works)
             {
-                if (!hasBegun || !TryWrite([work], out failure, out hasBegun))
+                if (failure is GatewayStateException || !TryWrite([work], out failure))
                     work.Failure = failure;
             }
         }
@@ -164,24 +176,33 @@ internal sealed class SqliteWriter : IStateWriter, IStateRows, IThreadPoolWorkIt
     }
 
     // True, or nothing is written.
-    private bool TryWrite(ReadOnlySpan<IWork> works, [NotNullWhen(false)] out Exception? failure, out bool hasBegun)
+    private bool TryWrite(ReadOnlySpan<IWork> works, [NotNullWhen(false)] out Exception? failure)
     {
         failure = null;
-        hasBegun = false;
+        var changes = raw.sqlite3_total_changes(handle);
+        hasProbed = false;
         try
         {
             begin.Run();
-            hasBegun = true;
             foreach (var work in works)
                 work.Run(this);
             commit.Run();
+
+            // A transaction that changed nothing is committed on a full disk too.
+            if (!health.IsGood && (hasProbed || raw.sqlite3_total_changes(handle) != changes))
+                health.Wrote();
             return true;
         }
         catch (Exception e)
         {
-            if (hasBegun)
-                TryRollBack();
+            RollBack();
             failure = e;
+            if (SqliteFault.Of(e) is { } fault)
+            {
+                health.Failed(fault, works.Length);
+                failure = fault;
+            }
+
             return false;
         }
     }
@@ -216,15 +237,18 @@ internal sealed class SqliteWriter : IStateWriter, IStateRows, IThreadPoolWorkIt
         }
     }
 
-    // SQLite has rolled back by itself after some faults, and then refuses to do so again.
-    private void TryRollBack()
+    // After some faults, a full disk among them, SQLite has rolled back by itself, and a second time is an error that would hide the first.
+    private void RollBack()
     {
+        if (raw.sqlite3_get_autocommit(handle) != 0)
+            return;
         try
         {
             rollback.Run();
         }
         catch (SqliteException)
         {
+            // It has ended the transaction all the same; what was wrong is told already.
         }
     }
 
@@ -277,8 +301,10 @@ internal sealed class SqliteWriter : IStateWriter, IStateRows, IThreadPoolWorkIt
             }
             catch (Exception e) when (e is IOException or UnauthorizedAccessException)
             {
+                var lost = new GatewayStateException(StateFault.Unsynced, e);
                 lock (durable)
-                    failure = lostDisk = e;
+                    failure = lostDisk = lost;
+                health.Failed(lost, works.Count);
             }
 
             works.ForEach(work =>
