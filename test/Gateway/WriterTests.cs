@@ -22,14 +22,14 @@ public sealed class WriterTests : IAsyncLifetime
 
     public async ValueTask InitializeAsync()
     {
-        database = await Database.OpenAsync(DataDirectory.Open(directory.FullName), default);
+        database = await Database.OpenAsync(DataDirectory.Open(directory.FullName), isOccupied: false, default);
         using (var connection = database.Connect())
         {
             Run(connection, "INSERT INTO users (id, name, created_at) VALUES (1, 'alice', 0)");
             Run(connection, "INSERT INTO nodes (id, identity_key, address, ready, running, queued, signed_at, heard_at, unreachable, unreported) VALUES (1, 'A', 'http://127.0.0.1', 1, 0, 0, 0, 0, 0, 0)");
         }
 
-        writer = new SqliteWriter(database);
+        writer = new SqliteWriter(database, new WriteHealth(TimeProvider.System, NullLogger<WriteHealth>.Instance));
     }
 
     public ValueTask DisposeAsync()

@@ -57,9 +57,9 @@ internal sealed class DataDirectory
     {
         try
         {
-            var held = PrivateFile.Open(LockPath, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
-            PrivateFile.Write(ProcessPath, System.Text.Encoding.ASCII.GetBytes($"{Environment.ProcessId}\n"));
-            return new Occupation(held);
+            var occupation = new Occupation(PrivateFile.Open(LockPath, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None));
+            SayWho();
+            return occupation;
         }
         catch (IOException) when (File.Exists(LockPath))
         {
@@ -75,6 +75,20 @@ internal sealed class DataDirectory
     /// <exception cref="GatewayOptionsException">Another one does.</exception>
     public Occupation Occupy() => TryOccupy() ?? throw new GatewayOptionsException(
         $"Another gateway{Occupant()} serves the data directory {path}.", "stop it, or give this one a directory of its own");
+
+    // On a full disk nobody is named: no reason not to serve, and better than the one before.
+    private void SayWho()
+    {
+        try
+        {
+            File.Delete(ProcessPath);
+            PrivateFile.Write(ProcessPath, System.Text.Encoding.ASCII.GetBytes($"{Environment.ProcessId}\n"));
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            // said above
+        }
+    }
 
     private string Occupant()
     {

@@ -1,0 +1,98 @@
+using System.Diagnostics;
+using System.Text.Json;
+using ConfidentialChat.EndToEnd.Running;
+using ConfidentialChat.Gateway;
+using Microsoft.Data.Sqlite;
+
+namespace ConfidentialChat.EndToEnd;
+
+/// <summary>Who may use a data directory: one gateway, commands beside it, and its owner alone.</summary>
+[TimeLimit(300)] // processes that start one after the other
+public sealed class DataDirectoryTests : IDisposable
+{
+    private readonly string data = Directory.CreateTempSubdirectory("cchat-data-").FullName;
+
+    public void Dispose() => Directory.Delete(data, recursive: true);
+
+    [Fact]
+    public async Task A_second_gateway_is_refused_by_name_until_the_first_is_killed_and_keys_are_made_beside_it()
+    {
+        string[] gateway = ["gateway", "--data", data, "--port", "0", "--json"];
+        using var first = RunningStack.Start(gateway);
+        _ = first.StandardError.ReadToEndAsync(TestContext.Current.CancellationToken);
+        (await first.StandardOutput.ReadLineAsync(TestContext.Current.CancellationToken)).ShouldNotBeNull();
+
+        var (exitCode, output, errors) = await RunningStack.RunAsync(gateway);
+        (exitCode, output).ShouldBe((2, ""), errors);
+        errors.ShouldStartWith("error: ");
+        errors.ShouldContain(data);
+        errors.ShouldContain($"process {first.Id}");
+        errors.ShouldContain("hint: ");
+
+        // Eight at once: none waits for another's compilation.
+        var keys = await Task.WhenAll(Enumerable.Range(0, 8).Select(i => RunningStack.RunAsync(["keys", "create", "--data", data, "--user", $"user-{i}"])));
+        keys.ShouldAllBe(key => key.ExitCode == 0 && key.Output.StartsWith("cc_"));
+
+        await RunningStack.SignalAsync(first.Id, "KILL");
+        await first.WaitForExitAsync(TestContext.Current.CancellationToken);
+        using var next = RunningStack.Start(gateway);
+        _ = next.StandardError.ReadToEndAsync(TestContext.Current.CancellationToken);
+        (await next.StandardOutput.ReadLineAsync(TestContext.Current.CancellationToken)).ShouldNotBeNull();
+        await RunningStack.SignalAsync(next.Id, "TERM");
+        await next.WaitForExitAsync(TestContext.Current.CancellationToken);
+        next.ExitCode.ShouldBe(0);
+    }
+
+    [Fact]
+    public async Task A_busy_database_has_a_message_and_an_exit_code_of_its_own()
+    {
+        await GatewayOperator.OpenAsync(data, cancel: TestContext.Current.CancellationToken);
+        await using var holder = new SqliteConnection($"Data Source={Path.Combine(data, "gateway.db")};Pooling=False");
+        await holder.OpenAsync(TestContext.Current.CancellationToken);
+        await using var transaction = holder.BeginTransaction();
+
+        var (exitCode, output, errors) = await InProcess.RunAsync("keys", "create", "--data", data);
+        (exitCode, output).ShouldBe((8, ""), errors);
+        errors.ShouldMatch("^error: .*busy.*\nhint: .*try again.*\n$");
+        (await InProcess.RunAsync("keys", "list", "--data", data)).ExitCode.ShouldBe(0); // reading waits for nobody
+    }
+
+    [Fact]
+    public async Task Whatever_the_umask_nobody_else_reads_what_up_writes()
+    {
+        if (OperatingSystem.IsWindows())
+            return;
+        var place = Path.Combine(data, "of", "up");
+        var logs = Directory.CreateDirectory(Path.Combine(place, "logs")).FullName; // as an earlier version left them
+        await File.WriteAllTextAsync(Path.Combine(logs, "node.log"), "old\n", TestContext.Current.CancellationToken);
+        File.SetUnixFileMode(Path.Combine(logs, "node.log"), (UnixFileMode)0b110_110_110);
+        File.SetUnixFileMode(place, (UnixFileMode)0b111_000_000);
+        var start = new ProcessStartInfo("sh", ["-c", "umask 000; exec \"$@\"", "sh", Path.Combine(AppContext.BaseDirectory, "cchat"), "up", "--fixture", "--json", "--gateway-port", "0", "--node-port", "0", "--data", place])
+        {
+            RedirectStandardInput = true,
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+        };
+        using var up = Process.Start(start)!;
+        var errors = up.StandardError.ReadToEndAsync(TestContext.Current.CancellationToken);
+        var ready = await up.StandardOutput.ReadLineAsync(TestContext.Current.CancellationToken);
+        ready.ShouldNotBeNull(ready is null ? await errors : "");
+        JsonElement.Parse(ready!).GetProperty("api_key").GetString().ShouldNotBeNull();
+
+        foreach (var directory in Directory.GetDirectories(place))
+            Others(directory).ShouldBe(UnixFileMode.None, directory);
+        string[] open = ["fixture.gguf", "control.sock"]; // is no secret; lies in a directory that nobody else enters
+        var files = Directory.GetFiles(place, "*", SearchOption.AllDirectories).Where(file => !open.Contains(Path.GetFileName(file))).ToList();
+        files.Select(Path.GetFileName).ShouldBeSubsetOf(
+            ["api-key", "in-use", "gateway.log", "node.log", "gateway.db", "gateway.db-shm", "gateway.db-wal", "gateway.key", "gateway.lock", "gateway.pid", "identity.key", "enrolment.json"]);
+        foreach (var file in files)
+            Others(file).ShouldBe(UnixFileMode.None, file);
+
+        await RunningStack.SignalAsync(up.Id, "TERM");
+        await up.WaitForExitAsync(TestContext.Current.CancellationToken);
+        up.ExitCode.ShouldBe(0, await errors);
+
+        static UnixFileMode Others(string path) => File.GetUnixFileMode(path)
+            & (UnixFileMode.GroupRead | UnixFileMode.GroupWrite | UnixFileMode.GroupExecute | UnixFileMode.OtherRead | UnixFileMode.OtherWrite | UnixFileMode.OtherExecute);
+    }
+}
