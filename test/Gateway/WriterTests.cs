@@ -3,6 +3,7 @@ using ConfidentialChat.Gateway.State;
 using ConfidentialChat.Gateway.State.Sqlite;
 using ConfidentialChat.Protocol;
 using Microsoft.Data.Sqlite;
+using Microsoft.Extensions.Logging.Abstractions;
 
 namespace ConfidentialChat.Gateway.Tests;
 
