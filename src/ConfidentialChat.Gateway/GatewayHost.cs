@@ -8,6 +8,8 @@ using ConfidentialChat.Gateway.State;
 using ConfidentialChat.Gateway.State.Sqlite;
 using ConfidentialChat.Gateway.V1;
 using ConfidentialChat.Hosting;
+using ConfidentialChat.Hosting.Connections;
+using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.Relay;
 using ConfidentialChat.Protocol.V1;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
@@ -71,11 +73,13 @@ public sealed class GatewayHost
         Listen(builder, listen, options);
         AddServices(builder.Services, options, key, database);
         builder.Services.AddSingleton(_ => occupation); // by a factory, so that the container lets go of it
+        builder.Services.AddSingleton(new ConnectionLimits(options.MaxConnections, listen.Trusted));
         builder.Services.AddCors(origins.Allow);
         configure?.Invoke(builder);
 
         var app = builder.Build();
         app.Services.GetRequiredService<Occupation>(); // first, so that it ends last
+        app.UseConnectionTurns(IsOfService, new ErrorAnswer(RequestError.TooManyRequests).ExecuteAsync);
         app.UseMiddleware<ErrorBoundary>();
         if (options.CorsOrigins.Count > 0)
             app.UseCors();
@@ -88,6 +92,9 @@ public sealed class GatewayHost
         app.Lifetime.ApplicationStarted.Register(() => log.Listening(string.Join(' ', app.Urls)));
         return app;
     }
+
+    private static bool IsOfService(PathString path) =>
+        path.Value is Endpoints.Health or Endpoints.Live or Endpoints.Ready or NodePaths.Enrolment or NodePaths.Heartbeat or NodePaths.UsageReports;
 
     private static void Map(WebApplication app)
     {
@@ -114,6 +121,7 @@ public sealed class GatewayHost
         services.TryAddSingleton(TimeProvider.System);
         services.AddSingleton(options);
         services.AddSingleton<Seldom>();
+        services.AddSingleton<ConnectionPlaces>();
         services.AddSingleton(database);
         services.AddSingleton(_ => key); // by a factory, so that the container erases it
         services.AddSingleton(key.Seal);
@@ -146,12 +154,12 @@ public sealed class GatewayHost
         builder.WebHost.UseKestrelCore().UseKestrelHttpsConfiguration().ConfigureKestrel(kestrel =>
         {
             kestrel.AddServerHeader = false;
-            kestrel.Limits.MaxRequestBodySize = options.MaxBodyBytes;
+            kestrel.Limits.BoundStrangers();
             kestrel.Limits.MaxRequestHeadersTotalSize = MaxHeaderBytes;
-            kestrel.Limits.MaxConcurrentConnections = options.MaxConnections;
             kestrel.Limits.MinResponseDataRate = new MinDataRate(SlowestReaderBytesPerSecond, SlowestReaderGrace);
             kestrel.Listen(listen.Address, listen.Port, point =>
             {
+                point.Use(kestrel.ApplicationServices.GetRequiredService<ConnectionPlaces>().Around);
                 if (listen.Certificate is not { } certificate)
                 {
                     point.Protocols = HttpProtocols.Http1;

@@ -38,8 +38,14 @@ public sealed record GatewayOptions
     /// <summary>Open locks of one stack; beyond it 429.</summary>
     public int MaxOpenLocks { get; init; } = 1000;
 
-    /// <summary>Connections at once; further ones are closed.</summary>
+    /// <summary>Connections at once; for a further one the one goes that has been silent for longest. A sixteenth is kept for nodes and health checks.</summary>
     public int MaxConnections { get; init; } = 4096;
+
+    /// <summary>
+    /// Proxies before the gateway: networks such as <c>10.0.0.0/8</c>, or addresses. Silent connections from any other address are bounded for each
+    /// (a sixteenth of <see cref="MaxConnections"/>). Where it is null: this machine's loopback addresses. Nothing is believed of what they forward.
+    /// </summary>
+    public IReadOnlyList<string>? TrustedProxies { get; init; }
 
     /// <summary>For a whole body to arrive.</summary>
     public TimeSpan UploadTimeout { get; init; } = TimeSpan.FromSeconds(60);

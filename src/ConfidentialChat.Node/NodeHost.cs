@@ -1,5 +1,6 @@
 using System.Net;
 using ConfidentialChat.Hosting;
+using ConfidentialChat.Hosting.Connections;
 using ConfidentialChat.Node.Control;
 using ConfidentialChat.Node.Enrolment;
 using ConfidentialChat.Node.Errors;
@@ -8,6 +9,7 @@ using ConfidentialChat.Node.Keys;
 using ConfidentialChat.Node.Metering;
 using ConfidentialChat.Node.Relay;
 using ConfidentialChat.Node.Serving;
+using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.V1;
 using Microsoft.AspNetCore.Diagnostics;
 using Microsoft.AspNetCore.Hosting.Server;
@@ -19,6 +21,10 @@ namespace ConfidentialChat.Node;
 /// <summary>Builds a node around an engine.</summary>
 public static class NodeHost
 {
+    private const string Health = "/health";
+    private const string Live = "/health/live";
+    private const string Ready = "/health/ready";
+
     /// <summary>A node that is ready to start. The engine stays the caller's, who disposes of it after the host.</summary>
     /// <exception cref="NodeOptionsException">The options or the data directory are no good.</exception>
     public static WebApplication Create(NodeOptions options, IInferenceBackend engine, Action<WebApplicationBuilder>? configure = null)
@@ -37,6 +43,8 @@ public static class NodeHost
             .AddSingleton(engine)
             .AddSingleton(TimeProvider.System)
             .AddSingleton<Seldom>()
+            .AddSingleton(new ConnectionLimits(options.MaxConnections, TrustedProxies.Loopback))
+            .AddSingleton<ConnectionPlaces>()
             .AddSingleton<KeyRing>()
             .AddSingleton<Admission>()
             .AddSingleton<GatewayEnrolment>()
@@ -53,6 +61,8 @@ public static class NodeHost
         configure?.Invoke(builder);
 
         var app = builder.Build();
+        app.UseConnectionTurns(
+            path => path.Value is Health or Live or Ready, context => context.Response.WriteAsync(new Rejection(RequestError.TooManyRequests)));
         app.UseExceptionHandler(new ExceptionHandlerOptions { ExceptionHandler = OnExceptionAsync, AllowStatusCode404Response = true });
         app.UseStatusCodePages(context => RejectionResponse.WriteStatusAsync(context.HttpContext.Response));
         app.MapHealth();
@@ -94,9 +104,10 @@ public static class NodeHost
     private static void Listen(KestrelServerOptions kestrel, NodeOptions options, NodeIdentity identity)
     {
         kestrel.AddServerHeader = false;
-        kestrel.Limits.MaxRequestBodySize = null; // the handler bounds it, and answers in its own shape
+        kestrel.Limits.BoundStrangers();
         kestrel.Listen(new IPEndPoint(options.ListenAddress, options.Port), listen =>
         {
+            listen.Use(kestrel.ApplicationServices.GetRequiredService<ConnectionPlaces>().Around);
             if (identity.Certificate is not null)
                 listen.UseHttps(identity.Certificate);
         });
@@ -106,9 +117,9 @@ public static class NodeHost
 
     private static void MapHealth(this WebApplication app)
     {
-        app.MapGet("/health", () => Results.Json(new Dictionary<string, string> { ["status"] = "ok" }));
-        app.MapGet("/health/live", () => Results.Json(new Dictionary<string, string> { ["status"] = "ok" }));
-        app.MapGet("/health/ready", (GatewayLink link) => link.IsReady
+        app.MapGet(Health, () => Results.Json(new Dictionary<string, string> { ["status"] = "ok" }));
+        app.MapGet(Live, () => Results.Json(new Dictionary<string, string> { ["status"] = "ok" }));
+        app.MapGet(Ready, (GatewayLink link) => link.IsReady
             ? Results.Json(new Dictionary<string, string> { ["status"] = "ok" })
             : Results.StatusCode(StatusCodes.Status503ServiceUnavailable));
     }

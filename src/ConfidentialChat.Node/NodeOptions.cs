@@ -1,4 +1,5 @@
 using System.Net;
+using ConfidentialChat.Hosting.Connections;
 using ConfidentialChat.Protocol;
 
 namespace ConfidentialChat.Node;
@@ -44,6 +45,9 @@ public sealed record NodeOptions
     /// <summary>Requests that wait for their turn; beyond it 429.</summary>
     public int MaxQueued { get; init; } = 64;
 
+    /// <summary>Connections at once; for a further one the one goes that has been silent for longest. A sixteenth is kept for health checks.</summary>
+    public int MaxConnections { get; init; } = 4096;
+
     /// <summary>Largest envelope, in bytes.</summary>
     public long MaxBodyBytes { get; init; } = 32 * 1024 * 1024;
 
@@ -79,6 +83,7 @@ public sealed record NodeOptions
         Require(KeyGrace.Ticks / KeyLifetime.Ticks < KeySet.MaxHeld - 2, $"More than {KeySet.MaxHeld} keys would be in grace at once.", "let a key be the current one for longer, or shorten its grace");
         Require(UploadTimeout > TimeSpan.Zero && ReaderTimeout > TimeSpan.Zero, "The times for an upload and for a reader are to be longer than nothing.", "leave them out for the defaults");
         Require(ReplayCapacity > 0 && MaxConcurrent > 0 && MaxQueued >= 0, "A limit is out of range.", "limits are whole numbers above zero");
+        Require(MaxConnections >= ConnectionLimits.LeastMost, $"A node cannot do with {MaxConnections} connections.", $"MaxConnections is at least {ConnectionLimits.LeastMost}");
         Require(
             UsesTls || IPAddress.IsLoopback(ListenAddress) || DangerousPlainHttp,
             $"Plain HTTP on {ListenAddress} would be open to the network.",

@@ -54,6 +54,8 @@ public sealed class CommandTests(RunningStack stack)
     [InlineData(2, "up --gateway-port 0 --node-port 0 --data /proc/cchat")]
     [InlineData(2, "gateway --listen 0.0.0.0 --data DIRECTORY/open --port 0")]
     [InlineData(2, "gateway --data DIRECTORY/cors --port 0 --cors-origin app.example")]
+    [InlineData(2, "gateway --data DIRECTORY/proxies --port 0 --trusted-proxies 10.0.0.1/8")]
+    [InlineData(2, "gateway --data DIRECTORY/connections --port 0 --max-connections 15")]
     [InlineData(5, "node rotate --data /does/not/exist")]
     public async Task A_process_that_cannot_go_on_says_why_and_has_an_exit_code(int expected, string arguments)
     {

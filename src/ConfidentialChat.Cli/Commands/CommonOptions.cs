@@ -62,6 +62,10 @@ internal static class CommonOptions
     };
 
     /// <summary>For <c>gateway</c> and <c>node</c>.</summary>
+    public static Option<int> Connections() => Between(
+        "--max-connections", 16, 1_000_000, 4096, "Connections at once; for a further one the one goes that has been silent for longest.");
+
+    /// <inheritdoc cref="Connections"/>
     public static Option<int> DrainSeconds() => Between("--drain-seconds", 0, 3600, 60, "How long answers in flight may take to end after SIGTERM.");
 
     public static Option<bool> LogRequests() => new("--log-requests") { Description = "Log a line also for each request that went well." };

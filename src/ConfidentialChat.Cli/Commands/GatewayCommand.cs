@@ -23,13 +23,20 @@ internal static class GatewayCommand
         HelpName = "ORIGIN",
         DefaultValueFactory = _ => [],
     };
+    private static readonly Option<string[]?> TrustedProxies = new("--trusted-proxies")
+    {
+        Description = "Proxies before the gateway: networks like 10.0.0.0/8, or addresses. Silent connections from any other address are bounded for each. Default: this machine.",
+        HelpName = "NETWORK",
+        AllowMultipleArgumentsPerToken = true,
+    };
+    private static readonly Option<int> MaxConnections = CommonOptions.Connections();
     private static readonly Option<bool> NoDocs = new("--no-docs") { Description = "Do not serve the OpenAPI document (/openapi/v1.json) and its page (/docs)." };
 
     public static Command Create()
     {
         var command = new Command("gateway", "Run a gateway: it authenticates, routes and bounds requests that it cannot read.")
         {
-            Data, Listen, Port, LockSeconds, StackUnits, Certificate, Key, CorsOrigins, NoDocs, DrainSeconds, LogRequests, DangerousPlainHttp, ServerRun.Json, ServerRun.ExitWithStdin,
+            Data, Listen, Port, LockSeconds, StackUnits, Certificate, Key, MaxConnections, TrustedProxies, CorsOrigins, NoDocs, DrainSeconds, LogRequests, DangerousPlainHttp, ServerRun.Json, ServerRun.ExitWithStdin,
         };
         command.SetAction(RunAsync);
         return command;
@@ -57,6 +64,8 @@ internal static class GatewayCommand
         StackUnits = parsed.GetValue(StackUnits),
         TlsCertificate = parsed.GetValue(Certificate)?.FullName,
         TlsKey = parsed.GetValue(Key)?.FullName,
+        MaxConnections = parsed.GetValue(MaxConnections),
+        TrustedProxies = parsed.GetValue(TrustedProxies) is { Length: > 0 } proxies ? proxies : null,
         CorsOrigins = parsed.GetValue(CorsOrigins) ?? [],
         Docs = !parsed.GetValue(NoDocs),
         ShutdownTimeout = TimeSpan.FromSeconds(parsed.GetValue(DrainSeconds)),

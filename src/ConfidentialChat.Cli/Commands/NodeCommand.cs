@@ -24,6 +24,7 @@ internal static class NodeCommand
     private static readonly UpstreamArguments Upstream = new();
     private static readonly Option<int> Parallel = CommonOptions.Between("--parallel", 1, 64, 8, "Requests that the embedded engine computes at once.");
     private static readonly Option<int> Queue = CommonOptions.Positive("--queue", 64, "Requests that may wait; beyond it 429.");
+    private static readonly Option<int> MaxConnections = CommonOptions.Connections();
     private static readonly Option<int> RotationMinutes = CommonOptions.Positive("--rotation-minutes", 60, "How long a node key is the current one.");
     private static readonly Option<int> DrainSeconds = CommonOptions.DrainSeconds();
     private static readonly Option<bool> LogRequests = CommonOptions.LogRequests();
@@ -34,7 +35,7 @@ internal static class NodeCommand
     {
         var command = new Command("node", $"Run a node: it opens requests, runs the model and seals answers. The enrolment token, needed once, comes from {EnrolmentTokenVariable}.")
         {
-            Data, Gateway, Listen, Port, Address, Model, EngineDirectory, Parallel, Queue, RotationMinutes, DrainSeconds, LogRequests, DangerousPlainHttp,
+            Data, Gateway, Listen, Port, Address, Model, EngineDirectory, Parallel, Queue, MaxConnections, RotationMinutes, DrainSeconds, LogRequests, DangerousPlainHttp,
             ServerRun.Json, ServerRun.ExitWithStdin,
         };
         foreach (var option in Upstream.All)
@@ -93,6 +94,7 @@ internal static class NodeCommand
             KeyLifetime = TimeSpan.FromMinutes(parsed.GetValue(RotationMinutes)),
             MaxConcurrent = (embedded?.Sequences ?? 0) + ((upstream?.MaxConcurrent * upstream?.Urls.Count) ?? 0),
             MaxQueued = parsed.GetValue(Queue),
+            MaxConnections = parsed.GetValue(MaxConnections),
             DrainTimeout = TimeSpan.FromSeconds(parsed.GetValue(DrainSeconds)),
             LogRequests = parsed.GetValue(LogRequests),
         };

@@ -1,6 +1,7 @@
 // spec/envelope-v1.md section 9: 401 comes before everything else.
 using ConfidentialChat.Gateway.Errors;
 using ConfidentialChat.Gateway.State;
+using ConfidentialChat.Hosting.Connections;
 using ConfidentialChat.Protocol.Errors;
 
 namespace ConfidentialChat.Gateway.Auth;
@@ -12,15 +13,19 @@ internal sealed record Caller(UserId User);
 internal delegate ValueTask<IResult> CallerHandler(HttpContext context, Caller caller);
 
 /// <summary>Lets through who shows a good API key.</summary>
-internal sealed class Callers(KnownApiKeys keys, ForeignChanges changes)
+internal sealed class Callers(KnownApiKeys keys, ForeignChanges changes, GatewayOptions options)
 {
     /// <summary>3 of docs/architecture.md: who calls.</summary>
     public RequestDelegate Only(CallerHandler handler) => async context =>
     {
-        var answer = BearerSecret.FromHeader(SecretKind.ApiKey, context.Request.Headers.Authorization) is { } secret
-            && (keys.Find(secret) ?? await FindNewAsync(secret)) is { } user
-            ? await handler(context, new Caller(user))
-            : new ErrorAnswer(RequestError.AuthError);
+        IResult answer = new ErrorAnswer(RequestError.AuthError);
+        if (BearerSecret.FromHeader(SecretKind.ApiKey, context.Request.Headers.Authorization) is { } secret
+            && (keys.Find(secret) ?? await FindNewAsync(secret)) is { } user)
+        {
+            context.Recognise(options.MaxBodyBytes);
+            answer = await handler(context, new Caller(user));
+        }
+
         await answer.ExecuteAsync(context);
     };
 

@@ -14,6 +14,11 @@ namespace ConfidentialChat.Gateway.Nodes;
 internal sealed class Enrolment(
     KnownNodes nodes, IStateWriter state, CredentialStatements credentials, GatewayKey gatewayKey, GatewayOptions options, TimeProvider time, ILogger<Enrolment> log)
 {
+    /// <summary>Enrolments whose bodies are read at once: one token may be shown by many before it is spent. Together they have 1 MiB.</summary>
+    private const int MaxAtOnce = 16;
+
+    private int atOnce;
+
     public async Task<IResult> HandleAsync(HttpContext context)
     {
         var now = time.GetUtcNow();
@@ -29,8 +34,7 @@ internal sealed class Enrolment(
         // 2 the message: signed by the very key that it enrols
         if (!Ed25519PublicKey.TryParse(headers[NodeSignature.KeyHeaderName], out var identityKey))
             return new ErrorAnswer(RequestError.AuthError);
-        var (message, fault) = await NodeMessage.ReadAsync(
-            context, identityKey, relayKey: null, NodeMessageJson.Default.EnrolmentRequest, new BodyLimits(NodeMessage.MaxBytes, options.UploadTimeout), now);
+        var (message, fault) = await ReadAsync(context, identityKey, now);
         if (message is null)
             return fault!;
         var request = message.Content;
@@ -78,6 +82,21 @@ internal sealed class Enrolment(
             NodeMessageJson.Default.EnrolmentAnswer);
         context.Response.Headers[EnrolmentSignature.HeaderName] = EnrolmentSignature.Sign(gatewayKey.Identity, message.Body, answer);
         return TypedResults.Bytes(answer, "application/json");
+    }
+
+    private async Task<(NodeMessage<EnrolmentRequest>? Message, ErrorAnswer? Fault)> ReadAsync(HttpContext context, Ed25519PublicKey identityKey, DateTimeOffset now)
+    {
+        try
+        {
+            return Interlocked.Increment(ref atOnce) > MaxAtOnce
+                ? (null, new ErrorAnswer(RequestError.TooManyRequests))
+                : await NodeMessage.ReadAsync(
+                    context, identityKey, relayKey: null, NodeMessageJson.Default.EnrolmentRequest, new BodyLimits(NodeMessage.MaxBytes, options.UploadTimeout), now);
+        }
+        finally
+        {
+            Interlocked.Decrement(ref atOnce);
+        }
     }
 
     /// <summary>The token was spent meanwhile, or the message is a recording.</summary>

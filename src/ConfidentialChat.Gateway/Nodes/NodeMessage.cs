@@ -3,6 +3,7 @@ using System.Globalization;
 using System.Text.Json;
 using System.Text.Json.Serialization.Metadata;
 using ConfidentialChat.Gateway.Errors;
+using ConfidentialChat.Hosting.Connections;
 using ConfidentialChat.Protocol;
 using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.Primitives;
@@ -51,6 +52,7 @@ internal static class NodeMessage
             || !signature.IsSignedBy(identityKey, request.Headers[NodeSignature.HeaderName])
             || (relayKey is not null && !signature.IsAuthenticatedBy(relayKey, request.Headers[NodeSignature.CodeHeaderName])))
             return (null, new ErrorAnswer(RequestError.AuthError));
+        context.Recognise(limits.MaxBytes);
         var (body, fault) = await RequestBody.ReadAsync(context, limits);
         if (fault is not null)
             return (null, fault);

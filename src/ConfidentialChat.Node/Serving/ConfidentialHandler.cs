@@ -1,6 +1,7 @@
 // spec/gateway.md section 4. Steps 10 to 12 of docs/architecture.md.
 using System.Diagnostics;
 using ConfidentialChat.Hosting;
+using ConfidentialChat.Hosting.Connections;
 using ConfidentialChat.Node.Errors;
 using ConfidentialChat.Node.Inference;
 using ConfidentialChat.Node.Metering;
@@ -31,6 +32,7 @@ internal sealed class ConfidentialHandler(
             return;
         }
 
+        http.Recognise(maxBodyBytes: null); // the door bounds it, and answers in its own shape
         var began = time.GetTimestamp();
         var ending = Ending.Failed;
         try

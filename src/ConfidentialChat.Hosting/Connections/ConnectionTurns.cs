@@ -1,0 +1,60 @@
+// spec/gateway.md section 8 rules 1 and 2.
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Http.Features;
+using Microsoft.AspNetCore.Server.Kestrel.Core;
+
+namespace ConfidentialChat.Hosting.Connections;
+
+/// <summary>Where a server's connections meet its requests.</summary>
+internal static class ConnectionTurns
+{
+    /// <summary>
+    /// Read and thrown away of a body that nobody asked for, so that its sender gets to read the answer; for a larger one the connection is closed.
+    /// A node's message is no larger, but for usage reports.
+    /// </summary>
+    private const int MaxUnaskedBytes = 64 * 1024;
+
+    public static void BoundStrangers(this KestrelServerLimits limits)
+    {
+        limits.MaxRequestBodySize = MaxUnaskedBytes;
+        limits.RequestHeadersTimeout = ConnectionLimits.HeadTime; // of further requests; that of the first runs from the connection on
+    }
+
+    /// <summary>The first of all: whoever is here has sent a whole head.</summary>
+    /// <param name="app">The server's.</param>
+    /// <param name="isOfService">Whether a path is for nodes or health checks, which have places of their own.</param>
+    /// <param name="refuse">Answers where no place is left for a request.</param>
+    public static void UseConnectionTurns(this IApplicationBuilder app, Func<PathString, bool> isOfService, RequestDelegate refuse) => app.Use(next => context =>
+        context.Features.Get<ConnectionPlace>() is { } place
+            ? TakeTurnAsync(context, place, isOfService(context.Request.Path), next, refuse)
+            : next(context));
+
+    /// <summary>Who asks has shown a key, a token or a signature: the connection is no stranger's, and its request may have a body.</summary>
+    public static void Recognise(this HttpContext context, long? maxBodyBytes)
+    {
+        context.Features.Get<ConnectionPlace>()?.Know();
+        if (context.Features.Get<IHttpMaxRequestBodySizeFeature>() is { IsReadOnly: false } size)
+            size.MaxRequestBodySize = maxBodyBytes;
+    }
+
+    private static async Task TakeTurnAsync(HttpContext context, ConnectionPlace place, bool isOfService, RequestDelegate next, RequestDelegate refuse)
+    {
+        try
+        {
+            if (place.Begin(isOfService))
+            {
+                await next(context);
+            }
+            else
+            {
+                context.Response.Headers.Connection = "close";
+                await refuse(context);
+            }
+        }
+        finally
+        {
+            place.End(isOfService);
+        }
+    }
+}
