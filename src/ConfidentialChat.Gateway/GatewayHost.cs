@@ -139,6 +139,7 @@ public sealed class GatewayHost
         services.AddSingleton<NodeConnections>();
         services.AddSingleton<NodeRelay>();
         services.AddSingleton<InFlight>();
+        services.AddSingleton<RefusedBytes>();
         services.AddSingleton<LockEndpoint>();
         services.AddSingleton<FiveFieldForm>();
         services.AddSingleton<Admission>();

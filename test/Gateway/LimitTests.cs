@@ -126,6 +126,48 @@ public sealed class LimitTests
     }
 
     [Fact]
+    public async Task Who_sends_giants_that_nodes_refuse_waits_for_them_to_be_forgotten_and_nobody_else_does()
+    {
+        await using var gateway = await GatewayUnderTest.StartAsync();
+        await using var node = await ScriptedNode.StartAsync(gateway);
+        using var greedy = await gateway.UserAsync("greedy");
+        using var other = await gateway.UserAsync("other");
+        var giant = (await LockedNode.LockAsync(greedy)).Envelope(18 << 20); // 24 MiB in base64
+        node.Script = context => ScriptedNode.RefuseAsync(context, 400, "CONTEXT_TOO_LARGE");
+        for (var i = 0; i < 3; i++)
+            await (await greedy.PostAsync(Chat, Http.Json(giant))).ShouldBeErrorAsync(400, "CONTEXT_TOO_LARGE"); // the lock comes back each time
+
+        var waiting = await greedy.PostAsync(Chat, Http.Json(giant));
+        await waiting.ShouldBeErrorAsync(429, "TOO_MANY_REQUESTS");
+        waiting.Headers.RetryAfter!.Delta!.Value.TotalSeconds.ShouldBeInRange(1, 10);
+        node.RequestsSeen.ShouldBe(3);
+        node.Script = context => ScriptedNode.AnswerAsync(context, 200, ScriptedNode.SealedAnswer);
+        (await other.PostAsync(Chat, Http.Json((await LockedNode.LockAsync(other)).Envelope()))).IsSuccessStatusCode.ShouldBeTrue();
+
+        gateway.Clock.Advance(waiting.Headers.RetryAfter.Delta.Value);
+        (await greedy.PostAsync(Chat, Http.Json((await LockedNode.LockAsync(greedy)).Envelope()))).IsSuccessStatusCode.ShouldBeTrue();
+    }
+
+    [Fact]
+    public async Task Giants_that_the_gateway_itself_refuses_count_too_and_a_busy_node_is_nobodys_fault()
+    {
+        await using var gateway = await GatewayUnderTest.StartAsync();
+        await using var node = await ScriptedNode.StartAsync(gateway);
+        using var greedy = await gateway.UserAsync("greedy");
+        using var patient = await gateway.UserAsync("patient");
+        var giant = new byte[24 << 20];
+        giant.AsSpan().Fill((byte)' ');
+        for (var i = 0; i < 3; i++)
+            await (await greedy.PostAsync(Chat, Http.Json(giant))).ShouldBeErrorAsync(400, "INVALID_JSON");
+        await (await greedy.PostAsync(Chat, Http.Json(giant))).ShouldBeErrorAsync(429, "TOO_MANY_REQUESTS");
+
+        node.Script = context => ScriptedNode.RefuseAsync(context, 503, "SERVICE_UNAVAILABLE");
+        var body = (await LockedNode.LockAsync(patient)).Envelope(18 << 20);
+        for (var i = 0; i < 5; i++)
+            await (await patient.PostAsync(Chat, Http.Json(body))).ShouldBeErrorAsync(503, "SERVICE_UNAVAILABLE");
+    }
+
+    [Fact]
     public async Task A_body_that_came_without_its_length_holds_no_more_room_than_it_has()
     {
         await using var gateway = await GatewayUnderTest.StartAsync(options => options with { MaxBodyBytes = 10_000, MaxBufferedBytes = 48_000 });

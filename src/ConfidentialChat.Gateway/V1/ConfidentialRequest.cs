@@ -11,7 +11,7 @@ namespace ConfidentialChat.Gateway.V1;
 
 /// <summary>Serves one row of <see cref="EnvelopeEndpoint.Table"/>.</summary>
 internal sealed class ConfidentialRequest(
-    EnvelopeEndpoint endpoint, InFlight inFlight, FiveFieldForm olderForm, Admission admission, NodeRelay relay, GatewayOptions options)
+    EnvelopeEndpoint endpoint, InFlight inFlight, RefusedBytes refused, FiveFieldForm olderForm, Admission admission, NodeRelay relay, GatewayOptions options)
 {
     private readonly RelayRoute route = new(
         endpoint.Path,
@@ -22,6 +22,9 @@ internal sealed class ConfidentialRequest(
     public async ValueTask<IResult> HandleAsync(HttpContext context, Caller caller)
     {
         // 3 who calls: Callers has asked
+        if (refused.Wait(caller.User) is { } wait)
+            return new ErrorAnswer(new Rejection(RequestError.TooManyRequests), (int)Math.Ceiling(wait.TotalSeconds));
+
         // 4 a place, the body as it came, and its outer fields; the ciphertext stays closed
         using var place = inFlight.TryEnter(caller.User, Math.Min(context.Request.ContentLength ?? options.MaxBodyBytes, options.MaxBodyBytes));
         if (place is null)
@@ -34,7 +37,11 @@ internal sealed class ConfidentialRequest(
         {
             // The older form does not say where it goes. The node is sent the whole one.
             if (!FiveFieldRequest.TryParse(body, out var older, out _) || await olderForm.CompleteAsync(caller, older) is not { } envelope)
+            {
+                refused.Count(caller.User, body.Count);
                 return new ErrorAnswer(rejection);
+            }
+
             outline = EnvelopeOutline.Of(envelope);
             body = Write(envelope);
         }

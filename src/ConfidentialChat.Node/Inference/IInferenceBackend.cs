@@ -121,6 +121,9 @@ public readonly record struct AnswerPart(ReadOnlyMemory<byte> Data, string? Even
 public sealed class InferenceException(InferenceFailure failure, string message, Exception? inner = null) : Exception(message, inner)
 {
     public InferenceFailure Failure { get; } = failure;
+
+    /// <summary>What is charged for it: of an engine that timed out what it had computed, as far as that is known; nothing of one that failed.</summary>
+    public Usage Usage { get; init; }
 }
 
 /// <summary>The caller left before there was an answer to count by; the engine had the request and was computing.</summary>

@@ -1,4 +1,4 @@
-// spec/envelope-v1.md section 5; the depth is that of spec/inference.md section 4.
+// spec/envelope-v1.md section 5; depth, members and values are those of spec/inference.md section 4.
 using System.Diagnostics.CodeAnalysis;
 using System.Text.Json;
 using System.Text.Unicode;
@@ -47,6 +47,7 @@ public sealed record InnerRequest(string Model, bool Stream)
         model = null;
         stream = null;
         var streamSeen = false;
+        var (members, values) = (0, 0);
         if (!Utf8.IsValid(plaintext))
             return new Rejection(RequestError.InvalidJson);
         try
@@ -56,6 +57,8 @@ public sealed record InnerRequest(string Model, bool Stream)
                 return new Rejection(RequestError.InvalidJson);
             while (json.Read() && json.TokenType == JsonTokenType.PropertyName)
             {
+                if (++members > InferenceJson.MembersMax)
+                    return new Rejection(RequestError.InvalidField, "body");
                 if (json.ValueTextEquals("model"u8))
                 {
                     json.Read();
@@ -74,7 +77,7 @@ public sealed record InnerRequest(string Model, bool Stream)
                 else
                 {
                     json.Read();
-                    if (!TrySkip(ref json))
+                    if (!TrySkip(ref json, ref values))
                         return new Rejection(RequestError.InvalidField, "body");
                 }
             }
@@ -87,15 +90,17 @@ public sealed record InnerRequest(string Model, bool Stream)
         }
     }
 
-    /// <summary>Goes to the end of a member's value; false where that is too deep.</summary>
-    private static bool TrySkip(ref Utf8JsonReader json)
+    /// <summary>Goes to the end of a member's value; false where that is too deep, or with those before it too much.</summary>
+    private static bool TrySkip(ref Utf8JsonReader json, ref int values)
     {
         if (json.TokenType is not (JsonTokenType.StartObject or JsonTokenType.StartArray))
             return true;
         var outside = json.CurrentDepth;
         while (json.Read() && json.CurrentDepth > outside)
         {
-            if (json.TokenType is JsonTokenType.StartObject or JsonTokenType.StartArray && json.CurrentDepth >= InferenceJson.DepthMax)
+            if (json.TokenType is JsonTokenType.EndObject or JsonTokenType.EndArray)
+                continue;
+            if (++values > InferenceJson.ValuesMax || (json.TokenType is JsonTokenType.StartObject or JsonTokenType.StartArray && json.CurrentDepth >= InferenceJson.DepthMax))
                 return false;
         }
 

@@ -41,8 +41,8 @@ public sealed class RequestTests
             var text = body.ToJsonString();
             if (Path.GetFileName(file) == "chat-completions.post.image-input.json")
             {
-                UpstreamRequest.Read(UpstreamUnderTest.Request(text, stream, asked), out var field).ShouldBeNull(); // an image of another host's
-                field.ShouldBe("messages");
+                UpstreamRequest.Read(UpstreamUnderTest.Request(text, stream, asked), null, out var refused).ShouldBeNull(); // an image of another host's
+                (refused?.Field).ShouldBe("messages");
                 continue;
             }
 
@@ -142,8 +142,8 @@ public sealed class RequestTests
     [InlineData("\"Chat_Template_Kwargs\":{}", "chat_template_kwargs")]
     public void What_an_engine_could_read_otherwise_than_the_node_is_refused_by_name(string members, string field)
     {
-        UpstreamRequest.Read(UpstreamUnderTest.Request(Chat("," + members)), out var refused).ShouldBeNull();
-        refused.ShouldBe(field);
+        UpstreamRequest.Read(UpstreamUnderTest.Request(Chat("," + members)), null, out var refused).ShouldBeNull();
+        (refused?.Field).ShouldBe(field);
     }
 
     [Theory]
@@ -172,8 +172,8 @@ public sealed class RequestTests
     public void No_engine_is_sent_to_fetch_what_a_prompt_names(string part, bool passes)
     {
         var body = $$"""{"model":"test-model","messages":[{"role":"user","content":[{{part}}]}]}""";
-        (UpstreamRequest.Read(UpstreamUnderTest.Request(body), out var refused) is not null).ShouldBe(passes);
-        refused.ShouldBe(passes ? null : "messages");
+        (UpstreamRequest.Read(UpstreamUnderTest.Request(body), null, out var refused) is not null).ShouldBe(passes);
+        (refused?.Field).ShouldBe(passes ? null : "messages");
         if (passes)
             Write(body).ShouldContain(part);
     }
@@ -187,8 +187,8 @@ public sealed class RequestTests
     [InlineData(InferenceEndpoint.ImageGenerations, "\"prompt\":\"p\",\"messages\":[]", "messages")]
     public void A_second_prompt_beside_the_endpoints_own_is_refused(InferenceEndpoint endpoint, string members, string field)
     {
-        UpstreamRequest.Read(UpstreamUnderTest.Request($$"""{"model":"test-model",{{members}}}""", endpoint: endpoint), out var refused).ShouldBeNull();
-        refused.ShouldBe(field);
+        UpstreamRequest.Read(UpstreamUnderTest.Request($$"""{"model":"test-model",{{members}}}""", endpoint: endpoint), null, out var refused).ShouldBeNull();
+        (refused?.Field).ShouldBe(field);
     }
 
     [Theory]
@@ -198,7 +198,7 @@ public sealed class RequestTests
     [InlineData("{\"model\":\"m\"} x")]
     [InlineData("{\"model\":\"m\",\"messages\":")]
     public void A_body_that_is_no_request_is_refused(string body) =>
-        UpstreamRequest.Read(UpstreamUnderTest.Request(body), out _).ShouldBeNull();
+        UpstreamRequest.Read(UpstreamUnderTest.Request(body), null, out _).ShouldBeNull();
 
     [Theory]
     [InlineData(1021, true)] // beside model, stream and messages
@@ -210,8 +210,8 @@ public sealed class RequestTests
         var before = GC.GetAllocatedBytesForCurrentThread();
         var request = UpstreamUnderTest.Request(many);
         var body = GC.GetAllocatedBytesForCurrentThread() - before;
-        (UpstreamRequest.Read(request, out var field) is not null).ShouldBe(passes);
-        field.ShouldBeNull();
+        (UpstreamRequest.Read(request, null, out var refused) is not null).ShouldBe(passes);
+        (refused?.Field).ShouldBeNull();
         (GC.GetAllocatedBytesForCurrentThread() - before - body).ShouldBeLessThan(1_000_000);
     }
 
@@ -221,7 +221,7 @@ public sealed class RequestTests
         var name = new string('n', 10_000_000);
         var request = UpstreamUnderTest.Request(Chat($",\"{name}\":1"));
         var before = GC.GetAllocatedBytesForCurrentThread();
-        UpstreamRequest.Read(request, out _).ShouldNotBeNull();
+        UpstreamRequest.Read(request, null, out _).ShouldNotBeNull();
         (GC.GetAllocatedBytesForCurrentThread() - before).ShouldBeLessThan(1_000_000);
 
         var escaped = string.Concat("prompt_cache_retention".Select(letter => $"\\u{(int)letter:x4}"));
@@ -232,8 +232,8 @@ public sealed class RequestTests
     public void A_very_deep_body_is_refused_at_once()
     {
         var deep = Chat(",\"x\":" + new string('[', 100_000) + new string(']', 100_000));
-        UpstreamRequest.Read(UpstreamUnderTest.Request(deep), out var field).ShouldBeNull();
-        field.ShouldBeNull();
+        UpstreamRequest.Read(UpstreamUnderTest.Request(deep), null, out var refused).ShouldBeNull();
+        refused!.Field.ShouldBeNull();
     }
 
     [Theory]
@@ -359,8 +359,8 @@ public sealed class RequestTests
     public void Images_of_no_known_size_are_refused(string members, string field)
     {
         UpstreamRequest.Read(
-            UpstreamUnderTest.Request($$"""{"model":"test-model","prompt":"p",{{members}}}""", endpoint: InferenceEndpoint.ImageGenerations), out var refused).ShouldBeNull();
-        refused.ShouldBe(field);
+            UpstreamUnderTest.Request($$"""{"model":"test-model","prompt":"p",{{members}}}""", endpoint: InferenceEndpoint.ImageGenerations), null, out var refused).ShouldBeNull();
+        (refused?.Field).ShouldBe(field);
     }
 
     private static string Chat(string members = "", bool stream = false) => UpstreamUnderTest.Chat(stream, members);
@@ -368,8 +368,8 @@ public sealed class RequestTests
     private static string Write(
         string body, bool stream = false, InferenceEndpoint endpoint = InferenceEndpoint.ChatCompletions, EngineKind kind = EngineKind.Unknown, long? maxTokens = 100)
     {
-        var request = UpstreamRequest.Read(UpstreamUnderTest.Request(body, stream, endpoint), out var field);
-        request.ShouldNotBeNull(field);
+        var request = UpstreamRequest.Read(UpstreamUnderTest.Request(body, stream, endpoint), null, out var refused);
+        request.ShouldNotBeNull(refused?.Field);
         return Encoding.UTF8.GetString(request.Write(kind, "scripted", sharesCache: false, maxTokens));
     }
 }

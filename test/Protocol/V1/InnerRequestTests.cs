@@ -55,6 +55,33 @@ public sealed class InnerRequestTests
     }
 
     [Theory]
+    [InlineData(1022, true)] // beside model and stream
+    [InlineData(1023, false)]
+    public void A_flood_of_members_is_refused_by_name_wherever_it_stands(int members, bool isTaken)
+    {
+        var flood = string.Join(',', Enumerable.Repeat("\"a\":0", members));
+        foreach (var body in (string[])[$$$"""{{{{flood}}},"model":"tiny","stream":true}""", $$"""{"model":"tiny","stream":true,{{flood}}}"""])
+        {
+            var (request, rejection) = Check(body, true, null);
+            (request is not null).ShouldBe(isTaken);
+            if (!isTaken)
+                rejection.ShouldBe(new Rejection(RequestError.InvalidField, "body"));
+        }
+    }
+
+    [Theory]
+    [InlineData(0, true)]
+    [InlineData(1, false)]
+    public void A_flood_of_values_is_refused_by_name_however_it_is_spread_over_the_members(int more, bool isTaken)
+    {
+        var half = string.Join(',', Enumerable.Repeat("[]", InferenceJson.ValuesMax / 2));
+        var (request, rejection) = Check($$"""{"x":[{{half}}],"model":"tiny","stream":true,"y":[{{half}}{{string.Concat(Enumerable.Repeat(",7", more))}}]}""", true, null);
+        (request is not null).ShouldBe(isTaken);
+        if (!isTaken)
+            rejection.ShouldBe(new Rejection(RequestError.InvalidField, "body"));
+    }
+
+    [Theory]
     [InlineData("""{"stream":true}""", "model")]
     [InlineData("""{"model":null,"stream":true}""", "model")]
     [InlineData("""{"model":7,"stream":true}""", "model")]

@@ -34,11 +34,13 @@ internal abstract record GenerationRequest
 /// <summary>An OpenAI chat completion request.</summary>
 internal sealed record ChatRequest : GenerationRequest
 {
+    private const string Field = "messages";
+
     public required IReadOnlyList<ChatMessage> Messages { get; init; }
 
     /// <inheritdoc cref="RequestMembers.Read"/>
-    public static ChatRequest? Read(ReadOnlyMemory<byte> body, int tokenCount, out string? field) =>
-        RequestMembers.Read(body, tokenCount, Read, out field);
+    public static ChatRequest? Read(ReadOnlyMemory<byte> body, RequestLimits limits, out InferenceStart.Refused? refused) =>
+        RequestMembers.Read(body, limits, Read, out refused);
 
     private static ChatRequest Read(RequestMembers members)
     {
@@ -60,67 +62,132 @@ internal sealed record ChatRequest : GenerationRequest
         members.RefuseUnless("functions", RequestMembers.IsEmptyArray);
         members.RefuseUnless("tool_choice", value => RequestMembers.IsText(value, "none"));
         members.RefuseUnless("function_call", value => RequestMembers.IsText(value, "none"));
-        members.RefuseUnless("response_format", value =>
-            value.ValueKind == JsonValueKind.Object && value.TryGetProperty("type", out var type) && RequestMembers.IsText(type, "text"));
-        members.RefuseUnless("logprobs", value => value.ValueKind == JsonValueKind.False);
+        members.RefuseUnless("response_format", RequestMembers.IsOfText);
+        members.RefuseUnless("logprobs", JsonMembers.IsFalse);
         members.RefuseUnless("top_logprobs", _ => false);
         members.RefuseUnless("audio", _ => false);
-        members.RefuseUnless("modalities", value =>
-            value.ValueKind == JsonValueKind.Array && value.GetArrayLength() > 0 && value.EnumerateArray().All(part => RequestMembers.IsText(part, "text")));
+        members.RefuseUnless("modalities", IsTextAlone);
+    }
+
+    private static bool IsTextAlone(ReadOnlyMemory<byte> modalities)
+    {
+        var reader = RequestMembers.Reader(modalities);
+        reader.Read();
+        if (reader.TokenType != JsonTokenType.StartArray)
+            return false;
+        var isAny = false;
+        while (reader.Read() && reader.TokenType != JsonTokenType.EndArray)
+        {
+            if (!IsText(ref reader))
+                return false;
+            isAny = true;
+        }
+
+        return isAny;
     }
 
     private static List<ChatMessage> ReadMessages(RequestMembers members)
     {
-        const string Field = "messages";
-        if (!members.TryMember(Field, out var list) || list.ValueKind != JsonValueKind.Array || list.GetArrayLength() == 0)
+        if (!members.TryMember(Field, out var list))
             throw new RefusedFieldException(Field);
-        var messages = new List<ChatMessage>(list.GetArrayLength());
-        foreach (var item in list.EnumerateArray())
+        if (!members.Limits.Context.Admits(list.Span))
+            throw RefusedFieldException.TooLarge(Field);
+        var reader = RequestMembers.Reader(list);
+        reader.Read();
+        if (reader.TokenType != JsonTokenType.StartArray)
+            throw new RefusedFieldException(Field);
+        var messages = new List<ChatMessage>();
+        while (reader.Read() && reader.TokenType != JsonTokenType.EndArray)
+            messages.Add(ReadMessage(ref reader));
+        return messages.Count > 0 ? messages : throw new RefusedFieldException(Field);
+    }
+
+    private static ChatMessage ReadMessage(ref Utf8JsonReader reader)
+    {
+        if (reader.TokenType != JsonTokenType.StartObject)
+            throw new RefusedFieldException(Field);
+        string? role = null;
+        string? content = null;
+        while (reader.Read() && reader.TokenType == JsonTokenType.PropertyName)
         {
-            if (item.ValueKind != JsonValueKind.Object)
-                throw new RefusedFieldException(Field);
-            string? role = null;
-            string? content = null;
-            foreach (var member in item.EnumerateObject())
+            var name = Name(ref reader);
+            reader.Read();
+            switch (name)
             {
-                switch (RequestMembers.TryName(member))
-                {
-                    case "role":
-                        role = RequestMembers.Text(member.Value, Field);
-                        break;
-                    case "content":
-                        content = Content(member.Value);
-                        break;
-                    case "tool_calls" when member.Value.ValueKind != JsonValueKind.Null && !RequestMembers.IsEmptyArray(member.Value):
-                    case "function_call" or "audio" when member.Value.ValueKind != JsonValueKind.Null:
-                        throw new RefusedFieldException(Field);
-                }
+                case "role":
+                    role = reader.TokenType == JsonTokenType.String ? Name(ref reader) : throw new RefusedFieldException(Field);
+                    break;
+                case "content":
+                    content = Content(ref reader);
+                    break;
+                case "tool_calls" when reader.TokenType != JsonTokenType.Null && !IsEmptyArray(ref reader):
+                case "function_call" or "audio" when reader.TokenType != JsonTokenType.Null:
+                    throw new RefusedFieldException(Field);
+                default:
+                    reader.Skip();
+                    break;
             }
-
-            messages.Add(new ChatMessage(
-                role switch
-                {
-                    // OpenAI's newer name for the same thing; templates know the older one.
-                    "system" or "developer" => ChatRole.System,
-                    "user" => ChatRole.User,
-                    "assistant" => ChatRole.Assistant,
-                    _ => throw new RefusedFieldException(Field),
-                },
-                content ?? throw new RefusedFieldException(Field)));
         }
 
-        return messages;
+        return new ChatMessage(
+            role switch
+            {
+                // OpenAI's newer name for the same thing; templates know the older one.
+                "system" or "developer" => ChatRole.System,
+                "user" => ChatRole.User,
+                "assistant" => ChatRole.Assistant,
+                _ => throw new RefusedFieldException(Field),
+            },
+            content ?? throw new RefusedFieldException(Field));
+    }
 
-        // Several texts are one, on lines of their own.
-        static string Content(JsonElement value)
+    // Several texts are one, on lines of their own.
+    private static string Content(ref Utf8JsonReader reader)
+    {
+        if (reader.TokenType != JsonTokenType.StartArray)
+            return RequestMembers.Text(ref reader, Field);
+        var lines = new List<string>();
+        while (reader.Read() && reader.TokenType != JsonTokenType.EndArray)
+            lines.Add(Part(ref reader));
+        return string.Join('\n', lines);
+    }
+
+    private static string Part(ref Utf8JsonReader reader)
+    {
+        if (reader.TokenType != JsonTokenType.StartObject)
+            throw new RefusedFieldException(Field);
+        var isText = false;
+        string? text = null;
+        while (reader.Read() && reader.TokenType == JsonTokenType.PropertyName)
         {
-            if (value.ValueKind != JsonValueKind.Array)
-                return RequestMembers.Text(value, Field);
-            return string.Join('\n', value.EnumerateArray().Select(part =>
-                part.ValueKind == JsonValueKind.Object && part.TryGetProperty("type", out var type) && RequestMembers.IsText(type, "text") &&
-                part.TryGetProperty("text", out var text)
-                    ? RequestMembers.Text(text, Field)
-                    : throw new RefusedFieldException(Field)));
+            var name = Name(ref reader);
+            reader.Read();
+            switch (name)
+            {
+                case "type":
+                    isText = IsText(ref reader);
+                    reader.Skip();
+                    break;
+                case "text":
+                    text = RequestMembers.Text(ref reader, Field);
+                    break;
+                default:
+                    reader.Skip();
+                    break;
+            }
         }
+
+        return isText && text is not null ? text : throw new RefusedFieldException(Field);
+    }
+
+    private static bool IsText(ref Utf8JsonReader reader) => reader.TokenType == JsonTokenType.String && JsonMembers.Name(ref reader) == "text";
+
+    private static bool IsEmptyArray(ref Utf8JsonReader reader) =>
+        reader.TokenType == JsonTokenType.StartArray && reader.Read() && reader.TokenType == JsonTokenType.EndArray;
+
+    private static string? Name(ref Utf8JsonReader reader)
+    {
+        var name = JsonMembers.Name(ref reader, out var isText);
+        return isText ? name : throw new RefusedFieldException(Field);
     }
 }

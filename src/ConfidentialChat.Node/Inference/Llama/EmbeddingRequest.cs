@@ -11,6 +11,7 @@ internal readonly record struct EmbeddingInput(string? Text, IReadOnlyList<int>?
 /// <summary>An OpenAI embeddings request that this engine can serve exactly as it was asked.</summary>
 internal sealed record EmbeddingRequest
 {
+    private const string Field = "input";
     private const int InputsMax = 2048; // as the API has it
 
     public required IReadOnlyList<EmbeddingInput> Inputs { get; init; }
@@ -19,8 +20,8 @@ internal sealed record EmbeddingRequest
     public bool IsBase64 { get; init; }
 
     /// <inheritdoc cref="RequestMembers.Read"/>
-    public static EmbeddingRequest? Read(ReadOnlyMemory<byte> body, int tokenCount, out string? field) =>
-        RequestMembers.Read(body, tokenCount, Read, out field);
+    public static EmbeddingRequest? Read(ReadOnlyMemory<byte> body, RequestLimits limits, out InferenceStart.Refused? refused) =>
+        RequestMembers.Read(body, limits, Read, out refused);
 
     private static EmbeddingRequest Read(RequestMembers members)
     {
@@ -35,23 +36,54 @@ internal sealed record EmbeddingRequest
 
     private static List<EmbeddingInput> ReadInputs(RequestMembers members)
     {
-        const string Field = "input";
         if (!members.TryMember(Field, out var input))
             throw new RefusedFieldException(Field);
-        if (input.ValueKind != JsonValueKind.Array)
-            return [Input(input)];
-        if (input.GetArrayLength() is 0 or > InputsMax && input.EnumerateArray().FirstOrDefault().ValueKind != JsonValueKind.Number)
-            throw new RefusedFieldException(Field);
-        return input[0].ValueKind == JsonValueKind.Number ? [Input(input)] : [.. input.EnumerateArray().Select(Input)];
-
-        EmbeddingInput Input(JsonElement value)
+        var reader = RequestMembers.Reader(input);
+        reader.Read();
+        if (reader.TokenType != JsonTokenType.StartArray)
+            return [Text(ref reader, members.Limits)];
+        var inputs = new List<EmbeddingInput>();
+        while (reader.Read() && reader.TokenType != JsonTokenType.EndArray)
         {
-            if (value.ValueKind != JsonValueKind.Array)
-                return RequestMembers.Text(value, Field) is { Length: > 0 } text ? new EmbeddingInput(text, null) : throw new RefusedFieldException(Field);
-            if (value.GetArrayLength() == 0)
+            if (inputs.Count == InputsMax)
                 throw new RefusedFieldException(Field);
-            return new EmbeddingInput(null, [.. value.EnumerateArray().Select(token =>
-                token.ValueKind == JsonValueKind.Number && token.TryGetInt32(out var id) && id >= 0 && id < members.TokenCount ? id : throw new RefusedFieldException(Field))]);
+            switch (reader.TokenType)
+            {
+                case JsonTokenType.Number when inputs.Count == 0: // the array itself is one row of tokens
+                    return [Tokens(ref reader, members.Limits)];
+                case JsonTokenType.StartArray:
+                    reader.Read();
+                    inputs.Add(Tokens(ref reader, members.Limits));
+                    break;
+                default:
+                    inputs.Add(Text(ref reader, members.Limits));
+                    break;
+            }
         }
+
+        return inputs.Count > 0 ? inputs : throw new RefusedFieldException(Field);
+    }
+
+    private static EmbeddingInput Text(ref Utf8JsonReader reader, RequestLimits limits)
+    {
+        if (reader.TokenType == JsonTokenType.String && reader.ValueSpan.Length > limits.Context.Bytes)
+            throw RefusedFieldException.TooLarge(Field);
+        return RequestMembers.Text(ref reader, Field) is { Length: > 0 } text ? new EmbeddingInput(text, null) : throw new RefusedFieldException(Field);
+    }
+
+    // From the first token to the end of its row.
+    private static EmbeddingInput Tokens(ref Utf8JsonReader reader, RequestLimits limits)
+    {
+        var tokens = new List<int>();
+        for (; reader.TokenType != JsonTokenType.EndArray; reader.Read())
+        {
+            if (reader.TokenType != JsonTokenType.Number || !reader.TryGetInt32(out var token) || token < 0 || token >= limits.TokenCount)
+                throw new RefusedFieldException(Field);
+            if (tokens.Count == limits.Context.Tokens)
+                throw RefusedFieldException.TooLarge(Field);
+            tokens.Add(token);
+        }
+
+        return tokens.Count > 0 ? new EmbeddingInput(null, tokens) : throw new RefusedFieldException(Field);
     }
 }

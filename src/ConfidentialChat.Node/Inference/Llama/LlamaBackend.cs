@@ -109,30 +109,28 @@ public sealed class LlamaBackend : IInferenceBackend
 
     private InferenceStart Start(InferenceRequest request, CancellationToken cancellation)
     {
-        // 1. What is asked for?
-        string? field = "model"; // at fault where it does not do the endpoint
-        GenerationRequest? asked = null;
-        switch (request.Endpoint)
+        // 1. What is asked for? More bytes than the context can hold in any way are not looked at.
+        if (request.Endpoint == InferenceEndpoint.Embeddings)
+            return StartEmbedding(request, cancellation);
+        var room = Math.Min(request.MaxUnits.Value, contextTokens);
+        var limits = new RequestLimits(model.TokenCount, ContextBound.Of(contextTokens, model.LongestToken));
+        if (request.Body.Length > limits.Context.Bytes)
+            return new InferenceStart.Refused(InferenceRefusal.ContextTooLarge);
+        var refused = new InferenceStart.Refused(InferenceRefusal.InvalidField, "model"); // it does not do the endpoint
+        GenerationRequest? asked = request.Endpoint switch
         {
-            case InferenceEndpoint.ChatCompletions:
-                asked = ChatRequest.Read(request.Body, model.TokenCount, out field);
-                break;
-            case InferenceEndpoint.Completions:
-                asked = TextRequest.Read(request.Body, model.TokenCount, out field);
-                break;
-            case InferenceEndpoint.Embeddings:
-                return StartEmbedding(request, cancellation);
-        }
-
+            InferenceEndpoint.ChatCompletions => ChatRequest.Read(request.Body, limits, out refused),
+            InferenceEndpoint.Completions => TextRequest.Read(request.Body, limits, out refused),
+            _ => null,
+        };
         if (asked is null)
-            return new InferenceStart.Refused(InferenceRefusal.InvalidField, field);
+            return refused!;
 
         // 2. Before the work of counting: is there a place?
         if (!loop.HasRoom)
             return new InferenceStart.Refused(InferenceRefusal.Busy);
 
         // 3. Does the prompt fit, with a token of answer at the least?
-        var room = Math.Min(request.MaxUnits.Value, contextTokens);
         var refusal = InferenceRefusal.ContextTooLarge;
         var prompt = room < 2 ? null : asked switch
         {
@@ -166,8 +164,8 @@ public sealed class LlamaBackend : IInferenceBackend
 
     private InferenceStart StartEmbedding(InferenceRequest request, CancellationToken cancellation)
     {
-        if (EmbeddingRequest.Read(request.Body, model.TokenCount, out var field) is not { } asked)
-            return new InferenceStart.Refused(InferenceRefusal.InvalidField, field);
+        if (EmbeddingRequest.Read(request.Body, new RequestLimits(model.TokenCount, ContextBound.Of(contextTokens, model.LongestToken)), out var refused) is not { } asked)
+            return refused!;
         var inputs = new List<int[]>(asked.Inputs.Count);
         var room = request.MaxUnits.Value;
         foreach (var input in asked.Inputs)

@@ -5,53 +5,48 @@ using ConfidentialChat.Protocol;
 namespace ConfidentialChat.Node.Inference.Llama;
 
 /// <summary>The members of a request, read with the rules that all endpoints of this engine share.</summary>
+/// <remarks>Values are read where they stand and as far as they are good: a tree of them would cost twenty times their bytes.</remarks>
 internal sealed class RequestMembers
 {
     private const int StopsMax = 4; // as the API has it
 
-    private readonly Dictionary<string, JsonElement> members = new(StringComparer.Ordinal);
-    private readonly int tokenCount;
+    private static readonly JsonReaderOptions Depth = new() { MaxDepth = InferenceJson.DepthMax };
 
-    private RequestMembers(JsonElement root, int tokenCount)
+    private readonly JsonMembers members;
+
+    private RequestMembers(JsonMembers members, RequestLimits limits)
     {
-        this.tokenCount = tokenCount;
-        foreach (var member in root.EnumerateObject())
-        {
-            // The last of two members of one name counts.
-            if (TryName(member) is { } name)
-                members[name] = member.Value;
-        }
+        this.members = members;
+        Limits = limits;
     }
 
     /// <summary>Reads a request; total over all byte strings.</summary>
     /// <param name="body">UTF-8 JSON.</param>
-    /// <param name="tokenCount">Token ids are below this.</param>
+    /// <param name="limits">What the model can take.</param>
     /// <param name="read">Makes the request of its members, or throws <see cref="RefusedFieldException"/>.</param>
-    /// <param name="field">The member at fault where the result is null; null itself where the whole is no JSON object, or too deep a one.</param>
-    public static T? Read<T>(ReadOnlyMemory<byte> body, int tokenCount, Func<RequestMembers, T> read, out string? field)
+    /// <param name="refused">Why the result is null; without a member where the whole is no JSON object, too deep a one, or one of too many members.</param>
+    public static T? Read<T>(ReadOnlyMemory<byte> body, RequestLimits limits, Func<RequestMembers, T> read, out InferenceStart.Refused? refused)
         where T : class
     {
-        field = null;
+        refused = null;
         try
         {
-            using var document = JsonDocument.Parse(body, new JsonDocumentOptions { MaxDepth = InferenceJson.DepthMax });
-            if (document.RootElement.ValueKind != JsonValueKind.Object)
-                return null;
-            return read(new RequestMembers(document.RootElement, tokenCount));
+            if (JsonMembers.Read(body, InferenceJson.MembersMax) is { } members)
+                return read(new RequestMembers(members, limits));
+            refused = new InferenceStart.Refused(InferenceRefusal.InvalidField);
         }
-        catch (Exception e) when (e is JsonException or InvalidOperationException)
+        catch (RefusedFieldException e)
         {
-            return null; // InvalidOperationException: half a surrogate in a member's name
+            refused = new InferenceStart.Refused(e.Reason, e.Field);
         }
-        catch (RefusedFieldException refused)
-        {
-            field = refused.Field;
-            return null;
-        }
+
+        return null;
     }
 
-    /// <summary>Token ids are below this.</summary>
-    public int TokenCount => tokenCount;
+    public RequestLimits Limits { get; }
+
+    /// <summary>A reader before a value's first token.</summary>
+    public static Utf8JsonReader Reader(ReadOnlyMemory<byte> value) => new(value.Span, Depth);
 
     public Sampling ReadSampling() => new()
     {
@@ -70,11 +65,23 @@ internal sealed class RequestMembers
         const string Field = "stop";
         if (!TryMember(Field, out var value))
             return [];
-        List<string> stops = value.ValueKind == JsonValueKind.Array
-            ? value.GetArrayLength() <= StopsMax
-                ? [.. value.EnumerateArray().Select(stop => Text(stop, Field))]
-                : throw new RefusedFieldException(Field)
-            : [Text(value, Field)];
+        var stops = new List<string>();
+        var reader = Reader(value);
+        reader.Read();
+        if (reader.TokenType != JsonTokenType.StartArray)
+        {
+            stops.Add(Text(ref reader, Field));
+        }
+        else
+        {
+            while (reader.Read() && reader.TokenType != JsonTokenType.EndArray)
+            {
+                if (stops.Count == StopsMax)
+                    throw new RefusedFieldException(Field);
+                stops.Add(Text(ref reader, Field));
+            }
+        }
+
         return stops.TrueForAll(stop => stop.Length > 0) ? stops : throw new RefusedFieldException(Field);
     }
 
@@ -83,14 +90,18 @@ internal sealed class RequestMembers
         const string Field = "logit_bias";
         if (!TryMember(Field, out var value))
             return [];
-        if (value.ValueKind != JsonValueKind.Object)
+        var reader = Reader(value);
+        reader.Read();
+        if (reader.TokenType != JsonTokenType.StartObject)
             throw new RefusedFieldException(Field);
         var biases = new SortedDictionary<int, float>();
-        foreach (var member in value.EnumerateObject())
+        for (var read = 0; reader.Read() && reader.TokenType == JsonTokenType.PropertyName; read++)
         {
-            if (!int.TryParse(TryName(member), NumberStyles.None, CultureInfo.InvariantCulture, out var token) || token >= tokenCount)
+            if (read == Limits.TokenCount
+                || !int.TryParse(JsonMembers.Name(ref reader), NumberStyles.None, CultureInfo.InvariantCulture, out var token) || token >= Limits.TokenCount)
                 throw new RefusedFieldException(Field);
-            biases[token] = Number(member.Value, Field, -100, 100);
+            reader.Read();
+            biases[token] = Number(ref reader, Field, -100, 100);
         }
 
         return [.. biases.Select(bias => new LlamaNative.LogitBias(bias.Key, bias.Value))];
@@ -101,22 +112,22 @@ internal sealed class RequestMembers
         const string Field = "stream_options";
         if (!TryMember(Field, out var value))
             return false;
-        if (value.ValueKind != JsonValueKind.Object)
+        if (JsonMembers.Read(value, InferenceJson.MembersMax) is not { } options)
             throw new RefusedFieldException(Field);
-        if (!value.TryGetProperty("include_usage", out var include))
+        if (options.Find("include_usage") is not { } include)
             return false;
-        return include.ValueKind switch
-        {
-            JsonValueKind.True => true,
-            JsonValueKind.False or JsonValueKind.Null => false,
-            _ => throw new RefusedFieldException(Field),
-        };
+        return JsonMembers.IsTrue(include) || (JsonMembers.IsFalse(include) || JsonMembers.IsNull(include) ? false : throw new RefusedFieldException(Field));
     }
 
-    public bool TryMember(string field, out JsonElement value) =>
-        members.TryGetValue(field, out value) && value.ValueKind != JsonValueKind.Null;
+    /// <summary>A member that is there and not null. The last of two of one name counts.</summary>
+    public bool TryMember(string field, out ReadOnlyMemory<byte> value)
+    {
+        var found = members.Find(field);
+        value = found ?? default;
+        return found is not null && !JsonMembers.IsNull(value);
+    }
 
-    public void RefuseUnless(string field, Func<JsonElement, bool> isHarmless)
+    public void RefuseUnless(string field, Func<ReadOnlyMemory<byte>, bool> isHarmless)
     {
         if (TryMember(field, out var value) && !isHarmless(value))
             throw new RefusedFieldException(field);
@@ -126,71 +137,47 @@ internal sealed class RequestMembers
     {
         if (!TryMember(field, out var value))
             return null;
-        return value.ValueKind == JsonValueKind.Number && value.TryGetInt64(out var number) && number >= minimum && number <= maximum
-            ? number
-            : throw new RefusedFieldException(field);
+        return JsonMembers.Integer(value) is { } number && number >= minimum && number <= maximum ? number : throw new RefusedFieldException(field);
     }
 
     private float? Number(string field, double minimum, double maximum, bool aboveMinimum = false)
     {
         if (!TryMember(field, out var value))
             return null;
-        var number = Number(value, field, minimum, maximum);
+        var reader = Reader(value);
+        reader.Read();
+        var number = Number(ref reader, field, minimum, maximum);
         // A number so small that it is no float is none.
         return aboveMinimum && number <= minimum ? throw new RefusedFieldException(field) : number;
     }
 
-    private static float Number(JsonElement value, string field, double minimum, double maximum) =>
-        value.ValueKind == JsonValueKind.Number && value.TryGetDouble(out var number) && number >= minimum && number <= maximum
+    private static float Number(ref Utf8JsonReader reader, string field, double minimum, double maximum) =>
+        reader.TokenType == JsonTokenType.Number && reader.TryGetDouble(out var number) && number >= minimum && number <= maximum
             ? (float)number
             : throw new RefusedFieldException(field);
 
-    public static string Text(JsonElement value, string field)
+    /// <summary>The text at which the reader stands. Half of a surrogate pair is no character: JSON can write it, UTF-8 cannot.</summary>
+    public static string Text(ref Utf8JsonReader reader, string field) =>
+        reader.TokenType == JsonTokenType.String && JsonMembers.Text(ref reader) is { } text ? text : throw new RefusedFieldException(field);
+
+    public static string Text(ReadOnlyMemory<byte> value, string field) => JsonMembers.String(value) ?? throw new RefusedFieldException(field);
+
+    public static bool IsText(ReadOnlyMemory<byte> value, string text) => JsonMembers.String(value) == text;
+
+    public static bool IsEmptyArray(ReadOnlyMemory<byte> value)
     {
-        if (value.ValueKind != JsonValueKind.String)
-            throw new RefusedFieldException(field);
-        try
-        {
-            return value.GetString()!;
-        }
-        catch (InvalidOperationException)
-        {
-            // Half of a surrogate pair is no character: JSON can write it, UTF-8 cannot.
-            throw new RefusedFieldException(field);
-        }
+        var reader = Reader(value);
+        return reader.Read() && reader.TokenType == JsonTokenType.StartArray && reader.Read() && reader.TokenType == JsonTokenType.EndArray;
     }
 
-    public static string? TryName(JsonProperty member)
-    {
-        try
-        {
-            return member.Name;
-        }
-        catch (InvalidOperationException)
-        {
-            return null;
-        }
-    }
-
-    public static bool IsText(JsonElement value, string text)
-    {
-        try
-        {
-            return value.ValueKind == JsonValueKind.String && value.ValueEquals(text);
-        }
-        catch (InvalidOperationException)
-        {
-            return false;
-        }
-    }
-
-    public static bool IsEmptyArray(JsonElement value) => value.ValueKind == JsonValueKind.Array && value.GetArrayLength() == 0;
+    /// <summary>An object whose <c>type</c> is <c>text</c>.</summary>
+    public static bool IsOfText(ReadOnlyMemory<byte> value) =>
+        JsonMembers.Read(value, InferenceJson.MembersMax)?.Find("type") is { } type && IsText(type, "text");
 
     public static long? Smaller(long? one, long? other) => one is { } a && other is { } b ? Math.Min(a, b) : one ?? other;
 }
 
-/// <summary>A member is at fault: one of many, at any depth.</summary>
-internal sealed class RefusedFieldException(string field) : Exception
-{
-    public string Field { get; } = field;
-}
+/// <summary>What a request can ask of the model.</summary>
+/// <param name="TokenCount">Token ids are below this.</param>
+/// <param name="Context">What a prompt can have.</param>
+internal readonly record struct RequestLimits(int TokenCount, ContextBound Context);

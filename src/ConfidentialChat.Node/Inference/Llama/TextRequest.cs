@@ -1,6 +1,4 @@
 // spec/inference.md section 1.
-using System.Text.Json;
-
 namespace ConfidentialChat.Node.Inference.Llama;
 
 /// <summary>An OpenAI completion request: one prompt, continued as it stands.</summary>
@@ -12,18 +10,17 @@ internal sealed record TextRequest : GenerationRequest
     public required string Prompt { get; init; }
 
     /// <inheritdoc cref="RequestMembers.Read"/>
-    public static TextRequest? Read(ReadOnlyMemory<byte> body, int tokenCount, out string? field) =>
-        RequestMembers.Read(body, tokenCount, Read, out field);
+    public static TextRequest? Read(ReadOnlyMemory<byte> body, RequestLimits limits, out InferenceStart.Refused? refused) =>
+        RequestMembers.Read(body, limits, Read, out refused);
 
     private static TextRequest Read(RequestMembers members)
     {
         members.Integer("n", 1, 1);
         members.Integer("best_of", 1, 1);
-        members.RefuseUnless("echo", value => value.ValueKind == JsonValueKind.False);
+        members.RefuseUnless("echo", JsonMembers.IsFalse);
         members.RefuseUnless("suffix", value => RequestMembers.IsText(value, ""));
-        members.RefuseUnless("logprobs", value => value.ValueKind == JsonValueKind.False);
-        members.RefuseUnless("response_format", value =>
-            value.ValueKind == JsonValueKind.Object && value.TryGetProperty("type", out var type) && RequestMembers.IsText(type, "text"));
+        members.RefuseUnless("logprobs", JsonMembers.IsFalse);
+        members.RefuseUnless("response_format", RequestMembers.IsOfText);
         return new TextRequest
         {
             Prompt = members.TryMember("prompt", out var prompt) ? RequestMembers.Text(prompt, "prompt") : throw new RefusedFieldException("prompt"),

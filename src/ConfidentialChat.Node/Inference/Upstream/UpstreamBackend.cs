@@ -9,7 +9,7 @@ public sealed class UpstreamBackend : IInferenceBackend
 {
     private const int CompletionDefault = 16; // max_tokens of /v1/completions, as the API has it
 
-    private const int AbandonedTokensPerSecond = 20; // of one choice; a guess in the middle of what engines do
+    private const int UnansweredTokensPerSecond = 20; // of one choice; a guess in the middle of what engines do
 
     /// <summary>Below the 5 s after which uvicorn, in front of vLLM and SGLang, closes an idle connection.</summary>
     private static readonly TimeSpan IdleConnection = TimeSpan.FromSeconds(4);
@@ -105,8 +105,8 @@ public sealed class UpstreamBackend : IInferenceBackend
         ObjectDisposedException.ThrowIf(isDisposed != 0, this);
 
         // 1. What is asked for?
-        if (UpstreamRequest.Read(request, out var field) is not { } asked)
-            return new InferenceStart.Refused(InferenceRefusal.InvalidField, field);
+        if (UpstreamRequest.Read(request, Context(), out var unread) is not { } asked)
+            return unread!;
 
         // 2. An engine that is up, with the fewest requests. One that is not reached has computed nothing: one other may.
         UpstreamServer? missed = null;
@@ -168,7 +168,11 @@ public sealed class UpstreamBackend : IInferenceBackend
             }
             catch (OperationCanceledException) when (cancellation.IsCancellationRequested && exchange.IsSent)
             {
-                throw new InferenceAbandonedException(Abandoned(asked, bound, options.Time.GetElapsedTime(begun)).CappedAt(request.MaxUnits), cancellation);
+                throw new InferenceAbandonedException(Worked(), cancellation);
+            }
+            catch (InferenceException e) when (e.Failure == InferenceFailure.TimedOut && exchange.IsSent)
+            {
+                throw new InferenceException(e.Failure, e.Message) { Usage = Worked() };
             }
 
             if (refusal is not null)
@@ -177,6 +181,8 @@ public sealed class UpstreamBackend : IInferenceBackend
                 throw new InferenceException(InferenceFailure.Failed, $"The engine at {server.Name} gave an empty answer.");
             isTaken = true;
             return new InferenceStart.Started(new UpstreamAnswer(exchange, part, asked, bound.Counted, request.MaxUnits));
+
+            Usage Worked() => Unanswered(asked, bound, options.Time.GetElapsedTime(begun)).CappedAt(request.MaxUnits);
         }
         finally
         {
@@ -244,8 +250,8 @@ public sealed class UpstreamBackend : IInferenceBackend
         return ((room, counted), null);
     }
 
-    /// <summary>What an engine may have computed for a caller who left before the first part, or before the end of a whole answer.</summary>
-    private static Usage Abandoned(UpstreamRequest asked, (long? MaxTokens, long? Counted) bound, TimeSpan elapsed)
+    /// <summary>What an engine may have computed before the first part, or the end of a whole answer, for a caller who left or until its time was up.</summary>
+    private static Usage Unanswered(UpstreamRequest asked, (long? MaxTokens, long? Counted) bound, TimeSpan elapsed)
     {
         if (asked.Endpoint == InferenceEndpoint.ImageGenerations)
             return new Usage(0, 0) { Pixels = asked.Pixels };
@@ -253,7 +259,24 @@ public sealed class UpstreamBackend : IInferenceBackend
         if (asked.Stream || asked.Endpoint == InferenceEndpoint.Embeddings)
             return new Usage(prompt, 0);
         var most = Math.Min(asked.MaxTokens ?? long.MaxValue, bound.MaxTokens ?? long.MaxValue);
-        return new Usage(prompt, Math.Min((long)(elapsed.TotalSeconds * AbandonedTokensPerSecond), most) * asked.Choices);
+        return new Usage(prompt, Math.Min((long)(elapsed.TotalSeconds * UnansweredTokensPerSecond), most) * asked.Choices);
+    }
+
+    /// <summary>What the largest context of an engine that is up can hold; null where one says nothing of its own.</summary>
+    private ContextBound? Context()
+    {
+        var largest = 0L;
+        foreach (var server in servers)
+        {
+            if (server.State is { IsUp: true, ContextTokens: var tokens })
+            {
+                if (tokens is null)
+                    return null;
+                largest = Math.Max(largest, tokens.Value);
+            }
+        }
+
+        return largest > 0 ? ContextBound.OfAnyVocabulary(largest) : null;
     }
 
     private UpstreamServer? Enter(UpstreamServer? except, out bool isFull)

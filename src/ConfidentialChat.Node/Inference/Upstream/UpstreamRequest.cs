@@ -12,7 +12,7 @@ namespace ConfidentialChat.Node.Inference.Upstream;
 /// <summary>An opened request as it is to reach an HTTP engine: the caller's bytes, but for the members that the node answers for.</summary>
 internal sealed class UpstreamRequest
 {
-    private const int MembersMax = 1024; // of the request, and of an object in it that is taken apart
+    private const int MembersMax = InferenceJson.MembersMax;
     private const int ChoicesMax = 128; // n of the API
     private const int SideMax = 1 << 14; // pixels of an image
     private const long DefaultSide = 1024;
@@ -50,10 +50,12 @@ internal sealed class UpstreamRequest
 
     private readonly JsonMembers members;
     private readonly InferenceRequest request;
+    private readonly ContextBound? context;
 
-    private UpstreamRequest(InferenceRequest request, JsonMembers members)
+    private UpstreamRequest(InferenceRequest request, JsonMembers members, ContextBound? context)
     {
         this.request = request;
+        this.context = context;
         this.members = members;
         ModelJson = members.Find("model")!.Value;
         PromptBound = request.Body.Span.TrimEnd(" \t\r\n"u8).Length;
@@ -89,21 +91,23 @@ internal sealed class UpstreamRequest
 
     /// <summary>Total over all byte strings that are a request with a <c>model</c>.</summary>
     /// <param name="request">An opened request.</param>
-    /// <param name="field">The member at fault where the result is null.</param>
-    public static UpstreamRequest? Read(InferenceRequest request, out string? field)
+    /// <param name="context">What the largest context of an engine can hold; null where none is known.</param>
+    /// <param name="refused">Why the result is null.</param>
+    public static UpstreamRequest? Read(InferenceRequest request, ContextBound? context, out InferenceStart.Refused? refused)
     {
-        field = null;
+        refused = new InferenceStart.Refused(InferenceRefusal.InvalidField);
         if (JsonMembers.Read(request.Body, MembersMax) is not { } members || members.Find("model") is null)
             return null;
         try
         {
-            var read = new UpstreamRequest(request, members);
+            var read = new UpstreamRequest(request, members, context);
             read.Check();
+            refused = null;
             return read;
         }
-        catch (RefusedFieldException refused)
+        catch (RefusedFieldException e)
         {
-            field = refused.Field;
+            refused = new InferenceStart.Refused(e.Reason, e.Field);
             return null;
         }
     }
@@ -189,7 +193,7 @@ internal sealed class UpstreamRequest
         switch (Endpoint)
         {
             case InferenceEndpoint.ChatCompletions:
-                CheckMedia(Require("messages"));
+                CheckSize(Require("messages"));
                 Refuse(["prompt", "input"]);
                 CheckText(minimum: 1);
                 break;
@@ -197,6 +201,8 @@ internal sealed class UpstreamRequest
                 var prompt = Require("prompt");
                 Refuse(["messages", "input"]);
                 CheckText(minimum: 0);
+                if (JsonMembers.IsString(prompt) && PromptBound > context?.Bytes)
+                    throw RefusedFieldException.TooLarge("prompt");
                 Choices *= Prompts(prompt);
                 break;
             case InferenceEndpoint.Embeddings:
@@ -228,18 +234,39 @@ internal sealed class UpstreamRequest
         }
     }
 
-    // A URL is a part of the prompt, and whoever it leads to would read it: only what lies in the request itself passes.
-    private static void CheckMedia(ReadOnlyMemory<byte> messages)
+    // Images and sound have as many tokens as the engine makes of them, whatever their bytes.
+    private void CheckSize(ReadOnlyMemory<byte> messages)
     {
+        if (context is { } most && !most.Admits(messages.Span))
+            throw RefusedFieldException.TooLarge("messages");
+        var media = CheckMedia(messages);
+        if (PromptBound - media > context?.Bytes)
+            throw RefusedFieldException.TooLarge("messages");
+    }
+
+    // A URL is a part of the prompt, and whoever it leads to would read it: only what lies in the request itself passes.
+    private static long CheckMedia(ReadOnlyMemory<byte> messages)
+    {
+        var media = 0L;
         var reader = new Utf8JsonReader(messages.Span, new JsonReaderOptions { MaxDepth = JsonMembers.DepthMax });
         while (reader.Read())
         {
-            if (reader.TokenType != JsonTokenType.PropertyName || Fold(JsonMembers.Name(ref reader)) is not { } name || !Media.Contains(name))
+            if (reader.TokenType != JsonTokenType.PropertyName)
+                continue;
+            var name = Fold(JsonMembers.Name(ref reader, out var isText));
+            if (!isText)
+                throw new RefusedFieldException("messages");
+            var isMedium = name is not null && Media.Contains(name);
+            if (!isMedium && name is not "data") // of input_audio
                 continue;
             reader.Read();
-            if (reader.TokenType == JsonTokenType.StartArray || (reader.TokenType == JsonTokenType.String && !IsData(reader.ValueSpan)))
+            if (isMedium && (reader.TokenType == JsonTokenType.StartArray || (reader.TokenType == JsonTokenType.String && !IsData(reader.ValueSpan))))
                 throw new RefusedFieldException("messages");
+            if (reader.TokenType == JsonTokenType.String)
+                media += reader.ValueSpan.Length;
         }
+
+        return media;
 
         // As it is written: a scheme with escapes in it is nobody's who means well.
         static bool IsData(ReadOnlySpan<byte> url) => url.Length >= 5 && Ascii.EqualsIgnoreCase(url[..5], "data:"u8);
@@ -311,11 +338,6 @@ internal sealed class UpstreamRequest
     // As a reader that minds no case would see it; two letters beyond ASCII fold into it.
     private static string? Fold(string? name) => name?.Replace('ſ', 's').Replace('\u212A', 'k').ToLowerInvariant();
 
-    // Private to the reader: each of many members can be at fault.
-    private sealed class RefusedFieldException(string field) : Exception
-    {
-        public string Field { get; } = field;
-    }
 }
 
 [System.Text.Json.Serialization.JsonSerializable(typeof(string))]

@@ -5,7 +5,7 @@ using System.Text.Json;
 using System.Text.Unicode;
 using ConfidentialChat.Protocol;
 
-namespace ConfidentialChat.Node.Inference.Upstream;
+namespace ConfidentialChat.Node.Inference;
 
 /// <summary>One member of an object, as a place in its text.</summary>
 /// <param name="Name">Unescaped; null where it is no text (half a surrogate pair), or longer than any name that is looked for.</param>
@@ -125,19 +125,29 @@ internal sealed class JsonMembers
     /// <summary>A value that is text.</summary>
     public static string? String(ReadOnlyMemory<byte> value)
     {
-        if (value.IsEmpty)
+        if (!IsString(value))
             return null;
         var reader = new Utf8JsonReader(value.Span);
         return reader.Read() && reader.TokenType == JsonTokenType.String ? Text(ref reader) : null;
     }
 
+    public static bool IsString(ReadOnlyMemory<byte> value) => value.Span is [(byte)'"', ..];
+
     public static bool IsNull(ReadOnlyMemory<byte> value) => value.Span.SequenceEqual("null"u8);
+
+    public static bool IsFalse(ReadOnlyMemory<byte> value) => value.Span.SequenceEqual("false"u8);
 
     public static bool IsTrue(ReadOnlyMemory<byte> value) => value.Span.SequenceEqual("true"u8);
 
     /// <summary>The name at which the reader stands; null where it is longer than any that is looked for, or no text.</summary>
-    public static string? Name(ref Utf8JsonReader reader)
+    public static string? Name(ref Utf8JsonReader reader) => Name(ref reader, out _);
+
+    /// <inheritdoc cref="Name(ref Utf8JsonReader)"/>
+    /// <param name="reader">At a name, or at text.</param>
+    /// <param name="isText">False for half a surrogate pair. Each costs an exception: where many can stand, the first is to be refused.</param>
+    public static string? Name(ref Utf8JsonReader reader, out bool isText)
     {
+        isText = true;
         if (reader.ValueSpan.Length > NameMax * EscapeSize)
             return null;
         Span<byte> name = stackalloc byte[NameMax * EscapeSize];
@@ -148,11 +158,13 @@ internal sealed class JsonMembers
         }
         catch (InvalidOperationException)
         {
+            isText = false;
             return null;
         }
     }
 
-    private static string? Text(ref Utf8JsonReader reader)
+    /// <summary>The text at which the reader stands; null where it is none.</summary>
+    public static string? Text(ref Utf8JsonReader reader)
     {
         try
         {
