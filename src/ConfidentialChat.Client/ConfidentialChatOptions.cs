@@ -19,13 +19,13 @@ public sealed record ConfidentialChatOptions
     public Uri? ServerUrl { get; init; }
 
     /// <summary>
-    /// From the call to the answer's first byte: the lock, every attempt and the waits between them included. <see cref="System.Threading.Timeout.InfiniteTimeSpan"/> waits for
+    /// From the call to the answer's first byte, of a stream to its first event: the lock, every attempt and the waits between them included. <see cref="System.Threading.Timeout.InfiniteTimeSpan"/> waits for
     /// ever.
     /// </summary>
     public TimeSpan Timeout { get; init; } = TimeSpan.FromMinutes(10);
 
     /// <summary>
-    /// The longest wait for the next event of a stream, and for the next bytes of a whole answer that has begun.
+    /// The longest wait for an event of a stream after the first, and for the next bytes of a whole answer that has begun.
     /// Keep-alive comments are no events. The time that the caller takes between two events does not count.
     /// </summary>
     public TimeSpan EventTimeout { get; init; } = TimeSpan.FromMinutes(2);

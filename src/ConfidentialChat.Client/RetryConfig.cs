@@ -59,8 +59,9 @@ public sealed record RetryConfig
     public TimeSpan Jitter { get; init => field = NotNegative(value); } = TimeSpan.FromSeconds(1);
 
     /// <summary>
-    /// Whether 500, 502 and 504 are tried again. A failed engine is not charged for; but an INTERNAL_ERROR, and what a proxy on the way
-    /// says, can come of a request that the node has computed, and been paid for.
+    /// Whether 500, 502 and 504 are tried again. A failed engine is not charged for; but one that took too long (INFERENCE_TIMEOUT) is, for
+    /// every attempt, and an INTERNAL_ERROR, and what a proxy on the way says, can come of a request that the node has computed, and been
+    /// paid for.
     /// </summary>
     public bool RetryServerErrors { get; init; } = true;
 

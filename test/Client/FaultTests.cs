@@ -352,6 +352,53 @@ public sealed class FaultTests
     }
 
     [Fact]
+    public async Task Comments_before_the_first_event_are_waited_through_for_as_long_as_the_call_may_take()
+    {
+        await using var gateway = await TestGateway.StartAsync(async call =>
+        {
+            call.BeginStream();
+            for (var i = 0; i < 20; i++)
+            {
+                await call.SendAsync(": keep-alive\n\n");
+                await Task.Delay(50); // in all longer than an event may take
+            }
+
+            await call.SendAsync($"data: {call.Event(Chats.Chunk("a", "stop"))}\n\n");
+        });
+        using var client = gateway.Client(options => options with { EventTimeout = TimeSpan.FromMilliseconds(300) });
+        (await client.ConfidentialChat.CreateStreamAsync(Chats.Request).ToListAsync()).Count.ShouldBe(1);
+    }
+
+    [Fact]
+    public async Task A_node_that_sends_nothing_but_comments_is_given_up_after_the_calls_timeout()
+    {
+        await using var gateway = await TestGateway.StartAsync(async call =>
+        {
+            call.BeginStream();
+            while (!call.Gone.IsCancellationRequested)
+            {
+                await call.SendAsync(": keep-alive\n\n");
+                await Task.Delay(20);
+            }
+        });
+        using var client = gateway.Client(options => options with { Timeout = TimeSpan.FromMilliseconds(600), EventTimeout = TimeSpan.FromMilliseconds(300) });
+        await FaultAsync<CallTimeoutException>(() => client.ReadAsync());
+    }
+
+    [Fact]
+    public async Task An_end_after_comments_alone_is_a_truncated_stream_and_is_not_made_again()
+    {
+        await using var gateway = await TestGateway.StartAsync(async call =>
+        {
+            call.BeginStream();
+            await call.SendAsync(": keep-alive\n\n");
+        });
+        using var client = gateway.Client(options => options with { Retries = RetryConfig.Backoff with { RetryConnectionErrors = true } });
+        (await FaultAsync<StreamTruncatedException>(() => client.ReadAsync())).Attempts.ShouldBe(1);
+        gateway.Calls.Count.ShouldBe(1);
+    }
+
+    [Fact]
     public async Task A_whole_answer_that_stops_half_way_is_given_up()
     {
         await using var gateway = await TestGateway.StartAsync(async call =>

@@ -252,6 +252,21 @@ public sealed class RetryTests
     }
 
     [Fact]
+    public async Task An_engine_that_timed_out_is_paid_so_it_is_asked_again_only_where_the_caller_says_so_and_then_with_a_new_lock()
+    {
+        var time = new WatchedTime();
+        await using var gateway = await ThatRefusesAsync(1, call => call.Context.RefuseAsync(new Rejection(RequestError.InferenceTimeout)));
+        using var client = gateway.Client(options => options with { Retries = RetryConfig.Default, TimeProvider = time });
+        (await Should.ThrowAsync<ApiException>(() => client.ConfidentialChat.CreateAsync(Chats.Request))).Attempts.ShouldBe(1);
+        await client.ConfidentialChat.CreateAsync(Chats.Request); // served: the script refuses every second one
+
+        var call = client.ConfidentialChat.CreateAsync(Chats.Request, new CallOptions { Retries = Exact });
+        await time.PassAsync();
+        await call;
+        (gateway.Calls.Count, gateway.Locks.Count).ShouldBe((4, 4));
+    }
+
+    [Fact]
     public async Task Cancelling_ends_the_wait()
     {
         var time = new WatchedTime();

@@ -1,6 +1,7 @@
 using System.Net;
 using System.Net.Sockets;
 using System.Text;
+using ConfidentialChat.Protocol.Relay;
 using Microsoft.AspNetCore.Http;
 using Microsoft.EntityFrameworkCore;
 
@@ -156,7 +157,6 @@ public sealed class RelayTests
     [InlineData(409, "REPLAY")]
     [InlineData(429, "TOO_MANY_REQUESTS")]
     [InlineData(500, "INFERENCE_ERROR")]
-    [InlineData(500, "INFERENCE_TIMEOUT")]
     [InlineData(500, "INTERNAL_ERROR")]
     [InlineData(503, "SERVICE_UNAVAILABLE")]
     public async Task A_nodes_refusal_passes_by_its_code_and_the_same_bytes_work_again(int status, string code)
@@ -177,6 +177,67 @@ public sealed class RelayTests
         gateway.Clock.Advance(TimeSpan.FromSeconds(29));
         node.Script = context => ScriptedNode.AnswerAsync(context, 200, ScriptedNode.SealedAnswer);
         (await user.PostAsync(Chat, Http.Json(body))).StatusCode.ShouldBe(HttpStatusCode.OK);
+    }
+
+    [Fact]
+    public async Task An_engine_that_timed_out_has_worked_its_lock_is_spent_and_its_report_is_charged()
+    {
+        await using var gateway = await GatewayUnderTest.StartAsync();
+        await using var node = await ScriptedNode.StartAsync(gateway);
+        node.Script = context => ScriptedNode.RefuseAsync(context, 500, "INFERENCE_TIMEOUT");
+        using var user = await gateway.UserAsync();
+        var body = (await LockedNode.LockAsync(user)).Envelope(100);
+
+        await (await user.PostAsync(Chat, Http.Json(body))).ShouldBeErrorAsync(500, "INFERENCE_TIMEOUT");
+        (await gateway.ReservationsAsync()).Single().State.ShouldBe("held");
+        await (await user.PostAsync(Chat, Http.Json(body))).ShouldBeErrorAsync(425, "UNAVAILABLE_STACK"); // once for a lock
+        node.RequestsSeen.ShouldBe(1);
+
+        await node.ReportAsync(new UsageReport((await node.SeenAsync()).Request, GatewayUnderTest.Model, 60, 900, 0));
+        var stack = await gateway.StackAsync();
+        (stack.Used, stack.Reserved, (await gateway.LastLockAsync()).State).ShouldBe((960, 0, "spent"));
+    }
+
+    [Fact]
+    public async Task A_timeout_that_is_never_reported_frees_its_units_at_the_deadline()
+    {
+        await using var gateway = await GatewayUnderTest.StartAsync();
+        await using var node = await ScriptedNode.StartAsync(gateway);
+        node.Script = context => ScriptedNode.RefuseAsync(context, 500, "INFERENCE_TIMEOUT");
+        using var user = await gateway.UserAsync();
+        await (await user.PostAsync(Chat, Http.Json((await LockedNode.LockAsync(user)).Envelope()))).ShouldBeErrorAsync(500, "INFERENCE_TIMEOUT");
+        gateway.Clock.Advance(TimeSpan.FromMinutes(11));
+        await gateway.SweepAsync();
+        (await gateway.ReservationsAsync()).Single().State.ShouldBe("unreported");
+        (await gateway.StackAsync()).Reserved.ShouldBe(0);
+    }
+
+    [Fact]
+    public async Task Comments_before_the_first_event_pass_at_once_and_an_end_after_them_is_abnormal_and_costs_nothing()
+    {
+        await using var gateway = await GatewayUnderTest.StartAsync();
+        await using var node = await ScriptedNode.StartAsync(gateway);
+        var isRead = new TaskCompletionSource();
+        node.Script = async context =>
+        {
+            context.Response.ContentType = "text/event-stream";
+            await context.Response.WriteAsync(": keep-alive\n\n");
+            await context.Response.Body.FlushAsync();
+            await isRead.Task;
+            context.Abort();
+        };
+        using var user = await gateway.UserAsync();
+        var request = new HttpRequestMessage(HttpMethod.Post, Chat) { Content = Http.Json((await LockedNode.LockAsync(user)).Envelope()) };
+        using var response = await user.SendAsync(request, HttpCompletionOption.ResponseHeadersRead);
+        await using var stream = await response.Content.ReadAsStreamAsync();
+        var buffer = new byte[64];
+        Encoding.UTF8.GetString(buffer, 0, await stream.ReadAsync(buffer)).ShouldBe(": keep-alive\n\n");
+        isRead.SetResult();
+        await Should.ThrowAsync<Exception>(() => stream.ReadExactlyAsync(buffer, 0, 1).AsTask());
+
+        await node.ReportAsync(new UsageReport((await node.SeenAsync()).Request, GatewayUnderTest.Model, 0, 0, 0)); // refused after all
+        var stack = await gateway.StackAsync();
+        (stack.Used, stack.Reserved, (await gateway.LastLockAsync()).State).ShouldBe((0, 0, "spent"));
     }
 
     [Fact]

@@ -54,6 +54,20 @@ public sealed class AtomaSdkOnEngineTests(ScriptedStack scripted) : IClassFixtur
     }
 
     [Fact]
+    public async Task It_passes_over_the_comments_before_a_first_event_that_takes_long()
+    {
+        Serve();
+        scripted.Next(EngineStep.Wait("late"), EngineStep.Of("serve"));
+        var answer = RunAsync("stream");
+        await scripted.Engine.ReachedAsync("late").WaitAsync(TimeSpan.FromSeconds(60), TestContext.Current.CancellationToken);
+        await Task.Delay(TimeSpan.FromSeconds(17), TestContext.Current.CancellationToken); // the 200 and a comment come after 15 s
+        answer.IsCompleted.ShouldBeFalse();
+        scripted.Engine.Open("late");
+        (await answer).GetProperty("text").GetString()!.ShouldNotBeEmpty();
+        (await answer).GetProperty("finish").GetString().ShouldBe("stop");
+    }
+
+    [Fact]
     public async Task Who_aborts_stops_the_engine()
     {
         Serve(events: 1000, delayMs: 50);

@@ -16,6 +16,7 @@ internal sealed class NodeRelay(
     NodeConnections connections,
     Ledger ledger,
     KnownNodes nodes,
+    RefusedBytes refused,
     GatewayOptions options,
     TimeProvider time,
     Seldom seldom,
@@ -62,6 +63,8 @@ internal sealed class NodeRelay(
 
         // 9 settle: the report comes by itself; here the lock goes back, or not
         var (outcome, answer) = await EndAsync(context, admitted.Node.Id, reservation, transformer.Answer, error, sent.WasRead);
+        if (transformer.Answer is { Kind: NodeAnswerKind.Refused, Rejection: { } rejection } && rejection.Error.Row().Retry is Retry.No)
+            refused.Count(admitted.User, body.Count);
         if (outcome is not Answered && !options.LogRequests && !seldom.Says($"Requests that ended with \"{outcome}\", of user", admitted.User.Value))
             return answer;
         log.Relayed(
@@ -88,6 +91,11 @@ internal sealed class NodeRelay(
             case NodeAnswerKind.JunkAnswer:
                 SayJunk(node, answer);
                 return ("junk", Tell(context, RequestError.InternalError));
+
+            // The engine has worked for it: as after a 200, the units wait for the node's report.
+            case NodeAnswerKind.Refused when answer.Rejection!.Error.Row() is { SpendsLock: true } row:
+                ledger.Spend(reservation);
+                return (row.Code, Tell(context, new ErrorAnswer(answer.Rejection)));
 
             case NodeAnswerKind.Refused:
                 await ReturnAsync(reservation, release: true);

@@ -37,7 +37,7 @@ internal sealed class ConfidentialHandler(
         var ending = Ending.Failed;
         try
         {
-            ending = await ServeAsync(http, door, token);
+            ending = await ServeAsync(http, door, token, began);
         }
         finally
         {
@@ -49,7 +49,7 @@ internal sealed class ConfidentialHandler(
         }
     }
 
-    private async Task<Ending> ServeAsync(HttpContext http, IEnvelopeDoor door, RelayToken token)
+    private async Task<Ending> ServeAsync(HttpContext http, IEnvelopeDoor door, RelayToken token, long began)
     {
         try
         {
@@ -64,7 +64,7 @@ internal sealed class ConfidentialHandler(
                 return await RefuseAsync(http, refusal);
             using var call = opened!;
             return engine.Models.Contains(call.Request.Model, StringComparer.Ordinal)
-                ? await AnswerAsync(http, call, token)
+                ? await AnswerAsync(http, call, token, began)
                 : await RefuseAsync(http, call, new Refusal(RequestError.ModelNotFound));
         }
         catch (OperationCanceledException e) when (http.RequestAborted.IsCancellationRequested)
@@ -79,26 +79,39 @@ internal sealed class ConfidentialHandler(
     }
 
     // 11 serve, and seal what the engine says.
-    private async Task<Ending> AnswerAsync(HttpContext http, OpenedCall call, RelayToken token)
+    private async Task<Ending> AnswerAsync(HttpContext http, OpenedCall call, RelayToken token, long began)
     {
+        var waiting = new FirstWait(http, call, options, time, began);
         try
         {
-            return await engine.StartAsync(call.Request, http.RequestAborted) switch
+            return await waiting.ForAsync(engine.StartAsync(call.Request, http.RequestAborted)) switch
             {
                 InferenceStart.Refused refused => await RefuseAsync(http, call, RefusalOf(refused)),
-                InferenceStart.Started(var answer) => await SealAsync(http, call, answer, token),
+                InferenceStart.Started(var answer) => await SealAsync(http, call, answer, token, waiting),
                 _ => throw new UnreachableException(),
             };
         }
         catch (InferenceException e)
         {
-            // Nothing was written yet: what fails later ends in SealAsync.
-            SayFailed(token, e.Failure, e);
-            return await RefuseAsync(http, call, new Refusal(e.Failure == InferenceFailure.TimedOut ? RequestError.InferenceTimeout : RequestError.InferenceError));
+            // Nothing of an answer was written yet: what fails later ends in SealAsync.
+            SayFailed(token, e);
+            if (e.Failure != InferenceFailure.TimedOut)
+                return await RefuseAsync(http, call, new Refusal(RequestError.InferenceError));
+
+            // The engine has worked until its time was up: again and again for nothing, if the same bytes were served again or nothing charged.
+            call.Spend();
+            return (await RefuseAsync(http, call, new Refusal(RequestError.InferenceTimeout))) with { Usage = e.Usage };
+        }
+        catch (Exception e) when (http.Response.HasStarted && !http.RequestAborted.IsCancellationRequested && e is not CallerGoneException)
+        {
+            // The 200 is out: no other answer can say it.
+            SayFailed(token, e);
+            http.Abort();
+            return Ending.Failed;
         }
     }
 
-    private async Task<Ending> SealAsync(HttpContext http, OpenedCall call, InferenceAnswer answer, RelayToken token)
+    private async Task<Ending> SealAsync(HttpContext http, OpenedCall call, InferenceAnswer answer, RelayToken token, FirstWait waiting)
     {
         var code = Ending.Failed.Code;
         var isBegun = false;
@@ -107,7 +120,7 @@ internal sealed class ConfidentialHandler(
         {
             try
             {
-                if (!await pump.BeginAsync())
+                if (!await waiting.ForAsync(pump.BeginAsync()))
                     throw new InferenceException(InferenceFailure.Failed, "The engine gave an empty answer.");
 
                 // Accepted: the first answer byte is at hand. From here on nothing is refused any more.
@@ -137,21 +150,29 @@ internal sealed class ConfidentialHandler(
         }
         catch (Exception e) when (isBegun)
         {
-            if (e is InferenceException { Failure: var failure })
-                SayFailed(token, failure, e);
-            else if (seldom.Says("Requests that failed inside the node"))
-                log.Unhandled(token.Request, e);
+            SayFailed(token, e);
             code = "CUT_OFF";
             http.Abort();
+        }
+        catch (InferenceException e) when (e.Failure == InferenceFailure.TimedOut)
+        {
+            throw new InferenceException(e.Failure, e.Message, e) { Usage = answer.Usage };
         }
 
         return new Ending(code, isBegun || code == Ending.ClientGone ? answer.Usage : default);
     }
 
-    private void SayFailed(RelayToken token, InferenceFailure failure, Exception exception)
+    private void SayFailed(RelayToken token, Exception exception)
     {
-        if (seldom.Says($"Requests whose engine failed ({failure})"))
+        if (exception is not InferenceException { Failure: var failure })
+        {
+            if (seldom.Says("Requests that failed inside the node"))
+                log.Unhandled(token.Request, exception);
+        }
+        else if (seldom.Says($"Requests whose engine failed ({failure})"))
+        {
             log.EngineFailed(token.Request, failure, exception);
+        }
     }
 
     private static Refusal RefusalOf(InferenceStart.Refused refused) => refused.Reason switch
@@ -170,7 +191,10 @@ internal sealed class ConfidentialHandler(
 
     private static async Task<Ending> RefuseAsync(HttpContext http, OpenedCall call, Refusal refusal)
     {
-        await call.RefuseAsync(http.Response, refusal);
+        if (http.Response.HasStarted)
+            http.Abort(); // a 200 and comments are out: the body ends abnormally, and nothing else can be said
+        else
+            await call.RefuseAsync(http.Response, refusal);
         return new Ending(refusal.Code, default);
     }
 

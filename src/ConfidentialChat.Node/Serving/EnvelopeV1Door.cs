@@ -56,7 +56,7 @@ internal sealed class EnvelopeV1Door(EnvelopeEndpoint endpoint, KeyRing ring, No
 
     private sealed class Call(EnvelopeEndpoint endpoint, OpenedRequest opened, ReplayMemory replay, InnerRequest inner, ComputeUnits units) : OpenedCall
     {
-        private bool isBegun;
+        private bool isSpent;
 
         public override InferenceRequest Request { get; } = new()
         {
@@ -73,20 +73,37 @@ internal sealed class EnvelopeV1Door(EnvelopeEndpoint endpoint, KeyRing ring, No
         {
             if (answer.Status != StatusCodes.Status200OK || answer.ContentType != (inner.Stream ? InferenceAnswer.EventStream : InferenceAnswer.Json))
                 throw new InferenceException(InferenceFailure.Failed, "The engine gave an answer that envelope v1 does not carry.");
-            isBegun = true;
-            response.ContentType = answer.ContentType;
-            if (!inner.Stream)
-                return new WholeWriter(opened, endpoint.ShowsTokens ? answer : null);
-            response.Headers.CacheControl = "no-store";
-            return new EventWriter(opened);
+            isSpent = true;
+            if (!response.HasStarted)
+                BeginHead(response);
+            return inner.Stream ? new EventWriter(opened) : new WholeWriter(opened, endpoint.ShowsTokens ? answer : null);
         }
+
+        public override bool KeepAlive(HttpResponse response)
+        {
+            if (!inner.Stream)
+                return false; // a whole answer announces its length
+            if (!response.HasStarted)
+                BeginHead(response);
+            response.BodyWriter.Write(EventWriter.Comment);
+            return true;
+        }
+
+        public override void Spend() => isSpent = true;
 
         public override void Dispose()
         {
             // Nothing sealed left the node: a byte-identical retry may be served.
-            if (!isBegun)
+            if (!isSpent)
                 replay.Unmark(opened.ReplayTag);
             opened.Dispose();
+        }
+
+        private void BeginHead(HttpResponse response)
+        {
+            response.ContentType = inner.Stream ? InferenceAnswer.EventStream : InferenceAnswer.Json;
+            if (inner.Stream)
+                response.Headers.CacheControl = "no-store";
         }
     }
 
@@ -104,6 +121,8 @@ internal sealed class EnvelopeV1Door(EnvelopeEndpoint endpoint, KeyRing ring, No
 
     private sealed class EventWriter(OpenedRequest opened) : IAnswerWriter
     {
+        public static ReadOnlySpan<byte> Comment => ": keep-alive\n\n"u8;
+
         public bool IsWhole => false;
 
         public void Write(AnswerPart part, IBufferWriter<byte> output)
@@ -116,6 +135,6 @@ internal sealed class EnvelopeV1Door(EnvelopeEndpoint endpoint, KeyRing ring, No
             output.Write("\n\n"u8);
         }
 
-        public void KeepAlive(IBufferWriter<byte> output) => output.Write(": keep-alive\n\n"u8);
+        public void KeepAlive(IBufferWriter<byte> output) => output.Write(Comment);
     }
 }

@@ -25,6 +25,15 @@ internal abstract class OpenedCall : IDisposable
     /// <summary>Writes a refusal as this envelope has them.</summary>
     public abstract Task RefuseAsync(HttpResponse response, Refusal refusal);
 
+    /// <summary>
+    /// Writes that an answer is being made of which nothing is there yet: the head of a 200 where it is not out, and what says no more.
+    /// False, and nothing is written, where this envelope has no such thing for such an answer.
+    /// </summary>
+    public abstract bool KeepAlive(HttpResponse response);
+
+    /// <summary>The engine has worked for the request: the very same bytes are not served again, even if no answer of it begins.</summary>
+    public abstract void Spend();
+
     /// <summary>Begins the answer: its first part is at hand, and from here on nothing is refused any more.</summary>
     /// <exception cref="InferenceException">The envelope does not carry such an answer; then it has not begun.</exception>
     public abstract IAnswerWriter Begin(HttpResponse response, InferenceAnswer answer);

@@ -57,8 +57,9 @@ public enum Retry
 /// request, and must not make a client throw its key away.
 /// </param>
 /// <param name="MayBeCharged">Whether something may have been computed, and is then charged for.</param>
+/// <param name="SpendsLock">Whether a node that says it has worked all the same: the lock is spent, and the node's report says what is charged.</param>
 public sealed record RequestErrorRow(
-    RequestError Error, int Status, string Code, string Message, Retry Retry, bool IsNodes = true, bool MayBeCharged = false)
+    RequestError Error, int Status, string Code, string Message, Retry Retry, bool IsNodes = true, bool MayBeCharged = false, bool SpendsLock = false)
 {
     /// <summary>Whether the answer says when there may be room again.</summary>
     public bool HasRetryAfter => Status is 429 or 503;
@@ -91,7 +92,7 @@ public static class RequestErrors
         new(RequestError.UnavailableStack, 425, "UNAVAILABLE_STACK", "The lock is not available: lock and encrypt anew.", Retry.WithNewKey, IsNodes: false),
         new(RequestError.TooManyRequests, 429, "TOO_MANY_REQUESTS", "No room now: try again after the time in Retry-After.", Retry.Later),
         new(RequestError.InferenceError, 500, "INFERENCE_ERROR", "The inference service failed.", Retry.IfAllowed),
-        new(RequestError.InferenceTimeout, 500, "INFERENCE_TIMEOUT", "The inference service took too long.", Retry.IfAllowed),
+        new(RequestError.InferenceTimeout, 500, "INFERENCE_TIMEOUT", "The inference service took too long.", Retry.IfAllowed, MayBeCharged: true, SpendsLock: true),
         new(RequestError.InternalError, 500, "INTERNAL_ERROR", "Something failed on this side.", Retry.IfAllowed, MayBeCharged: true),
         new(RequestError.ServiceUnavailable, 503, "SERVICE_UNAVAILABLE", "No node can take the request now.", Retry.Later),
     ];

@@ -32,15 +32,26 @@ public sealed class EngineFaultTests
         (await node.Gateway.ReportAsync(token.Request)).Usage.Units.Value.ShouldBe(0);
     }
 
-    [Fact]
-    public async Task An_engine_that_takes_too_long_is_a_timeout_and_the_same_bytes_are_served_later()
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task An_engine_that_takes_too_long_has_worked_and_the_same_bytes_do_not_keep_it_at_work_again(bool atStart)
     {
-        var engine = ScriptedBackend.ThatThrows(() => new InferenceException(InferenceFailure.TimedOut, Secret));
+        var engine = atStart
+            ? ScriptedBackend.ThatThrows(() => new InferenceException(InferenceFailure.TimedOut, Secret) { Usage = new(10, 5) })
+            : ScriptedBackend.ThatAnswers(() => new ScriptedAnswer(_ => Failing(new InferenceException(InferenceFailure.TimedOut, Secret))) { Used = new(10, 5) });
         await using var node = await NodeUnderTest.StartAsync(engine);
         var call = node.Seal();
-        await (await node.PostAsync(call)).ShouldBeAsync(RequestError.InferenceTimeout);
+        var token = node.Gateway.Token();
+        await (await node.PostAsync(call, token)).ShouldBeAsync(RequestError.InferenceTimeout);
+        (await node.Gateway.ReportAsync(token.Request)).Usage.ShouldBe(new Usage(10, 5));
+
         engine.Script = ScriptedBackend.ThatServes().Script;
-        (await call.OpenAsync(await node.PostAsync(call))).ShouldBe(ScriptedBackend.Whole);
+        var again = node.Gateway.Token();
+        await (await node.PostAsync(call, again)).ShouldBeAsync(RequestError.Replay);
+        (await node.Gateway.ReportAsync(again.Request)).Usage.ShouldBe(default);
+        var anew = node.Seal();
+        (await anew.OpenAsync(await node.PostAsync(anew))).ShouldBe(ScriptedBackend.Whole);
     }
 
     [Fact]

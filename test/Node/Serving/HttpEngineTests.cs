@@ -227,6 +227,24 @@ public sealed class HttpEngineTests
         await FaultTests.UntilAsync(() => under.Engine.Counters is { InFlight: 0, Cancelled: 1 } && under.Running == 0);
     }
 
+    [Theory]
+    [InlineData(true, 1, 8, 40)]
+    [InlineData(false, 1, 20, 200)]
+    [InlineData(false, 4, 80, 800)]
+    public async Task An_engine_whose_time_is_up_before_it_answers_is_paid_for_what_it_did(bool stream, int choices, long least, long most)
+    {
+        await using var under = await ServedAsync(
+            EngineScript.Once(EngineStep.Wait("never")),
+            options => options with { FirstTokenTimeout = TimeSpan.FromSeconds(1), AnswerTimeout = TimeSpan.FromSeconds(1) });
+        var call = under.Node.Seal(
+            Encoding.UTF8.GetBytes($$"""{"model":"test-model","stream":{{(stream ? "true" : "false")}},"n":{{choices}},"messages":[{"role":"user","content":"one"}]}"""), stream);
+        var token = under.Node.Gateway.Token();
+        await (await under.Node.PostAsync(call, token)).ShouldBeAsync(RequestError.InferenceTimeout);
+        (await under.Node.Gateway.ReportAsync(token.Request)).Usage.Units.Value.ShouldBeInRange(least, most);
+        await (await under.Node.PostAsync(call)).ShouldBeAsync(RequestError.Replay);
+        await FaultTests.UntilAsync(() => under.Engine.Counters is { InFlight: 0, Cancelled: 1 } && under.Running == 0);
+    }
+
     [Fact]
     public async Task An_upload_that_is_too_slow_is_cut_off_and_its_place_goes_to_the_next()
     {

@@ -1,7 +1,9 @@
 using System.Net;
 using System.Net.Sockets;
 using System.Text;
+using ConfidentialChat.Node.Inference;
 using ConfidentialChat.Protocol;
+using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.Relay;
 using Microsoft.Extensions.Time.Testing;
 
@@ -43,6 +45,120 @@ public sealed class StreamTests
 
         gates[0].Open();
         (await events.RestAsync()).ShouldBe([ScriptedBackend.Chunk("1")]);
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task A_stream_whose_first_event_takes_long_sends_its_200_and_comments_before_anything_between_cuts_it(bool atStart)
+    {
+        var time = new FakeTimeProvider(DateTimeOffset.UtcNow);
+        var gate = new Gate();
+        await using var node = await NodeUnderTest.StartAsync(
+            ThatWaits(gate, atStart, () => ScriptedBackend.Parts(ScriptedBackend.Chunk("0"), ScriptedBackend.Chunk("1"))), time: time);
+        var call = node.Seal(stream: true);
+        var token = node.Gateway.Token();
+        var post = node.PostAsync(call, token);
+        await gate.Reached;
+        await AdvanceUntilAsync(time, post);
+        using var events = await EventStream.OpenAsync(call, await post);
+        (await post).Headers.CacheControl!.NoStore.ShouldBeTrue();
+        (await events.NextAsync()).ShouldBe(": keep-alive");
+        var next = events.NextAsync();
+        await AdvanceUntilAsync(time, next);
+        (await next).ShouldBe(": keep-alive");
+
+        gate.Open();
+        (await events.RestAsync()).ShouldBe([ScriptedBackend.Chunk("0"), ScriptedBackend.Chunk("1")]);
+        (await node.Gateway.ReportAsync(token.Request)).Usage.Units.Value.ShouldBe(7);
+        await (await node.PostAsync(call)).ShouldBeAsync(RequestError.Replay);
+    }
+
+    [Theory]
+    [InlineData("refused", 0, false)]
+    [InlineData("failed", 0, false)]
+    [InlineData("a bug", 0, false)]
+    [InlineData("another type", 0, false)]
+    [InlineData("nothing", 0, false)]
+    [InlineData("timed out", 15, true)]
+    public async Task What_goes_wrong_after_the_early_200_ends_the_body_abnormally_and_only_a_timeout_is_charged(string end, long units, bool isSpent)
+    {
+        var time = new FakeTimeProvider(DateTimeOffset.UtcNow);
+        var gate = new Gate();
+        var engine = ScriptedBackend.ThatAnswers(() => new ScriptedAnswer(_ => ScriptedBackend.Parts(ScriptedBackend.Chunk("0"))));
+        var serving = engine.Script;
+        engine.Script = async (request, cancellation) =>
+        {
+            await gate.PassAsync(cancellation);
+            return end switch
+            {
+                "refused" => new InferenceStart.Refused(InferenceRefusal.ContextTooLarge),
+                "failed" => throw new InferenceException(InferenceFailure.Failed, "no words"),
+                "a bug" => throw new InvalidOperationException("no words"),
+                "timed out" => throw new InferenceException(InferenceFailure.TimedOut, "no words") { Usage = new Usage(10, 5) },
+                "nothing" => new InferenceStart.Started(new ScriptedAnswer(_ => ScriptedBackend.Parts()).As(request)),
+                _ => new InferenceStart.Started(new ScriptedAnswer(_ => ScriptedBackend.Parts("{}")) { OtherContentType = InferenceAnswer.Json }.As(request)),
+            };
+        };
+        await using var node = await NodeUnderTest.StartAsync(engine, time: time);
+        var call = node.Seal(stream: true);
+        var token = node.Gateway.Token();
+        var post = node.PostAsync(call, token);
+        await gate.Reached;
+        await AdvanceUntilAsync(time, post);
+        using var events = await EventStream.OpenAsync(call, await post);
+        (await events.NextAsync()).ShouldBe(": keep-alive");
+        gate.Open();
+        await events.ShouldBreakOffAsync();
+        (await node.Gateway.ReportAsync(token.Request)).Usage.Units.Value.ShouldBe(units);
+
+        engine.Script = serving; // nothing sealed left the node: under a new lock the same bytes are no replay
+        ((int)(await node.PostAsync(call)).StatusCode).ShouldBe(isSpent ? 409 : 200);
+    }
+
+    [Fact]
+    public async Task A_whole_answer_sends_nothing_before_it_is_whole()
+    {
+        var time = new FakeTimeProvider(DateTimeOffset.UtcNow);
+        var gate = new Gate();
+        await using var node = await NodeUnderTest.StartAsync(ThatWaits(gate, atStart: true, () => ScriptedBackend.Parts(ScriptedBackend.Whole)), time: time);
+        var call = node.Seal();
+        var post = node.PostAsync(call);
+        await gate.Reached;
+        time.Advance(TimeSpan.FromMinutes(5));
+        await Task.Delay(200); // nothing tells that nothing was sent
+        post.IsCompleted.ShouldBeFalse();
+        gate.Open();
+        (await call.OpenAsync(await post)).ShouldBe(ScriptedBackend.Whole);
+    }
+
+    [Fact]
+    public async Task Who_leaves_after_the_early_200_stops_the_engine_and_pays_for_what_it_did()
+    {
+        var time = new FakeTimeProvider(DateTimeOffset.UtcNow);
+        var gate = new Gate();
+        await using var node = await NodeUnderTest.StartAsync(new ScriptedBackend { Script = LeftAsync }, time: time);
+        var call = node.Seal(stream: true);
+        var token = node.Gateway.Token();
+        var post = node.PostAsync(call, token);
+        await gate.Reached;
+        await AdvanceUntilAsync(time, post);
+        (await post).Dispose();
+        (await node.Gateway.ReportAsync(token.Request)).Usage.Units.Value.ShouldBe(10);
+        node.Log.Text.ShouldContain($"{token.Request}: CLIENT_GONE");
+
+        async Task<InferenceStart> LeftAsync(InferenceRequest request, CancellationToken cancellation)
+        {
+            try
+            {
+                await gate.PassAsync(cancellation);
+                throw new InvalidOperationException("nobody left");
+            }
+            catch (OperationCanceledException)
+            {
+                throw new InferenceAbandonedException(new Usage(10, 0), cancellation);
+            }
+        }
     }
 
     [Fact]
@@ -108,6 +224,24 @@ public sealed class StreamTests
             time.Advance(TimeSpan.FromSeconds(1)); // more than is left: a node that began to wait after the first step has the whole pause before it
             await Task.WhenAny(signal, Task.Delay(5, patience.Token));
         }
+    }
+
+    // An engine that takes its time: before it says that it has begun, or before its first part.
+    private static ScriptedBackend ThatWaits(Gate gate, bool atStart, Func<IAsyncEnumerable<string>> parts) => new()
+    {
+        Script = async (request, cancellation) =>
+        {
+            if (atStart)
+                await gate.PassAsync(cancellation);
+            return new InferenceStart.Started(new ScriptedAnswer(_ => atStart ? parts() : Late(gate, parts())).As(request));
+        },
+    };
+
+    private static async IAsyncEnumerable<string> Late(Gate gate, IAsyncEnumerable<string> parts)
+    {
+        await gate.PassAsync();
+        await foreach (var part in parts)
+            yield return part;
     }
 
     private static async IAsyncEnumerable<string> Gated(Gate[] gates)

@@ -1,4 +1,5 @@
 using System.Text;
+using ConfidentialChat.Protocol;
 using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.V1;
 

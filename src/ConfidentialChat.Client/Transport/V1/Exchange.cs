@@ -39,7 +39,7 @@ internal sealed class Exchange : IAsyncDisposable
         if (events is null)
             return BeginAsync(target);
         var read = events.ReadAsync();
-        return read.IsCompletedSuccessfully ? read : WaitAsync(read);
+        return read.IsCompletedSuccessfully ? read : WaitAsync(read, clock.EventLimit);
     }
 
     /// <summary>What a stream is that ended cleanly and too early.</summary>
@@ -56,12 +56,16 @@ internal sealed class Exchange : IAsyncDisposable
     {
         var body = await response.Content.ReadAsStreamAsync(CancellationToken.None).ConfigureAwait(false); // the head is here: no wait
         events = new EventReader(body, target, clock.Token);
-        return await WaitAsync(events.ReadAsync()).ConfigureAwait(false);
+
+        // A node that computes for long sends the head and comments first: until the first event it is the call's own time, as without them.
+        var limit = clock.EventLimit == Timeout.InfiniteTimeSpan || clock.EventLimit > clock.Left ? clock.EventLimit
+            : clock.Left == TimeSpan.MaxValue ? Timeout.InfiniteTimeSpan : clock.Left;
+        return await WaitAsync(events.ReadAsync(), limit).ConfigureAwait(false);
     }
 
-    private async ValueTask<bool> WaitAsync(ValueTask<bool> read)
+    private async ValueTask<bool> WaitAsync(ValueTask<bool> read, TimeSpan limit)
     {
-        clock.Restart(clock.EventLimit);
+        clock.Restart(limit);
         try
         {
             return await read.ConfigureAwait(false);
