@@ -8,6 +8,7 @@ using ConfidentialChat.Gateway.State;
 using ConfidentialChat.Gateway.State.Sqlite;
 using ConfidentialChat.Gateway.V1;
 using ConfidentialChat.Hosting;
+using ConfidentialChat.Hosting.Bodies;
 using ConfidentialChat.Hosting.Connections;
 using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.Relay;
@@ -138,6 +139,8 @@ public sealed class GatewayHost
         services.AddSingleton<UsageReportEndpoint>();
         services.AddSingleton<NodeConnections>();
         services.AddSingleton<NodeRelay>();
+        services.AddSingleton(new BodyBudget(options.MaxBufferedBytes));
+        services.AddSingleton(provider => new BodyShare(provider.GetRequiredService<BodyBudget>(), options.MaxBufferedBytes)); // of who has no number to be counted by
         services.AddSingleton<InFlight>();
         services.AddSingleton<RefusedBytes>();
         services.AddSingleton<LockEndpoint>();
@@ -156,6 +159,7 @@ public sealed class GatewayHost
         {
             kestrel.AddServerHeader = false;
             kestrel.Limits.BoundStrangers();
+            kestrel.Limits.MaxRequestBufferSize = BodyReader.ConnectionBytes;
             kestrel.Limits.MaxRequestHeadersTotalSize = MaxHeaderBytes;
             kestrel.Limits.MinResponseDataRate = new MinDataRate(SlowestReaderBytesPerSecond, SlowestReaderGrace);
             kestrel.Listen(listen.Address, listen.Port, point =>

@@ -1,5 +1,6 @@
 using System.Net;
 using ConfidentialChat.Hosting;
+using ConfidentialChat.Hosting.Bodies;
 using ConfidentialChat.Hosting.Connections;
 using ConfidentialChat.Node.Control;
 using ConfidentialChat.Node.Enrolment;
@@ -47,6 +48,8 @@ public static class NodeHost
             .AddSingleton<ConnectionPlaces>()
             .AddSingleton<KeyRing>()
             .AddSingleton<Admission>()
+            .AddSingleton(new BodyBudget(options.MaxBufferedBytes))
+            .AddSingleton(services => new BodyShare(services.GetRequiredService<BodyBudget>(), options.MaxBufferedBytes)) // the gateway alone asks, and tells no users apart
             .AddSingleton<GatewayEnrolment>()
             .AddSingleton<GatewayClient>()
             .AddSingleton<NodeAddress>()
@@ -105,6 +108,7 @@ public static class NodeHost
     {
         kestrel.AddServerHeader = false;
         kestrel.Limits.BoundStrangers();
+        kestrel.Limits.MaxRequestBufferSize = BodyReader.ConnectionBytes;
         kestrel.Listen(new IPEndPoint(options.ListenAddress, options.Port), listen =>
         {
             listen.Use(kestrel.ApplicationServices.GetRequiredService<ConnectionPlaces>().Around);

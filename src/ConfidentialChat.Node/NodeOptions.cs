@@ -49,7 +49,10 @@ public sealed record NodeOptions
     public int MaxConnections { get; init; } = 4096;
 
     /// <summary>Largest envelope, in bytes.</summary>
-    public long MaxBodyBytes { get; init; } = 32 * 1024 * 1024;
+    public int MaxBodyBytes { get; init; } = 32 * 1024 * 1024;
+
+    /// <summary>Requests held in memory at once, until their engines have read them; beyond it 429.</summary>
+    public long MaxBufferedBytes { get; init; } = 1024 * 1024 * 1024;
 
     /// <summary>How long a request's body may take to arrive. It holds a place meanwhile.</summary>
     public TimeSpan UploadTimeout { get; init; } = TimeSpan.FromSeconds(30);
@@ -82,7 +85,7 @@ public sealed record NodeOptions
         Require(KeyLifetime > TimeSpan.Zero && KeyGrace > TimeSpan.Zero, "Key lifetime and grace are to be longer than nothing.", "leave them out for the defaults");
         Require(KeyGrace.Ticks / KeyLifetime.Ticks < KeySet.MaxHeld - 2, $"More than {KeySet.MaxHeld} keys would be in grace at once.", "let a key be the current one for longer, or shorten its grace");
         Require(UploadTimeout > TimeSpan.Zero && ReaderTimeout > TimeSpan.Zero, "The times for an upload and for a reader are to be longer than nothing.", "leave them out for the defaults");
-        Require(ReplayCapacity > 0 && MaxConcurrent > 0 && MaxQueued >= 0, "A limit is out of range.", "limits are whole numbers above zero");
+        Require(ReplayCapacity > 0 && MaxBodyBytes > 0 && MaxBufferedBytes > 0 && MaxConcurrent > 0 && MaxQueued >= 0, "A limit is out of range.", "limits are whole numbers above zero");
         Require(MaxConnections >= ConnectionLimits.LeastMost, $"A node cannot do with {MaxConnections} connections.", $"MaxConnections is at least {ConnectionLimits.LeastMost}");
         Require(
             UsesTls || IPAddress.IsLoopback(ListenAddress) || DangerousPlainHttp,

@@ -7,7 +7,7 @@ namespace ConfidentialChat.Node;
 
 /// <summary>Reads the bare node's configuration: <c>Data</c>, <c>Gateway</c>, <c>EnrolmentToken</c>, <c>Listen</c>, <c>Port</c>, <c>Address</c>, <c>Model</c>, <c>EngineDirectory</c>,
 /// <c>Upstream</c> (URLs with blanks between), <c>UpstreamModel</c> (NAME or NAME=ENGINE_NAME), <c>UpstreamKeyEnv</c>, <c>UpstreamKind</c>, <c>UpstreamConcurrency</c>,
-/// <c>MaxConnections</c>, <c>DrainSeconds</c>, <c>LogRequests</c>, <c>DangerousPlainHttp</c>, <c>DangerousRemoteEngine</c>, <c>DangerousSharedPrefixCache</c>. One of <c>Model</c> and <c>Upstream</c> is needed.</summary>
+/// <c>MaxConnections</c>, <c>DrainSeconds</c>, <c>MaxBufferedBytes</c>, <c>LogRequests</c>, <c>DangerousPlainHttp</c>, <c>DangerousRemoteEngine</c>, <c>DangerousSharedPrefixCache</c>. One of <c>Model</c> and <c>Upstream</c> is needed.</summary>
 internal sealed record NodeSettings(NodeOptions Node, EmbeddedEngineOptions? Engine, UpstreamOptions? Upstream)
 {
     /// <exception cref="NodeOptionsException">A setting is missing or not valid.</exception>
@@ -34,6 +34,8 @@ internal sealed record NodeSettings(NodeOptions Node, EmbeddedEngineOptions? Eng
                     : int.TryParse(drain, out var seconds) && seconds is >= 0 and <= 3600 ? TimeSpan.FromSeconds(seconds) : throw Invalid("DrainSeconds", "a number from 0 to 3600"),
                 MaxConnections = configuration["MaxConnections"] is not { } connections ? 4096
                     : int.TryParse(connections, out var places) ? places : throw Invalid("MaxConnections", "a number"),
+                MaxBufferedBytes = configuration["MaxBufferedBytes"] is not { } buffered ? 1024 * 1024 * 1024
+                    : long.TryParse(buffered, out var bytes) && bytes > 0 ? bytes : throw Invalid("MaxBufferedBytes", "a number of bytes"),
                 MaxConcurrent = (engine?.Sequences ?? 0) + ((upstream?.MaxConcurrent * upstream?.Urls.Count) ?? 0),
             },
             engine,

@@ -54,6 +54,10 @@ public static class StrictBase64
         TryMeasure(text, out size)
         && (size == 0 || (Base64.DecodeFromUtf8(text, bytes[..size], out _, out var written) == OperationStatus.Done && written == size));
 
+    /// <summary>Decodes into the text's own bytes, the first ones.</summary>
+    internal static bool TryDecodeInPlace(Span<byte> text, out int size) =>
+        TryMeasure(text, out size) && (size == 0 || (Base64.DecodeFromUtf8InPlace(text, out var written) == OperationStatus.Done && written == size));
+
     /// <summary>The most bytes that a text of this length decodes to.</summary>
     internal static int MaxSize(int textLength) => textLength / 4 * 3;
 }

@@ -59,6 +59,23 @@ public sealed class ErrorTableTests(ErrorTableTests.Shared shared) : IClassFixtu
         await scripted.ShouldHoldNoCanaryAsync();
     }
 
+    /// <summary>Promises a body and sends a part of it.</summary>
+    private sealed class NeverEndingContent : HttpContent
+    {
+        protected override bool TryComputeLength(out long length)
+        {
+            length = 1_000_000;
+            return true;
+        }
+
+        protected override async Task SerializeToStreamAsync(Stream stream, System.Net.TransportContext? context)
+        {
+            await stream.WriteAsync(new byte[1000]);
+            await stream.FlushAsync();
+            await Task.Delay(TimeSpan.FromMinutes(1), TestContext.Current.CancellationToken);
+        }
+    }
+
     // What leads to the error, up to the request that shows it: locks made here are there before and after.
     private async Task<Func<Task<HttpResponseMessage>>> Prepare(RequestError error, RawClient raw)
     {
@@ -103,6 +120,9 @@ public sealed class ErrorTableTests(ErrorTableTests.Shared shared) : IClassFixtu
             case RequestError.BodyTooLarge:
                 await raw.LockAsync(locked);
                 return () => raw.PostAsync(Chat, new ByteArrayContent(new byte[(32 * 1024 * 1024) + 1]) { Headers = { ContentType = new MediaTypeHeaderValue("application/json") } });
+            case RequestError.BodyTooSlow:
+                await raw.LockAsync(locked);
+                return () => raw.PostAsync(Chat, new NeverEndingContent { Headers = { ContentType = new MediaTypeHeaderValue("application/json") } });
             case RequestError.UnsupportedMediaType:
                 var typed = RawClient.ToJson(await SealAsync()).ToJsonString();
                 return () => raw.PostAsync(Chat, new StringContent(typed, Encoding.UTF8, "text/plain"));

@@ -1,4 +1,5 @@
 using System.Net;
+using System.Net.Http.Headers;
 using System.Text;
 using System.Text.Json;
 using System.Text.Json.Nodes;
@@ -152,6 +153,7 @@ public sealed class ApiDocsTests
         using var user = await gateway.UserAsync();
         using var anyone = gateway.Client();
         var met = new SortedSet<string>(StringComparer.Ordinal);
+        await MeetSlowlyAsync(met);
 
         // Locks, while none is open.
         async Task LockAsync(int status, HttpContent body) => await MeetAsync(met, user, "POST /v1/nodes/lock", status, body);
@@ -231,6 +233,64 @@ public sealed class ApiDocsTests
                 await MeetAsync(met, user, $"POST {endpoint.Path}", status, Http.Json(stranger));
             foreach (var (path, letter) in letters)
                 await MeetAsync(met, anyone, $"POST {path}", status, Http.Json(letter), path == NodePaths.Enrolment ? enrols : await penpal.HeadersAsync(path, letter));
+        }
+    }
+
+    // At a gateway of their own, whose clock runs ahead.
+    private static async Task MeetSlowlyAsync(SortedSet<string> met)
+    {
+        await using var gateway = await GatewayUnderTest.StartAsync(options => options with { UploadTimeout = TimeSpan.FromSeconds(1) });
+        using var penpal = await Penpal.EnrolledAsync(gateway);
+        using var user = await gateway.UserAsync();
+        using var anyone = gateway.Client();
+        foreach (var path in (IEnumerable<string>)[Endpoints.Lock, .. EnvelopeEndpoint.Table.Select(endpoint => endpoint.Path)])
+        {
+            using var content = new HaltingContent("{}", gateway);
+            await MeetAsync(met, user, $"POST {path}", 408, content);
+        }
+
+        foreach (var path in Penpal.Paths)
+        {
+            var letter = penpal.Write(path);
+            using var content = new HaltingContent(letter, gateway);
+            await MeetAsync(met, anyone, $"POST {path}", 408, content, await penpal.HeadersAsync(path, letter));
+        }
+    }
+
+    /// <summary>Sends all but the last byte, and time goes on.</summary>
+    private sealed class HaltingContent : ByteArrayContent
+    {
+        private readonly byte[] body;
+        private readonly GatewayUnderTest gateway;
+        private readonly CancellationTokenSource ended = new();
+
+        public HaltingContent(string text, GatewayUnderTest gateway)
+            : base(Encoding.UTF8.GetBytes(text))
+        {
+            body = Encoding.UTF8.GetBytes(text);
+            this.gateway = gateway;
+            Headers.ContentType = new MediaTypeHeaderValue("application/json");
+        }
+
+        protected override Task SerializeToStreamAsync(Stream stream, TransportContext? context) => SerializeToStreamAsync(stream, context, CancellationToken.None);
+
+        protected override async Task SerializeToStreamAsync(Stream stream, TransportContext? context, CancellationToken cancellationToken)
+        {
+            await stream.WriteAsync(body.AsMemory(0, body.Length - 1), CancellationToken.None);
+            await stream.FlushAsync(CancellationToken.None);
+            while (!ended.IsCancellationRequested)
+            {
+                await Task.Delay(50, CancellationToken.None);
+                gateway.Clock.Advance(TimeSpan.FromSeconds(1));
+            }
+
+            throw new IOException("It never comes.");
+        }
+
+        protected override void Dispose(bool disposing)
+        {
+            ended.Cancel();
+            base.Dispose(disposing);
         }
     }
 

@@ -1,6 +1,8 @@
 using System.Text;
+using ConfidentialChat.Hosting.Bodies;
 using Microsoft.AspNetCore.Http;
 using Microsoft.EntityFrameworkCore;
+using Microsoft.Extensions.DependencyInjection;
 
 namespace ConfidentialChat.Gateway.Tests;
 
@@ -105,24 +107,24 @@ public sealed class LimitTests
     [Fact]
     public async Task One_user_fills_no_more_than_a_quarter_of_the_room_for_bodies()
     {
-        await using var gateway = await GatewayUnderTest.StartAsync(options => options with { MaxBufferedBytes = 40_000 });
+        await using var gateway = await GatewayUnderTest.StartAsync(options => options with { MaxBodyBytes = 100_000, MaxBufferedBytes = 400_000 });
         await using var node = await ScriptedNode.StartAsync(gateway);
-        var (inside, end) = (new SemaphoreSlim(0), new TaskCompletionSource());
-        node.Script = async context =>
-        {
-            inside.Release();
-            await end.Task;
-            await ScriptedNode.AnswerAsync(context, 200, ScriptedNode.SealedAnswer);
-        };
-        using var greedy = await gateway.UserAsync("greedy");
+        var key = await gateway.KeyAsync("greedy");
+        using var greedy = gateway.Client(key);
         using var other = await gateway.UserAsync("other");
-        var running = new List<Task<HttpResponseMessage>> { greedy.PostAsync(Chat, Http.Json((await LockedNode.LockAsync(greedy)).Envelope(6000))) };
-        await inside.WaitAsync(TestContext.Current.CancellationToken);
-        await (await greedy.PostAsync(Chat, Http.Json((await LockedNode.LockAsync(greedy)).Envelope(6000)))).ShouldBeErrorAsync(429, "TOO_MANY_REQUESTS");
-        running.Add(other.PostAsync(Chat, Http.Json((await LockedNode.LockAsync(other)).Envelope(6000))));
-        await inside.WaitAsync(TestContext.Current.CancellationToken);
-        end.SetResult();
-        (await Task.WhenAll(running)).ShouldAllBe(answer => answer.IsSuccessStatusCode);
+        using var connection = new System.Net.Sockets.TcpClient();
+        await connection.ConnectAsync(gateway.Url.Host, gateway.Url.Port, TestContext.Current.CancellationToken);
+        var head = $"POST {Chat} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\nContent-Type: application/json\r\nContent-Length: 90000\r\n\r\n";
+        await connection.GetStream().WriteAsync((byte[])[.. Encoding.ASCII.GetBytes(head), .. new byte[80_000]], TestContext.Current.CancellationToken);
+        var bodies = gateway.App.Services.GetRequiredService<BodyBudget>();
+        for (var tries = 0; bodies.Taken < 80_000; tries++)
+        {
+            tries.ShouldBeLessThan(3000);
+            await Task.Delay(10, TestContext.Current.CancellationToken);
+        }
+
+        await (await greedy.PostAsync(Chat, Http.Json((await LockedNode.LockAsync(greedy)).Envelope(20_000)))).ShouldBeErrorAsync(429, "TOO_MANY_REQUESTS");
+        (await other.PostAsync(Chat, Http.Json((await LockedNode.LockAsync(other)).Envelope(20_000)))).IsSuccessStatusCode.ShouldBeTrue();
     }
 
     [Fact]
@@ -198,10 +200,10 @@ public sealed class LimitTests
     [Fact]
     public async Task Bodies_of_all_users_together_are_bounded()
     {
-        await using var gateway = await GatewayUnderTest.StartAsync(options => options with { MaxBufferedBytes = 1000 });
+        await using var gateway = await GatewayUnderTest.StartAsync(options => options with { MaxBufferedBytes = 10_000 });
         await using var node = await ScriptedNode.StartAsync(gateway);
         using var user = await gateway.UserAsync();
-        await (await user.PostAsync(Chat, Http.Json((await LockedNode.LockAsync(user)).Envelope(4000)))).ShouldBeErrorAsync(429, "TOO_MANY_REQUESTS");
+        await (await user.PostAsync(Chat, Http.Json((await LockedNode.LockAsync(user)).Envelope(8000)))).ShouldBeErrorAsync(429, "TOO_MANY_REQUESTS");
         (await user.PostAsync(Chat, Http.Json((await LockedNode.LockAsync(user)).Envelope()), TestContext.Current.CancellationToken)).IsSuccessStatusCode.ShouldBeTrue();
     }
 

@@ -68,6 +68,9 @@ internal static class CommonOptions
     /// <inheritdoc cref="Connections"/>
     public static Option<int> DrainSeconds() => Between("--drain-seconds", 0, 3600, 60, "How long answers in flight may take to end after SIGTERM.");
 
+    /// <summary>For <c>gateway</c> and <c>node</c>.</summary>
+    public static Option<int> MaxBufferedMib() => Positive("--max-buffered-mib", 1024, "MiB of memory that request bodies may take, all together; beyond it 429.");
+
     public static Option<bool> LogRequests() => new("--log-requests") { Description = "Log a line also for each request that went well." };
 
     public static Option<bool> Fixture() => new("--fixture")

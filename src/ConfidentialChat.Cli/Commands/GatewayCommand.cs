@@ -14,6 +14,7 @@ internal static class GatewayCommand
     private static readonly Option<long> StackUnits = new("--stack-units") { Description = "Compute units that each user gets on a node for a model.", DefaultValueFactory = _ => 1_000_000_000, HelpName = "N" };
     private static readonly Option<FileInfo?> Certificate = new("--tls-cert") { Description = "Certificate chain, PEM.", HelpName = "FILE" };
     private static readonly Option<FileInfo?> Key = new("--tls-key") { Description = "Private key of the certificate, PEM.", HelpName = "FILE" };
+    private static readonly Option<int> MaxBufferedMib = CommonOptions.MaxBufferedMib();
     private static readonly Option<int> DrainSeconds = CommonOptions.DrainSeconds();
     private static readonly Option<bool> LogRequests = CommonOptions.LogRequests();
     private static readonly Option<bool> DangerousPlainHttp = CommonOptions.DangerousPlainHttp();
@@ -36,7 +37,8 @@ internal static class GatewayCommand
     {
         var command = new Command("gateway", "Run a gateway: it authenticates, routes and bounds requests that it cannot read.")
         {
-            Data, Listen, Port, LockSeconds, StackUnits, Certificate, Key, MaxConnections, TrustedProxies, CorsOrigins, NoDocs, DrainSeconds, LogRequests, DangerousPlainHttp, ServerRun.Json, ServerRun.ExitWithStdin,
+            Data, Listen, Port, LockSeconds, StackUnits, Certificate, Key, MaxConnections, MaxBufferedMib, TrustedProxies, CorsOrigins, NoDocs, DrainSeconds, LogRequests,
+            DangerousPlainHttp, ServerRun.Json, ServerRun.ExitWithStdin,
         };
         command.SetAction(RunAsync);
         return command;
@@ -68,6 +70,7 @@ internal static class GatewayCommand
         TrustedProxies = parsed.GetValue(TrustedProxies) is { Length: > 0 } proxies ? proxies : null,
         CorsOrigins = parsed.GetValue(CorsOrigins) ?? [],
         Docs = !parsed.GetValue(NoDocs),
+        MaxBufferedBytes = parsed.GetValue(MaxBufferedMib) * 1024L * 1024,
         ShutdownTimeout = TimeSpan.FromSeconds(parsed.GetValue(DrainSeconds)),
         LogRequests = parsed.GetValue(LogRequests),
         DangerousPlainHttp = parsed.GetValue(DangerousPlainHttp),

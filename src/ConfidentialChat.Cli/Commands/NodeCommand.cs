@@ -26,6 +26,7 @@ internal static class NodeCommand
     private static readonly Option<int> Queue = CommonOptions.Positive("--queue", 64, "Requests that may wait; beyond it 429.");
     private static readonly Option<int> MaxConnections = CommonOptions.Connections();
     private static readonly Option<int> RotationMinutes = CommonOptions.Positive("--rotation-minutes", 60, "How long a node key is the current one.");
+    private static readonly Option<int> MaxBufferedMib = CommonOptions.MaxBufferedMib();
     private static readonly Option<int> DrainSeconds = CommonOptions.DrainSeconds();
     private static readonly Option<bool> LogRequests = CommonOptions.LogRequests();
     private static readonly Option<bool> EraseNow = new("--erase-now") { Description = "Erase the oldest key before its time, where the node holds as many as it may." };
@@ -35,8 +36,8 @@ internal static class NodeCommand
     {
         var command = new Command("node", $"Run a node: it opens requests, runs the model and seals answers. The enrolment token, needed once, comes from {EnrolmentTokenVariable}.")
         {
-            Data, Gateway, Listen, Port, Address, Model, EngineDirectory, Parallel, Queue, MaxConnections, RotationMinutes, DrainSeconds, LogRequests, DangerousPlainHttp,
-            ServerRun.Json, ServerRun.ExitWithStdin,
+            Data, Gateway, Listen, Port, Address, Model, EngineDirectory, Parallel, Queue, MaxConnections, MaxBufferedMib, RotationMinutes, DrainSeconds, LogRequests,
+            DangerousPlainHttp, ServerRun.Json, ServerRun.ExitWithStdin,
         };
         foreach (var option in Upstream.All)
             command.Options.Add(option);
@@ -95,6 +96,7 @@ internal static class NodeCommand
             MaxConcurrent = (embedded?.Sequences ?? 0) + ((upstream?.MaxConcurrent * upstream?.Urls.Count) ?? 0),
             MaxQueued = parsed.GetValue(Queue),
             MaxConnections = parsed.GetValue(MaxConnections),
+            MaxBufferedBytes = parsed.GetValue(MaxBufferedMib) * 1024L * 1024,
             DrainTimeout = TimeSpan.FromSeconds(parsed.GetValue(DrainSeconds)),
             LogRequests = parsed.GetValue(LogRequests),
         };

@@ -2,13 +2,15 @@
 using ConfidentialChat.Gateway.Errors;
 using ConfidentialChat.Gateway.Nodes;
 using ConfidentialChat.Hosting;
+using ConfidentialChat.Hosting.Bodies;
 using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.Relay;
 
 namespace ConfidentialChat.Gateway.Metering;
 
 /// <summary>Nodes report what requests used. Every report is acknowledged, also one that changes nothing: repeating it is of no use.</summary>
-internal sealed class UsageReportEndpoint(KnownNodes nodes, Ledger ledger, GatewayOptions options, TimeProvider time, Seldom seldom, ILogger<UsageReportEndpoint> log)
+internal sealed class UsageReportEndpoint(
+    KnownNodes nodes, Ledger ledger, GatewayOptions options, BodyShare room, TimeProvider time, Seldom seldom, ILogger<UsageReportEndpoint> log)
 {
     public const int MaxReports = 1000;
     public const int MaxBytes = 1024 * 1024;
@@ -18,9 +20,10 @@ internal sealed class UsageReportEndpoint(KnownNodes nodes, Ledger ledger, Gatew
         if (NodeMessage.Sender(context, nodes) is not { IdentityKey: { } key, RelayKey: { } relayKey } node)
             return new ErrorAnswer(RequestError.AuthError);
         var (message, fault) = await NodeMessage.ReadAsync(
-            context, key, relayKey, NodeMessageJson.Default.UsageReports, new BodyLimits(MaxBytes, options.UploadTimeout), time.GetUtcNow());
+            context, key, relayKey, NodeMessageJson.Default.UsageReports, new BodyLimits(MaxBytes, options.UploadTimeout), room, time);
         if (message is null)
             return fault!;
+        using var received = message;
         var reports = message.Content.Reports;
         if (reports.Count > MaxReports || reports.Any(report => report is null))
             return new ErrorAnswer(RequestError.InvalidField, "reports");

@@ -3,6 +3,7 @@ using System.Text.Json;
 using ConfidentialChat.Gateway.Auth;
 using ConfidentialChat.Gateway.Errors;
 using ConfidentialChat.Gateway.State;
+using ConfidentialChat.Hosting.Bodies;
 using ConfidentialChat.Protocol;
 using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.Primitives;
@@ -12,7 +13,7 @@ namespace ConfidentialChat.Gateway.Nodes;
 
 /// <summary>A node joins, or comes back under its old number.</summary>
 internal sealed class Enrolment(
-    KnownNodes nodes, IStateWriter state, CredentialStatements credentials, GatewayKey gatewayKey, GatewayOptions options, TimeProvider time, ILogger<Enrolment> log)
+    KnownNodes nodes, IStateWriter state, CredentialStatements credentials, GatewayKey gatewayKey, GatewayOptions options, BodyShare room, TimeProvider time, ILogger<Enrolment> log)
 {
     /// <summary>Enrolments whose bodies are read at once: one token may be shown by many before it is spent. Together they have 1 MiB.</summary>
     private const int MaxAtOnce = 16;
@@ -34,9 +35,10 @@ internal sealed class Enrolment(
         // 2 the message: signed by the very key that it enrols
         if (!Ed25519PublicKey.TryParse(headers[NodeSignature.KeyHeaderName], out var identityKey))
             return new ErrorAnswer(RequestError.AuthError);
-        var (message, fault) = await ReadAsync(context, identityKey, now);
+        var (message, fault) = await ReadAsync(context, identityKey);
         if (message is null)
             return fault!;
+        using var received = message;
         var request = message.Content;
         if (NodeAddress.FaultIn(request.Address, request.TlsPin, options.DangerousPlainHttp, out var address) is { } field)
             return new ErrorAnswer(RequestError.InvalidField, field);
@@ -80,18 +82,18 @@ internal sealed class Enrolment(
                 HeartbeatSeconds = options.HeartbeatSeconds,
             },
             NodeMessageJson.Default.EnrolmentAnswer);
-        context.Response.Headers[EnrolmentSignature.HeaderName] = EnrolmentSignature.Sign(gatewayKey.Identity, message.Body, answer);
+        context.Response.Headers[EnrolmentSignature.HeaderName] = EnrolmentSignature.Sign(gatewayKey.Identity, message.Body.Span, answer);
         return TypedResults.Bytes(answer, "application/json");
     }
 
-    private async Task<(NodeMessage<EnrolmentRequest>? Message, ErrorAnswer? Fault)> ReadAsync(HttpContext context, Ed25519PublicKey identityKey, DateTimeOffset now)
+    private async Task<(NodeMessage<EnrolmentRequest>? Message, ErrorAnswer? Fault)> ReadAsync(HttpContext context, Ed25519PublicKey identityKey)
     {
         try
         {
             return Interlocked.Increment(ref atOnce) > MaxAtOnce
                 ? (null, new ErrorAnswer(RequestError.TooManyRequests))
                 : await NodeMessage.ReadAsync(
-                    context, identityKey, relayKey: null, NodeMessageJson.Default.EnrolmentRequest, new BodyLimits(NodeMessage.MaxBytes, options.UploadTimeout), now);
+                    context, identityKey, relayKey: null, NodeMessageJson.Default.EnrolmentRequest, new BodyLimits(NodeMessage.MaxBytes, options.UploadTimeout), room, time);
         }
         finally
         {

@@ -3,6 +3,7 @@ using System.Globalization;
 using System.Text.Json;
 using System.Text.Json.Serialization.Metadata;
 using ConfidentialChat.Gateway.Errors;
+using ConfidentialChat.Hosting.Bodies;
 using ConfidentialChat.Hosting.Connections;
 using ConfidentialChat.Protocol;
 using ConfidentialChat.Protocol.Errors;
@@ -11,12 +12,15 @@ using ConfidentialChat.Protocol.Relay;
 
 namespace ConfidentialChat.Gateway.Nodes;
 
-/// <summary>A message that a node signed. Whoever holds one knows that the signature was good.</summary>
+/// <summary>A message that a node signed. Whoever holds one knows that the signature was good; disposal gives its body back.</summary>
 /// <param name="SignedAt">On the node's clock, which is near the gateway's.</param>
 /// <param name="Body">Exactly as it came.</param>
 /// <param name="Content">What it says.</param>
-internal sealed record NodeMessage<T>(DateTimeOffset SignedAt, ArraySegment<byte> Body, T Content)
-    where T : class;
+internal sealed record NodeMessage<T>(DateTimeOffset SignedAt, ReceivedBody Body, T Content) : IDisposable
+    where T : class
+{
+    public void Dispose() => Body.Dispose();
+}
 
 /// <summary>Reads what nodes send. Strangers are turned away by their headers, before a byte of a body is read.</summary>
 internal static class NodeMessage
@@ -40,27 +44,32 @@ internal static class NodeMessage
     /// <param name="relayKey">What both sides have to hold; null while they agree on it.</param>
     /// <param name="type">What it is.</param>
     /// <param name="limits">Of the body.</param>
-    /// <param name="now">The gateway's clock.</param>
+    /// <param name="room">Pays for it.</param>
+    /// <param name="time">The gateway's clock.</param>
     public static async Task<(NodeMessage<T>? Message, ErrorAnswer? Fault)> ReadAsync<T>(
-        HttpContext context, Ed25519PublicKey identityKey, RelayKey? relayKey, JsonTypeInfo<T> type, BodyLimits limits, DateTimeOffset now)
+        HttpContext context, Ed25519PublicKey identityKey, RelayKey? relayKey, JsonTypeInfo<T> type, BodyLimits limits, BodyShare room, TimeProvider time)
         where T : class
     {
         var request = context.Request;
         var signature = NodeSignature.FromHeaders(
             request.Path.Value!, request.Headers[NodeSignature.TimeHeaderName], request.ContentLength, request.Headers[NodeSignature.DigestHeaderName]);
-        if (signature is null || SignedAt(signature.TimeMs, now) is not { } signedAt
+        if (signature is null || SignedAt(signature.TimeMs, time.GetUtcNow()) is not { } signedAt
             || !signature.IsSignedBy(identityKey, request.Headers[NodeSignature.HeaderName])
             || (relayKey is not null && !signature.IsAuthenticatedBy(relayKey, request.Headers[NodeSignature.CodeHeaderName])))
             return (null, new ErrorAnswer(RequestError.AuthError));
         context.Recognise(limits.MaxBytes);
-        var (body, fault) = await RequestBody.ReadAsync(context, limits);
-        if (fault is not null)
+        var (body, fault) = await RequestBody.ReadAsync(context, limits, room, time);
+        if (body is null)
             return (null, fault);
-        if (!signature.IsOf(body))
-            return (null, new ErrorAnswer(RequestError.AuthError));
-        return Parse(body, type) is { } content
-            ? (new NodeMessage<T>(signedAt, body, content), null)
-            : (null, new ErrorAnswer(RequestError.InvalidJson));
+        if (!signature.IsOf(body.Span))
+            return Refuse(RequestError.AuthError);
+        return Parse(body.Span, type) is { } content ? (new NodeMessage<T>(signedAt, body, content), null) : Refuse(RequestError.InvalidJson);
+
+        (NodeMessage<T>?, ErrorAnswer?) Refuse(RequestError error)
+        {
+            body.Dispose();
+            return (null, new ErrorAnswer(error));
+        }
     }
 
     private static T? Parse<T>(ReadOnlySpan<byte> body, JsonTypeInfo<T> type)

@@ -1,18 +1,21 @@
+using ConfidentialChat.Hosting.Bodies;
 using ConfidentialChat.Protocol;
 
 namespace ConfidentialChat.Gateway.Relay;
 
-/// <summary>The requests that are being relayed now: bounded in number for each user, and in bytes for all together.</summary>
-internal sealed class InFlight(GatewayOptions options, TimeProvider time)
+/// <summary>The requests that are being relayed now: bounded in number for each user, and in what their bodies may take of the room for all.</summary>
+internal sealed class InFlight(GatewayOptions options, BodyBudget bodies, TimeProvider time)
 {
-    /// <summary>One user's share of the room for bodies: others find some left. A single body may be larger, else the largest could never be sent.</summary>
+    /// <summary>One user's share of the room for bodies: others find some left.</summary>
     private const int ShareOfOne = 4;
 
-    private readonly Dictionary<UserId, (int Count, long Bytes)> users = [];
+    private readonly Dictionary<UserId, Present> users = [];
     private readonly Dictionary<RequestId, long> relays = []; // and when each was last taken as due
     private readonly TimeProvider time = time;
     private readonly Lock gate = new();
-    private long bytes;
+
+    // The largest body can be sent also where a quarter is less.
+    private readonly long share = Math.Max(options.MaxBufferedBytes / ShareOfOne, options.MaxBodyBytes);
 
     /// <summary>
     /// Those that a node may be computing for, and that were not taken for so long: their reservations wait for a report, however long
@@ -29,42 +32,35 @@ internal sealed class InFlight(GatewayOptions options, TimeProvider time)
         }
     }
 
-    /// <summary>Takes a place before a body is read. Null where the user has too many, or all bodies together would be too large.</summary>
-    /// <param name="user">Who calls.</param>
-    /// <param name="bodyBytes">The body's length, or the longest that it may have.</param>
-    public Place? TryEnter(UserId user, long bodyBytes)
+    /// <summary>Takes a place before a body is read. Null where the user has too many.</summary>
+    public Place? TryEnter(UserId user)
     {
         lock (gate)
         {
-            var mine = users.GetValueOrDefault(user);
-            if (mine.Count >= options.MaxRelaysPerUser || bytes + bodyBytes > options.MaxBufferedBytes
-                || (mine.Count > 0 && mine.Bytes + bodyBytes > options.MaxBufferedBytes / ShareOfOne))
+            if (!users.TryGetValue(user, out var present))
+                users.Add(user, present = new Present(new BodyShare(bodies, share)));
+            else if (present.Count >= options.MaxRelaysPerUser)
                 return null;
-            users[user] = (mine.Count + 1, mine.Bytes + bodyBytes);
-            bytes += bodyBytes;
+            present.Count++;
+            return new Place(this, user, present.Room);
         }
+    }
 
-        return new Place(this, user, bodyBytes);
+    /// <summary>What one user has here.</summary>
+    private sealed class Present(BodyShare room)
+    {
+        public int Count { get; set; }
+
+        public BodyShare Room { get; } = room;
     }
 
     /// <summary>One request's place; disposal gives it back.</summary>
-    internal sealed class Place(InFlight all, UserId user, long bodyBytes) : IDisposable
+    internal sealed class Place(InFlight all, UserId user, BodyShare room) : IDisposable
     {
-        private long bodyBytes = bodyBytes;
         private RequestId? relay;
 
-        /// <summary>The body is here: what was kept free for it beyond its length is others'.</summary>
-        public void Shrink(long bytes)
-        {
-            lock (all.gate)
-            {
-                var spare = Math.Max(bodyBytes - bytes, 0);
-                bodyBytes -= spare;
-                all.bytes -= spare;
-                var mine = all.users[user];
-                all.users[user] = (mine.Count, mine.Bytes - spare);
-            }
-        }
+        /// <summary>Pays for the request's body, also while that outlives the place.</summary>
+        public BodyShare Room { get; } = room;
 
         /// <summary>From now on the reservation of this request waits.</summary>
         public void Begin(RequestId request)
@@ -82,12 +78,8 @@ internal sealed class InFlight(GatewayOptions options, TimeProvider time)
             {
                 if (relay is { } request)
                     all.relays.Remove(request);
-                all.bytes -= bodyBytes;
-                var mine = all.users[user];
-                if (mine.Count == 1)
+                if (--all.users[user].Count == 0)
                     all.users.Remove(user);
-                else
-                    all.users[user] = (mine.Count - 1, mine.Bytes - bodyBytes);
             }
         }
     }

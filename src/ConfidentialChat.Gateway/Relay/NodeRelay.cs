@@ -3,6 +3,7 @@ using ConfidentialChat.Gateway.Errors;
 using ConfidentialChat.Gateway.Metering;
 using ConfidentialChat.Gateway.Nodes;
 using ConfidentialChat.Hosting;
+using ConfidentialChat.Hosting.Bodies;
 using ConfidentialChat.Protocol;
 using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.Relay;
@@ -33,7 +34,10 @@ internal sealed class NodeRelay(
         VersionPolicy = HttpVersionPolicy.RequestVersionExact,
     };
 
-    public async Task<IResult> SendAsync(HttpContext context, AdmittedRequest admitted, ArraySegment<byte> body)
+    /// <param name="context">The caller's.</param>
+    /// <param name="admitted">What is asked.</param>
+    /// <param name="body">Disposed of once the node has it: an answer may take long.</param>
+    public async Task<IResult> SendAsync(HttpContext context, AdmittedRequest admitted, ReceivedBody body)
     {
         // 7 relay: the bytes as they came, with a token that says what they may use
         var started = time.GetTimestamp();
@@ -53,7 +57,7 @@ internal sealed class NodeRelay(
         // YARP reads what it sends from here.
         using var sent = new WatchedBody(body);
         context.Request.Body = sent;
-        context.Request.ContentLength = body.Count;
+        context.Request.ContentLength = body.Length;
 
         // 8 copy what comes back as it comes
         using var guard = StallGuard.Watch(context, options.StalledReaderTimeout, time);
@@ -64,12 +68,12 @@ internal sealed class NodeRelay(
         // 9 settle: the report comes by itself; here the lock goes back, or not
         var (outcome, answer) = await EndAsync(context, admitted.Node.Id, reservation, transformer.Answer, error, sent.WasRead);
         if (transformer.Answer is { Kind: NodeAnswerKind.Refused, Rejection: { } rejection } && rejection.Error.Row().Retry is Retry.No)
-            refused.Count(admitted.User, body.Count);
+            refused.Count(admitted.User, body.Length);
         if (outcome is not Answered && !options.LogRequests && !seldom.Says($"Requests that ended with \"{outcome}\", of user", admitted.User.Value))
             return answer;
         log.Relayed(
             outcome is Answered && !options.LogRequests ? LogLevel.Debug : LogLevel.Information,
-            reservation.Request, admitted.User, admitted.Node.Id, reservation.Stack, reservation.Held, body.Count, outcome,
+            reservation.Request, admitted.User, admitted.Node.Id, reservation.Stack, reservation.Held, body.Length, outcome,
             (long)time.GetElapsedTime(started).TotalMilliseconds);
         return answer;
     }
@@ -175,15 +179,56 @@ internal sealed class NodeRelay(
         return answer;
     }
 
-    /// <summary>The body for the node, which remembers whether any of it was taken.</summary>
-    private sealed class WatchedBody(ArraySegment<byte> body) : MemoryStream(body.Array!, body.Offset, body.Count, writable: false)
+    /// <summary>The body for the node, which remembers whether any of it was taken, and is given back at its end.</summary>
+    private sealed class WatchedBody(ReceivedBody body) : Stream
     {
+        private int position;
+
         public bool WasRead { get; private set; }
 
-        public override ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
+        public override bool CanRead => true;
+
+        public override bool CanSeek => false;
+
+        public override bool CanWrite => false;
+
+        public override long Length => body.Length;
+
+        public override long Position { get => position; set => throw new NotSupportedException(); }
+
+        public override int Read(Span<byte> buffer)
         {
             WasRead = true;
-            return base.ReadAsync(buffer, cancellationToken);
+            if (position == body.Length)
+            {
+                body.Dispose(); // who asks for more has sent what there was
+                return 0;
+            }
+
+            var read = Math.Min(body.Length - position, buffer.Length); // none, where somebody asks whether there is any
+            var rest = body.Memory.Slice(position, read);
+            using (rest.Pin()) // the request may end while its body is still being sent
+                rest.Span.CopyTo(buffer);
+            position += read;
+            return read;
         }
+
+        public override int Read(byte[] buffer, int offset, int count) => Read(buffer.AsSpan(offset, count));
+
+        public override ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default) =>
+            cancellationToken.IsCancellationRequested ? ValueTask.FromCanceled<int>(cancellationToken) : new(Read(buffer.Span));
+
+        public override Task<int> ReadAsync(byte[] buffer, int offset, int count, CancellationToken cancellationToken) =>
+            ReadAsync(buffer.AsMemory(offset, count), cancellationToken).AsTask();
+
+        public override void Flush()
+        {
+        }
+
+        public override long Seek(long offset, SeekOrigin origin) => throw new NotSupportedException();
+
+        public override void SetLength(long value) => throw new NotSupportedException();
+
+        public override void Write(byte[] buffer, int offset, int count) => throw new NotSupportedException();
     }
 }

@@ -1,9 +1,8 @@
 // The path of one request of envelope v1, steps 3 to 9 of docs/architecture.md; spec/envelope-v1.md section 9 orders its refusals.
-using System.Buffers;
-using System.Runtime.InteropServices;
 using ConfidentialChat.Gateway.Auth;
 using ConfidentialChat.Gateway.Errors;
 using ConfidentialChat.Gateway.Relay;
+using ConfidentialChat.Hosting.Bodies;
 using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.V1;
 
@@ -11,8 +10,18 @@ namespace ConfidentialChat.Gateway.V1;
 
 /// <summary>Serves one row of <see cref="EnvelopeEndpoint.Table"/>.</summary>
 internal sealed class ConfidentialRequest(
-    EnvelopeEndpoint endpoint, InFlight inFlight, RefusedBytes refused, FiveFieldForm olderForm, Admission admission, NodeRelay relay, GatewayOptions options)
+    EnvelopeEndpoint endpoint,
+    InFlight inFlight,
+    RefusedBytes refused,
+    FiveFieldForm olderForm,
+    Admission admission,
+    NodeRelay relay,
+    GatewayOptions options,
+    TimeProvider time)
 {
+    /// <summary>What the whole envelope has beyond the older form: a key, a number, a model's name of 256 signs with each escaped, and the writer's own reserve.</summary>
+    private const int AddedBytes = 16 * 1024;
+
     private readonly RelayRoute route = new(
         endpoint.Path,
         "application/json",
@@ -26,26 +35,34 @@ internal sealed class ConfidentialRequest(
             return new ErrorAnswer(new Rejection(RequestError.TooManyRequests), (int)Math.Ceiling(wait.TotalSeconds));
 
         // 4 a place, the body as it came, and its outer fields; the ciphertext stays closed
-        using var place = inFlight.TryEnter(caller.User, Math.Min(context.Request.ContentLength ?? options.MaxBodyBytes, options.MaxBodyBytes));
+        using var place = inFlight.TryEnter(caller.User);
         if (place is null)
             return new ErrorAnswer(RequestError.TooManyRequests);
-        var (body, fault) = await RequestBody.ReadAsync(context, new BodyLimits(options.MaxBodyBytes, options.UploadTimeout));
-        if (fault is not null)
-            return fault;
-        place.Shrink(body.Count);
-        if (!EnvelopeOutline.TryParse(body, out var outline, out var rejection))
-        {
-            // The older form does not say where it goes. The node is sent the whole one.
-            if (!FiveFieldRequest.TryParse(body, out var older, out _) || await olderForm.CompleteAsync(caller, older) is not { } envelope)
-            {
-                refused.Count(caller.User, body.Count);
-                return new ErrorAnswer(rejection);
-            }
+        var (body, fault) = await RequestBody.ReadAsync(context, new BodyLimits(options.MaxBodyBytes, options.UploadTimeout), place.Room, time);
+        if (body is null)
+            return fault!;
+        using var received = body;
+        if (EnvelopeOutline.TryParse(body.Span, out var outline, out var rejection))
+            return await AdmitAsync(context, caller, place, outline, body);
 
-            outline = EnvelopeOutline.Of(envelope);
-            body = Write(envelope);
+        // The older form does not say where it goes. The node is sent the whole one.
+        if (!FiveFieldRequest.TryParseInPlace(body.Memory, out var older, out _) || await olderForm.CompleteAsync(caller, older) is not { } envelope)
+        {
+            refused.Count(caller.User, body.Length);
+            return new ErrorAnswer(rejection);
         }
 
+        outline = EnvelopeOutline.Of(envelope);
+        using var whole = ReceivedBody.TryBegin(body.Length + AddedBytes, place.Room, isSmall: body.Length + AddedBytes <= BodyBudget.SmallBytes);
+        if (whole is null || !whole.TryTakeFor(body.Length + AddedBytes))
+            return new ErrorAnswer(RequestError.TooManyRequests);
+        envelope.Write(whole);
+        body.Dispose();
+        return await AdmitAsync(context, caller, place, outline, whole);
+    }
+
+    private async Task<IResult> AdmitAsync(HttpContext context, Caller caller, InFlight.Place place, EnvelopeOutline outline, ReceivedBody body)
+    {
         // 5 the lock, 6 the units
         var (admitted, refusal) = await admission.AdmitAsync(caller, route, outline, endpoint.Inference.DefaultUnits);
         if (admitted is null)
@@ -54,12 +71,5 @@ internal sealed class ConfidentialRequest(
         // 7 to 9 the node, its answer as it comes, and what becomes of the units
         place.Begin(admitted.Reservation.Request);
         return await relay.SendAsync(context, admitted, body);
-    }
-
-    private static ArraySegment<byte> Write(EnvelopeRequest envelope)
-    {
-        var body = new ArrayBufferWriter<byte>();
-        envelope.Write(body);
-        return MemoryMarshal.TryGetArray(body.WrittenMemory, out var segment) ? segment : body.WrittenSpan.ToArray();
     }
 }

@@ -4,23 +4,25 @@ using ConfidentialChat.Gateway.Errors;
 using ConfidentialChat.Gateway.Metering;
 using ConfidentialChat.Gateway.Nodes;
 using ConfidentialChat.Gateway.State;
+using ConfidentialChat.Hosting.Bodies;
 using ConfidentialChat.Protocol;
 using ConfidentialChat.Protocol.Errors;
 
 namespace ConfidentialChat.Gateway.V1;
 
 /// <summary>Promises a node, its key and some units of a stack to one user for a few seconds.</summary>
-internal sealed class LockEndpoint(KnownNodes nodes, Ledger ledger, IStateWriter state, GatewayOptions options)
+internal sealed class LockEndpoint(KnownNodes nodes, Ledger ledger, IStateWriter state, GatewayOptions options, BodyShare room, TimeProvider time)
 {
     /// <summary>A model's name and two numbers, with room for what other makes of clients add.</summary>
     private const int MaxBytes = 16 * 1024;
 
     public async ValueTask<IResult> HandleAsync(HttpContext context, Caller caller)
     {
-        var (body, fault) = await RequestBody.ReadAsync(context, new BodyLimits(MaxBytes, options.UploadTimeout));
-        if (fault is not null)
-            return fault;
-        if (!LockRequest.TryParse(body, out var request, out var rejection))
+        var (body, fault) = await RequestBody.ReadAsync(context, new BodyLimits(MaxBytes, options.UploadTimeout), room, time);
+        if (body is null)
+            return fault!;
+        using var received = body;
+        if (!LockRequest.TryParse(body.Memory, out var request, out var rejection))
             return new ErrorAnswer(rejection);
 
         var isServed = false;

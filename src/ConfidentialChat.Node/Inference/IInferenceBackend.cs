@@ -42,7 +42,7 @@ public sealed record InferenceRequest
     /// <summary>Whether the answer is a stream of chunk objects or one whole object.</summary>
     public required bool Stream { get; init; }
 
-    /// <summary>UTF-8 JSON object of the OpenAI request, exactly as the caller sealed it; valid JSON.</summary>
+    /// <summary>UTF-8 JSON object of the OpenAI request, exactly as the caller sealed it; valid JSON. Erased once <see cref="IInferenceBackend.StartAsync"/> is over.</summary>
     public required ReadOnlyMemory<byte> Body { get; init; }
 
     /// <summary>The reservation, prompt and completion together. The prompt must fit; the completion is capped.</summary>

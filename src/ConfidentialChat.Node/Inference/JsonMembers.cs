@@ -1,5 +1,4 @@
 // spec/inference.md section 4: what is not changed is passed on byte for byte.
-using System.Buffers;
 using System.Text;
 using System.Text.Json;
 using System.Text.Unicode;
@@ -25,6 +24,8 @@ internal sealed class JsonMembers
 
     /// <summary>No value. A bare null beside a memory would be taken for an array that is null, and so for an empty memory.</summary>
     public static readonly ReadOnlyMemory<byte>? Gone;
+
+    private static readonly ReadOnlyMemory<byte> Comma = ","u8.ToArray();
 
     private readonly ReadOnlyMemory<byte> json;
     private readonly List<JsonMember> members = [];
@@ -78,41 +79,51 @@ internal sealed class JsonMembers
         return null;
     }
 
-    /// <summary>The object with other values.</summary>
+    /// <summary>The object with other values, in pieces that lie in this one where they are its own.</summary>
     /// <param name="change">The value of a member: the same, another, or null to leave it out.</param>
     /// <param name="added">Members behind the rest, each with its value as JSON.</param>
-    public byte[] Write(Func<JsonMember, ReadOnlyMemory<byte>, ReadOnlyMemory<byte>?> change, IEnumerable<(string Name, ReadOnlyMemory<byte> Value)> added)
+    public IReadOnlyList<ReadOnlyMemory<byte>> Write(
+        Func<JsonMember, ReadOnlyMemory<byte>, ReadOnlyMemory<byte>?> change, IEnumerable<(string Name, ReadOnlyMemory<byte> Value)> added)
     {
-        var output = new ArrayBufferWriter<byte>(json.Length + 256);
-        output.Write("{"u8);
-        var isFirst = true;
+        var pieces = new List<ReadOnlyMemory<byte>> { "{"u8.ToArray() };
         foreach (var member in members)
         {
             if (change(member, Value(member)) is not { } value)
                 continue;
             Separate();
-            output.Write(json.Span[member.Start..member.ValueStart]); // the name and its colon
-            output.Write(value.Span);
+            pieces.Add(json[member.Start..member.ValueStart]); // the name and its colon
+            pieces.Add(value);
         }
 
         foreach (var (name, value) in added)
         {
             Separate();
-            output.Write(Encoding.UTF8.GetBytes($"\"{name}\":"));
-            output.Write(value.Span);
+            pieces.Add(Encoding.UTF8.GetBytes($"\"{name}\":"));
+            pieces.Add(value);
         }
 
-        output.Write("}"u8);
-        var written = output.WrittenSpan.ToArray();
-        output.Clear();
-        return written;
+        pieces.Add("}"u8.ToArray());
+        return pieces;
 
         void Separate()
         {
-            if (!isFirst)
-                output.Write(","u8);
-            isFirst = false;
+            if (pieces.Count > 1)
+                pieces.Add(Comma);
         }
+    }
+
+    /// <summary>The pieces as one.</summary>
+    public static byte[] Join(IReadOnlyList<ReadOnlyMemory<byte>> pieces)
+    {
+        var joined = new byte[pieces.Sum(piece => piece.Length)];
+        var rest = joined.AsSpan();
+        foreach (var piece in pieces)
+        {
+            piece.Span.CopyTo(rest);
+            rest = rest[piece.Length..];
+        }
+
+        return joined;
     }
 
     /// <summary>A value that is a whole number.</summary>

@@ -45,7 +45,7 @@ internal sealed class NodeKeySet : IDisposable
 
         try
         {
-            return OpenedRequest.TryOpen(envelope, x25519, tagger, out opened, out rejection);
+            return OpenedRequest.TryOpenInPlace(envelope, x25519, tagger, out opened, out rejection);
         }
         finally
         {

@@ -115,6 +115,7 @@ internal sealed class ConfidentialHandler(
     {
         var code = Ending.Failed.Code;
         var isBegun = false;
+        call.ForgetRequest();
         var pump = new AnswerPump(answer, http.Response, options, time);
         try
         {

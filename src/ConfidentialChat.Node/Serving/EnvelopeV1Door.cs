@@ -1,5 +1,6 @@
 // spec/envelope-v1.md sections 4 to 8. Steps 10 and 11 of docs/architecture.md, as far as they are this envelope's.
 using System.Buffers;
+using ConfidentialChat.Hosting.Bodies;
 using ConfidentialChat.Node.Errors;
 using ConfidentialChat.Node.Inference;
 using ConfidentialChat.Node.Keys;
@@ -11,20 +12,56 @@ using ConfidentialChat.Protocol.V1;
 namespace ConfidentialChat.Node.Serving;
 
 /// <summary>One endpoint of envelope v1.</summary>
-internal sealed class EnvelopeV1Door(EnvelopeEndpoint endpoint, KeyRing ring, NodeOptions options, TimeProvider time) : IEnvelopeDoor
+internal sealed class EnvelopeV1Door(EnvelopeEndpoint endpoint, KeyRing ring, BodyShare room, NodeOptions options, TimeProvider time) : IEnvelopeDoor
 {
     public string Path => endpoint.Path;
 
     public async Task<(OpenedCall? Call, Refusal? Refusal)> OpenAsync(HttpRequest request, RelayToken token)
     {
         // 10 read the envelope and pick the key set from the ring.
-        var (body, fault) = await EnvelopeBody.ReadAsync(request, options.MaxBodyBytes, options.UploadTimeout, time);
-        return fault is { } unread ? (null, new Refusal(unread)) : Open(body.Span, token);
+        var (body, fault) = await ReadAsync(request.HttpContext);
+        if (body is null)
+            return (null, new Refusal(fault));
+        var isTaken = false;
+        try
+        {
+            var opening = Open(body, token);
+            isTaken = opening.Call is not null;
+            return opening;
+        }
+        finally
+        {
+            if (!isTaken)
+                body.Dispose();
+        }
     }
 
-    private (OpenedCall? Call, Refusal? Refusal) Open(ReadOnlySpan<byte> body, RelayToken token)
+    private async ValueTask<(ReceivedBody? Body, RequestError Fault)> ReadAsync(HttpContext http)
     {
-        if (!EnvelopeRequest.TryParse(body, out var envelope, out var rejection))
+        try
+        {
+            var (body, fault) = await BodyReader.ReadAsync(http, new BodyLimits(options.MaxBodyBytes, options.UploadTimeout), room, time);
+            return (body, fault switch
+            {
+                BodyFault.TooLarge => RequestError.BodyTooLarge,
+                BodyFault.NoRoom => RequestError.TooManyRequests,
+                _ => RequestError.InternalError, // who is slow is the gateway
+            });
+        }
+        catch (Microsoft.AspNetCore.Http.BadHttpRequestException e) when (e.StatusCode == StatusCodes.Status408RequestTimeout)
+        {
+            return (null, RequestError.InternalError); // below Kestrel's rate
+        }
+        catch (IOException)
+        {
+            throw new CallerGoneException();
+        }
+    }
+
+    // In place: a large request is in memory once, from its first byte to the last one that the engine takes.
+    private (OpenedCall? Call, Refusal? Refusal) Open(ReceivedBody body, RelayToken token)
+    {
+        if (!EnvelopeRequest.TryParseInPlace(body.Memory, out var envelope, out var rejection))
             return (null, new Refusal(rejection));
         if (!string.Equals(envelope.ModelName, token.Model, StringComparison.Ordinal))
             return (null, new Refusal(RequestError.AuthError));
@@ -51,10 +88,10 @@ internal sealed class EnvelopeV1Door(EnvelopeEndpoint endpoint, KeyRing ring, No
             return (null, rejection is null ? new Refusal(RequestError.InvalidField, "stream") : new Refusal(rejection));
         }
 
-        return (new Call(endpoint, opened, keys.Replay, inner, token.Units), null);
+        return (new Call(endpoint, body, opened, keys.Replay, inner, token.Units), null);
     }
 
-    private sealed class Call(EnvelopeEndpoint endpoint, OpenedRequest opened, ReplayMemory replay, InnerRequest inner, ComputeUnits units) : OpenedCall
+    private sealed class Call(EnvelopeEndpoint endpoint, ReceivedBody body, OpenedRequest opened, ReplayMemory replay, InnerRequest inner, ComputeUnits units) : OpenedCall
     {
         private bool isSpent;
 
@@ -68,6 +105,12 @@ internal sealed class EnvelopeV1Door(EnvelopeEndpoint endpoint, KeyRing ring, No
         };
 
         public override Task RefuseAsync(HttpResponse response, Refusal refusal) => response.WriteAsync(refusal.Rejection, refusal.RetryAfter);
+
+        public override void ForgetRequest()
+        {
+            opened.Forget();
+            body.Dispose();
+        }
 
         public override IAnswerWriter Begin(HttpResponse response, InferenceAnswer answer)
         {
@@ -97,6 +140,7 @@ internal sealed class EnvelopeV1Door(EnvelopeEndpoint endpoint, KeyRing ring, No
             if (!isSpent)
                 replay.Unmark(opened.ReplayTag);
             opened.Dispose();
+            body.Dispose();
         }
 
         private void BeginHead(HttpResponse response)

@@ -34,6 +34,9 @@ internal abstract class OpenedCall : IDisposable
     /// <summary>The engine has worked for the request: the very same bytes are not served again, even if no answer of it begins.</summary>
     public abstract void Spend();
 
+    /// <summary>Gives the memory of the request back: its engine has read it, and an answer may take long.</summary>
+    public abstract void ForgetRequest();
+
     /// <summary>Begins the answer: its first part is at hand, and from here on nothing is refused any more.</summary>
     /// <exception cref="InferenceException">The envelope does not carry such an answer; then it has not begun.</exception>
     public abstract IAnswerWriter Begin(HttpResponse response, InferenceAnswer answer);

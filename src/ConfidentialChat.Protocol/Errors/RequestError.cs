@@ -28,6 +28,7 @@ public enum RequestError
     InferenceTimeout,
     InternalError,
     ServiceUnavailable,
+    BodyTooSlow,
 }
 
 /// <summary>When a request that failed may be made again.</summary>
@@ -86,6 +87,7 @@ public static class RequestErrors
         new(RequestError.NotFound, 404, "NOT_FOUND", "There is nothing at this path.", Retry.No, IsNodes: false),
         new(RequestError.ModelNotFound, 404, "MODEL_NOT_FOUND", "No node serves this model.", Retry.No),
         new(RequestError.MethodNotAllowed, 405, "METHOD_NOT_ALLOWED", "This path does not take that method.", Retry.No, IsNodes: false),
+        new(RequestError.BodyTooSlow, 408, "BODY_TOO_SLOW", "The body came more slowly than a body may.", Retry.No, IsNodes: false),
         new(RequestError.Replay, 409, "REPLAY", "This very request was served already.", Retry.No),
         new(RequestError.BodyTooLarge, 413, "BODY_TOO_LARGE", "The body is larger than the limit.", Retry.No),
         new(RequestError.UnsupportedMediaType, 415, "UNSUPPORTED_MEDIA_TYPE", "The body is to be application/json.", Retry.No, IsNodes: false),
@@ -111,6 +113,7 @@ public static class RequestErrors
         401 => RequestError.AuthError,
         404 => RequestError.NotFound,
         405 => RequestError.MethodNotAllowed,
+        408 => RequestError.BodyTooSlow,
         413 => RequestError.BodyTooLarge,
         415 => RequestError.UnsupportedMediaType,
         503 => RequestError.ServiceUnavailable,

@@ -10,15 +10,21 @@ namespace ConfidentialChat.Protocol.V1;
 /// <summary>The members of an envelope as they stand in its JSON: each valid or null where it is absent.</summary>
 internal sealed class EnvelopeFields
 {
+    private readonly Memory<byte> place;
     private readonly bool keepsCiphertext;
-    private byte[]? ciphertext, nonce, salt, clientKey, nodeKey, hash;
+    private ReadOnlyMemory<byte> ciphertext;
+    private byte[]? nonce, salt, clientKey, nodeKey, hash;
     private int? ciphertextSize;
     private string? model;
     private long? stack;
     private (bool Seen, bool? Value) stream;
     private (bool Seen, long? Value) units;
 
-    private EnvelopeFields(bool keepsCiphertext) => this.keepsCiphertext = keepsCiphertext;
+    private EnvelopeFields(bool keepsCiphertext, Memory<byte> place)
+    {
+        this.keepsCiphertext = keepsCiphertext;
+        this.place = place;
+    }
 
     public byte[]? NodeKey => nodeKey;
 
@@ -39,9 +45,18 @@ internal sealed class EnvelopeFields
     /// <param name="fields">The members.</param>
     /// <param name="rejection">The first fault.</param>
     public static bool TryRead(
-        ReadOnlySpan<byte> body, bool keepsCiphertext, [NotNullWhen(true)] out EnvelopeFields? fields, [NotNullWhen(false)] out Rejection? rejection)
+        ReadOnlySpan<byte> body, bool keepsCiphertext, [NotNullWhen(true)] out EnvelopeFields? fields, [NotNullWhen(false)] out Rejection? rejection) =>
+        TryRead(body, new EnvelopeFields(keepsCiphertext, default), out fields, out rejection);
+
+    /// <summary>The same, and decodes the ciphertext where it stands: a large body is in memory once. The JSON is no more, whatever comes of it.</summary>
+    public static bool TryReadInPlace(
+        Memory<byte> body, [NotNullWhen(true)] out EnvelopeFields? fields, [NotNullWhen(false)] out Rejection? rejection) =>
+        TryRead(body.Span, new EnvelopeFields(keepsCiphertext: true, body), out fields, out rejection);
+
+    private static bool TryRead(
+        ReadOnlySpan<byte> body, EnvelopeFields read, [NotNullWhen(true)] out EnvelopeFields? fields, [NotNullWhen(false)] out Rejection? rejection)
     {
-        fields = new EnvelopeFields(keepsCiphertext);
+        fields = read;
         try
         {
             rejection = Utf8.IsValid(body) ? fields.Read(body) : new Rejection(RequestError.InvalidJson);
@@ -153,12 +168,19 @@ internal sealed class EnvelopeFields
     {
         if (ciphertextSize is not null)
             return false;
-        var size = 0;
-        if (keepsCiphertext)
+        int size;
+        if (!place.IsEmpty)
         {
-            if (!ReadBytes(ref json, ref ciphertext, _ => true))
+            if (!TryDecodeInPlace(ref json, out size))
                 return false;
-            size = ciphertext!.Length;
+        }
+        else if (keepsCiphertext)
+        {
+            byte[]? decoded = null;
+            if (!ReadBytes(ref json, ref decoded, _ => true))
+                return false;
+            ciphertext = decoded;
+            size = decoded!.Length;
         }
         else if (!TryMeasure(ref json, out size))
         {
@@ -167,6 +189,29 @@ internal sealed class EnvelopeFields
 
         ciphertextSize = size;
         return size >= Aes256Gcm.TagSize;
+    }
+
+    // The reader is past the string by then, and looks at its bytes no more.
+    private bool TryDecodeInPlace(ref Utf8JsonReader json, out int size)
+    {
+        size = 0;
+        json.Read();
+        if (json.TokenType != JsonTokenType.String)
+            return false;
+        var text = place.Slice((int)json.TokenStartIndex + 1, json.ValueSpan.Length); // behind its quote
+        if (json.ValueIsEscaped)
+        {
+            var unescaped = new byte[text.Length];
+            if (!TryCopyString(ref json, unescaped, out var length) || !StrictBase64.TryDecode(unescaped.AsSpan(0, length), text.Span, out size))
+                return false;
+        }
+        else if (!StrictBase64.TryDecodeInPlace(text.Span, out size))
+        {
+            return false;
+        }
+
+        ciphertext = text[..size];
+        return true;
     }
 
     private static bool TryMeasure(ref Utf8JsonReader json, out int size)

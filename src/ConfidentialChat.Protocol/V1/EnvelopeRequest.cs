@@ -43,8 +43,24 @@ public sealed record EnvelopeRequest
         ReadOnlySpan<byte> body, [NotNullWhen(true)] out EnvelopeRequest? request, [NotNullWhen(false)] out Rejection? rejection)
     {
         request = null;
-        if (!EnvelopeFields.TryRead(body, keepsCiphertext: true, out var fields, out rejection))
-            return false;
+        return EnvelopeFields.TryRead(body, keepsCiphertext: true, out var fields, out rejection) && TryTake(fields, out request, out rejection);
+    }
+
+    /// <summary>The same, and decodes the ciphertext where it stands, so that a large body is in memory once.</summary>
+    /// <param name="body">Is no JSON any more afterwards, and what <see cref="Ciphertext"/> lies in: it stays the caller's, who keeps it for as long.</param>
+    /// <param name="request">The envelope.</param>
+    /// <param name="rejection">The first fault.</param>
+    public static bool TryParseInPlace(
+        Memory<byte> body, [NotNullWhen(true)] out EnvelopeRequest? request, [NotNullWhen(false)] out Rejection? rejection)
+    {
+        request = null;
+        return EnvelopeFields.TryReadInPlace(body, out var fields, out rejection) && TryTake(fields, out request, out rejection);
+    }
+
+    private static bool TryTake(EnvelopeFields fields, [NotNullWhen(true)] out EnvelopeRequest? request, [NotNullWhen(false)] out Rejection? rejection)
+    {
+        request = null;
+        rejection = null;
         if (fields.FirstMissing() is { } missing)
         {
             rejection = new Rejection(RequestError.InvalidField, missing);

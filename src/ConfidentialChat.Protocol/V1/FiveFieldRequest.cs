@@ -33,8 +33,21 @@ public sealed record FiveFieldRequest
         ReadOnlySpan<byte> body, [NotNullWhen(true)] out FiveFieldRequest? request, [NotNullWhen(false)] out Rejection? rejection)
     {
         request = null;
-        if (!EnvelopeFields.TryRead(body, keepsCiphertext: true, out var fields, out rejection))
-            return false;
+        return EnvelopeFields.TryRead(body, keepsCiphertext: true, out var fields, out rejection) && TryTake(fields, out request, out rejection);
+    }
+
+    /// <inheritdoc cref="EnvelopeRequest.TryParseInPlace"/>
+    public static bool TryParseInPlace(
+        Memory<byte> body, [NotNullWhen(true)] out FiveFieldRequest? request, [NotNullWhen(false)] out Rejection? rejection)
+    {
+        request = null;
+        return EnvelopeFields.TryReadInPlace(body, out var fields, out rejection) && TryTake(fields, out request, out rejection);
+    }
+
+    private static bool TryTake(EnvelopeFields fields, [NotNullWhen(true)] out FiveFieldRequest? request, [NotNullWhen(false)] out Rejection? rejection)
+    {
+        request = null;
+        rejection = null;
         var fault = fields.NodeKey is null && fields.ModelName is null && fields.Stack is null ? fields.FirstMissingOfFive() : fields.FirstMissing() ?? "node_dh_public_key";
         if (fault is not null)
         {

@@ -3,6 +3,7 @@ using System.Buffers;
 using System.Buffers.Text;
 using System.Diagnostics.CodeAnalysis;
 using System.Globalization;
+using System.Runtime.InteropServices;
 using System.Security.Cryptography;
 using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.Primitives;
@@ -17,19 +18,19 @@ public sealed class OpenedRequest : IDisposable
     public const int EventBlockSize = 256;
 
     private readonly ContentKey key;
-    private readonly byte[] plaintext;
+    private Memory<byte> plaintext;
     private readonly SpentNonces nonces = new();
     private readonly FreshNonces fresh = new();
     private byte[] work = []; // plaintext, and in its place what it is sealed to
 
-    private OpenedRequest(ContentKey key, byte[] plaintext, UInt128 replayTag)
+    private OpenedRequest(ContentKey key, Memory<byte> plaintext, UInt128 replayTag)
     {
         this.key = key;
         this.plaintext = plaintext;
         ReplayTag = replayTag;
     }
 
-    /// <summary>The bytes as opened, valid until disposal.</summary>
+    /// <summary>The bytes as opened, valid until they are forgotten.</summary>
     public ReadOnlyMemory<byte> Plaintext => plaintext;
 
     /// <summary>Names this request among those opened under the same tagger; section 6.</summary>
@@ -46,6 +47,26 @@ public sealed class OpenedRequest : IDisposable
         X25519PrivateKey nodeKey,
         Blake2bTagger tagger,
         [NotNullWhen(true)] out OpenedRequest? opened,
+        [NotNullWhen(false)] out Rejection? rejection) =>
+        TryOpen(envelope, nodeKey, tagger, new byte[Math.Max(envelope.Ciphertext.Length - Aes256Gcm.TagSize, 0)], out opened, out rejection);
+
+    /// <summary>The same, and writes the plaintext over the envelope's ciphertext: a large request is in memory once. The envelope cannot be opened again.</summary>
+    /// <remarks>The envelope is of <see cref="EnvelopeRequest.TryParseInPlace"/>, or its bytes are the caller's to change; they are needed until they are forgotten.</remarks>
+    /// <inheritdoc cref="TryOpen(EnvelopeRequest, X25519PrivateKey, Blake2bTagger, out OpenedRequest?, out Rejection?)"/>
+    public static bool TryOpenInPlace(
+        EnvelopeRequest envelope,
+        X25519PrivateKey nodeKey,
+        Blake2bTagger tagger,
+        [NotNullWhen(true)] out OpenedRequest? opened,
+        [NotNullWhen(false)] out Rejection? rejection) =>
+        TryOpen(envelope, nodeKey, tagger, MemoryMarshal.AsMemory(envelope.Ciphertext)[..^Aes256Gcm.TagSize], out opened, out rejection);
+
+    private static bool TryOpen(
+        EnvelopeRequest envelope,
+        X25519PrivateKey nodeKey,
+        Blake2bTagger tagger,
+        Memory<byte> plaintext,
+        [NotNullWhen(true)] out OpenedRequest? opened,
         [NotNullWhen(false)] out Rejection? rejection)
     {
         opened = null;
@@ -60,11 +81,10 @@ public sealed class OpenedRequest : IDisposable
 
         // 3 plaintext = AES-256-GCM-Open(key, nonce, ciphertext)
         // 4 BLAKE2b-256(plaintext) = plaintext_body_hash, in constant time
-        var plaintext = new byte[envelope.Ciphertext.Length - Aes256Gcm.TagSize];
-        if (!key.Aead.TryOpen(envelope.Nonce.Span, [], envelope.Ciphertext.Span, plaintext)
-            || !Blake2b256.Matches(plaintext, envelope.PlaintextBodyHash.Span))
+        if (!key.Aead.TryOpen(envelope.Nonce.Span, [], envelope.Ciphertext.Span, plaintext.Span)
+            || !Blake2b256.Matches(plaintext.Span, envelope.PlaintextBodyHash.Span))
         {
-            CryptographicOperations.ZeroMemory(plaintext);
+            CryptographicOperations.ZeroMemory(plaintext.Span);
             key.Dispose();
             rejection = new Rejection(RequestError.DecryptionFailed);
             return false;
@@ -86,9 +106,16 @@ public sealed class OpenedRequest : IDisposable
     public void SealEvent(ReadOnlySpan<byte> json, ClearUsage? usage, IBufferWriter<byte> output) =>
         Seal(json, (json.Length + EventBlockSize - 1) / EventBlockSize * EventBlockSize, usage, output);
 
+    /// <summary>Erases the plaintext: who has read it needs it no more, and an answer may take long.</summary>
+    public void Forget()
+    {
+        CryptographicOperations.ZeroMemory(plaintext.Span);
+        plaintext = default;
+    }
+
     public void Dispose()
     {
-        CryptographicOperations.ZeroMemory(plaintext);
+        Forget();
         CryptographicOperations.ZeroMemory(work);
         key.Dispose();
     }

@@ -1,4 +1,6 @@
 using System.Net;
+using System.Text.Json;
+using ConfidentialChat.Hosting.Bodies;
 using ConfidentialChat.Node.Inference;
 using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.V1;
@@ -82,6 +84,80 @@ public sealed class RoomTests
         await (await node.PostAsync(third)).ShouldBeAsync(RequestError.TooManyRequests);
         await (await node.PostAsync(first)).ShouldBeAsync(RequestError.Replay);
     }
+
+    [Fact]
+    public async Task Large_bodies_beyond_the_budget_are_refused_unread_a_small_one_finds_room_and_the_very_bytes_are_served_later()
+    {
+        var gate = new Gate();
+        await using var node = await NodeUnderTest.StartAsync(Waiting(gate), options => options with { MaxBufferedBytes = 1024 * 1024 });
+        var first = Large(node);
+        var served = node.PostAsync(first);
+        await gate.Reached; // the engine has not read it yet
+
+        var second = Large(node);
+        var token = node.Gateway.Token();
+        await (await node.PostAsync(second, token)).ShouldBeAsync(RequestError.TooManyRequests);
+        (await node.Gateway.ReportAsync(token.Request)).Usage.Units.Value.ShouldBe(0);
+        var small = node.PostAsync(node.Seal());
+
+        gate.Open();
+        (await first.OpenAsync(await served)).ShouldBe(ScriptedBackend.Whole);
+        (await small).StatusCode.ShouldBe(HttpStatusCode.OK);
+        (await second.OpenAsync(await node.PostAsync(second))).ShouldBe(ScriptedBackend.Whole);
+        node.App.Services.GetRequiredService<BodyBudget>().Taken.ShouldBe(0);
+    }
+
+    [Fact]
+    public async Task A_request_takes_no_memory_and_is_erased_while_its_answer_is_being_made()
+    {
+        var gate = new Gate();
+        ReadOnlyMemory<byte> seen = default;
+        var engine = new ScriptedBackend
+        {
+            Script = (request, _) =>
+            {
+                seen = request.Body;
+                return Task.FromResult<InferenceStart>(new InferenceStart.Started(new ScriptedAnswer(PartsAsync)));
+            },
+        };
+        await using var node = await NodeUnderTest.StartAsync(engine);
+        foreach (var (call, isSmall) in (IEnumerable<(SealedCall, bool)>)[(node.Seal(), true), (Large(node), false)])
+        {
+            gate = new Gate();
+            var answer = node.PostAsync(call);
+            await gate.Reached;
+            node.App.Services.GetRequiredService<BodyBudget>().Taken.ShouldBe(0);
+            if (isSmall)
+                seen.Span.ContainsAnyExcept((byte)0).ShouldBeFalse();
+            else
+                Should.Throw<ObjectDisposedException>(() => seen.Span[0]);
+            gate.Open();
+            (await call.OpenAsync(await answer)).ShouldBe(ScriptedBackend.Whole);
+        }
+
+        async IAsyncEnumerable<string> PartsAsync([System.Runtime.CompilerServices.EnumeratorCancellation] CancellationToken cancellation)
+        {
+            await gate.PassAsync(cancellation);
+            yield return ScriptedBackend.Whole;
+        }
+    }
+
+    [Fact]
+    public async Task Refused_and_broken_off_bodies_leave_no_memory_taken()
+    {
+        await using var node = await NodeUnderTest.StartAsync(ScriptedBackend.ThatServes());
+        var call = Large(node);
+        await (await node.PostAsync(call.Body[..^1], node.Gateway.Write(node.Gateway.Token(), NodeUnderTest.ChatPath, call))).ShouldBeAsync(RequestError.InvalidJson);
+        var flipped = call.Body.ToArray();
+        flipped[call.Body.Length / 2] ^= 1; // still base64, or not: never the request
+        (await node.PostAsync(flipped, node.Gateway.Write(node.Gateway.Token(), NodeUnderTest.ChatPath, call))).StatusCode.ShouldBe(HttpStatusCode.BadRequest);
+        (await call.OpenAsync(await node.PostAsync(call))).ShouldBe(ScriptedBackend.Whole);
+        await (await node.PostAsync(call)).ShouldBeAsync(RequestError.Replay);
+        node.App.Services.GetRequiredService<BodyBudget>().Taken.ShouldBe(0);
+    }
+
+    private static SealedCall Large(NodeUnderTest node) => node.Seal(
+        JsonSerializer.SerializeToUtf8Bytes(new { model = ScriptedBackend.Model, stream = false, messages = new[] { new string('x', 500_000) } }));
 
     private static ScriptedBackend Waiting(Gate gate) => new()
     {

@@ -2,6 +2,7 @@
 using System.Buffers;
 using System.Net;
 using System.Net.ServerSentEvents;
+using System.Security.Cryptography;
 
 namespace ConfidentialChat.Node.Inference.Upstream;
 
@@ -42,7 +43,7 @@ internal sealed class UpstreamExchange : IDisposable
     /// <returns>The first part, or the refusal; null for both where a stream had none.</returns>
     /// <exception cref="NotReachedException">No connection came about, so nothing was computed.</exception>
     /// <exception cref="InferenceException">The engine failed.</exception>
-    public async Task<(UpstreamPart? Part, InferenceStart.Refused? Refused)> BeginAsync(HttpMessageInvoker http, string path, byte[] body)
+    public async Task<(UpstreamPart? Part, InferenceStart.Refused? Refused)> BeginAsync(HttpMessageInvoker http, string path, IReadOnlyList<ReadOnlyMemory<byte>> body)
     {
         try
         {
@@ -206,12 +207,17 @@ internal sealed class UpstreamExchange : IDisposable
     };
 }
 
-/// <summary>Bytes, and word that they were written.</summary>
-internal sealed class SentContent(byte[] body, Action sent) : HttpContent
+/// <summary>Pieces of bytes, and word that they were written.</summary>
+/// <remarks>It may go on for a moment after its request has ended, and the pieces' memory with it: hence the copy of one part at a time.</remarks>
+internal sealed class SentContent(IReadOnlyList<ReadOnlyMemory<byte>> pieces, Action sent) : HttpContent
 {
+    private const int PartSize = 64 * 1024;
+
+    private readonly long length = pieces.Sum(piece => (long)piece.Length);
+
     protected override bool TryComputeLength(out long length)
     {
-        length = body.Length;
+        length = this.length;
         return true;
     }
 
@@ -219,7 +225,28 @@ internal sealed class SentContent(byte[] body, Action sent) : HttpContent
 
     protected override async Task SerializeToStreamAsync(Stream stream, TransportContext? context, CancellationToken cancellationToken)
     {
-        await stream.WriteAsync(body, cancellationToken);
+        var part = new byte[(int)Math.Min(length, PartSize)]; // small pieces go out together
+        var filled = 0;
+        foreach (var piece in pieces)
+        {
+            for (var rest = piece; !rest.IsEmpty;)
+            {
+                if (filled == part.Length)
+                {
+                    await stream.WriteAsync(part, cancellationToken);
+                    filled = 0;
+                }
+
+                var taken = Math.Min(rest.Length, part.Length - filled);
+                using (rest.Pin())
+                    rest.Span[..taken].CopyTo(part.AsSpan(filled));
+                filled += taken;
+                rest = rest[taken..];
+            }
+        }
+
+        await stream.WriteAsync(part.AsMemory(0, filled), cancellationToken);
+        CryptographicOperations.ZeroMemory(part);
         sent();
     }
 }

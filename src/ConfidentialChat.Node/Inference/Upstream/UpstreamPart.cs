@@ -191,8 +191,8 @@ internal sealed record UpstreamPart
             if (hidesUsage && edits.Count(edit => edit.IsUsage) > 1)
             {
                 var model = request.ModelJson;
-                return JsonMembers.Read(json)!.Write(
-                    (member, value) => member.Name switch { "model" => model, "usage" => JsonMembers.Gone, _ => value }, []);
+                return JsonMembers.Join(JsonMembers.Read(json)!.Write(
+                    (member, value) => member.Name switch { "model" => model, "usage" => JsonMembers.Gone, _ => value }, []));
             }
 
             var name = request.ModelJson.Span;

@@ -57,7 +57,7 @@ internal sealed class UpstreamRequest
         this.request = request;
         this.context = context;
         this.members = members;
-        ModelJson = members.Find("model")!.Value;
+        ModelJson = members.Find("model")!.Value.ToArray(); // wanted for as long as there is an answer
         PromptBound = request.Body.Span.TrimEnd(" \t\r\n"u8).Length;
     }
 
@@ -118,12 +118,12 @@ internal sealed class UpstreamRequest
     /// <summary>Whether the caller wrote such a member.</summary>
     public bool Has(string name) => members.Find(name) is not null;
 
-    /// <summary>The body for the engine.</summary>
+    /// <summary>The body for the engine, in pieces: most of them lie in the request.</summary>
     /// <param name="kind">How it is kept out of the prefix cache.</param>
     /// <param name="engineModel">The engine's own name of the model.</param>
     /// <param name="sharesCache">Whether it need not be kept out.</param>
     /// <param name="maxTokens">What the completion of one choice may have; null where the engine bounds it by itself.</param>
-    public byte[] Write(EngineKind kind, string engineModel, bool sharesCache, long? maxTokens)
+    public IReadOnlyList<ReadOnlyMemory<byte>> Write(EngineKind kind, string engineModel, bool sharesCache, long? maxTokens)
     {
         var isText = Endpoint is InferenceEndpoint.ChatCompletions or InferenceEndpoint.Completions;
         var added = new List<(string, ReadOnlyMemory<byte>)>();
@@ -173,8 +173,8 @@ internal sealed class UpstreamRequest
         var added = new List<(string, ReadOnlyMemory<byte>)> { ("include_usage", "true"u8.ToArray()) };
         if (continuous)
             added.Add(("continuous_usage_stats", "true"u8.ToArray()));
-        return options.Write(
-            (member, value) => Fold(member.Name) == "include_usage" || (continuous && Fold(member.Name) == "continuous_usage_stats") ? JsonMembers.Gone : value, added);
+        return JsonMembers.Join(options.Write(
+            (member, value) => Fold(member.Name) == "include_usage" || (continuous && Fold(member.Name) == "continuous_usage_stats") ? JsonMembers.Gone : value, added));
     }
 
     private static byte[] Number(long number) => Encoding.UTF8.GetBytes(number.ToString(CultureInfo.InvariantCulture));
