@@ -26,12 +26,22 @@ public sealed class DatabaseFaultTests
         using var anyone = gateway.Client();
         var report = new UsageReport(await RequestAsync(user, node), GatewayUnderTest.Model, 60, 40, 0);
 
+        // Two more are at the node while the disk fills: one is to be answered, one refused.
+        var answers = new TaskCompletionSource();
+        node.Script = context => AnswerLaterAsync(context, refuses: false);
+        var answered = await SendAsync(user, node);
+        node.Script = context => AnswerLaterAsync(context, refuses: true);
+        var refused = await SendAsync(user, node);
+
         disk.Fill();
         HttpResponseMessage locked;
         do // the log's last page has room
             locked = await user.PostAsync("/v1/nodes/lock", Http.Json(Lock));
         while (locked.StatusCode is HttpStatusCode.OK);
         await locked.ShouldBeErrorAsync(503, "SERVICE_UNAVAILABLE");
+        answers.SetResult();
+        (await answered).StatusCode.ShouldBe(HttpStatusCode.OK);
+        await (await refused).ShouldBeErrorAsync(429, "TOO_MANY_REQUESTS"); // the node's word is passed on, though the lock cannot be returned
         for (var second = 0; second < 5; second++)
         {
             await (await anyone.GetAsync("/health/ready")).ShouldBeErrorAsync(503, "SERVICE_UNAVAILABLE");
@@ -55,6 +65,12 @@ public sealed class DatabaseFaultTests
         (await gateway.StackAsync()).Used.ShouldBe(100);
         await LockedNode.LockAsync(user);
         gateway.Log.Text.ShouldContain("takes changes again");
+
+        async Task AnswerLaterAsync(Microsoft.AspNetCore.Http.HttpContext context, bool refuses)
+        {
+            await answers.Task;
+            await (refuses ? ScriptedNode.RefuseAsync(context, 429, "TOO_MANY_REQUESTS") : ScriptedNode.AnswerAsync(context, 200, ScriptedNode.SealedAnswer));
+        }
     }
 
     [Fact]
@@ -192,6 +208,14 @@ public sealed class DatabaseFaultTests
         var body = (await LockedNode.LockAsync(user, Lock)).Envelope();
         (await user.PostAsync(GatewayUnderTest.ChatPath, Http.Json(body))).StatusCode.ShouldBe(HttpStatusCode.OK);
         return (await node.SeenAsync()).Request;
+    }
+
+    // Returns once the node has it.
+    private static async Task<Task<HttpResponseMessage>> SendAsync(HttpClient user, ScriptedNode node)
+    {
+        var sending = user.PostAsync(GatewayUnderTest.ChatPath, Http.Json((await LockedNode.LockAsync(user, Lock)).Envelope()));
+        await node.SeenAsync();
+        return sending;
     }
 
     // By itself: nothing asks for a change meanwhile.

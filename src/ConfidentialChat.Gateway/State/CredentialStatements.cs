@@ -73,13 +73,12 @@ internal sealed class CredentialStatements(Database database)
         using var commit = Prepare(connection, "COMMIT");
         using var rollback = Prepare(connection, "ROLLBACK");
         begin.Run();
-        var isMade = false;
         try
         {
-            isMade = change();
-            if (isMade)
-                commit.Run();
-            return isMade;
+            if (!change())
+                return false;
+            commit.Run();
+            return true;
         }
         finally
         {
