@@ -4,6 +4,7 @@ namespace ConfidentialChat.Hosting;
 internal static class PrivateFile
 {
     private const UnixFileMode OwnerOnly = UnixFileMode.UserRead | UnixFileMode.UserWrite;
+    private const UnixFileMode OwnerEnters = OwnerOnly | UnixFileMode.UserExecute;
 
     /// <summary>Writes a file whole or not at all.</summary>
     public static void Write(string path, byte[] bytes)
@@ -44,10 +45,21 @@ internal static class PrivateFile
     /// <exception cref="UnauthorizedAccessException">It is another user's.</exception>
     public static void CreateDirectory(string path)
     {
-        const UnixFileMode ownerEnters = OwnerOnly | UnixFileMode.UserExecute;
+        MakeDirectory(path);
+        if (!OperatingSystem.IsWindows())
+            File.SetUnixFileMode(path, OwnerEnters);
+    }
+
+    /// <summary>Makes a directory that only its owner enters, and those above it alike; an existing one stays as it is.</summary>
+    /// <remarks>The framework would make those above it as the umask says, and who may write there may put another in its place.</remarks>
+    public static void MakeDirectory(string path)
+    {
+        var full = Path.GetFullPath(path);
+        if (Path.GetDirectoryName(full) is { } above && !Directory.Exists(above))
+            MakeDirectory(above);
         if (OperatingSystem.IsWindows())
-            Directory.CreateDirectory(path);
+            Directory.CreateDirectory(full);
         else
-            File.SetUnixFileMode(Directory.CreateDirectory(path, ownerEnters).FullName, ownerEnters);
+            Directory.CreateDirectory(full, OwnerEnters);
     }
 }

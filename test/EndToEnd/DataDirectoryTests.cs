@@ -62,18 +62,23 @@ public sealed class DataDirectoryTests : IDisposable
     {
         if (OperatingSystem.IsWindows())
             return;
-        var place = Path.Combine(data, "of", "up");
+        var fresh = Path.Combine(data, "a", "b", "c");
+        using (var gateway = Process.Start(Bare("gateway", "--data", fresh, "--port", "0", "--json"))!)
+        {
+            (await gateway.StandardOutput.ReadLineAsync(TestContext.Current.CancellationToken)).ShouldNotBeNull();
+            await RunningStack.SignalAsync(gateway.Id, "TERM");
+            await gateway.WaitForExitAsync(TestContext.Current.CancellationToken);
+        }
+
+        foreach (var directory in Directory.GetDirectories(data, "*", SearchOption.AllDirectories))
+            Others(directory).ShouldBe(UnixFileMode.None, directory);
+
+        var place = Path.Combine(data, "up");
         var logs = Directory.CreateDirectory(Path.Combine(place, "logs")).FullName; // as an earlier version left them
         await File.WriteAllTextAsync(Path.Combine(logs, "node.log"), "old\n", TestContext.Current.CancellationToken);
         File.SetUnixFileMode(Path.Combine(logs, "node.log"), (UnixFileMode)0b110_110_110);
         File.SetUnixFileMode(place, (UnixFileMode)0b111_000_000);
-        var start = new ProcessStartInfo("sh", ["-c", "umask 000; exec \"$@\"", "sh", Path.Combine(AppContext.BaseDirectory, "cchat"), "up", "--fixture", "--json", "--gateway-port", "0", "--node-port", "0", "--data", place])
-        {
-            RedirectStandardInput = true,
-            RedirectStandardOutput = true,
-            RedirectStandardError = true,
-        };
-        using var up = Process.Start(start)!;
+        using var up = Process.Start(Bare("up", "--fixture", "--json", "--gateway-port", "0", "--node-port", "0", "--data", place))!;
         var errors = up.StandardError.ReadToEndAsync(TestContext.Current.CancellationToken);
         var ready = await up.StandardOutput.ReadLineAsync(TestContext.Current.CancellationToken);
         ready.ShouldNotBeNull(ready is null ? await errors : "");
@@ -91,6 +96,13 @@ public sealed class DataDirectoryTests : IDisposable
         await RunningStack.SignalAsync(up.Id, "TERM");
         await up.WaitForExitAsync(TestContext.Current.CancellationToken);
         up.ExitCode.ShouldBe(0, await errors);
+
+        static ProcessStartInfo Bare(params string[] arguments) => new("sh", ["-c", "umask 000; exec \"$@\"", "sh", Path.Combine(AppContext.BaseDirectory, "cchat"), .. arguments])
+        {
+            RedirectStandardInput = true,
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+        };
 
         static UnixFileMode Others(string path) => File.GetUnixFileMode(path)
             & (UnixFileMode.GroupRead | UnixFileMode.GroupWrite | UnixFileMode.GroupExecute | UnixFileMode.OtherRead | UnixFileMode.OtherWrite | UnixFileMode.OtherExecute);

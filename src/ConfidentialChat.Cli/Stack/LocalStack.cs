@@ -185,10 +185,7 @@ internal sealed class LocalStack : IAsyncDisposable
     {
         try
         {
-            if (OperatingSystem.IsWindows())
-                Directory.CreateDirectory(path);
-            else
-                Directory.CreateDirectory(path, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
+            PrivateFile.MakeDirectory(path);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {

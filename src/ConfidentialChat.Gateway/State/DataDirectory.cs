@@ -9,8 +9,6 @@ namespace ConfidentialChat.Gateway.State;
 /// <summary>The gateway's directory: its database and its key, readable by its own user only.</summary>
 internal sealed class DataDirectory
 {
-    private const UnixFileMode OwnerOnly = UnixFileMode.UserRead | UnixFileMode.UserWrite;
-
     private readonly string path;
 
     private DataDirectory(string path) => this.path = path;
@@ -30,10 +28,7 @@ internal sealed class DataDirectory
         try
         {
             var full = Path.GetFullPath(path);
-            if (OperatingSystem.IsWindows())
-                Directory.CreateDirectory(full);
-            else
-                Directory.CreateDirectory(full, OwnerOnly | UnixFileMode.UserExecute);
+            PrivateFile.MakeDirectory(full);
             var directory = new DataDirectory(full);
 
             // SQLite gives its companions (-wal, -shm) the mode of this file, so it is made here and not by SQLite.
@@ -136,10 +131,7 @@ internal sealed class DataDirectory
     private static bool TryCreate(string path, ReadOnlySpan<byte> content)
     {
         var beside = $"{path}.{Guid.NewGuid():N}";
-        var options = new FileStreamOptions { Mode = FileMode.CreateNew, Access = FileAccess.Write };
-        if (!OperatingSystem.IsWindows())
-            options.UnixCreateMode = OwnerOnly;
-        using (var file = new FileStream(beside, options))
+        using (var file = PrivateFile.Open(beside, FileMode.CreateNew, FileAccess.Write))
         {
             file.Write(content);
             file.Flush(flushToDisk: true);
