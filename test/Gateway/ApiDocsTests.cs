@@ -1,5 +1,5 @@
 using System.Net;
-using System.Net.Http.Headers;
+using System.Net.Sockets;
 using System.Text;
 using System.Text.Json;
 using System.Text.Json.Nodes;
@@ -242,55 +242,27 @@ public sealed class ApiDocsTests
         await using var gateway = await GatewayUnderTest.StartAsync(options => options with { UploadTimeout = TimeSpan.FromSeconds(1) });
         using var penpal = await Penpal.EnrolledAsync(gateway);
         using var user = await gateway.UserAsync();
-        using var anyone = gateway.Client();
         foreach (var path in (IEnumerable<string>)[Endpoints.Lock, .. EnvelopeEndpoint.Table.Select(endpoint => endpoint.Path)])
-        {
-            using var content = new HaltingContent("{}", gateway);
-            await MeetAsync(met, user, $"POST {path}", 408, content);
-        }
-
+            await HaltAsync(path, "{}", new Dictionary<string, string>(StringComparer.Ordinal) { ["Authorization"] = $"{user.DefaultRequestHeaders.Authorization}" });
         foreach (var path in Penpal.Paths)
         {
             var letter = penpal.Write(path);
-            using var content = new HaltingContent(letter, gateway);
-            await MeetAsync(met, anyone, $"POST {path}", 408, content, await penpal.HeadersAsync(path, letter));
-        }
-    }
-
-    /// <summary>Sends all but the last byte, and time goes on.</summary>
-    private sealed class HaltingContent : ByteArrayContent
-    {
-        private readonly byte[] body;
-        private readonly GatewayUnderTest gateway;
-        private readonly CancellationTokenSource ended = new();
-
-        public HaltingContent(string text, GatewayUnderTest gateway)
-            : base(Encoding.UTF8.GetBytes(text))
-        {
-            body = Encoding.UTF8.GetBytes(text);
-            this.gateway = gateway;
-            Headers.ContentType = new MediaTypeHeaderValue("application/json");
+            await HaltAsync(path, letter, await penpal.HeadersAsync(path, letter));
         }
 
-        protected override Task SerializeToStreamAsync(Stream stream, TransportContext? context) => SerializeToStreamAsync(stream, context, CancellationToken.None);
-
-        protected override async Task SerializeToStreamAsync(Stream stream, TransportContext? context, CancellationToken cancellationToken)
+        // All but the last byte, and time goes on.
+        async Task HaltAsync(string path, string body, IReadOnlyDictionary<string, string> headers)
         {
-            await stream.WriteAsync(body.AsMemory(0, body.Length - 1), CancellationToken.None);
-            await stream.FlushAsync(CancellationToken.None);
-            while (!ended.IsCancellationRequested)
-            {
-                await Task.Delay(50, CancellationToken.None);
+            using var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+            await socket.ConnectAsync(gateway.Url.Host, gateway.Url.Port);
+            var head = $"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {Encoding.UTF8.GetByteCount(body)}\r\n"
+                + string.Concat(headers.Select(header => $"{header.Key}: {header.Value}\r\n"));
+            await socket.SendAsync(Encoding.UTF8.GetBytes($"{head}\r\n{body[..^1]}"));
+            while (!await Task.Run(() => socket.Poll(TimeSpan.FromMilliseconds(50), SelectMode.SelectRead)))
                 gateway.Clock.Advance(TimeSpan.FromSeconds(1));
-            }
-
-            throw new IOException("It never comes.");
-        }
-
-        protected override void Dispose(bool disposing)
-        {
-            ended.Cancel();
-            base.Dispose(disposing);
+            var answer = new byte[4096];
+            Encoding.ASCII.GetString(answer, 0, await socket.ReceiveAsync(answer)).ShouldStartWith("HTTP/1.1 408 ", customMessage: path);
+            met.Add($"POST {path} 408");
         }
     }
 

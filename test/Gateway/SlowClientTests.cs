@@ -77,7 +77,7 @@ public sealed class SlowClientTests
     [Fact]
     public async Task Accounts_that_promise_32_MiB_each_and_send_nothing_leave_the_room_to_others()
     {
-        await using var gateway = await GatewayUnderTest.StartAsync(options => options with { MaxBufferedBytes = 64 * 1024 * 1024 });
+        await using var gateway = await GatewayUnderTest.StartAsync(options => options with { MaxBufferedBytes = 256 * 1024 * 1024 }); // half of what is promised
         await using var node = await ScriptedNode.StartAsync(gateway);
         var sockets = new List<Socket>();
         var keys = new List<string>();

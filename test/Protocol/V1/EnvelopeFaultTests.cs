@@ -221,6 +221,15 @@ public sealed class EnvelopeFaultTests
         (envelope is not null).ShouldBe(valid);
         if (fault is not null)
             rejection.ShouldBe(new Rejection(RequestError.InvalidField, fault), text);
+
+        // In place the very same comes out, in the body's own bytes.
+        var place = body.ToArray();
+        EnvelopeRequest.TryParseInPlace(place, out var inPlace, out var otherRejection).ShouldBe(valid, text);
+        otherRejection.ShouldBe(rejection, text);
+        if (!valid)
+            return;
+        inPlace!.Ciphertext.Span.SequenceEqual(envelope!.Ciphertext.Span).ShouldBeTrue(text);
+        place.AsSpan().Overlaps(inPlace.Ciphertext.Span).ShouldBeTrue(text);
     }
 
     private static byte[] Without(string member) => Body(Members.Where(pair => pair.Key != member));
