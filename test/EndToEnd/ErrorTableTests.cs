@@ -59,23 +59,6 @@ public sealed class ErrorTableTests(ErrorTableTests.Shared shared) : IClassFixtu
         await scripted.ShouldHoldNoCanaryAsync();
     }
 
-    /// <summary>A body whose end comes long after the gateway has given it up.</summary>
-    private sealed class HaltingContent : HttpContent
-    {
-        protected override bool TryComputeLength(out long length)
-        {
-            length = 0;
-            return false;
-        }
-
-        protected override async Task SerializeToStreamAsync(Stream stream, System.Net.TransportContext? context)
-        {
-            await stream.WriteAsync(new byte[1000]);
-            await stream.FlushAsync();
-            await Task.Delay(TimeSpan.FromSeconds(15), TestContext.Current.CancellationToken);
-        }
-    }
-
     // What leads to the error, up to the request that shows it: locks made here are there before and after.
     private async Task<Func<Task<HttpResponseMessage>>> Prepare(RequestError error, RawClient raw)
     {
@@ -122,7 +105,7 @@ public sealed class ErrorTableTests(ErrorTableTests.Shared shared) : IClassFixtu
                 return () => raw.PostAsync(Chat, new ByteArrayContent(new byte[(32 * 1024 * 1024) + 1]) { Headers = { ContentType = new MediaTypeHeaderValue("application/json") } });
             case RequestError.BodyTooSlow:
                 await raw.LockAsync(locked);
-                return () => raw.PostAsync(Chat, new HaltingContent { Headers = { ContentType = new MediaTypeHeaderValue("application/json") } });
+                return () => raw.HaltAsync(Chat);
             case RequestError.UnsupportedMediaType:
                 var typed = RawClient.ToJson(await SealAsync()).ToJsonString();
                 return () => raw.PostAsync(Chat, new StringContent(typed, Encoding.UTF8, "text/plain"));

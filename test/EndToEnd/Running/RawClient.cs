@@ -1,5 +1,7 @@
 using System.Buffers;
+using System.Net;
 using System.Net.Http.Headers;
+using System.Net.Sockets;
 using System.Text;
 using System.Text.Json;
 using System.Text.Json.Nodes;
@@ -52,6 +54,22 @@ public sealed class RawClient(RunningStack stack, string? apiKey = null) : IDisp
 
     public Task<HttpResponseMessage> PostAsync(string path, HttpContent body, CancellationToken cancellation = default) =>
         SendAsync(new HttpRequestMessage(HttpMethod.Post, path) { Content = body }, cancellation);
+
+    /// <summary>Promises a body, sends one byte of it and waits for what is said to that.</summary>
+    public async Task<HttpResponseMessage> HaltAsync(string path)
+    {
+        using var connection = new TcpClient();
+        await connection.ConnectAsync(stack.Gateway.Host, stack.Gateway.Port);
+        await using var wire = connection.GetStream();
+        await wire.WriteAsync(Encoding.ASCII.GetBytes(
+            $"POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {apiKey ?? stack.ApiKey}\r\nContent-Type: application/json\r\nContent-Length: 1000000\r\n\r\n{{"));
+        using var reader = new StreamReader(wire);
+        var answer = await reader.ReadToEndAsync();
+        return new HttpResponseMessage(Enum.Parse<HttpStatusCode>(answer[9..12]))
+        {
+            Content = new StringContent(answer[(answer.IndexOf("\r\n\r\n", StringComparison.Ordinal) + 4)..]),
+        };
+    }
 
     public Task<HttpResponseMessage> GetAsync(string path) => SendAsync(new HttpRequestMessage(HttpMethod.Get, path), default);
 
