@@ -51,7 +51,7 @@ public sealed class ApiException : ConfidentialChatException
     public TimeSpan? RetryAfter { get; }
 
     /// <summary>Whether a new call may succeed: by the code where it is known, else by the status.</summary>
-    public bool IsRetryable => Retry is not Retry.No || Status is 408; // a slow upload may be faster next time
+    public bool IsRetryable => Retry is not Retry.No;
 
     /// <summary>When the request may be made again, as the table has it.</summary>
     internal Retry Retry { get; }

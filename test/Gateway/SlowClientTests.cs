@@ -34,7 +34,7 @@ public sealed class SlowClientTests
         var key = await gateway.KeyAsync("alice");
         using var socket = await ConnectAsync(gateway);
         await socket.SendAsync(Head(gateway, key, contentLength: 30_000_000));
-        var answer = await AnswerAsync(socket, new byte[60_000], TimeSpan.FromMilliseconds(100), () => gateway.Clock.Advance(TimeSpan.FromMilliseconds(100)));
+        var answer = await AnswerAsync(socket, new byte[60_000], TimeSpan.FromSeconds(1), () => gateway.Clock.Advance(TimeSpan.FromMilliseconds(500)));
         answer.ShouldStartWith("HTTP/1.1 408 ");
         answer.ShouldContain("BODY_TOO_SLOW");
         answer.ShouldContain("Connection: close");
@@ -48,7 +48,7 @@ public sealed class SlowClientTests
         using var socket = await ConnectAsync(gateway);
         await socket.SendAsync(Head(gateway, key, contentLength: 32 * 1024 * 1024));
         var began = gateway.Clock.GetUtcNow();
-        (await AnswerAsync(socket, new byte[300], TimeSpan.FromMilliseconds(100), () => gateway.Clock.Advance(TimeSpan.FromSeconds(1)))).ShouldStartWith("HTTP/1.1 408 ");
+        (await AnswerAsync(socket, new byte[300], TimeSpan.FromMilliseconds(500), () => gateway.Clock.Advance(TimeSpan.FromSeconds(1)))).ShouldStartWith("HTTP/1.1 408 ");
         (gateway.Clock.GetUtcNow() - began).ShouldBeInRange(TimeSpan.FromSeconds(4), TimeSpan.FromSeconds(60)); // 5; the rest for a machine that lets the answer wait
     }
 

@@ -87,7 +87,7 @@ public static class RequestErrors
         new(RequestError.NotFound, 404, "NOT_FOUND", "There is nothing at this path.", Retry.No, IsNodes: false),
         new(RequestError.ModelNotFound, 404, "MODEL_NOT_FOUND", "No node serves this model.", Retry.No),
         new(RequestError.MethodNotAllowed, 405, "METHOD_NOT_ALLOWED", "This path does not take that method.", Retry.No, IsNodes: false),
-        new(RequestError.BodyTooSlow, 408, "BODY_TOO_SLOW", "The body came more slowly than a body may.", Retry.No, IsNodes: false),
+        new(RequestError.BodyTooSlow, 408, "BODY_TOO_SLOW", "The body came more slowly than a body may.", Retry.IfAllowed, IsNodes: false),
         new(RequestError.Replay, 409, "REPLAY", "This very request was served already.", Retry.No),
         new(RequestError.BodyTooLarge, 413, "BODY_TOO_LARGE", "The body is larger than the limit.", Retry.No),
         new(RequestError.UnsupportedMediaType, 415, "UNSUPPORTED_MEDIA_TYPE", "The body is to be application/json.", Retry.No, IsNodes: false),
@@ -126,7 +126,7 @@ public static class RequestErrors
     {
         425 => Retry.WithNewKey,
         429 or 503 => Retry.Later,
-        500 or 502 or 504 => Retry.IfAllowed,
+        408 or 500 or 502 or 504 => Retry.IfAllowed,
         _ => Retry.No,
     };
 }
