@@ -14,7 +14,7 @@ public sealed class RetryTests
     private static readonly RetryConfig Everything = Exact with { RetryConnectionErrors = true };
 
     public static TheoryData<RequestError, bool, bool> Rows() =>
-        [.. RequestErrors.Table.Select(row => (row.Error, IsFree(row), IsFree(row) || row.Status is 500))];
+        [.. RequestErrors.Table.Select(row => (row.Error, IsFree(row), IsFree(row) || row.Status is 408 or 500))];
 
     [Theory]
     [MemberData(nameof(Rows))]
@@ -45,7 +45,7 @@ public sealed class RetryTests
     }
 
     [Theory]
-    [InlineData(408, false, false)]
+    [InlineData(408, false, true)]
     [InlineData(423, false, false)]
     [InlineData(425, true, true)]
     [InlineData(429, true, true)]
