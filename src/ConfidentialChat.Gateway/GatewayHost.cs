@@ -159,7 +159,6 @@ public sealed class GatewayHost
         {
             kestrel.AddServerHeader = false;
             kestrel.Limits.BoundStrangers();
-            kestrel.Limits.MaxRequestBufferSize = BodyReader.ConnectionBytes;
             kestrel.Limits.MaxRequestHeadersTotalSize = MaxHeaderBytes;
             kestrel.Limits.MinResponseDataRate = new MinDataRate(SlowestReaderBytesPerSecond, SlowestReaderGrace);
             kestrel.Listen(listen.Address, listen.Port, point =>

@@ -108,7 +108,6 @@ public static class NodeHost
     {
         kestrel.AddServerHeader = false;
         kestrel.Limits.BoundStrangers();
-        kestrel.Limits.MaxRequestBufferSize = BodyReader.ConnectionBytes;
         kestrel.Listen(new IPEndPoint(options.ListenAddress, options.Port), listen =>
         {
             listen.Use(kestrel.ApplicationServices.GetRequiredService<ConnectionPlaces>().Around);

@@ -52,6 +52,31 @@ public sealed class SchemaTests : IDisposable
     }
 
     [Fact]
+    public async Task What_was_reserved_and_settled_outlives_the_tables_that_are_made_anew()
+    {
+        var place = await OlderAsync("20261128061538_KeySetsAndUsageParts");
+        Run(place, """
+            INSERT INTO users (id, name, created_at) VALUES (1, 'alice', 1);
+            INSERT INTO nodes (id, identity_key, address, ready, running, queued, signed_at, heard_at, unreachable, unreported) VALUES (2, 'A', '', 1, 0, 0, 0, 0, 0, 0);
+            INSERT INTO stacks (id, user_id, node_id, model, total, used, reserved, open_locks) VALUES (3, 1, 2, 'm', 100, 6, 7, 0);
+            INSERT INTO locks (id, stack_id, key_set, units, state, expires_at) VALUES (4, 3, 'K', 5, 'spent', 9);
+            INSERT INTO reservations (request_id, lock_id, user_id, node_id, stack_id, held, state, deadline_at) VALUES ('r1', 4, 1, 2, 3, 7, 'held', 10), ('r2', NULL, 1, 2, 3, 8, 'settled', 11);
+            INSERT INTO settlements (request_id, kind, reported_prompt, reported_completion, reported_pixels, charged_prompt, charged_completion, charged_pixels, created_at)
+            VALUES ('r2', 'capped', 1, 2, 3, 4, 5, 6, 12)
+            """);
+
+        await Database.OpenAsync(place, isOccupied: false, default);
+
+        Run(place, "SELECT GROUP_CONCAT(request_id || ' ' || stack_id || ' ' || held || ' ' || state || ' ' || deadline_at) FROM (SELECT * FROM reservations ORDER BY request_id)")
+            .ShouldBe("r1 3 7 held 10,r2 3 8 settled 11");
+        Run(place, """
+            SELECT request_id || ' ' || kind || ' ' || reported_prompt || reported_completion || reported_pixels || charged_prompt || charged_completion || charged_pixels || ' ' || created_at
+            FROM settlements
+            """).ShouldBe("r2 capped 123456 12");
+        Run(place, "SELECT COUNT(*) FROM pragma_foreign_key_check").ShouldBe(0L);
+    }
+
+    [Fact]
     public async Task Several_may_make_it_at_once()
     {
         await Task.WhenAll(Enumerable.Range(0, 8).Select(_ => Task.Run(() => Database.OpenAsync(DataDirectory.Open(directory), isOccupied: false, default))));
@@ -95,11 +120,11 @@ public sealed class SchemaTests : IDisposable
         Run(place, "SELECT COUNT(*) FROM __EFMigrationsHistory").ShouldBe(Migrations());
     }
 
-    private async Task<DataDirectory> OlderAsync()
+    private async Task<DataDirectory> OlderAsync(string? migration = null)
     {
         var place = DataDirectory.Open(directory);
         await using var context = Design(place.DatabasePath);
-        await context.GetService<IMigrator>().MigrateAsync(context.Database.GetMigrations().First());
+        await context.GetService<IMigrator>().MigrateAsync(migration ?? context.Database.GetMigrations().First());
         return place;
     }
 

@@ -1,4 +1,5 @@
 // spec/gateway.md section 8 rules 1 and 2.
+using ConfidentialChat.Hosting.Bodies;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.Features;
@@ -18,6 +19,7 @@ internal static class ConnectionTurns
     public static void BoundStrangers(this KestrelServerLimits limits)
     {
         limits.MaxRequestBodySize = MaxUnaskedBytes;
+        limits.MaxRequestBufferSize = BodyReader.ConnectionBytes;
         limits.RequestHeadersTimeout = ConnectionLimits.HeadTime; // of further requests; that of the first runs from the connection on
     }
 

@@ -12,6 +12,9 @@ namespace ConfidentialChat.Gateway.State.Sqlite;
 /// <summary>Writes over one connection, with statements that are prepared once. Safe from any thread.</summary>
 internal sealed class SqliteWriter : IStateWriter, IStateRows, IThreadPoolWorkItem, IDisposable
 {
+    /// <summary>How many go on with their request on the thread that wrote.</summary>
+    private const int MaxToldHere = 4;
+
     private readonly SqliteConnection connection;
     private readonly sqlite3 handle;
     private readonly WriteHealth health;
@@ -26,9 +29,6 @@ internal sealed class SqliteWriter : IStateWriter, IStateRows, IThreadPoolWorkIt
     private readonly Queue<IWork> queue = new();
     private bool isDraining, isClosed;
     private int awaited; // of those in the queue; the others come along, and are no reason for a transaction
-
-    /// <summary>How many go on with their request on the thread that wrote.</summary>
-    private const int MaxToldHere = 4;
 
     private readonly object durable = new(); // waited on, which a Lock cannot be
     private List<IWork> undurable = [];
@@ -218,23 +218,25 @@ internal sealed class SqliteWriter : IStateWriter, IStateRows, IThreadPoolWorkIt
         }
 
         foreach (var work in works)
-        {
-            if (work is not { Commit: Commit.Durably, Failure: null }) // those are told when they are on the disk
-                work.Complete();
-        }
+            Tell(work);
     }
 
     // Another's request does not go on within the call of the one who asks: it could take the time, and whatever that one holds.
     private static void TellBeside(IWork asked, IWork[] works)
     {
-        Tell(new ArraySegment<IWork>([asked]));
         foreach (var work in works)
         {
-            if (work != asked && work.Commit is Commit.Promptly)
-                ThreadPool.UnsafeQueueUserWorkItem(Tell, new ArraySegment<IWork>([work]), preferLocal: false);
-            else if (work != asked)
-                Tell(new ArraySegment<IWork>([work]));
+            if (work == asked || work.Commit is not Commit.Promptly)
+                Tell(work);
+            else
+                ThreadPool.UnsafeQueueUserWorkItem(Tell, work, preferLocal: false);
         }
+    }
+
+    private static void Tell(IWork work)
+    {
+        if (work is not { Commit: Commit.Durably, Failure: null }) // those are told when they are on the disk
+            work.Complete();
     }
 
     // After some faults, a full disk among them, SQLite has rolled back by itself, and a second time is an error that would hide the first.
