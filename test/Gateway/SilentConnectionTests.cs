@@ -18,7 +18,14 @@ public sealed class SilentConnectionTests
     {
         await using var gateway = await GatewayUnderTest.StartAsync(options => options with { MaxConnections = 64 });
         var places = gateway.App.Services.GetRequiredService<ConnectionPlaces>();
-        var silent = await RawConnection.OpenAsync(gateway.Url, 300);
+        var silent = await RawConnection.OpenAsync(gateway.Url, 1);
+        await TakenAsync(gateway, 1);
+        gateway.Clock.Advance(TimeSpan.FromMilliseconds(1)); // who came at one time goes in any order
+        silent.AddRange(await RawConnection.OpenAsync(gateway.Url, 298));
+        await ClosedAsync(silent, 299 - 64);
+        gateway.Clock.Advance(TimeSpan.FromMilliseconds(1));
+        silent.Add(await RawConnection.OpenAsync(gateway.Url));
+        await ClosedAsync(silent, 300 - 64);
         await using var node = await ScriptedNode.StartAsync(gateway);
         (await node.BeatAsync()).StatusCode.ShouldBe(HttpStatusCode.NoContent);
         using var user = await gateway.UserAsync();
@@ -107,11 +114,7 @@ public sealed class SilentConnectionTests
         foreach (var connection in known)
             (await connection.GetAsync("/v1/models", $"Authorization: Bearer {key}\r\n")).ShouldBe(200);
         var silent = await RawConnection.OpenAsync(gateway.Url, 40);
-        using (var late = new CancellationTokenSource(Patience))
-        {
-            while (silent.Count(connection => connection.Socket.Poll(0, System.Net.Sockets.SelectMode.SelectRead)) < 30)
-                await Task.Delay(10, late.Token);
-        }
+        await ClosedAsync(silent, 30);
 
         var answered = 0;
         foreach (var connection in silent)
@@ -186,6 +189,13 @@ public sealed class SilentConnectionTests
         trusted.Holds(IPAddress.Parse("2001:db8::8")).ShouldBeFalse();
         trusted.Holds(IPAddress.Loopback).ShouldBeFalse();
         TrustedProxies.Loopback.Holds(IPAddress.Parse("::ffff:127.0.0.1")).ShouldBeTrue();
+    }
+
+    private static async Task ClosedAsync(List<RawConnection> connections, int count)
+    {
+        using var late = new CancellationTokenSource(Patience);
+        while (connections.Count(connection => connection.Socket.Poll(0, System.Net.Sockets.SelectMode.SelectRead)) < count)
+            await Task.Delay(10, late.Token);
     }
 
     private static async Task TakenAsync(GatewayUnderTest gateway, int count)
