@@ -32,9 +32,9 @@ public sealed class HostileTextTests
     public async Task A_node_that_answers_with_escapes_and_forged_lines_leaves_its_number_and_none_of_its_words(string answer, int lines)
     {
         await using var gateway = await GatewayUnderTest.StartAsync();
-        using var raw = new RawNode(answer);
+        using var raw = new RawServer(_ => answer);
         await using var node = await ScriptedNode.StartAsync(gateway, enrol: false);
-        node.Address = raw.Address;
+        node.Address = raw.Url.GetLeftPart(UriPartial.Authority);
         (await node.EnrolAsync((await gateway.Operator.CreateEnrolmentTokenAsync(TimeSpan.FromHours(1))).Text)).StatusCode.ShouldBe(HttpStatusCode.OK);
         using var user = await gateway.UserAsync();
         var locked = await LockedNode.LockAsync(user);
@@ -269,46 +269,6 @@ public sealed class HostileTextTests
 
         public void Dispose()
         {
-        }
-    }
-
-    /// <summary>A server that reads a request and answers with these bytes, whatever they are, and hangs up.</summary>
-    private sealed class RawNode : IDisposable
-    {
-        private readonly TcpListener listener = new(IPAddress.Loopback, 0);
-
-        public RawNode(string answer)
-        {
-            listener.Start();
-            _ = ServeAsync(Encoding.UTF8.GetBytes(answer));
-        }
-
-        public string Address => $"http://127.0.0.1:{((IPEndPoint)listener.LocalEndpoint).Port}";
-
-        public void Dispose() => listener.Stop();
-
-        private async Task ServeAsync(byte[] answer)
-        {
-            try
-            {
-                while (true)
-                {
-                    using var connection = await listener.AcceptTcpClientAsync();
-                    var stream = connection.GetStream();
-                    var request = new StringBuilder();
-                    var buffer = new byte[4096];
-                    for (int read; !request.ToString().Contains("\"stream\"", StringComparison.Ordinal) && (read = await stream.ReadAsync(buffer)) > 0;) // the envelope's last member
-                        request.Append(Encoding.Latin1.GetString(buffer, 0, read));
-                    await stream.WriteAsync(answer);
-                    connection.Client.Shutdown(SocketShutdown.Send);
-                    while (await stream.ReadAsync(buffer) > 0)
-                    {
-                    }
-                }
-            }
-            catch (Exception e) when (e is SocketException or IOException or ObjectDisposedException)
-            {
-            }
         }
     }
 }
