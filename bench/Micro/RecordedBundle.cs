@@ -23,7 +23,8 @@ internal sealed class RecordedBundle
             IssuedAt = at,
             NotAfter = at.AddHours(1),
             Nonce = new byte[32],
-            Software = new NodeSoftware("node", "1", null),
+            Software = new NodeSoftware("node", "1"),
+            Models = [],
             Configuration = new NodeConfiguration(null, [], "information", []),
         };
         bytes = EvidenceBundle.Write(statement.ToBytes(), evidence, []);

@@ -5,6 +5,7 @@ namespace ConfidentialChat.Attestation;
 public static class Bounds
 {
     public const int Bundle = 4 << 20;
+    public const int LiveEvidence = 6 << 20;
     public const int DeviceCount = 16;
     public const int Statement = 64 << 10;
     public const int TdxQuote = 64 << 10;

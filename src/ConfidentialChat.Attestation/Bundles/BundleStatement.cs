@@ -38,8 +38,12 @@ public sealed record NodeKeys
 /// <summary>What a node's process is, by its own word.</summary>
 /// <param name="Name">Of the program.</param>
 /// <param name="Version">Of the program.</param>
-/// <param name="Weights">SHA-256 of the model that the process loaded, lower-case hexadecimal; null where it loads none itself.</param>
-public sealed record NodeSoftware(string Name, string Version, string? Weights);
+public sealed record NodeSoftware(string Name, string Version);
+
+/// <summary>A model that a node serves, by its own word.</summary>
+/// <param name="Name">As callers ask for it.</param>
+/// <param name="Weights">SHA-256 of the file that the process loaded, lower-case hexadecimal; null where an engine outside the process has it.</param>
+public sealed record NodeModel(string Name, string? Weights);
 
 /// <summary>How a node's process runs, by its own word.</summary>
 /// <param name="Upstream">The address of an engine outside the process; null where there is none.</param>
@@ -56,6 +60,7 @@ public sealed record BundleStatement
     private const int KeySize = 32;
     private const int LargestOhttp = 16 << 10;
     private const int TextCount = 64;
+    private const int ModelCount = 64;
 
     public required long Node { get; init; }
 
@@ -67,10 +72,13 @@ public sealed record BundleStatement
     /// <summary>When the keys are erased, to the second.</summary>
     public required DateTimeOffset NotAfter { get; init; }
 
-    /// <summary>32 bytes: the caller's challenge, or zeros.</summary>
+    /// <summary>32 bytes: the root of the challenges that waited (<see cref="ChallengeTree"/>), or zeros.</summary>
     public required ReadOnlyMemory<byte> Nonce { get; init; }
 
     public required NodeSoftware Software { get; init; }
+
+    /// <summary>What the node serves; no name stands twice.</summary>
+    public required IReadOnlyList<NodeModel> Models { get; init; }
 
     public required NodeConfiguration Configuration { get; init; }
 
@@ -129,8 +137,17 @@ public sealed record BundleStatement
             json.WriteStartObject("software");
             json.WriteString("name", Software.Name);
             json.WriteString("version", Software.Version);
-            json.WriteString("weights", Software.Weights);
             json.WriteEndObject();
+            json.WriteStartArray("models");
+            foreach (var model in Models)
+            {
+                json.WriteStartObject();
+                json.WriteString("name", model.Name);
+                json.WriteString("weights", model.Weights);
+                json.WriteEndObject();
+            }
+
+            json.WriteEndArray();
             json.WriteStartObject("config");
             json.WriteString("upstream", Configuration.Upstream);
             WriteTexts(json, "dangerous", Configuration.Dangerous);
@@ -155,16 +172,26 @@ public sealed record BundleStatement
             IssuedAt = Time(fields, "issued_at"),
             NotAfter = Time(fields, "not_after"),
             Nonce = Fixed(fields, "nonce", NonceSize),
-            Software = new NodeSoftware(software.Text("name"), software.Text("version"), software.NullableText("weights", 64)),
+            Software = new NodeSoftware(software.Text("name"), software.Text("version")),
+            Models = [.. fields.List("models", ModelCount).Select(Model)],
             Configuration = new NodeConfiguration(
                 config.NullableText("upstream"), config.Texts("dangerous", TextCount), config.Text("log_level"), config.Texts("engine_arguments", TextCount, 1024)),
             Devices = fields.Digests("devices", Bounds.DeviceCount),
         };
-        if (statement.Software.Weights is { } weights && (weights.Length != 64 || weights.Any(c => !char.IsAsciiHexDigitLower(c))))
-            software.Wrong("weights", "SHA-256 in lower-case hexadecimal, or null");
+        if (statement.Models.DistinctBy(model => model.Name, StringComparer.Ordinal).Count() != statement.Models.Count)
+            fields.Wrong("models", "names of which none stands twice");
         foreach (var table in (JsonFields[])[fields, keys, software, config])
             table.End();
         return statement;
+    }
+
+    private static NodeModel Model(JsonFields fields)
+    {
+        var model = new NodeModel(fields.Text("name"), fields.NullableText("weights", 64));
+        if (model.Weights is { } weights && (weights.Length != 64 || weights.Any(c => !char.IsAsciiHexDigitLower(c))))
+            fields.Wrong("weights", "SHA-256 in lower-case hexadecimal, or null");
+        fields.End();
+        return model;
     }
 
     // Up to the year 9999.

@@ -10,6 +10,9 @@ namespace ConfidentialChat.Attestation.Bundles;
 /// </summary>
 public sealed class VerifiedBundle
 {
+    /// <summary>From the last moment of sealing to the erasure of the keys.</summary>
+    public static readonly TimeSpan SealingMargin = TimeSpan.FromSeconds(60);
+
     internal VerifiedBundle(BundleStatement statement, CpuClaims claims, string type, DateTimeOffset validFrom, DateTimeOffset validBefore)
     {
         Statement = statement;
@@ -33,6 +36,9 @@ public sealed class VerifiedBundle
 
     /// <summary>... until here, exclusively. After it the bundle has to be verified again.</summary>
     public DateTimeOffset ValidBefore { get; }
+
+    /// <summary>Nothing is sealed to these keys from here on: a request has to arrive before they are erased.</summary>
+    public DateTimeOffset SealBefore => Statement.NotAfter - SealingMargin is var end && end < ValidBefore ? end : ValidBefore;
 
     public bool IsValidAt(DateTimeOffset at) => at >= ValidFrom && at < ValidBefore;
 }

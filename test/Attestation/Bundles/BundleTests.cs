@@ -93,6 +93,7 @@ public sealed class BundleTests
         verified.ValidBefore.ShouldBe(node.Statement.NotAfter.AddSeconds(60).AddTicks(1));
         verified.IsValidAt(node.At).ShouldBeTrue();
         verified.IsValidAt(verified.ValidBefore).ShouldBeFalse();
+        verified.SealBefore.ShouldBe(node.Statement.NotAfter.AddSeconds(-60));
     }
 
     [Theory]
@@ -226,7 +227,13 @@ public sealed class BundleTests
     [InlineData("nonce", "\"AAAA\"")]
     [InlineData("keys", "{\"ohttp\":\"\",\"x25519\":\"\",\"signing\":\"\"}")]
     [InlineData("software", "{\"name\":\"a\",\"version\":\"b\",\"weights\":\"ABCD\"}")]
-    [InlineData("software", "{\"name\":\"a\",\"version\":\"b\"}")]
+    [InlineData("software", "{\"name\":\"a\"}")]
+    [InlineData("models", "{}")]
+    [InlineData("models", "[1]")]
+    [InlineData("models", "[{\"name\":\"a\"}]")]
+    [InlineData("models", "[{\"name\":\"a\",\"weights\":\"ABCD\"}]")]
+    [InlineData("models", "[{\"name\":\"a\",\"weights\":null,\"more\":1}]")]
+    [InlineData("models", "[{\"name\":\"a\",\"weights\":null},{\"name\":\"a\",\"weights\":null}]")]
     [InlineData("config", "{\"upstream\":null,\"dangerous\":[1],\"log_level\":\"\",\"engine_arguments\":[]}")]
     [InlineData("devices", "[\"00\"]")]
     [InlineData("more", "1")]
@@ -345,7 +352,8 @@ public sealed class BundleTests
             IssuedAt = IntelPlatform.Now.AddMinutes(-5),
             NotAfter = IntelPlatform.Now.AddMinutes(65),
             Nonce = Nonce,
-            Software = new NodeSoftware("node", "0.1.0", new string('a', 64)),
+            Software = new NodeSoftware("node", "0.1.0"),
+            Models = [new NodeModel("llama", new string('a', 64)), new NodeModel("remote", null)],
             Configuration = new NodeConfiguration(null, [], "information", []),
         };
 

@@ -21,7 +21,8 @@ public sealed class SevSnpBundleTests
         IssuedAt = EmulatedChip.At.AddMinutes(-5),
         NotAfter = EmulatedChip.At.AddMinutes(55),
         Nonce = new byte[32],
-        Software = new NodeSoftware("node", "1", null),
+        Software = new NodeSoftware("node", "1"),
+        Models = [],
         Configuration = new NodeConfiguration(null, [], "information", []),
     };
 

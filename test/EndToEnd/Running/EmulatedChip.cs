@@ -92,7 +92,8 @@ internal sealed class EmulatedChip : IDisposable
         IssuedAt = DateTimeOffset.FromUnixTimeSeconds(at.ToUnixTimeSeconds()),
         NotAfter = DateTimeOffset.FromUnixTimeSeconds(at.AddHours(1).ToUnixTimeSeconds()),
         Nonce = nonce ?? new byte[32],
-        Software = new NodeSoftware("node", "1", null),
+        Software = new NodeSoftware("node", "1"),
+        Models = [],
         Configuration = new NodeConfiguration(null, [], "information", []),
     };
 
