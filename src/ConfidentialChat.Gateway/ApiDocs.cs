@@ -24,6 +24,7 @@ internal static class ApiDocs
             page.OpenApiRoutePattern = DocumentPath;
             page.DefaultFonts = false; // they would come from another host
             page.Telemetry = false;
+            page.DisableAgent().DisableMcp().HideDeveloperTools(); // they ask another host, which the page may not
             page.DynamicNonce = true; // one of its scripts stands in the page
         });
     }
