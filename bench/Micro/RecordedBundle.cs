@@ -25,7 +25,7 @@ internal sealed class RecordedBundle
             Nonce = new byte[32],
             Software = new NodeSoftware("node", "1"),
             Models = [],
-            Configuration = new NodeConfiguration(null, [], "information", []),
+            Configuration = new NodeConfiguration([], [], "information", []),
         };
         bytes = EvidenceBundle.Write(statement.ToBytes(), evidence, []);
         if (EvidenceBundle.TryParse(bytes, out var bundle) is not null)

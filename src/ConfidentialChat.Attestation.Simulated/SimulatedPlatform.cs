@@ -6,9 +6,13 @@ using ConfidentialChat.Attestation.Bundles;
 namespace ConfidentialChat.Attestation.Simulated;
 
 /// <summary>Signs in the place of a processor, with a key of this process. It protects nothing.</summary>
-public sealed class SimulatedPlatform : IDisposable
+public sealed class SimulatedPlatform : IEvidenceSource, IDisposable
 {
     private readonly ECDsa key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
+
+    public string Type => CpuType.Simulated;
+
+    public ValueTask<CpuEvidence> CollectAsync(ReadOnlyMemory<byte> reportData, CancellationToken cancellation) => new(Sign(reportData.Span));
 
     /// <summary>Evidence for these 64 bytes.</summary>
     public CpuEvidence Sign(ReadOnlySpan<byte> reportData)

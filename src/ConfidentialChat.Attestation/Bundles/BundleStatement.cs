@@ -46,11 +46,11 @@ public sealed record NodeSoftware(string Name, string Version);
 public sealed record NodeModel(string Name, string? Weights);
 
 /// <summary>How a node's process runs, by its own word.</summary>
-/// <param name="Upstream">The address of an engine outside the process; null where there is none.</param>
+/// <param name="Upstreams">The addresses of engines outside the process; none where there are none.</param>
 /// <param name="Dangerous">Names of the dangerous options that are on.</param>
 /// <param name="LogLevel">One word.</param>
 /// <param name="EngineArguments">As the engine was given them.</param>
-public sealed record NodeConfiguration(string? Upstream, IReadOnlyList<string> Dangerous, string LogLevel, IReadOnlyList<string> EngineArguments);
+public sealed record NodeConfiguration(IReadOnlyList<string> Upstreams, IReadOnlyList<string> Dangerous, string LogLevel, IReadOnlyList<string> EngineArguments);
 
 /// <summary>What a node states and its evidence binds. Immutable.</summary>
 public sealed record BundleStatement
@@ -149,7 +149,7 @@ public sealed record BundleStatement
 
             json.WriteEndArray();
             json.WriteStartObject("config");
-            json.WriteString("upstream", Configuration.Upstream);
+            WriteTexts(json, "upstreams", Configuration.Upstreams);
             WriteTexts(json, "dangerous", Configuration.Dangerous);
             json.WriteString("log_level", Configuration.LogLevel);
             WriteTexts(json, "engine_arguments", Configuration.EngineArguments);
@@ -175,7 +175,7 @@ public sealed record BundleStatement
             Software = new NodeSoftware(software.Text("name"), software.Text("version")),
             Models = [.. fields.List("models", ModelCount).Select(Model)],
             Configuration = new NodeConfiguration(
-                config.NullableText("upstream"), config.Texts("dangerous", TextCount), config.Text("log_level"), config.Texts("engine_arguments", TextCount, 1024)),
+                config.Texts("upstreams", TextCount), config.Texts("dangerous", TextCount), config.Text("log_level"), config.Texts("engine_arguments", TextCount, 1024)),
             Devices = fields.Digests("devices", Bounds.DeviceCount),
         };
         if (statement.Models.DistinctBy(model => model.Name, StringComparer.Ordinal).Count() != statement.Models.Count)

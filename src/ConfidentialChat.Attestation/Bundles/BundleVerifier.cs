@@ -161,8 +161,8 @@ public sealed class BundleVerifier
         var dangerous = configuration.Dangerous.Except(policy.DangerousOptions, StringComparer.Ordinal).ToList();
         findings.Check(PolicyFactors.DangerousOptions, dangerous.Count == 0, RejectionCode.Forbidden, policy.DangerousOptions.Count == 0 ? "none" : Shown.List(policy.DangerousOptions), Shown.List(configuration.Dangerous));
         findings.Check(
-            PolicyFactors.Upstream, configuration.Upstream is null || policy.Upstreams.Contains(configuration.Upstream, StringComparer.Ordinal), RejectionCode.Forbidden,
-            policy.Upstreams.Count == 0 ? "an engine within the process" : Shown.List(policy.Upstreams), configuration.Upstream is null ? "an engine within the process" : Shown.Text(configuration.Upstream));
+            PolicyFactors.Upstream, !configuration.Upstreams.Except(policy.Upstreams, StringComparer.Ordinal).Any(), RejectionCode.Forbidden,
+            policy.Upstreams.Count == 0 ? "an engine within the process" : Shown.List(policy.Upstreams), configuration.Upstreams.Count == 0 ? "an engine within the process" : Shown.List(configuration.Upstreams));
     }
 
     // The last moment at which anything may be sealed to the statement's keys.

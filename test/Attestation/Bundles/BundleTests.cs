@@ -62,7 +62,7 @@ public sealed class BundleTests
             node => node.Statement = node.Statement with { Configuration = node.Statement.Configuration with { Dangerous = ["plain-http", "log-prompts"] } },
             "bundle.dangerous_options", RejectionCode.Forbidden),
         ["an engine elsewhere"] = (
-            node => node.Statement = node.Statement with { Configuration = node.Statement.Configuration with { Upstream = "http://10.0.0.1:8000" } }, "bundle.upstream", RejectionCode.Forbidden),
+            node => node.Statement = node.Statement with { Configuration = node.Statement.Configuration with { Upstreams = ["http://10.0.0.1:8000"] } }, "bundle.upstream", RejectionCode.Forbidden),
         ["a program that the policy does not name"] = (
             node => node.Platform.Policy = node.Platform.Policy with { MeasurementsAny = false },
             "tdx.mr_td tdx.rtmr0 tdx.rtmr1 tdx.rtmr2 tdx.rtmr3", RejectionCode.NoReference),
@@ -147,7 +147,7 @@ public sealed class BundleTests
     public void Policies_that_allow_it_accept_what_the_default_refuses()
     {
         var node = new NodeBundle();
-        node.Statement = node.Statement with { Configuration = new NodeConfiguration("http://10.0.0.1:8000", ["plain-http"], "info", ["--n-gpu-layers", "99"]) };
+        node.Statement = node.Statement with { Configuration = new NodeConfiguration(["http://10.0.0.1:8000"], ["plain-http"], "info", ["--n-gpu-layers", "99"]) };
         node.Platform.Policy = node.Platform.Policy with { DangerousOptions = ["plain-http"], Upstreams = ["http://10.0.0.1:8000"] };
         node.Verify().Verified.ShouldNotBeNull();
     }
@@ -234,7 +234,7 @@ public sealed class BundleTests
     [InlineData("models", "[{\"name\":\"a\",\"weights\":\"ABCD\"}]")]
     [InlineData("models", "[{\"name\":\"a\",\"weights\":null,\"more\":1}]")]
     [InlineData("models", "[{\"name\":\"a\",\"weights\":null},{\"name\":\"a\",\"weights\":null}]")]
-    [InlineData("config", "{\"upstream\":null,\"dangerous\":[1],\"log_level\":\"\",\"engine_arguments\":[]}")]
+    [InlineData("config", "{\"upstreams\":[],\"dangerous\":[1],\"log_level\":\"\",\"engine_arguments\":[]}")]
     [InlineData("devices", "[\"00\"]")]
     [InlineData("more", "1")]
     public void A_statement_that_says_something_else_is_refused(string member, string value)
@@ -354,7 +354,7 @@ public sealed class BundleTests
             Nonce = Nonce,
             Software = new NodeSoftware("node", "0.1.0"),
             Models = [new NodeModel("llama", new string('a', 64)), new NodeModel("remote", null)],
-            Configuration = new NodeConfiguration(null, [], "information", []),
+            Configuration = new NodeConfiguration([], [], "information", []),
         };
 
         public Policy Policy() => Platform.TrustingPolicy();

@@ -23,7 +23,7 @@ public sealed class SevSnpBundleTests
         Nonce = new byte[32],
         Software = new NodeSoftware("node", "1"),
         Models = [],
-        Configuration = new NodeConfiguration(null, [], "information", []),
+        Configuration = new NodeConfiguration([], [], "information", []),
     };
 
     private static readonly EmulatedChip Chip = new() { Content = report => BundleStatement.ReportData(Statement.ToBytes()).CopyTo(report, 0x050) };

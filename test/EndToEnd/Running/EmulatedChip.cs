@@ -94,7 +94,7 @@ internal sealed class EmulatedChip : IDisposable
         Nonce = nonce ?? new byte[32],
         Software = new NodeSoftware("node", "1"),
         Models = [],
-        Configuration = new NodeConfiguration(null, [], "information", []),
+        Configuration = new NodeConfiguration([], [], "information", []),
     };
 
     public void Dispose()
