@@ -61,6 +61,9 @@ internal static partial class Log
     [LoggerMessage(14, LogLevel.Error, "Request {Request} failed inside the node.")]
     public static partial void Unhandled(this ILogger log, RequestId request, Exception exception);
 
+    [LoggerMessage(16, LogLevel.Error, "There is no evidence for new node keys; the node tries again.")]
+    public static partial void NoEvidence(this ILogger log, Exception exception);
+
     [LoggerMessage(15, LogLevel.Error, "A request failed inside the node.")]
     public static partial void Failed(this ILogger log, Exception exception);
 }

@@ -1,10 +1,12 @@
 using System.Net;
+using ConfidentialChat.Attestation.Bundles;
 using ConfidentialChat.Hosting;
 using ConfidentialChat.Hosting.Bodies;
 using ConfidentialChat.Hosting.Connections;
 using ConfidentialChat.Node.Control;
 using ConfidentialChat.Node.Enrolment;
 using ConfidentialChat.Node.Errors;
+using ConfidentialChat.Node.Evidence;
 using ConfidentialChat.Node.Inference;
 using ConfidentialChat.Node.Keys;
 using ConfidentialChat.Node.Metering;
@@ -26,9 +28,13 @@ public static class NodeHost
     private const string Live = "/health/live";
     private const string Ready = "/health/ready";
 
-    /// <summary>A node that is ready to start. The engine stays the caller's, who disposes of it after the host.</summary>
+    /// <summary>A node that is ready to start. Engine and evidence stay the caller's, who disposes of them after the host.</summary>
+    /// <param name="options">How it runs.</param>
+    /// <param name="engine">What it serves.</param>
+    /// <param name="configure">Changes to the host.</param>
+    /// <param name="evidence">Without it the node serves envelope v1 alone.</param>
     /// <exception cref="NodeOptionsException">The options or the data directory are no good.</exception>
-    public static WebApplication Create(NodeOptions options, IInferenceBackend engine, Action<WebApplicationBuilder>? configure = null)
+    public static WebApplication Create(NodeOptions options, IInferenceBackend engine, Action<WebApplicationBuilder>? configure = null, IEvidenceSource? evidence = null)
     {
         options.Validate();
         var identity = OpenIdentity(options);
@@ -46,7 +52,7 @@ public static class NodeHost
             .AddSingleton<Seldom>()
             .AddSingleton(new ConnectionLimits(options.MaxConnections, TrustedProxies.Loopback))
             .AddSingleton<ConnectionPlaces>()
-            .AddSingleton<KeyRing>()
+            .AddSingleton(services => new KeyRing(options, services.GetRequiredService<TimeProvider>(), isAttested: evidence is not null))
             .AddSingleton<Admission>()
             .AddSingleton(new BodyBudget(options.MaxBufferedBytes))
             .AddSingleton(services => new BodyShare(services.GetRequiredService<BodyBudget>(), options.MaxBufferedBytes)) // the gateway alone asks, and tells no users apart
@@ -61,6 +67,8 @@ public static class NodeHost
             .AddHostedService(services => services.GetRequiredService<UsageReporter>())
             .AddHostedService(services => services.GetRequiredService<GatewayLink>())
             .Configure<HostOptions>(host => host.ShutdownTimeout = options.DrainTimeout);
+        if (evidence is not null)
+            builder.Services.AddSingleton(evidence).AddSingleton<NodeEvidence>().AddSingleton<LiveChallenges>().AddHostedService<KeyPublication>();
         configure?.Invoke(builder);
 
         var app = builder.Build();
@@ -74,6 +82,13 @@ public static class NodeHost
         {
             var door = ActivatorUtilities.CreateInstance<EnvelopeV1Door>(app.Services, endpoint);
             app.MapPost(endpoint.Path, http => app.Services.GetRequiredService<ConfidentialHandler>().ServeAsync(http, door)); // no scope for each request
+        }
+
+        if (evidence is not null)
+        {
+            var door = ActivatorUtilities.CreateInstance<EnvelopeV2Door>(app.Services);
+            app.MapPost(EnvelopeV2Door.Path, http => app.Services.GetRequiredService<ConfidentialHandler>().ServeAsync(http, door));
+            app.MapEvidence();
         }
 
         if (options.Docs)

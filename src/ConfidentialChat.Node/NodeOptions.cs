@@ -42,6 +42,9 @@ public sealed record NodeOptions
     /// <summary>Requests served at once.</summary>
     public int MaxConcurrent { get; init; } = 8;
 
+    /// <summary>Requests whose bodies are still arriving, beside those that wait or are served; beyond it 429.</summary>
+    public int MaxReading { get; init; } = 256;
+
     /// <summary>Requests that wait for their turn; beyond it 429.</summary>
     public int MaxQueued { get; init; } = 64;
 

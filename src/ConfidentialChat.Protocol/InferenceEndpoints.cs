@@ -47,7 +47,11 @@ public static class InferenceEndpoints
         new(InferenceEndpoint.ImageGenerations, "/v1/images/generations", MayStream: false, InferenceUnit.Pixel),
     ];
 
+    private static readonly FrozenDictionary<string, InferenceEndpointRow> ByPath = Table.ToFrozenDictionary(row => row.Path, StringComparer.Ordinal);
     private static readonly FrozenDictionary<InferenceEndpoint, InferenceEndpointRow> ByEndpoint = Table.ToFrozenDictionary(row => row.Endpoint);
+
+    /// <summary>The row of a path of the OpenAI API; null where there is none.</summary>
+    public static InferenceEndpointRow? OfPath(string path) => ByPath.GetValueOrDefault(path);
 
     public static InferenceEndpointRow Row(this InferenceEndpoint endpoint) => ByEndpoint[endpoint];
 }

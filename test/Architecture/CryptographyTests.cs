@@ -29,6 +29,7 @@ public sealed class CryptographyTests
         ["src/ConfidentialChat.Node/Enrolment/NodeIdentity.cs"] =
             ["CertificateRequest", "ECCurve", "ECDsa", "HashAlgorithmName", "SHA256", "SubjectAlternativeNameBuilder", "X509Certificate2", "X509CertificateLoader", "X509ContentType"],
         ["src/ConfidentialChat.Node/Inference/Llama/LibraryTarball.cs"] = ["HashAlgorithmName", "IncrementalHash"],
+        ["src/ConfidentialChat.Node/Inference/Llama/LlamaBackend.cs"] = ["SHA256"],
         ["src/ConfidentialChat.Node/Inference/Llama/LlamaLibrary.cs"] = ["SHA256"],
     };
 

@@ -11,7 +11,7 @@ public sealed class DirectionTests
     private const string Protocol = "src/ConfidentialChat.Protocol";
 
     /// <summary>The namespaces of envelopes; each is a folder of that name, in whichever project has a part of it.</summary>
-    private static readonly string[] Envelopes = ["V1", "Oblivious"];
+    private static readonly string[] Envelopes = ["V1", "V2", "Oblivious"];
 
     /// <summary>The gateway's composition, and the one table of its answers' types.</summary>
     private static readonly string[] Composition = [$"{Gateway}/GatewayHost.cs", $"{Gateway}/GatewayJson.cs"];

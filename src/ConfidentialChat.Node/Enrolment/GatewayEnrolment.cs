@@ -23,6 +23,9 @@ internal sealed class GatewayEnrolment
         IsOutdated = isOutdated;
     }
 
+    /// <summary>Raised after each enrolment, with the one before it.</summary>
+    public event Action<EnrolledGateway?>? Changed;
+
     /// <summary>Null until the node is enrolled; it then serves nobody.</summary>
     public EnrolledGateway? Current => current;
 
@@ -38,7 +41,9 @@ internal sealed class GatewayEnrolment
         CryptographicOperations.ZeroMemory(relayKey);
         PrivateFile.Write(path, stored);
         CryptographicOperations.ZeroMemory(stored);
+        var before = current;
         current = gateway;
+        Changed?.Invoke(before);
     }
 
     // Another gateway's enrolment does not count: the operator has pointed the node elsewhere.

@@ -39,11 +39,11 @@ internal sealed class GatewayLink(
     private readonly TaskCompletionSource left = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private bool beaten;
 
-    /// <summary>Completes with the first enrolment or heartbeat that the gateway answered.</summary>
+    /// <summary>Completes with the first enrolment or heartbeat that the gateway answered and that named keys.</summary>
     public Task Ready => ready.Task;
 
     /// <summary>Enrolled, and the gateway has answered the last heartbeat.</summary>
-    public bool IsReady => enrolment.Current is not null && Volatile.Read(ref beaten) && !admission.IsClosed && engine.IsAlive;
+    public bool IsReady => enrolment.Current is not null && Volatile.Read(ref beaten) && ring.KeySets.Count > 0 && !admission.IsClosed && engine.IsAlive;
 
     /// <summary>
     /// Drains before anything is stopped: the node still listens, so that newcomers are told 503, tells its gateway, and ends what it serves.
@@ -76,12 +76,14 @@ internal sealed class GatewayLink(
             var refusals = 0;
             while (true)
             {
+                var isAnnounced = ring.KeySets.Count > 0; // before it is said: the first key set may still wait for its evidence
                 var outcome = enrols ? await EnrolAsync(stoppingToken) : await BeatAsync(stoppingToken);
                 Volatile.Write(ref beaten, outcome == Outcome.Done);
                 if (outcome == Outcome.Done)
                 {
                     (enrols, refusals) = (false, 0);
-                    ready.TrySetResult();
+                    if (isAnnounced)
+                        ready.TrySetResult();
                 }
                 else if (outcome == Outcome.Refused)
                 {

@@ -20,15 +20,29 @@ internal static class RejectionResponse
         response.ContentType = "application/json";
         response.Headers.XContentTypeOptions = "nosniff";
         if (row.HasRetryAfter)
-        {
-            var seconds = Math.Clamp(Math.Ceiling(retryAfter?.TotalSeconds ?? 0), RetryAfterLeast, RetryAfterMost);
-            response.Headers.RetryAfter = seconds.ToString(CultureInfo.InvariantCulture);
-        }
-
+            response.Headers.RetryAfter = RetryAfter(retryAfter);
         var body = rejection.ToJson();
         response.ContentLength = body.Length;
         await response.Body.WriteAsync(body);
     }
+
+    /// <summary>The same outside of a sealed answer; spec/envelope-v2.md section 7.</summary>
+    public static async Task WriteProblemAsync(this HttpResponse response, ProblemDocument problem, TimeSpan? retryAfter = null)
+    {
+        var row = problem.Error.Row();
+        response.StatusCode = row.Status;
+        response.ContentType = ProblemDocument.MediaType;
+        response.Headers.XContentTypeOptions = "nosniff";
+        if (row.HasRetryAfter)
+            response.Headers.RetryAfter = RetryAfter(retryAfter);
+        var body = problem.ToJson();
+        response.ContentLength = body.Length;
+        await response.Body.WriteAsync(body);
+    }
+
+    /// <summary>Whole seconds, within bounds.</summary>
+    public static string RetryAfter(TimeSpan? known) =>
+        Math.Clamp(Math.Ceiling(known?.TotalSeconds ?? 0), RetryAfterLeast, RetryAfterMost).ToString(CultureInfo.InvariantCulture);
 
     /// <summary>What the framework itself answers (no such path, wrong method, too large) gets the same shape.</summary>
     public static Task WriteStatusAsync(HttpResponse response) => response.WriteAsync(new Rejection(

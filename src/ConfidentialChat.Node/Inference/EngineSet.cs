@@ -84,6 +84,20 @@ public sealed class EngineSet : IInferenceBackend
     }
 
     /// <inheritdoc/>
+    public EngineDescription Description
+    {
+        get
+        {
+            var all = engines.Select(engine => engine.Description).ToList();
+            return new EngineDescription(
+                all.SelectMany(one => one.Weights).ToDictionary(StringComparer.Ordinal),
+                [.. all.SelectMany(one => one.Upstreams)],
+                [.. all.SelectMany(one => one.Dangerous).Distinct(StringComparer.Ordinal)],
+                [.. all.SelectMany(one => one.Arguments)]);
+        }
+    }
+
+    /// <inheritdoc/>
     public Task<InferenceStart> StartAsync(InferenceRequest request, CancellationToken cancellation)
     {
         ArgumentNullException.ThrowIfNull(request);

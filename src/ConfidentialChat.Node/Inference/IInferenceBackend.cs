@@ -22,6 +22,9 @@ public interface IInferenceBackend : IAsyncDisposable
         remove { }
     }
 
+    /// <summary>What the node states of it under its evidence.</summary>
+    EngineDescription Description => EngineDescription.None;
+
     /// <summary>Reads the request, counts its prompt and begins to serve it.</summary>
     /// <param name="request">An opened request whose <c>model</c> and <c>stream</c> the node has checked already.</param>
     /// <param name="cancellation">Cancelled when the caller is gone; the engine then stops at once.</param>
@@ -29,6 +32,17 @@ public interface IInferenceBackend : IAsyncDisposable
     /// <exception cref="InferenceException">The engine itself failed.</exception>
     /// <exception cref="InferenceAbandonedException">The caller left while the engine was computing.</exception>
     Task<InferenceStart> StartAsync(InferenceRequest request, CancellationToken cancellation);
+}
+
+/// <summary>What an engine is, for whoever judges the node: spec/attestation.md section 11.</summary>
+/// <param name="Weights">SHA-256 in lower-case hexadecimal of the file that this process loaded, by the model's name. Models that an engine elsewhere has are not in it.</param>
+/// <param name="Upstreams">Addresses of engines outside the process.</param>
+/// <param name="Dangerous">Names of the dangerous options that are on, without <c>--dangerous-</c>.</param>
+/// <param name="Arguments">As the engine was given them.</param>
+public sealed record EngineDescription(
+    IReadOnlyDictionary<string, string> Weights, IReadOnlyList<string> Upstreams, IReadOnlyList<string> Dangerous, IReadOnlyList<string> Arguments)
+{
+    public static EngineDescription None { get; } = new(new Dictionary<string, string>(), [], [], []);
 }
 
 /// <summary>One opened request.</summary>

@@ -1,24 +1,53 @@
-// spec/envelope-v1.md section 10; spec/gateway.md section 3.
+// spec/envelope-v1.md section 10; spec/envelope-v2.md section 11; spec/gateway.md section 3.
+using System.Buffers;
+using System.Diagnostics.CodeAnalysis;
 using ConfidentialChat.Protocol;
 using ConfidentialChat.Protocol.Errors;
+using ConfidentialChat.Protocol.Hpke;
+using ConfidentialChat.Protocol.Oblivious;
 using ConfidentialChat.Protocol.Primitives;
 using ConfidentialChat.Protocol.V1;
 
 namespace ConfidentialChat.Node.Keys;
 
-/// <summary>The private halves of one key set, with the replay memory that lives and dies with them. Until nodes have evidence, envelope v1's key stands alone in it.</summary>
+/// <summary>The private halves of one key set, with the replay memories that live and die with them.</summary>
 internal sealed class NodeKeySet : IDisposable
 {
+    private static readonly SymmetricSuite[] Suites = [SymmetricSuite.Default, new(KdfId.HkdfSha256, AeadId.ChaCha20Poly1305)];
+
     private readonly X25519PrivateKey x25519 = X25519PrivateKey.Generate();
     private readonly Blake2bTagger tagger = new();
+    private readonly ObliviousKey? ohttp;
+    private readonly ObliviousKeyRing? sealedRing;
+    private readonly KeySet announced;
     private readonly Lock gate = new();
     private int openings;
     private bool erased;
 
-    public NodeKeySet(int replayCapacity)
+    /// <summary>A set for envelope v1 alone, of a node that has no evidence.</summary>
+    public NodeKeySet(NodeOptions options, TimeProvider time)
+        : this(options, time, null, null)
     {
-        Replay = new ReplayMemory(replayCapacity);
-        Digest = Announced(default).Digest;
+    }
+
+    /// <summary>A set for both envelopes, which is to be attested.</summary>
+    /// <param name="options">How much the replay memories hold.</param>
+    /// <param name="time">The clock.</param>
+    /// <param name="keyId">Of no other set that is held.</param>
+    /// <param name="signing">The process's key.</param>
+    public NodeKeySet(NodeOptions options, TimeProvider time, byte keyId, Ed25519PublicKey signing)
+        : this(options, time, ObliviousKey.Generate(keyId, KemId.MlKem768X25519, Suites), signing)
+    {
+    }
+
+    private NodeKeySet(NodeOptions options, TimeProvider time, ObliviousKey? ohttp, Ed25519PublicKey? signing)
+    {
+        this.ohttp = ohttp;
+        Replay = new ReplayMemory(options.ReplayCapacity);
+        SealedReplay = new SealedReplayMemory(options.ReplayCapacity, time);
+        sealedRing = ohttp is null ? null : new ObliviousKeyRing(ohttp);
+        announced = new KeySet { X25519 = x25519.PublicKey, Ohttp = Published(), Signing = signing, Expires = default };
+        Digest = announced.Digest;
     }
 
     /// <summary>Names it to the gateway, which names it in relay tokens.</summary>
@@ -26,23 +55,22 @@ internal sealed class NodeKeySet : IDisposable
 
     public X25519PublicKey X25519 => x25519.PublicKey;
 
+    /// <summary>Of envelope v1.</summary>
     public ReplayMemory Replay { get; }
 
-    /// <summary>The public halves. Only they have an end: it is brought forward when the set retires.</summary>
-    public KeySet Announced(DateTimeOffset expires) => new() { X25519 = X25519, Expires = expires };
+    /// <summary>Of envelope v2.</summary>
+    public SealedReplayMemory SealedReplay { get; }
+
+    /// <summary>The public halves. Only they have an end, and evidence.</summary>
+    public KeySet Announced(DateTimeOffset expires, ReadOnlyMemory<byte>? bundle = null) => announced with { Expires = expires, Bundle = bundle };
 
     /// <summary>Opens an envelope; UNKNOWN_NODE_KEY once the set is erased.</summary>
     public bool TryOpen(EnvelopeRequest envelope, out OpenedRequest? opened, out Rejection? rejection)
     {
         opened = null;
         rejection = new Rejection(RequestError.UnknownNodeKey);
-        lock (gate)
-        {
-            if (erased)
-                return false;
-            openings++;
-        }
-
+        if (!TryHold())
+            return false;
         try
         {
             return OpenedRequest.TryOpenInPlace(envelope, x25519, tagger, out opened, out rejection);
@@ -51,6 +79,13 @@ internal sealed class NodeKeySet : IDisposable
         {
             Release();
         }
+    }
+
+    /// <summary>The key of sealed requests, for as long as it is held; false where there is none, or no more.</summary>
+    public bool TryHoldSealed([NotNullWhen(true)] out SealedHold? hold)
+    {
+        hold = sealedRing is not null && TryHold() ? new SealedHold(this, sealedRing) : null;
+        return hold is not null;
     }
 
     /// <summary>Erases the private halves as soon as no opening uses them.</summary>
@@ -67,6 +102,26 @@ internal sealed class NodeKeySet : IDisposable
         Release();
     }
 
+    private ReadOnlyMemory<byte>? Published()
+    {
+        if (sealedRing is null)
+            return null;
+        var list = new ArrayBufferWriter<byte>();
+        sealedRing.Published.Write(list);
+        return list.WrittenMemory;
+    }
+
+    private bool TryHold()
+    {
+        lock (gate)
+        {
+            if (erased)
+                return false;
+            openings++;
+            return true;
+        }
+    }
+
     private void Release()
     {
         bool last;
@@ -76,5 +131,22 @@ internal sealed class NodeKeySet : IDisposable
             return;
         x25519.Dispose();
         tagger.Dispose();
+        ohttp?.Dispose();
+    }
+
+    /// <summary>Keeps the private key from being erased while a request is being opened.</summary>
+    internal sealed class SealedHold(NodeKeySet set, ObliviousKeyRing keys) : IDisposable
+    {
+        private int released;
+
+        public ObliviousKeyRing Keys => keys;
+
+        public SealedReplayMemory Replay => set.SealedReplay;
+
+        public void Dispose()
+        {
+            if (Interlocked.Exchange(ref released, 1) == 0)
+                set.Release();
+        }
     }
 }

@@ -1,10 +1,15 @@
+// spec/envelope-v2.md section 5 rule 1; spec/gateway.md section 4.
 namespace ConfidentialChat.Node.Serving;
 
-/// <summary>Bounds the requests that are served at once and those that wait for it. Decided before anything is opened.</summary>
+/// <summary>
+/// Bounds the requests that are read, those that are served, and those that wait for it. Reading is not serving: an upload has a seat, and the
+/// place of an engine is taken when all of it is there.
+/// </summary>
 internal sealed class Admission(NodeOptions options) : IDisposable
 {
     private readonly SemaphoreSlim places = new(options.MaxConcurrent);
-    private int present;
+    private int inside; // with a seat or a place
+    private int present; // being served or waiting for it
     private volatile bool closed;
     private readonly TaskCompletionSource empty = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
@@ -14,25 +19,39 @@ internal sealed class Admission(NodeOptions options) : IDisposable
     /// <summary>Requests that wait.</summary>
     public int Queued => Math.Max(0, Volatile.Read(ref present) - Running);
 
+    /// <summary>Requests being read, waiting or being served.</summary>
+    public int Inside => Volatile.Read(ref inside);
+
     public bool IsClosed => closed;
 
     /// <summary>Completes once it is closed and the last one has left.</summary>
     public Task Empty => empty.Task;
 
+    private int MostPresent => options.MaxConcurrent + options.MaxQueued;
+
     /// <summary>From now on nobody is let in; those inside and waiting go on.</summary>
     public void Close()
     {
         closed = true;
-        Interlocked.Increment(ref present); // and left again: the last to leave completes Empty, also where nobody is inside
+        Interlocked.Increment(ref inside); // and left again: the last to leave completes Empty, also where nobody is inside
         Leave();
     }
 
-    /// <summary>Waits for a place; null where neither a place nor a seat in the queue is left.</summary>
+    /// <summary>A seat for reading a request; null where none is left, or where nobody could be served who is read now.</summary>
+    public IDisposable? TryTakeSeat()
+    {
+        if (Interlocked.Increment(ref inside) <= MostPresent + options.MaxReading && !closed && Volatile.Read(ref present) < MostPresent)
+            return new Exit(Leave);
+        Leave();
+        return null;
+    }
+
+    /// <summary>Waits for a place, with a seat at hand; null where neither a place nor room to wait is left.</summary>
     public async Task<IDisposable?> EnterAsync(CancellationToken cancellation)
     {
-        if (Interlocked.Increment(ref present) > options.MaxConcurrent + options.MaxQueued || closed)
+        if (Interlocked.Increment(ref present) > MostPresent)
         {
-            Leave();
+            Interlocked.Decrement(ref present);
             return null;
         }
 
@@ -42,31 +61,33 @@ internal sealed class Admission(NodeOptions options) : IDisposable
         }
         catch
         {
-            Leave();
+            Interlocked.Decrement(ref present);
             throw;
         }
 
-        return new Place(this);
+        return new Exit(() =>
+        {
+            places.Release();
+            Interlocked.Decrement(ref present);
+        });
     }
 
     public void Dispose() => places.Dispose();
 
     private void Leave()
     {
-        if (Interlocked.Decrement(ref present) == 0 && closed)
+        if (Interlocked.Decrement(ref inside) == 0 && closed)
             empty.TrySetResult();
     }
 
-    private sealed class Place(Admission admission) : IDisposable
+    private sealed class Exit(Action leave) : IDisposable
     {
         private int left;
 
         public void Dispose()
         {
-            if (Interlocked.Exchange(ref left, 1) != 0)
-                return;
-            admission.places.Release();
-            admission.Leave();
+            if (Interlocked.Exchange(ref left, 1) == 0)
+                leave();
         }
     }
 }

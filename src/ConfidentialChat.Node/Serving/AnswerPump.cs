@@ -90,9 +90,11 @@ internal sealed class AnswerPump : IAsyncDisposable
 
     private async Task WriteStreamAsync(IAnswerWriter writer)
     {
+        var isUnsent = false;
         for (var isMore = true; isMore;)
         {
             var size = 0;
+            isUnsent = true;
             do
             {
                 size += parts.Current.Data.Length;
@@ -106,10 +108,18 @@ internal sealed class AnswerPump : IAsyncDisposable
             while (isMore && asked is null && size < Together);
 
             // What is sealed goes out before anything is waited for, also before a failure that is at hand already.
-            await SendAsync();
+            if (isMore)
+            {
+                await SendAsync();
+                isUnsent = false;
+            }
+
             if (asked is not null)
                 isMore = await NextAsync(writer, asked);
         }
+
+        if (writer.TryEnd(response.BodyWriter) || isUnsent)
+            await SendAsync();
     }
 
     private void Write(IAnswerWriter writer, IBufferWriter<byte> output)
@@ -186,6 +196,9 @@ internal interface IAnswerWriter
 
     /// <summary>Writes what says only that the answer goes on; nothing where the envelope has no such thing.</summary>
     void KeepAlive(IBufferWriter<byte> output);
+
+    /// <summary>Writes what says that the last part was written; false where the envelope has no such thing.</summary>
+    bool TryEnd(IBufferWriter<byte> output);
 }
 
 /// <summary>The reader of an answer took nothing of it for too long. The write is still pending: abort the connection.</summary>

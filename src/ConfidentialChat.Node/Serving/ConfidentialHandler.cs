@@ -2,7 +2,6 @@
 using System.Diagnostics;
 using ConfidentialChat.Hosting;
 using ConfidentialChat.Hosting.Connections;
-using ConfidentialChat.Node.Errors;
 using ConfidentialChat.Node.Inference;
 using ConfidentialChat.Node.Metering;
 using ConfidentialChat.Node.Relay;
@@ -26,9 +25,9 @@ internal sealed class ConfidentialHandler(
     public async Task ServeAsync(HttpContext http, IEnvelopeDoor door)
     {
         // 10 who sends this: the enrolled gateway, with a fresh token, or nobody.
-        if (!tokens.TryAccept(http.Request.Headers[RelayToken.HeaderName], door.Path, out var token))
+        if (!tokens.TryAccept(http.Request.Headers[RelayToken.HeaderName], door.Endpoint, out var token))
         {
-            await http.Response.WriteAsync(new Rejection(RequestError.AuthError));
+            await door.RefuseAsync(http.Response, new Refusal(RequestError.AuthError));
             return;
         }
 
@@ -53,19 +52,27 @@ internal sealed class ConfidentialHandler(
     {
         try
         {
-            // 10 room, before anything is read or opened.
-            using var place = await admission.EnterAsync(http.RequestAborted);
-            if (place is null)
-                return await RefuseAsync(http, new Refusal(admission.IsClosed ? RequestError.ServiceUnavailable : RequestError.TooManyRequests));
+            // 10 a seat, before anything is read or opened.
+            using var seat = admission.TryTakeSeat();
+            if (seat is null)
+                return await RefuseAsync(http, door, NoRoom);
 
             // 10 pick the key set; 11 open.
             var (opened, refusal) = await door.OpenAsync(http.Request, token);
+            using var call = opened;
+            if (call is null)
+                return await RefuseAsync(http, door, refusal!);
             if (refusal is not null)
-                return await RefuseAsync(http, refusal);
-            using var call = opened!;
-            return engine.Models.Contains(call.Request.Model, StringComparer.Ordinal)
-                ? await AnswerAsync(http, call, token, began)
-                : await RefuseAsync(http, call, new Refusal(RequestError.ModelNotFound));
+                return await RefuseAsync(http, call, refusal);
+            if (call.ReadyAnswer is { } ready)
+                return await SealAsync(http, call, ready, token, new FirstWait(http, call, options, time, began));
+            if (!engine.Models.Contains(call.Request.Model, StringComparer.Ordinal))
+                return await RefuseAsync(http, call, new Refusal(RequestError.ModelNotFound));
+
+            // 11 a place at the engine.
+            var waiting = new FirstWait(http, call, options, time, began);
+            using var place = await waiting.ForAsync(admission.EnterAsync(http.RequestAborted));
+            return place is null ? await RefuseAsync(http, call, NoRoom) : await AnswerAsync(http, call, token, waiting);
         }
         catch (OperationCanceledException e) when (http.RequestAborted.IsCancellationRequested)
         {
@@ -78,10 +85,11 @@ internal sealed class ConfidentialHandler(
         }
     }
 
+    private Refusal NoRoom => new(admission.IsClosed ? RequestError.ServiceUnavailable : RequestError.TooManyRequests);
+
     // 11 serve, and seal what the engine says.
-    private async Task<Ending> AnswerAsync(HttpContext http, OpenedCall call, RelayToken token, long began)
+    private async Task<Ending> AnswerAsync(HttpContext http, OpenedCall call, RelayToken token, FirstWait waiting)
     {
-        var waiting = new FirstWait(http, call, options, time, began);
         try
         {
             return await waiting.ForAsync(engine.StartAsync(call.Request, http.RequestAborted)) switch
@@ -102,12 +110,10 @@ internal sealed class ConfidentialHandler(
             call.Spend();
             return (await RefuseAsync(http, call, new Refusal(RequestError.InferenceTimeout))) with { Usage = e.Usage };
         }
-        catch (Exception e) when (http.Response.HasStarted && !http.RequestAborted.IsCancellationRequested && e is not CallerGoneException)
+        catch (Exception e) when (!http.RequestAborted.IsCancellationRequested && e is not CallerGoneException)
         {
-            // The 200 is out: no other answer can say it.
             SayFailed(token, e);
-            http.Abort();
-            return Ending.Failed;
+            return await RefuseAsync(http, call, new Refusal(RequestError.InternalError));
         }
     }
 
@@ -184,18 +190,15 @@ internal sealed class ConfidentialHandler(
         _ => throw new UnreachableException(),
     };
 
-    private static async Task<Ending> RefuseAsync(HttpContext http, Refusal refusal)
+    private static async Task<Ending> RefuseAsync(HttpContext http, IEnvelopeDoor door, Refusal refusal)
     {
-        await http.Response.WriteAsync(refusal.Rejection, refusal.RetryAfter);
+        await door.RefuseAsync(http.Response, refusal);
         return new Ending(refusal.Code, default);
     }
 
     private static async Task<Ending> RefuseAsync(HttpContext http, OpenedCall call, Refusal refusal)
     {
-        if (http.Response.HasStarted)
-            http.Abort(); // a 200 and comments are out: the body ends abnormally, and nothing else can be said
-        else
-            await call.RefuseAsync(http.Response, refusal);
+        await call.RefuseAsync(http.Response, refusal);
         return new Ending(refusal.Code, default);
     }
 

@@ -14,12 +14,14 @@ namespace ConfidentialChat.Node.Serving;
 /// <summary>One endpoint of envelope v1.</summary>
 internal sealed class EnvelopeV1Door(EnvelopeEndpoint endpoint, KeyRing ring, BodyShare room, NodeOptions options, TimeProvider time) : IEnvelopeDoor
 {
-    public string Path => endpoint.Path;
+    public string Endpoint => endpoint.Path;
+
+    public Task RefuseAsync(HttpResponse response, Refusal refusal) => response.WriteAsync(refusal.Rejection, refusal.RetryAfter);
 
     public async Task<(OpenedCall? Call, Refusal? Refusal)> OpenAsync(HttpRequest request, RelayToken token)
     {
         // 10 read the envelope and pick the key set from the ring.
-        var (body, fault) = await ReadAsync(request.HttpContext);
+        var (body, fault) = await BodyReading.ReadAsync(request.HttpContext, options, room, time);
         if (body is null)
             return (null, new Refusal(fault));
         var isTaken = false;
@@ -33,28 +35,6 @@ internal sealed class EnvelopeV1Door(EnvelopeEndpoint endpoint, KeyRing ring, Bo
         {
             if (!isTaken)
                 body.Dispose();
-        }
-    }
-
-    private async ValueTask<(ReceivedBody? Body, RequestError Fault)> ReadAsync(HttpContext http)
-    {
-        try
-        {
-            var (body, fault) = await BodyReader.ReadAsync(http, new BodyLimits(options.MaxBodyBytes, options.UploadTimeout), room, time);
-            return (body, fault switch
-            {
-                BodyFault.TooLarge => RequestError.BodyTooLarge,
-                BodyFault.NoRoom => RequestError.TooManyRequests,
-                _ => RequestError.InternalError, // who is slow is the gateway
-            });
-        }
-        catch (Microsoft.AspNetCore.Http.BadHttpRequestException e) when (e.StatusCode == StatusCodes.Status408RequestTimeout)
-        {
-            return (null, RequestError.InternalError); // below Kestrel's rate
-        }
-        catch (IOException)
-        {
-            throw new CallerGoneException();
         }
     }
 
@@ -104,7 +84,13 @@ internal sealed class EnvelopeV1Door(EnvelopeEndpoint endpoint, KeyRing ring, Bo
             MaxUnits = units,
         };
 
-        public override Task RefuseAsync(HttpResponse response, Refusal refusal) => response.WriteAsync(refusal.Rejection, refusal.RetryAfter);
+        public override Task RefuseAsync(HttpResponse response, Refusal refusal)
+        {
+            if (!response.HasStarted)
+                return response.WriteAsync(refusal.Rejection, refusal.RetryAfter);
+            response.HttpContext.Abort(); // a 200 and comments are out: the body ends abnormally, and nothing else can be said
+            return Task.CompletedTask;
+        }
 
         public override void ForgetRequest()
         {
@@ -122,14 +108,13 @@ internal sealed class EnvelopeV1Door(EnvelopeEndpoint endpoint, KeyRing ring, Bo
             return inner.Stream ? new EventWriter(opened) : new WholeWriter(opened, endpoint.ShowsTokens ? answer : null);
         }
 
-        public override bool KeepAlive(HttpResponse response)
+        public override bool IsKeptAlive => inner.Stream; // a whole answer announces its length
+
+        public override void KeepAlive(HttpResponse response)
         {
-            if (!inner.Stream)
-                return false; // a whole answer announces its length
             if (!response.HasStarted)
                 BeginHead(response);
             response.BodyWriter.Write(EventWriter.Comment);
-            return true;
         }
 
         public override void Spend() => isSpent = true;
@@ -161,6 +146,8 @@ internal sealed class EnvelopeV1Door(EnvelopeEndpoint endpoint, KeyRing ring, Bo
         public void KeepAlive(IBufferWriter<byte> output)
         {
         }
+
+        public bool TryEnd(IBufferWriter<byte> output) => false; // section 8: a stream ends with its last event
     }
 
     private sealed class EventWriter(OpenedRequest opened) : IAnswerWriter
@@ -180,5 +167,7 @@ internal sealed class EnvelopeV1Door(EnvelopeEndpoint endpoint, KeyRing ring, Bo
         }
 
         public void KeepAlive(IBufferWriter<byte> output) => output.Write(Comment);
+
+        public bool TryEnd(IBufferWriter<byte> output) => false; // section 8: a stream ends with its last event
     }
 }

@@ -13,11 +13,12 @@ internal sealed class FirstWait(HttpContext http, OpenedCall call, NodeOptions o
     /// <inheritdoc cref="ForAsync{T}(ValueTask{T})"/>
     public async Task<T> ForAsync<T>(Task<T> pending)
     {
-        while (!pending.IsCompleted && call.Request.Stream)
+        while (!pending.IsCompleted && call.IsKeptAlive)
         {
             await ((Task)pending).WaitAsync(Silence(), time).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-            if (pending.IsCompleted || http.RequestAborted.IsCancellationRequested || !call.KeepAlive(http.Response))
+            if (pending.IsCompleted || http.RequestAborted.IsCancellationRequested)
                 break;
+            call.KeepAlive(http.Response);
             await http.Response.BodyWriter.FlushAsync();
         }
 

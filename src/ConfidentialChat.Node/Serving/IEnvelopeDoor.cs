@@ -4,14 +4,17 @@ using ConfidentialChat.Protocol.Relay;
 
 namespace ConfidentialChat.Node.Serving;
 
-/// <summary>Takes envelopes of one version off. Behind it a request is the same whichever it came in; envelope v1 is the first, the oblivious one will be the second.</summary>
+/// <summary>Takes envelopes of one version off. Behind it a request is the same whichever it came in.</summary>
 internal interface IEnvelopeDoor
 {
     /// <summary>What the relay token of a request has to name.</summary>
-    string Path { get; }
+    string Endpoint { get; }
+
+    /// <summary>Writes a refusal of what was not opened, as this envelope has them.</summary>
+    Task RefuseAsync(HttpResponse response, Refusal refusal);
 
     /// <summary>Reads and opens a request, and checks it against its token and its envelope.</summary>
-    /// <returns>The call, which its taker disposes of, or the refusal.</returns>
+    /// <returns>The call, which its taker disposes of, or the refusal; or both, where the refusal is to go through the call.</returns>
     /// <exception cref="OperationCanceledException">The caller is gone.</exception>
     /// <exception cref="CallerGoneException">The connection broke.</exception>
     Task<(OpenedCall? Call, Refusal? Refusal)> OpenAsync(HttpRequest request, RelayToken token);
@@ -22,14 +25,17 @@ internal abstract class OpenedCall : IDisposable
 {
     public abstract InferenceRequest Request { get; }
 
-    /// <summary>Writes a refusal as this envelope has them.</summary>
+    /// <summary>The answer where no engine is needed for it; null else.</summary>
+    public virtual InferenceAnswer? ReadyAnswer => null;
+
+    /// <summary>Writes a refusal as this envelope has them; aborts the connection where what is out already leaves no room for one.</summary>
     public abstract Task RefuseAsync(HttpResponse response, Refusal refusal);
 
-    /// <summary>
-    /// Writes that an answer is being made of which nothing is there yet: the head of a 200 where it is not out, and what says no more.
-    /// False, and nothing is written, where this envelope has no such thing for such an answer.
-    /// </summary>
-    public abstract bool KeepAlive(HttpResponse response);
+    /// <summary>Whether <see cref="KeepAlive"/> has something to say before this answer's first part.</summary>
+    public abstract bool IsKeptAlive { get; }
+
+    /// <summary>Writes that an answer is being made of which nothing is there yet: the head of a 200 where it is not out, and what says no more.</summary>
+    public abstract void KeepAlive(HttpResponse response);
 
     /// <summary>The engine has worked for the request: the very same bytes are not served again, even if no answer of it begins.</summary>
     public abstract void Spend();

@@ -38,6 +38,24 @@ public sealed record Rejection(RequestError Error, string? Field = null)
         return buffer.WrittenSpan.ToArray();
     }
 
+    /// <summary>The error as the OpenAI API has it, <c>{"error":{"message","type","param","code"}}</c>: within a sealed answer.</summary>
+    /// <param name="type">In the place of the table's.</param>
+    public byte[] ToOpenAIJson(string? type = null)
+    {
+        var buffer = new ArrayBufferWriter<byte>(256);
+        using var json = new Utf8JsonWriter(buffer);
+        json.WriteStartObject();
+        json.WriteStartObject("error");
+        json.WriteString("message", Message);
+        json.WriteString("type", type ?? Error.Row().OpenAIType);
+        json.WriteString("param", Field);
+        json.WriteString("code", Error.Row().Code);
+        json.WriteEndObject();
+        json.WriteEndObject();
+        json.Flush();
+        return buffer.WrittenSpan.ToArray();
+    }
+
     /// <summary>Reads a peer's error body: only codes of the table and fit field names come through, never the peer's text.</summary>
     public static bool TryParse(ReadOnlyMemory<byte> body, [NotNullWhen(true)] out Rejection? rejection)
     {

@@ -65,6 +65,16 @@ public sealed record RequestErrorRow(
     /// <summary>Whether the answer says when there may be room again.</summary>
     public bool HasRetryAfter => Status is 429 or 503;
 
+    /// <summary>The <c>type</c> member of the OpenAI API.</summary>
+    public string OpenAIType => Status switch
+    {
+        401 => "authentication_error",
+        402 => "insufficient_quota",
+        429 => "rate_limit_error",
+        >= 500 => "server_error",
+        _ => "invalid_request_error",
+    };
+
     /// <summary>Whether a node's refusal with it gives the lock back for the next attempt; spec/envelope-v1.md section 13.</summary>
     public bool ReturnsLock => Retry is Retry.Later or Retry.IfAllowed && !MayBeCharged;
 }

@@ -40,6 +40,7 @@ public sealed class EventPadder
     public const int MaxTrailersSize = 4_096;
 
     private const int LengthSize = 4; // the 4-byte form of an integer
+    private const int FramingSize = 1;
     private const int MaxLastContent = 8_192; // what is left of the content in the last chunk, so that the trailers fit
 
     private readonly byte[] pending = new byte[MaxChunkSize + 3]; // the event so far
@@ -53,8 +54,9 @@ public sealed class EventPadder
     private bool finished;
 
     /// <param name="head">The answer's status and fields; without a content-length.</param>
+    /// <param name="isContinued">Whether informational responses went before it, and with them the framing.</param>
     /// <exception cref="ArgumentException">It has one, or is larger than <see cref="MaxHeadSize"/>.</exception>
-    public EventPadder(ResponseHead head)
+    public EventPadder(ResponseHead head, bool isContinued = false)
     {
         ArgumentNullException.ThrowIfNull(head);
         if (head.Fields.Contains(FieldSection.ContentLength))
@@ -63,7 +65,7 @@ public sealed class EventPadder
         new IndeterminateWriter(written).WriteHead(head);
         if (written.WrittenCount > MaxHeadSize)
             throw new ArgumentException($"The head is larger than {MaxHeadSize} bytes.", nameof(head));
-        this.head = written.WrittenSpan.ToArray();
+        this.head = isContinued ? written.WrittenSpan[FramingSize..].ToArray() : written.WrittenSpan.ToArray();
     }
 
     private int Prefix => head.Length + LengthSize;

@@ -4,10 +4,10 @@ namespace ConfidentialChat.Node.Tests.Serving;
 
 public sealed class AdmissionTests
 {
-    private readonly Admission admission = new(new NodeOptions { DataDirectory = "unused", GatewayUrl = new Uri("http://127.0.0.1:1"), MaxConcurrent = 2, MaxQueued = 1 });
+    private readonly Admission admission = new(new NodeOptions { DataDirectory = "unused", GatewayUrl = new Uri("http://127.0.0.1:1"), MaxConcurrent = 2, MaxQueued = 1, MaxReading = 4 });
 
     [Fact]
-    public async Task Beyond_places_and_seats_a_request_is_turned_away_at_once()
+    public async Task Beyond_places_and_room_to_wait_a_request_is_turned_away_at_once()
     {
         var first = await admission.EnterAsync(TestContext.Current.CancellationToken);
         var second = await admission.EnterAsync(TestContext.Current.CancellationToken);
@@ -26,7 +26,7 @@ public sealed class AdmissionTests
     }
 
     [Fact]
-    public async Task Who_gives_up_waiting_leaves_the_seat_free()
+    public async Task Who_gives_up_waiting_leaves_the_room_free()
     {
         using var first = await admission.EnterAsync(TestContext.Current.CancellationToken);
         using var second = await admission.EnterAsync(TestContext.Current.CancellationToken);
@@ -44,13 +44,41 @@ public sealed class AdmissionTests
     [Fact]
     public async Task A_draining_node_lets_nobody_in_and_finishes_who_waits()
     {
+        var seats = Enumerable.Range(0, 3).Select(_ => admission.TryTakeSeat()!).ToList();
         using var first = await admission.EnterAsync(TestContext.Current.CancellationToken);
         var second = await admission.EnterAsync(TestContext.Current.CancellationToken);
-        var waiting = admission.EnterAsync(TestContext.Current.CancellationToken);
         admission.Close();
 
-        (await admission.EnterAsync(TestContext.Current.CancellationToken)).ShouldBeNull();
+        admission.TryTakeSeat().ShouldBeNull();
+        var waiting = admission.EnterAsync(TestContext.Current.CancellationToken); // it was read before
         second!.Dispose();
         (await waiting).ShouldNotBeNull();
+        admission.Empty.IsCompleted.ShouldBeFalse();
+        seats.ForEach(seat => seat.Dispose());
+        admission.Empty.IsCompleted.ShouldBeTrue();
+    }
+
+    [Fact]
+    public async Task Seats_for_reading_are_bounded_and_keep_no_place_from_others()
+    {
+        var seats = Enumerable.Range(0, 3 + 4).Select(_ => admission.TryTakeSeat()!).ToList();
+        admission.TryTakeSeat().ShouldBeNull();
+        (admission.Running, admission.Queued, admission.Inside).ShouldBe((0, 0, 7));
+        seats[0].Dispose();
+        seats[0].Dispose(); // leaving twice frees one seat
+        using var next = admission.TryTakeSeat();
+        next.ShouldNotBeNull();
+        admission.TryTakeSeat().ShouldBeNull();
+        (await admission.EnterAsync(TestContext.Current.CancellationToken)).ShouldNotBeNull();
+    }
+
+    [Fact]
+    public async Task Nobody_is_read_who_could_not_be_served()
+    {
+        for (var i = 0; i < 2; i++)
+            (await admission.EnterAsync(TestContext.Current.CancellationToken)).ShouldNotBeNull();
+        var waiting = admission.EnterAsync(TestContext.Current.CancellationToken);
+        admission.TryTakeSeat().ShouldBeNull();
+        waiting.IsCompleted.ShouldBeFalse();
     }
 }

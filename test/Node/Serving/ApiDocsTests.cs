@@ -110,7 +110,7 @@ public sealed class ApiDocsTests
                 .SelectMany(path => path.Value.EnumerateObject().Single().Value.GetProperty("responses").EnumerateObject().Select(response => $"{path.Name} {response.Name}")),
             ignoreOrder: true);
 
-        ByteArrayContent Body(SealedCall call) => new(call.Body) { Headers = { ContentType = new MediaTypeHeaderValue("application/json") } };
+        ByteArrayContent Body(EnvelopeCall call) => new(call.Body) { Headers = { ContentType = new MediaTypeHeaderValue("application/json") } };
 
         string Token(string path, string model = ScriptedBackend.Model) =>
             (node.Gateway.Token() with { Model = model, Endpoint = path, KeySet = node.Ring.Current.Digest }).Write(node.Gateway.RelayKey);

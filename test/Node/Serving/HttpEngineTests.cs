@@ -186,7 +186,7 @@ public sealed class HttpEngineTests
         if (where != "before the body")
             await socket.SendAsync(call.Body.AsMemory(0, where == "in the body" ? call.Body.Length / 2 : call.Body.Length));
         if (where is "before the body" or "in the body")
-            await FaultTests.UntilAsync(() => under.Running == 1); // a reset throws away what was not read yet
+            await FaultTests.UntilAsync(() => under.Inside == 1); // a reset throws away what was not read yet
         if (reachesEngine)
             await under.Engine.ReachedAsync().Soon();
         if (where == "in the stream")
@@ -203,7 +203,7 @@ public sealed class HttpEngineTests
         var units = (await under.Node.Gateway.ReportAsync(token.Request)).Usage.Units.Value;
         var isComputed = where is "at the end" or "in the stream" or "before the first token"; // the prompt at the least
         units.ShouldBeInRange(isComputed ? 10 : 0, isComputed ? 100 : 0);
-        await FaultTests.UntilAsync(() => under.Engine.Counters.InFlight == 0 && under.Running == 0);
+        await FaultTests.UntilAsync(() => under.Engine.Counters.InFlight == 0 && under.Inside == 0);
         under.Engine.Counters.Cancelled.ShouldBe(reachesEngine ? 1 : 0);
         (await under.Chat().OpenFromAsync(under.Node)).ShouldContain("chat.completion");
     }
@@ -246,20 +246,19 @@ public sealed class HttpEngineTests
     }
 
     [Fact]
-    public async Task An_upload_that_is_too_slow_is_cut_off_and_its_place_goes_to_the_next()
+    public async Task An_upload_that_is_slow_keeps_no_place_from_others_and_is_cut_off()
     {
         var time = new FakeTimeProvider(DateTimeOffset.UtcNow);
         await using var under = await ServedAsync(node: options => options with { MaxConcurrent = 1, MaxQueued = 1, UploadTimeout = TimeSpan.FromSeconds(30) }, time: time);
         var call = under.Chat();
         using var socket = await ConnectAsync(under.Node, call, under.Node.Gateway.Token());
         await socket.SendAsync(call.Body.AsMemory(0, call.Body.Length - 1));
-        await FaultTests.UntilAsync(() => under.Running == 1);
+        await FaultTests.UntilAsync(() => under.Inside == 1);
         var next = under.Chat();
-        var answered = under.Node.PostAsync(next);
-        // In steps, and no longer than needed: the next one's upload has its own time, which begins when it gets the place.
+        (await next.OpenAsync(await under.Node.PostAsync(next))).ShouldContain("chat.completion");
+        under.Inside.ShouldBe(1);
         while (!await Task.Run(() => socket.Poll(TimeSpan.FromMilliseconds(50), SelectMode.SelectRead)))
             time.Advance(TimeSpan.FromSeconds(4));
-        (await next.OpenAsync(await answered)).ShouldContain("chat.completion");
 
         var answer = new StringBuilder();
         var buffer = new byte[4096];
@@ -338,7 +337,7 @@ public sealed class HttpEngineTests
         return new Served(under, await NodeUnderTest.StartAsync(under.Backend, node, time));
     }
 
-    private static async Task<Socket> ConnectAsync(NodeUnderTest node, SealedCall call, RelayToken token, string path = NodeUnderTest.ChatPath)
+    private static async Task<Socket> ConnectAsync(NodeUnderTest node, EnvelopeCall call, RelayToken token, string path = NodeUnderTest.ChatPath)
     {
         var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp) { ReceiveBufferSize = 8 * 1024 };
         await socket.ConnectAsync(IPAddress.Loopback, node.Url.Port);
@@ -351,9 +350,11 @@ public sealed class HttpEngineTests
     {
         public ScriptedEngine Engine => Upstream.Engine;
 
+        public int Inside => Node.App.Services.GetRequiredService<ConfidentialChat.Node.Serving.Admission>().Inside;
+
         public int Running => Node.App.Services.GetRequiredService<ConfidentialChat.Node.Serving.Admission>().Running;
 
-        public SealedCall Chat(bool stream = false) => Node.Seal(Encoding.UTF8.GetBytes(UpstreamUnderTest.Chat(stream).Replace(" three", "", StringComparison.Ordinal)), stream);
+        public EnvelopeCall Chat(bool stream = false) => Node.Seal(Encoding.UTF8.GetBytes(UpstreamUnderTest.Chat(stream).Replace(" three", "", StringComparison.Ordinal)), stream);
 
         public async ValueTask DisposeAsync()
         {
@@ -365,5 +366,5 @@ public sealed class HttpEngineTests
 
 internal static class Calling
 {
-    public static async Task<string> OpenFromAsync(this SealedCall call, NodeUnderTest node) => await call.OpenAsync(await node.PostAsync(call));
+    public static async Task<string> OpenFromAsync(this EnvelopeCall call, NodeUnderTest node) => await call.OpenAsync(await node.PostAsync(call));
 }

@@ -3,6 +3,7 @@ using System.Net;
 using System.Net.Http.Headers;
 using System.Text;
 using System.Text.Json;
+using ConfidentialChat.Attestation.Bundles;
 using ConfidentialChat.Node.Inference;
 using ConfidentialChat.Node.Keys;
 using ConfidentialChat.Protocol;
@@ -49,9 +50,9 @@ internal sealed class NodeUnderTest : IAsyncDisposable
 
     /// <summary>A node that is enrolled and listens.</summary>
     public static async Task<NodeUnderTest> StartAsync(
-        IInferenceBackend engine, Func<NodeOptions, NodeOptions>? change = null, TimeProvider? time = null)
+        IInferenceBackend engine, Func<NodeOptions, NodeOptions>? change = null, TimeProvider? time = null, IEvidenceSource? evidence = null)
     {
-        var node = await CreateAsync(engine, change, time);
+        var node = await CreateAsync(engine, change, time, evidence);
         await node.App.StartAsync();
         await NodeHost.WhenReadyAsync(node.App, TestContext.Current.CancellationToken).Soon();
         return node;
@@ -59,7 +60,7 @@ internal sealed class NodeUnderTest : IAsyncDisposable
 
     /// <summary>A node that does not run yet.</summary>
     public static async Task<NodeUnderTest> CreateAsync(
-        IInferenceBackend engine, Func<NodeOptions, NodeOptions>? change = null, TimeProvider? time = null)
+        IInferenceBackend engine, Func<NodeOptions, NodeOptions>? change = null, TimeProvider? time = null, IEvidenceSource? evidence = null)
     {
         var gateway = await ScriptedGateway.StartAsync();
         var directory = Directory.CreateTempSubdirectory("cchat-node-").FullName;
@@ -77,7 +78,7 @@ internal sealed class NodeUnderTest : IAsyncDisposable
             builder.Logging.AddProvider(log).SetMinimumLevel(LogLevel.Debug);
             if (time is not null)
                 builder.Services.Replace(ServiceDescriptor.Singleton(time));
-        });
+        }, evidence);
         return new NodeUnderTest(app, gateway, directory, log);
     }
 
@@ -85,27 +86,27 @@ internal sealed class NodeUnderTest : IAsyncDisposable
     public static HttpClient NewClient() => new(new SocketsHttpHandler { ResponseDrainTimeout = TimeSpan.Zero, MaxResponseDrainSize = 0 });
 
     /// <summary>A request sealed to the node's current key.</summary>
-    public SealedCall Seal(bool stream = false, string model = ScriptedBackend.Model, long stack = 3)
+    public EnvelopeCall Seal(bool stream = false, string model = ScriptedBackend.Model, long stack = 3)
     {
         return Seal(JsonSerializer.SerializeToUtf8Bytes(new { model, stream, messages = Array.Empty<string>() }), stream, model, stack);
     }
 
     /// <summary>A request with a body of its own.</summary>
-    public SealedCall Seal(byte[] json, bool stream = false, string model = ScriptedBackend.Model, long stack = 3)
+    public EnvelopeCall Seal(byte[] json, bool stream = false, string model = ScriptedBackend.Model, long stack = 3)
     {
         var keys = Ring.Current;
         var outer = new OuterFields { NodeKey = keys.X25519, Model = model, Stack = new StackId(stack), Stream = stream };
         SealedRequest.TrySeal(json, outer, out var request).ShouldBeTrue();
         var body = new ArrayBufferWriter<byte>();
         request!.Envelope.Write(body);
-        return new SealedCall(body.WrittenMemory.ToArray(), request, keys.Digest);
+        return new EnvelopeCall(body.WrittenMemory.ToArray(), request, keys.Digest);
     }
 
     /// <summary>Relays a body with a fresh token, or with the one given.</summary>
-    public Task<HttpResponseMessage> PostAsync(SealedCall call, RelayToken? token = null, CancellationToken cancellation = default) =>
+    public Task<HttpResponseMessage> PostAsync(EnvelopeCall call, RelayToken? token = null, CancellationToken cancellation = default) =>
         PostToAsync(ChatPath, call, token, cancellation);
 
-    public Task<HttpResponseMessage> PostToAsync(string path, SealedCall call, RelayToken? token = null, CancellationToken cancellation = default) =>
+    public Task<HttpResponseMessage> PostToAsync(string path, EnvelopeCall call, RelayToken? token = null, CancellationToken cancellation = default) =>
         PostAsync(path, Json(call.Body), Gateway.Write(token ?? Gateway.Token(), path, call), cancellation);
 
     public Task<HttpResponseMessage> PostAsync(byte[] body, string? token, CancellationToken cancellation = default) =>
@@ -138,7 +139,7 @@ internal sealed class NodeUnderTest : IAsyncDisposable
 }
 
 /// <summary>The bytes of a sealed request, and what opens its answer.</summary>
-internal sealed record SealedCall(byte[] Body, SealedRequest Request, KeySetDigest KeySet)
+internal sealed record EnvelopeCall(byte[] Body, SealedRequest Request, KeySetDigest KeySet)
 {
     /// <summary>Opens a whole answer.</summary>
     public async Task<string> OpenAsync(HttpResponseMessage response)
@@ -158,16 +159,16 @@ internal sealed record SealedCall(byte[] Body, SealedRequest Request, KeySetDige
 /// <summary>The lines of a stream as they come.</summary>
 internal sealed class EventStream : IDisposable
 {
-    private readonly SealedCall call;
+    private readonly EnvelopeCall call;
     private readonly StreamReader lines;
 
-    private EventStream(SealedCall call, StreamReader lines)
+    private EventStream(EnvelopeCall call, StreamReader lines)
     {
         this.call = call;
         this.lines = lines;
     }
 
-    public static async Task<EventStream> OpenAsync(SealedCall call, HttpResponseMessage response)
+    public static async Task<EventStream> OpenAsync(EnvelopeCall call, HttpResponseMessage response)
     {
         response.StatusCode.ShouldBe(HttpStatusCode.OK);
         response.Content.Headers.ContentType!.MediaType.ShouldBe("text/event-stream");

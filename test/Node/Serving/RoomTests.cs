@@ -121,7 +121,7 @@ public sealed class RoomTests
             },
         };
         await using var node = await NodeUnderTest.StartAsync(engine);
-        foreach (var (call, isSmall) in (IEnumerable<(SealedCall, bool)>)[(node.Seal(), true), (Large(node), false)])
+        foreach (var (call, isSmall) in (IEnumerable<(EnvelopeCall, bool)>)[(node.Seal(), true), (Large(node), false)])
         {
             gate = new Gate();
             var answer = node.PostAsync(call);
@@ -156,7 +156,7 @@ public sealed class RoomTests
         node.App.Services.GetRequiredService<BodyBudget>().Taken.ShouldBe(0);
     }
 
-    private static SealedCall Large(NodeUnderTest node) => node.Seal(
+    private static EnvelopeCall Large(NodeUnderTest node) => node.Seal(
         JsonSerializer.SerializeToUtf8Bytes(new { model = ScriptedBackend.Model, stream = false, messages = new[] { new string('x', 500_000) } }));
 
     private static ScriptedBackend Waiting(Gate gate) => new()

@@ -126,7 +126,7 @@ internal sealed class ScriptedGateway : IAsyncDisposable
     };
 
     /// <summary>A token as it goes with a call to a path; what the test chose otherwise stays.</summary>
-    public string Write(RelayToken token, string path, SealedCall call) => (token with
+    public string Write(RelayToken token, string path, EnvelopeCall call) => (token with
     {
         KeySet = token.KeySet == default ? call.KeySet : token.KeySet,
         Endpoint = token.Endpoint == NodeUnderTest.ChatPath ? path : token.Endpoint,

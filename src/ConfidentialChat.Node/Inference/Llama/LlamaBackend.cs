@@ -21,11 +21,13 @@ public sealed class LlamaBackend : IInferenceBackend
     private readonly Embedder embedder;
     private readonly int contextTokens;
     private readonly TimeProvider time;
+    private readonly Lazy<EngineDescription> description;
     private int isDisposed;
 
-    private LlamaBackend(LlamaModel model, DecodeLoop loop, Embedder embedder, int contextTokens, TimeProvider time)
+    private LlamaBackend(LlamaModel model, string modelPath, DecodeLoop loop, Embedder embedder, int contextTokens, TimeProvider time)
     {
         this.model = model;
+        description = new Lazy<EngineDescription>(() => Describe(model.Name, modelPath));
         this.loop = loop;
         this.embedder = embedder;
         this.contextTokens = contextTokens;
@@ -38,6 +40,9 @@ public sealed class LlamaBackend : IInferenceBackend
 
     /// <inheritdoc/>
     public bool IsAlive => loop.IsRunning;
+
+    /// <summary>The hash of the model's file takes a second for each gigabyte or so, when it is asked for first.</summary>
+    public EngineDescription Description => description.Value;
 
     /// <summary>Tokens that a request may have, prompt and completion together.</summary>
     public int ContextTokens => contextTokens;
@@ -62,7 +67,7 @@ public sealed class LlamaBackend : IInferenceBackend
             var context = CreateContext(model, options, out var contextTokens);
             var loop = new DecodeLoop(model, context, options.Sequences, options.WaitingMax, logger ?? NullLogger<LlamaBackend>.Instance);
             var embedder = new Embedder(model, () => CreateEmbeddingContext(model, options, contextTokens), options.Sequences + options.WaitingMax);
-            return new LlamaBackend(model, loop, embedder, contextTokens, options.Time);
+            return new LlamaBackend(model, options.ModelPath, loop, embedder, contextTokens, options.Time);
         }
         catch
         {
@@ -89,6 +94,12 @@ public sealed class LlamaBackend : IInferenceBackend
         await embedder.DisposeAsync();
         await loop.DisposeAsync();
         model.Dispose();
+    }
+
+    private static EngineDescription Describe(string name, string path)
+    {
+        using var file = File.OpenRead(path);
+        return EngineDescription.None with { Weights = new Dictionary<string, string>(StringComparer.Ordinal) { [name] = Convert.ToHexStringLower(SHA256.HashData(file)) } };
     }
 
     // Keeps the model in memory until the prompt is read, should the engine be disposed of at the same time.

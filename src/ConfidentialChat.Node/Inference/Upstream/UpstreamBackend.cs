@@ -65,6 +65,13 @@ public sealed class UpstreamBackend : IInferenceBackend
     /// <inheritdoc/>
     public event Action? AliveChanged;
 
+    /// <inheritdoc/>
+    public EngineDescription Description => EngineDescription.None with
+    {
+        Upstreams = [.. options.Urls.Select(url => url.GetLeftPart(UriPartial.Path))],
+        Dangerous = [.. options.DangerousRemoteEngine ? ["remote-engine"] : Array.Empty<string>(), .. options.DangerousSharedPrefixCache ? ["shared-prefix-cache"] : Array.Empty<string>()],
+    };
+
     /// <summary>Why engines are not served, one line each without names of secrets; empty where all are.</summary>
     public IReadOnlyList<string> Faults =>
         [.. servers.Where(server => !server.State.IsUp).Select(server => $"The engine at {server.Name} {server.State.Fault}.")];

@@ -1,0 +1,267 @@
+// spec/envelope-v2.md sections 4 to 7. Steps 10 and 11 of docs/architecture.md, as far as they are this envelope's.
+using System.Buffers;
+using System.Globalization;
+using System.IO.Pipelines;
+using System.Security.Cryptography;
+using System.Text;
+using ConfidentialChat.Hosting.Bodies;
+using ConfidentialChat.Node.Errors;
+using ConfidentialChat.Node.Inference;
+using ConfidentialChat.Node.Keys;
+using ConfidentialChat.Protocol;
+using ConfidentialChat.Protocol.Errors;
+using ConfidentialChat.Protocol.Oblivious;
+using ConfidentialChat.Protocol.Oblivious.BinaryHttp;
+using ConfidentialChat.Protocol.Relay;
+using ConfidentialChat.Protocol.V2;
+
+namespace ConfidentialChat.Node.Serving;
+
+/// <summary>Sealed requests: all endpoints behind one path, which hides them.</summary>
+internal sealed class EnvelopeV2Door(KeyRing ring, BodyShare room, IInferenceBackend engine, NodeOptions options, TimeProvider time) : IEnvelopeDoor
+{
+    /// <summary>Where sealed requests are posted.</summary>
+    public const string Path = "/v2/relay";
+
+    public string Endpoint => RelayHeaders.RelayEndpoint;
+
+    public Task RefuseAsync(HttpResponse response, Refusal refusal) => response.WriteProblemAsync(new ProblemDocument(refusal.Rejection.Error), refusal.RetryAfter);
+
+    public async Task<(OpenedCall? Call, Refusal? Refusal)> OpenAsync(HttpRequest request, RelayToken token)
+    {
+        // 10 pick the key set.
+        if (!ring.TryFind(token.KeySet, out var set) || !set.TryHoldSealed(out var hold))
+            return (null, new Refusal(RequestError.UnknownNodeKey));
+        using (hold)
+        {
+            if (!string.Equals(request.ContentType, ChunkedRequestSealer.MediaType, StringComparison.OrdinalIgnoreCase))
+                return (null, new Refusal(RequestError.DecryptionFailed));
+            var (body, fault) = await BodyReading.ReadAsync(request.HttpContext, options, room, time);
+            if (body is null)
+                return (null, new Refusal(fault));
+            Call? call = null;
+            try
+            {
+                (call, var refusal) = await OpenAsync(hold, body, request.HttpContext.Response);
+                if (call is null || refusal is not null)
+                    return (call, refusal);
+
+                // The gateway learns that it opened, and the client that its answer is coming.
+                await request.HttpContext.Response.BodyWriter.FlushAsync(request.HttpContext.RequestAborted);
+                return (call, Check(call, hold.Replay, token));
+            }
+            finally
+            {
+                if (call is null)
+                    body.Dispose();
+            }
+        }
+    }
+
+    // 11 open, in place: a request is in memory once. What is opened is shorter than what it was sealed to, and is written behind where that is read.
+    private static async ValueTask<(Call? Call, Refusal? Refusal)> OpenAsync(NodeKeySet.SealedHold hold, ReceivedBody body, HttpResponse response)
+    {
+        using var opener = new ChunkedRequestOpener(hold.Keys, PipeReader.Create(new ReadOnlySequence<byte>(body.Memory)), ChunkLimits.Request);
+        var length = 0;
+        SealedAnswer? answer = null;
+        while (true)
+        {
+            var chunk = await opener.ReadAsync();
+            if (!chunk.IsOpened && answer is null)
+                return (null, new Refusal(OutsideOf(chunk.Outcome)));
+            if (answer is null)
+            {
+                // The first chunk has opened: this request is known from here on, whatever comes of it, and its answer is sealed.
+                if (!hold.Replay.TryMark(opener.Enc.Span))
+                    return (null, new Refusal(RequestError.Replay));
+                response.ContentType = ChunkedAnswerSealer.MediaType;
+                response.Headers.CacheControl = "no-store";
+                answer = new SealedAnswer(opener.SealAnswer(response.BodyWriter));
+            }
+
+            if (!chunk.IsOpened)
+            {
+                if (chunk.Outcome == OpenOutcome.Truncated)
+                {
+                    answer.Dispose();
+                    throw new CallerGoneException(); // half a request has no answer
+                }
+
+                return (new Call(body, body.Memory[..length], answer), new Refusal(InsideOf(chunk.Outcome)));
+            }
+
+            chunk.Plaintext.CopyTo(body.Memory[length..]);
+            length += chunk.Plaintext.Length;
+            if (chunk.Outcome == OpenOutcome.Final)
+                return (new Call(body, body.Memory[..length], answer), null);
+        }
+    }
+
+    // 11 inner against outer, the time, the path, the body.
+    private Refusal? Check(Call call, SealedReplayMemory replay, RelayToken token)
+    {
+        if (!InnerCall.TryRead(call.Message, out var inner, out var rejection))
+            return new Refusal(rejection);
+        if (inner.Fits(token.Request, token.Model, token.Units) is { } other)
+            return new Refusal(other);
+        switch (replay.Judge(inner.Date))
+        {
+            case DateFit.Outside:
+                call.SayDate(replay.Now);
+                return new Refusal(RequestError.InvalidField, "date");
+            case DateFit.Forgotten:
+                return new Refusal(RequestError.ServiceUnavailable);
+        }
+
+        if (inner is { Path: ModelList.Path })
+        {
+            if (!HttpMethods.IsGet(inner.Method))
+                return new Refusal(RequestError.MethodNotAllowed);
+            call.Take(new InferenceRequest { Endpoint = InferenceEndpoint.ChatCompletions, Model = inner.Model, Stream = false, Body = default, MaxUnits = token.Units }, new ModelList(engine.AliveModels));
+            return null;
+        }
+
+        if (InferenceEndpoints.OfPath(inner.Path) is not { } endpoint)
+            return new Refusal(RequestError.NotFound);
+        if (!HttpMethods.IsPost(inner.Method))
+            return new Refusal(RequestError.MethodNotAllowed);
+        if (RequestOutline.TryRead(inner.Body.Span, out var outline) is { } fault)
+            return new Refusal(fault);
+        if (outline.Model is null)
+            return new Refusal(RequestError.InvalidField, "model");
+        if (!string.Equals(outline.Model, inner.Model, StringComparison.Ordinal))
+            return new Refusal(RequestError.ModelMismatch);
+        if (outline.Stream == true && !endpoint.MayStream)
+            return new Refusal(RequestError.InvalidField, "stream");
+        call.Take(new InferenceRequest { Endpoint = endpoint.Endpoint, Model = inner.Model, Stream = outline.Stream ?? false, Body = inner.Body, MaxUnits = token.Units }, null);
+        return null;
+    }
+
+    private static RequestError OutsideOf(OpenOutcome outcome) => outcome switch
+    {
+        OpenOutcome.KeyUnknown => RequestError.UnknownNodeKey,
+        OpenOutcome.ChunkTooLarge or OpenOutcome.TooManyChunks or OpenOutcome.TooLarge => RequestError.BodyTooLarge,
+        _ => RequestError.DecryptionFailed,
+    };
+
+    private static RequestError InsideOf(OpenOutcome outcome) =>
+        outcome is OpenOutcome.ChunkTooLarge or OpenOutcome.TooManyChunks or OpenOutcome.TooLarge ? RequestError.BodyTooLarge : RequestError.DecryptionFailed;
+
+    private sealed class Call(ReceivedBody body, ReadOnlyMemory<byte> message, SealedAnswer answer) : OpenedCall
+    {
+        private InferenceRequest? request;
+        private InferenceAnswer? ready;
+        private DateTimeOffset? date;
+
+        /// <summary>As it was opened; gone with the request.</summary>
+        public ReadOnlyMemory<byte> Message => message;
+
+        public override InferenceRequest Request => request!;
+
+        public override InferenceAnswer? ReadyAnswer => ready;
+
+        public override bool IsKeptAlive => true;
+
+        public void Take(InferenceRequest taken, InferenceAnswer? answered) => (request, ready) = (taken, answered);
+
+        /// <summary>The client's clock was wrong: the refusal tells it the node's.</summary>
+        public void SayDate(DateTimeOffset now) => date = now;
+
+        public override async Task RefuseAsync(HttpResponse response, Refusal refusal)
+        {
+            if (answer.HasHead)
+            {
+                response.HttpContext.Abort();
+                return;
+            }
+
+            var row = refusal.Rejection.Error.Row();
+            var fields = new List<Field> { new("content-type", InferenceAnswer.Json) };
+            if (row.HasRetryAfter)
+                fields.Add(new Field("retry-after", RejectionResponse.RetryAfter(refusal.RetryAfter)));
+            if (date is { } now)
+                fields.Add(new Field("date", now.ToString("r", CultureInfo.InvariantCulture)));
+            answer.WriteWhole(row.Status, FieldSection.Create(fields.ToArray()), refusal.Rejection.ToOpenAIJson(date is null ? null : ProblemDocument.Date));
+            await response.BodyWriter.FlushAsync(response.HttpContext.RequestAborted);
+        }
+
+        public override void KeepAlive(HttpResponse response) => answer.KeepAlive();
+
+        // A mark is never taken back.
+        public override void Spend()
+        {
+        }
+
+        public override void ForgetRequest()
+        {
+            CryptographicOperations.ZeroMemory(body.Memory.Span);
+            body.Dispose();
+        }
+
+        public override IAnswerWriter Begin(HttpResponse response, InferenceAnswer answered)
+        {
+            FieldSection fields = [new Field("content-type", answered.ContentType)];
+            if (answered.ContentType != InferenceAnswer.EventStream)
+                return new WholeWriter(answer, answered.Status, fields);
+            answer.BeginStream(fields);
+            return new EventWriter(answer);
+        }
+
+        public override void Dispose()
+        {
+            answer.Dispose();
+            ForgetRequest();
+        }
+    }
+
+    // The sealed answer writes to the response itself: what these are given is the same.
+    private sealed class WholeWriter(SealedAnswer answer, int status, FieldSection fields) : IAnswerWriter
+    {
+        public bool IsWhole => false; // its length is known, but the head is out
+
+        public void Write(AnswerPart part, IBufferWriter<byte> output)
+        {
+            if (answer.HasHead)
+                throw new InferenceException(InferenceFailure.Failed, "The engine gave a second part of a whole answer.");
+            answer.WriteWhole(status, fields, part.Data.Span);
+        }
+
+        public void KeepAlive(IBufferWriter<byte> output)
+        {
+        }
+
+        public bool TryEnd(IBufferWriter<byte> output) => false; // with its only part
+    }
+
+    private sealed class EventWriter(SealedAnswer answer) : IAnswerWriter
+    {
+        private readonly ArrayBufferWriter<byte> text = new(1024);
+
+        public bool IsWhole => false;
+
+        public void Write(AnswerPart part, IBufferWriter<byte> output)
+        {
+            if (part.EventName is { } name)
+            {
+                text.Write("event: "u8);
+                Encoding.UTF8.GetBytes(name.AsSpan(), text);
+                text.Write("\n"u8);
+            }
+
+            text.Write("data: "u8);
+            text.Write(part.Data.Span);
+            text.Write("\n\n"u8);
+            answer.WriteEvents(text.WrittenSpan);
+            text.Clear(); // and erases what was in it
+        }
+
+        public void KeepAlive(IBufferWriter<byte> output) => answer.KeepAlive();
+
+        public bool TryEnd(IBufferWriter<byte> output)
+        {
+            answer.WriteEvents("data: [DONE]\n\n"u8);
+            answer.EndStream();
+            return true;
+        }
+    }
+}

@@ -1,0 +1,111 @@
+// spec/envelope-v2.md section 6.
+using System.Buffers;
+using ConfidentialChat.Protocol.Oblivious;
+using ConfidentialChat.Protocol.Oblivious.BinaryHttp;
+using ConfidentialChat.Protocol.Shape;
+
+namespace ConfidentialChat.Protocol.V2;
+
+/// <summary>
+/// Writes one answer, sealed, in the shape of section 8: signs of life, then a whole answer or a stream. Nothing is held back: what is written
+/// is whole chunks. Not for concurrent use.
+/// </summary>
+public sealed class SealedAnswer : IDisposable
+{
+    private const int Processing = 102; // RFC 2518 section 10.1
+    private const string PaddingField = "padding";
+
+    private readonly ChunkedAnswerSealer sealer;
+    private EventPadder? stream;
+    private bool hasFraming;
+
+    /// <param name="sealer">Owned from here on.</param>
+    public SealedAnswer(ChunkedAnswerSealer sealer)
+    {
+        ArgumentNullException.ThrowIfNull(sealer);
+        this.sealer = sealer;
+    }
+
+    /// <summary>Whether the inner head is out: no other answer can be given.</summary>
+    public bool HasHead { get; private set; }
+
+    /// <summary>Says that the answer goes on: before the head as an informational response, in a stream as a comment. Nothing once a whole answer is out.</summary>
+    public void KeepAlive()
+    {
+        if (stream is not null)
+            WriteEvents(": keep-alive\n\n"u8);
+        else if (!HasHead)
+            WriteProcessing();
+    }
+
+    /// <summary>The whole answer, and the end.</summary>
+    /// <param name="status">From 200 to 599.</param>
+    /// <param name="fields">Without a content-length.</param>
+    /// <param name="content">All of it.</param>
+    /// <exception cref="InvalidOperationException">The head is out.</exception>
+    public void WriteWhole(int status, FieldSection fields, ReadOnlySpan<byte> content)
+    {
+        BeginHead();
+        var message = new ArrayBufferWriter<byte>(content.Length + EventPadder.BlockSize);
+        var writer = new IndeterminateWriter(message, ChunkLengthForm.FourBytes);
+        writer.WriteHead(new ResponseHead(status, fields));
+        writer.WriteContent(content);
+        writer.Complete(FieldSection.Empty);
+        var skipped = hasFraming ? 1 : 0; // the framing went out with the signs of life
+        MessagePadding.Write(message, message.WrittenCount - skipped);
+        var rest = message.WrittenSpan[skipped..];
+        for (; rest.Length > ChunkLimits.ChunkSize; rest = rest[ChunkLimits.ChunkSize..])
+            sealer.Seal(rest[..ChunkLimits.ChunkSize]);
+        sealer.SealFinal(rest);
+        System.Security.Cryptography.CryptographicOperations.ZeroMemory(System.Runtime.InteropServices.MemoryMarshal.AsMemory(message.WrittenMemory).Span);
+    }
+
+    /// <summary>Begins a stream of events; its head goes out with the first of them.</summary>
+    /// <exception cref="InvalidOperationException">The head is out.</exception>
+    public void BeginStream(FieldSection fields)
+    {
+        BeginHead();
+        stream = new EventPadder(new ResponseHead(200, fields), isContinued: hasFraming);
+    }
+
+    /// <summary>Whole events of the stream, each with its blank line.</summary>
+    public void WriteEvents(ReadOnlySpan<byte> events)
+    {
+        while (stream!.TryPad(ref events, isFinal: false, out var plaintext))
+            sealer.Seal(plaintext);
+    }
+
+    /// <summary>The end of the stream.</summary>
+    public void EndStream()
+    {
+        ReadOnlySpan<byte> nothing = [];
+        while (stream!.TryPad(ref nothing, isFinal: true, out var plaintext))
+            sealer.Seal(plaintext);
+        stream.EndContent();
+        sealer.SealFinal(stream.Finish(FieldSection.Empty));
+    }
+
+    public void Dispose() => sealer.Dispose();
+
+    private void BeginHead()
+    {
+        if (HasHead)
+            throw new InvalidOperationException("The answer's head is out already.");
+        HasHead = true;
+    }
+
+    // framing (i) = 3, before the first; then 102 and a header section that fills the block
+    private void WriteProcessing()
+    {
+        var writer = new ArrayBufferWriter<byte>(EventPadder.BlockSize);
+        var framing = hasFraming ? 0 : 1;
+        if (!hasFraming)
+            writer.Write([(byte)Framing.IndeterminateLengthResponse]);
+        Varint.Write(writer, Processing);
+        const int Around = 1 + 7 + 2 + 1; // lengths of name and value, the name, the terminator
+        var size = EventPadder.BlockSize - framing - Varint.Size((long)Processing) - Around;
+        FieldSection.Create([new Field(PaddingField, new string('~', size))]).WriteIndeterminateLength(writer);
+        sealer.Seal(writer.WrittenSpan);
+        hasFraming = true;
+    }
+}
