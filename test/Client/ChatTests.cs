@@ -199,12 +199,12 @@ public sealed class ChatTests
     }
 
     [Fact]
-    public async Task Events_may_be_written_with_any_line_ends_and_a_name()
+    public async Task Events_may_be_written_with_any_line_ends_and_the_name_that_all_have()
     {
         await using var gateway = await TestGateway.StartAsync(async call =>
         {
             call.BeginStream();
-            await call.SendAsync($"event: chunk\r\nid: 1\r\ndata:{call.Event(Chats.Chunk("a"))}\r\n\r\n");
+            await call.SendAsync($"\uFEFFevent: message\r\nid: 1\r\ndata:{call.Event(Chats.Chunk("a"))}\r\n\r\n");
             await call.SendAsync($"data: {call.Event(Chats.Chunk("b", "stop"))}\r\r");
         });
         using var client = gateway.Client();

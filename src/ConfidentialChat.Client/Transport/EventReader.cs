@@ -9,7 +9,10 @@ internal interface IEventTarget
     void Take(ReadOnlySpan<byte> data);
 }
 
-/// <summary>The data of server-sent events, one after the other; comments are passed over. spec/envelope-v1.md section 8.</summary>
+/// <summary>
+/// The data of server-sent events, one after the other; comments, events with a name and events without data are passed over: none is a
+/// message. spec/envelope-v1.md section 8.
+/// </summary>
 internal sealed class EventReader : IAsyncDisposable
 {
     /// <summary>No event, with the comments before it, is larger than this, in bytes.</summary>
@@ -17,13 +20,13 @@ internal sealed class EventReader : IAsyncDisposable
 
     private readonly Stream body;
     private readonly BoundedStream bounded;
-    private readonly IAsyncEnumerator<SseItem<bool>> items;
+    private readonly IAsyncEnumerator<SseItem<Said>> items;
 
     public EventReader(Stream body, IEventTarget target, CancellationToken cancellation)
     {
         this.body = body;
         bounded = new BoundedStream(body);
-        items = SseParser.Create(bounded, (_, data) => TryTake(data, target)).EnumerateAsync(cancellation).GetAsyncEnumerator(cancellation);
+        items = SseParser.Create(bounded, (type, data) => Take(type, data, target)).EnumerateAsync(cancellation).GetAsyncEnumerator(cancellation);
     }
 
     /// <summary>Gives the next event's data to the target; false at a clean end: the body's, or the <c>[DONE]</c> of other gateways.</summary>
@@ -32,8 +35,16 @@ internal sealed class EventReader : IAsyncDisposable
     public ValueTask<bool> ReadAsync()
     {
         bounded.Restart();
-        var move = items.MoveNextAsync();
-        return move.IsCompletedSuccessfully ? new(move.Result && items.Current.Data) : WaitAsync(move);
+        while (true)
+        {
+            var move = items.MoveNextAsync();
+            if (!move.IsCompletedSuccessfully)
+                return WaitAsync(move);
+            if (!move.Result)
+                return new(false);
+            if (items.Current.Data is not Said.Nothing)
+                return new(items.Current.Data is Said.Message);
+        }
     }
 
     public async ValueTask DisposeAsync()
@@ -42,14 +53,34 @@ internal sealed class EventReader : IAsyncDisposable
         await body.DisposeAsync().ConfigureAwait(false);
     }
 
-    private async ValueTask<bool> WaitAsync(ValueTask<bool> move) => await move.ConfigureAwait(false) && items.Current.Data;
-
-    private static bool TryTake(ReadOnlySpan<byte> data, IEventTarget target)
+    private async ValueTask<bool> WaitAsync(ValueTask<bool> move)
     {
-        if (data.SequenceEqual("[DONE]"u8))
-            return false;
+        while (await move.ConfigureAwait(false))
+        {
+            if (items.Current.Data is not Said.Nothing)
+                return items.Current.Data is Said.Message;
+            move = items.MoveNextAsync();
+        }
+
+        return false;
+    }
+
+    private static Said Take(string type, ReadOnlySpan<byte> data, IEventTarget target)
+    {
+        var text = data.Trim(" \t\r\n"u8);
+        if (text.IsEmpty || type != SseParser.EventTypeDefault)
+            return Said.Nothing;
+        if (text.SequenceEqual("[DONE]"u8))
+            return Said.End;
         target.Take(data);
-        return true;
+        return Said.Message;
+    }
+
+    private enum Said
+    {
+        Nothing,
+        Message,
+        End,
     }
 
     // The parser keeps an event in memory until its end: whoever never ends one is cut off here.

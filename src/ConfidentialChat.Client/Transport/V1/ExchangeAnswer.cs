@@ -1,5 +1,6 @@
 // spec/envelope-v1.md sections 7 and 8.
 using System.Security.Cryptography;
+using ConfidentialChat.Protocol;
 using ConfidentialChat.Protocol.V1;
 
 namespace ConfidentialChat.Client.Transport.V1;

@@ -3,6 +3,7 @@ using System.Buffers;
 using System.Net;
 using System.Net.ServerSentEvents;
 using System.Security.Cryptography;
+using ConfidentialChat.Protocol;
 
 namespace ConfidentialChat.Node.Inference.Upstream;
 
@@ -12,6 +13,10 @@ internal sealed class UpstreamExchange : IDisposable
     // The end of the body follows the last event at once; read, the connection can serve again.
     private static readonly TimeSpan EndPatience = TimeSpan.FromMilliseconds(200);
 
+    private const string ErrorEvent = "error";
+
+    private static ReadOnlySpan<byte> Blanks => " \t\r\n"u8;
+
     private readonly UpstreamServer server;
     private readonly UpstreamOptions options;
     private readonly UpstreamRequest request;
@@ -20,7 +25,6 @@ internal sealed class UpstreamExchange : IDisposable
     private HttpResponseMessage? response;
     private BoundedStream? stream;
     private IAsyncEnumerator<SseItem<byte[]>>? events;
-    private bool isDone;
     private volatile bool isSent;
     private int isOver;
 
@@ -63,7 +67,7 @@ internal sealed class UpstreamExchange : IDisposable
             }
 
             var mediaType = response.Content.Headers.ContentType?.MediaType;
-            if (mediaType != (request.Stream ? "text/event-stream" : "application/json"))
+            if (!string.Equals(mediaType, request.Stream ? InferenceAnswer.EventStream : InferenceAnswer.Json, StringComparison.OrdinalIgnoreCase))
                 throw Failed("answered with another content type");
             if (!request.Stream)
                 return await ReadWholeAsync();
@@ -96,7 +100,7 @@ internal sealed class UpstreamExchange : IDisposable
         }
     }
 
-    /// <summary>A body that is bounded: one byte more is an error, or the end where it <paramref name="truncates"/>.</summary>
+    /// <summary>A body that is bounded: one byte more is an error, or the end where it <paramref name="truncates"/>. Then a break is the end too.</summary>
     public static async Task<byte[]> ReadAsync(HttpResponseMessage response, long limit, CancellationToken cancellation, bool truncates = false)
     {
         await using var body = await response.Content.ReadAsStreamAsync(cancellation);
@@ -113,6 +117,10 @@ internal sealed class UpstreamExchange : IDisposable
             }
 
             return buffer.WrittenSpan.ToArray();
+        }
+        catch (Exception e) when (truncates && e is IOException or HttpRequestException)
+        {
+            return buffer.WrittenSpan.ToArray(); // who answers before it has read all may close at once; the status says the most
         }
         finally
         {
@@ -143,38 +151,47 @@ internal sealed class UpstreamExchange : IDisposable
         while (await MoveNextAsync(isFirst))
         {
             var data = events!.Current.Data;
-            if (data.AsSpan().SequenceEqual("[DONE]"u8))
+            if (data.AsSpan().Trim(Blanks).SequenceEqual("[DONE]"u8))
             {
-                isDone = true;
                 await EndAsync();
-                return default;
+                break;
             }
 
-            var part = events.Current.EventType == "error" ? null : UpstreamPart.Read(data, request);
+            var part = events.Current.EventType == ErrorEvent ? null : UpstreamPart.Read(data, request);
             if (part is null && isFirst && UpstreamError.ReadObject(data, request) is { } refused)
                 return (null, refused);
-            ending.Note(part?.Choices ?? []);
+            foreach (var (index, isFinished) in part?.Choices ?? [])
+                ending.Note(index, isFinished);
             return (part ?? throw Failed("broke its stream off with an error, or with what is no chunk"), null);
         }
 
-        return ending.IsReached || isDone ? default : throw Failed("ended its stream without a finish reason");
+        return ending.IsReached ? default : throw Failed("ended its stream without a finish reason");
     }
 
     // The engine's time runs only while it is waited for: before, it was the reader who took its own. What is at hand already needs no clock.
     private ValueTask<bool> MoveNextAsync(bool isFirst)
     {
         var moving = events!.MoveNextAsync();
-        return moving.IsCompletedSuccessfully && !isFirst ? moving : WaitAsync();
+        if (isFirst || !moving.IsCompletedSuccessfully)
+            return WaitAsync(moving);
+        var moved = moving.Result;
+        return !moved || SaysSomething(events.Current) ? new(moved) : WaitAsync(events.MoveNextAsync());
 
-        async ValueTask<bool> WaitAsync()
+        async ValueTask<bool> WaitAsync(ValueTask<bool> pending)
         {
             if (!isFirst)
                 patience.Expect(options.TokenTimeout);
-            var moved = await moving;
+            bool isMore;
+            while ((isMore = await pending) && !SaysSomething(events.Current))
+                pending = events.MoveNextAsync(); // the time goes on: who pings for ever does not answer
             patience.ExpectNothing();
-            return moved;
+            return isMore;
         }
     }
+
+    // Events of other names (pings), and events without data, are no messages.
+    private static bool SaysSomething(SseItem<byte[]> item) =>
+        item.EventType == ErrorEvent || (item.EventType == SseParser.EventTypeDefault && item.Data.AsSpan().ContainsAnyExcept(Blanks));
 
     private async Task EndAsync()
     {

@@ -11,6 +11,7 @@ namespace ConfidentialChat.Node.Inference.Upstream;
 internal sealed record UpstreamPart
 {
     private static readonly SearchValues<byte> LineBreaks = SearchValues.Create("\r\n"u8);
+    private static ReadOnlySpan<byte> Null => "null"u8;
     private const long TokensMax = 1L << 40; // what an engine claims beyond it is no count
 
     /// <summary>For the caller, an array of its own; empty where the object is for the node alone.</summary>
@@ -85,7 +86,7 @@ internal sealed record UpstreamPart
             var count = usage.IsEmpty ? null : ReadUsage(usage);
             var isUsageOnly = choices is not { Count: > 0 };
             var hides = request.Stream && !(request.WantsUsage && (isUsageOnly || request.WantsContinuousUsage));
-            if (hides && count is not null && choices is { Count: 0 })
+            if (hides && isUsageOnly && !usage.IsEmpty && !usage.Span.SequenceEqual(Null))
                 return new UpstreamPart { Json = [], Usage = count };
             return new UpstreamPart
             {
@@ -102,13 +103,13 @@ internal sealed record UpstreamPart
             if (IsNamed("model"u8))
             {
                 var value = SkipValue();
-                (edits ??= []).Add(new Edit(end, start, value.Start, value.End, IsUsage: false, isFirst));
+                (edits ??= []).Add(new Edit(EditKind.Model, end, start, value.Start, value.End, isFirst));
             }
             else if (IsNamed("usage"u8))
             {
                 var value = SkipValue();
                 usage = json.AsMemory(value.Start, value.End - value.Start);
-                (edits ??= []).Add(new Edit(end, start, value.Start, value.End, IsUsage: true, isFirst));
+                (edits ??= []).Add(new Edit(EditKind.Usage, end, start, value.Start, value.End, isFirst));
             }
             else if (IsNamed("choices"u8))
             {
@@ -117,7 +118,7 @@ internal sealed record UpstreamPart
             else if (IsNamed("error"u8))
             {
                 reader.Read();
-                isError = reader.TokenType != JsonTokenType.Null;
+                isError = reader.TokenType is not (JsonTokenType.Null or JsonTokenType.False) && !(reader.TokenType == JsonTokenType.String && reader.ValueSpan.IsEmpty);
                 reader.Skip();
             }
             else
@@ -151,7 +152,7 @@ internal sealed record UpstreamPart
             {
                 var depth = reader.CurrentDepth - outside; // 1: a choice; 2: its members; 3: those of its delta or message
                 if (depth == 1 && reader.TokenType == JsonTokenType.StartObject)
-                    choice = default;
+                    choice = new ChoiceProgress(choices.Count, IsFinished: false);
                 else if (depth == 1 && reader.TokenType == JsonTokenType.EndObject)
                     choices.Add(choice);
                 if (reader.TokenType != JsonTokenType.PropertyName)
@@ -159,14 +160,17 @@ internal sealed record UpstreamPart
                 if (depth == 2 && IsNamed("index"u8))
                 {
                     reader.Read();
-                    if (reader.TokenType == JsonTokenType.Number && reader.TryGetInt64(out var index))
-                        choice = choice with { Index = index };
+                    choice = choice with { Index = StreamEnding.IndexOf(in reader, choices.Count) };
                     reader.Skip();
                 }
                 else if (depth == 2 && IsNamed("finish_reason"u8))
                 {
                     reader.Read();
-                    choice = choice with { IsFinished = reader.TokenType == JsonTokenType.String };
+                    choice = choice with { IsFinished = StreamEnding.IsReason(in reader) };
+
+                    // Its reader is to see what the node saw.
+                    if (reader.TokenType == JsonTokenType.String && !choice.IsFinished)
+                        (edits ??= []).Add(new Edit(EditKind.Reason, 0, 0, (int)reader.TokenStartIndex, (int)reader.BytesConsumed, IsFirst: false));
                     reader.Skip();
                 }
                 else if ((depth == 2 && IsNamed("text"u8)) || (depth == 3 && !IsNamed("role"u8)))
@@ -183,29 +187,28 @@ internal sealed record UpstreamPart
             }
         }
 
-        // The same bytes, with the caller's own name of the model, and without the usage where it is hidden.
+        // The same bytes, with the caller's own name of the model, without reasons that are none, and without the usage where it is hidden.
         private readonly byte[] Write(bool hidesUsage)
         {
             if (edits is null)
                 return json;
-            if (hidesUsage && edits.Count(edit => edit.IsUsage) > 1)
+            if (hidesUsage && edits.Count(edit => edit.Kind == EditKind.Usage) > 1)
             {
-                var model = request.ModelJson;
-                return JsonMembers.Join(JsonMembers.Read(json)!.Write(
-                    (member, value) => member.Name switch { "model" => model, "usage" => JsonMembers.Gone, _ => value }, []));
+                return JsonMembers.Join(JsonMembers.Read(Write(hidesUsage: false))!.Write(
+                    (member, value) => member.Name == "usage" ? JsonMembers.Gone : value, []));
             }
 
             var name = request.ModelJson.Span;
-            var output = new ArrayBufferWriter<byte>(json.Length + (edits.Count * name.Length));
+            var output = new ArrayBufferWriter<byte>(json.Length + (edits.Count * Math.Max(name.Length, Null.Length)));
             var from = 0;
             foreach (var edit in edits)
             {
-                if (edit.IsUsage && !hidesUsage)
+                if (edit.Kind == EditKind.Usage && !hidesUsage)
                     continue;
-                if (!edit.IsUsage)
+                if (edit.Kind != EditKind.Usage)
                 {
                     output.Write(json.AsSpan(from, edit.ValueStart - from));
-                    output.Write(name);
+                    output.Write(edit.Kind == EditKind.Model ? name : Null);
                     from = edit.End;
                     continue;
                 }
@@ -225,5 +228,17 @@ internal sealed record UpstreamPart
         }
     }
 
-    private readonly record struct Edit(int Before, int Start, int ValueStart, int End, bool IsUsage, bool IsFirst);
+    private enum EditKind
+    {
+        Model,
+        Usage,
+        Reason,
+    }
+
+    private readonly record struct Edit(EditKind Kind, int Before, int Start, int ValueStart, int End, bool IsFirst);
 }
+
+/// <summary>A choice that a chunk goes on with.</summary>
+/// <param name="Index">Its <c>index</c>; its place in the list where it says none.</param>
+/// <param name="IsFinished">Whether it has its <c>finish_reason</c>.</param>
+internal readonly record struct ChoiceProgress(long Index, bool IsFinished);
