@@ -23,13 +23,14 @@ public sealed class ChatCompletion : OpenAIObject
 }
 
 /// <summary>One of the answers to a request.</summary>
-public sealed class ChatChoice : OpenAIObject
+public sealed class ChatChoice : OpenAIObject, IPlaced
 {
+    /// <summary>Its place in the list where the engine says none.</summary>
     public int Index { get; set; }
 
     public required ChatMessage Message { get; set; }
 
-    /// <summary>Such as <c>stop</c>, <c>length</c>, <c>tool_calls</c>, <c>content_filter</c>.</summary>
+    /// <summary>Such as <c>stop</c>, <c>length</c>, <c>tool_calls</c>, <c>content_filter</c>; null also where an engine writes an empty one.</summary>
     public string? FinishReason { get; set; }
 
     public ChatLogprobs? Logprobs { get; set; }
@@ -57,16 +58,24 @@ public sealed class ChatCompletionChunk : OpenAIObject
     public string? ServiceTier { get; set; }
 
     public string? SystemFingerprint { get; set; }
+
+    private protected override bool StandInFor(string name)
+    {
+        Choices = [];
+        NoteLoose(name, Choices, isRead: false);
+        return true;
+    }
 }
 
 /// <summary>What a chunk adds to one of the answers.</summary>
-public sealed class ChatChunkChoice : OpenAIObject
+public sealed class ChatChunkChoice : OpenAIObject, IPlaced
 {
+    /// <summary>Which answer; its place in the list where the engine says none.</summary>
     public int Index { get; set; }
 
     public ChatDelta? Delta { get; set; }
 
-    /// <summary>Null until the choice's last chunk.</summary>
+    /// <summary>Null until the choice's last chunk, whatever an engine writes before it.</summary>
     public string? FinishReason { get; set; }
 
     public ChatLogprobs? Logprobs { get; set; }
@@ -78,7 +87,7 @@ public sealed class ChatDelta : OpenAIObject
     /// <summary>In the first chunk only.</summary>
     public string? Role { get; set; }
 
-    /// <summary>To be appended.</summary>
+    /// <summary>To be appended. Of an engine that writes parts, their text; the parts are in <see cref="OpenAIObject.Extra"/>.</summary>
     public string? Content { get; set; }
 
     /// <summary>To be appended.</summary>

@@ -9,7 +9,7 @@ namespace ConfidentialChat.Client.Chat;
 /// </summary>
 public sealed class ChatMessage : OpenAIObject
 {
-    /// <summary><c>system</c>, <c>developer</c>, <c>user</c>, <c>assistant</c> or <c>tool</c>.</summary>
+    /// <summary><c>system</c>, <c>developer</c>, <c>user</c>, <c>assistant</c> or <c>tool</c>; <c>assistant</c> for an answer that names none.</summary>
     public required string Role { get; set; }
 
     /// <summary>Null where the assistant calls tools or refuses.</summary>
@@ -37,6 +37,12 @@ public sealed class ChatMessage : OpenAIObject
     /// <summary>The answer of a tool to one call.</summary>
     public static ChatMessage Tool(string toolCallId, ChatContent content) =>
         new() { Role = "tool", ToolCallId = toolCallId, Content = content };
+
+    private protected override bool StandInFor(string name)
+    {
+        Role = "assistant";
+        return true;
+    }
 }
 
 /// <summary>A message's content: a string, or a list of parts.</summary>
@@ -75,6 +81,13 @@ public sealed class ChatContentPart : OpenAIObject
     /// <summary>An image by its address; a <c>data:</c> URL, which keeps it within the sealed request. Nodes refuse any other: whoever fetched it would show who asks for what.</summary>
     public static ChatContentPart FromImage(string url, string? detail = null) =>
         new() { Type = "image_url", ImageUrl = new ChatImageUrl { Url = url, Detail = detail } };
+
+    private protected override bool StandInFor(string name)
+    {
+        Type = "text";
+        NoteLoose(name, Type, isRead: false);
+        return true;
+    }
 }
 
 /// <summary>Where an image is.</summary>
@@ -90,7 +103,7 @@ internal sealed class ChatContentConverter : JsonConverter<ChatContent>
 {
     public override ChatContent Read(ref Utf8JsonReader reader, Type typeToConvert, JsonSerializerOptions options) =>
         reader.TokenType == JsonTokenType.String
-            ? new ChatContent(reader.GetString()!)
+            ? new ChatContent(JsonText.Read(in reader))
             : new ChatContent(JsonSerializer.Deserialize(ref reader, Parts(options))!);
 
     public override void Write(Utf8JsonWriter writer, ChatContent value, JsonSerializerOptions options)
@@ -98,7 +111,7 @@ internal sealed class ChatContentConverter : JsonConverter<ChatContent>
         if (value.Parts is { } parts)
             JsonSerializer.Serialize(writer, parts as List<ChatContentPart> ?? [.. parts], Parts(options));
         else
-            writer.WriteStringValue(value.Text);
+            JsonText.Write(writer, value.Text);
     }
 
     private static JsonTypeInfo<List<ChatContentPart>> Parts(JsonSerializerOptions options) =>

@@ -23,13 +23,23 @@ public sealed class Completion : OpenAIObject
     public ChatUsage? Usage { get; set; }
 
     public string? SystemFingerprint { get; set; }
+
+    internal override bool IsWhole => Says("choices");
+
+    private protected override bool StandInFor(string name)
+    {
+        Choices = [];
+        NoteLoose(name, Choices, isRead: false);
+        return true;
+    }
 }
 
 /// <summary>One of the completions of a request.</summary>
-public sealed class CompletionChoice : OpenAIObject
+public sealed class CompletionChoice : OpenAIObject, IPlaced
 {
     public string? Text { get; set; }
 
+    /// <summary>Its place in the list where the engine says none.</summary>
     public int Index { get; set; }
 
     /// <summary>As the engine writes them: there are several shapes.</summary>

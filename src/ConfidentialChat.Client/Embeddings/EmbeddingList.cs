@@ -17,12 +17,12 @@ public sealed class EmbeddingList : OpenAIObject
 }
 
 /// <summary>The vector of one text.</summary>
-public sealed class Embedding : OpenAIObject
+public sealed class Embedding : OpenAIObject, IPlaced
 {
     /// <summary><c>embedding</c>.</summary>
     public string? Object { get; set; }
 
-    /// <summary>Which of the request's texts it is of.</summary>
+    /// <summary>Which of the request's texts it is of; its place in the list where the engine says none.</summary>
     public int Index { get; set; }
 
     /// <summary>The member <c>embedding</c>.</summary>

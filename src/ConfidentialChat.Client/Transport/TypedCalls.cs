@@ -15,7 +15,8 @@ internal sealed class TypedCalls(RawCalls calls, InferenceEndpoint endpoint)
         Check(request);
         var answer = await BeginAsync(request, stream: false, call, cancellation).ConfigureAwait(false);
         await using var _ = answer.ConfigureAwait(false);
-        return Read<T>(answer, await answer.ReadWholeAsync().ConfigureAwait(false));
+        var whole = Read<T>(answer, await answer.ReadWholeAsync().ConfigureAwait(false));
+        return whole.IsWhole ? whole : throw Invalid(answer);
     }
 
     /// <summary>Asks for an answer in chunks, when it is enumerated.</summary>
@@ -52,8 +53,10 @@ internal sealed class TypedCalls(RawCalls calls, InferenceEndpoint endpoint)
 
     private static T Read<T>(OpenedAnswer answer, ReadOnlyMemory<byte> json)
         where T : OpenAIObject =>
-        OpenAIJson.TryRead<T>(json.Span)
-            ?? throw new InvalidAnswerException("The answer is authentic, but not what this endpoint answers.") { Attempts = answer.Attempts };
+        OpenAIJson.TryRead<T>(json.Span) is { SaysError: false } read ? read : throw Invalid(answer);
+
+    private static InvalidAnswerException Invalid(OpenedAnswer answer) =>
+        new("The answer is authentic, but not what this endpoint answers.") { Attempts = answer.Attempts };
 
     private static void Check(IModelRequest request)
     {
