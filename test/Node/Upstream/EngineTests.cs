@@ -29,6 +29,53 @@ public sealed class EngineTests
         (await UpstreamUnderTest.AskAsync(backend, UpstreamUnderTest.Chat())).FinishReason.ShouldBe("stop");
     }
 
+    [Theory]
+    [InlineData(null, null, "wants a key (it answered 401)")]
+    [InlineData(null, EngineKind.Vllm, "wants a key (it answered 401)")]
+    [InlineData("another", null, "does not take the key that it was shown (it answered 401)")]
+    public async Task An_engine_that_wants_a_key_says_so_and_nobody_is_told_to_give_up_isolation(string? key, EngineKind? kind, string fault)
+    {
+        await using var engine = await ScriptedEngine.StartAsync(new EngineScript { ApiKey = "the-engines-key" });
+        var error = await Should.ThrowAsync<UpstreamException>(() => UpstreamUnderTest.OpenAsync(options => options with { ApiKey = key, Kind = kind }, engine.Url));
+        error.Message.ShouldBe($"The engine at {engine.Url.Authority} {fault}.");
+        error.Hint.ShouldContain("--upstream-key-env");
+        (error.Message + error.Hint).ShouldNotContain("dangerous");
+        (error.Message + error.Hint).ShouldNotContain("another");
+        await using var backend = await UpstreamUnderTest.OpenAsync(options => options with { ApiKey = "the-engines-key" }, engine.Url);
+        backend.IsAlive.ShouldBeTrue();
+    }
+
+    [Theory]
+    [InlineData("vllm", false)]
+    [InlineData("tei", true)] // has no list
+    [InlineData("llamacpp", true)] // has one model, whatever it is called
+    public async Task A_misspelled_model_is_named_beside_what_the_engine_has(string kind, bool isServed)
+    {
+        await using var engine = await ScriptedEngine.StartAsync(new EngineScript { Engine = kind, Model = "scripted\u001b[31m" });
+        var opening = UpstreamUnderTest.OpenAsync(options => options with { EngineModel = "scirpted" }, engine.Url);
+        if (isServed)
+        {
+            await using var backend = await opening;
+            backend.IsAlive.ShouldBeTrue();
+            return;
+        }
+
+        var error = await Should.ThrowAsync<UpstreamException>(opening);
+        error.Message.ShouldBe($"The engine at {engine.Url.Authority} has no model \"scirpted\"; it has \"scripted\uFFFD[31m\".");
+        error.Hint.ShouldContain("--upstream-model");
+    }
+
+    [Fact]
+    public async Task An_engine_that_comes_up_with_another_model_is_down()
+    {
+        await using var upstream = await UpstreamUnderTest.StartAsync();
+        upstream.Engine.Script = new EngineScript { Model = "other" };
+        await FaultTests.UntilAsync(() => !upstream.Backend.IsAlive);
+        upstream.Backend.Faults.Single().ShouldEndWith("has no model \"scripted\"; it has \"other\".");
+        upstream.Engine.Script = new EngineScript();
+        await FaultTests.UntilAsync(() => upstream.Backend.IsAlive);
+    }
+
     [Fact]
     public async Task An_engine_that_goes_and_comes_back_is_noticed_by_asking_it_and_by_looking()
     {

@@ -1,4 +1,7 @@
+using System.Net;
+using System.Net.Sockets;
 using ConfidentialChat.Node.Inference;
+using ConfidentialChat.Node.Inference.Upstream;
 using ConfidentialChat.Node.Tests.Serving;
 using ConfidentialChat.Protocol;
 using ConfidentialChat.Scripting;
@@ -22,14 +25,17 @@ public sealed class FaultTests
         { 400, """{"error":{"message":"the engine's own words","param":"messages.0.content"}}""", "InvalidField messages" },
         { 400, """{"error":{"message":"the engine's own words","param":"max_tokens"}}""", "Failed" }, // the node wrote it, not the caller
         { 400, """{"error":{"message":"the engine's own words","param":"cache_salt"}}""", "Failed" },
-        { 400, """{"error":{"message":"the engine's own words","param":"the engine's own words"}}""", "Failed" },
-        { 400, """{"error":{"message":"the engine's own words","param":null}}""", "Failed" },
+        { 400, """{"error":{"message":"the engine's own words","param":"max_tokens","code":400}}""", "Failed" },
+        { 400, """{"error":{"message":"the engine's own words","param":"the engine's own words"}}""", "InvalidField body" },
+        { 400, """{"error":{"message":"the engine's own words","param":null}}""", "InvalidField body" },
+        { 400, """{"error":{"message":"bad","type":"BadRequestError","param":"top_p","code":400}}""", "InvalidField body" }, // the caller wrote none
+        { 422, """{"detail":[{"loc":["body","messages"],"msg":"the engine's own words"}]}""", "InvalidField body" },
         { 400, """{"error":{"message":"This model's maximum context length is 5 tokens.","code":"context_length_exceeded"}}""", "ContextTooLarge" },
         { 400, """{"error":{"message":"This model's maximum context length is 5 tokens.","param":"temperature"}}""", "ContextTooLarge" },
         { 400, """{"error":{"code":400,"message":"x","type":"exceed_context_size_error","n_prompt_tokens":9}}""", "ContextTooLarge" },
         { 413, """{"message":"`inputs` must have less than 512 tokens","type":"Validation"}""", "ContextTooLarge" },
-        { 400, "the engine's own words", "Failed" },
-        { 400, "", "Failed" },
+        { 400, "the engine's own words", "InvalidField body" },
+        { 400, "", "InvalidField body" },
         { 401, """{"error":{"message":"the engine's own words"}}""", "Failed" },
         { 403, "", "Failed" },
         { 404, """{"error":{"message":"The model `x` does not exist."}}""", "Failed" },
@@ -51,6 +57,9 @@ public sealed class FaultTests
         { 307, "", "Failed" },
         { 200, """{"error":{"message":"the engine's own words","code":500}}""", "Failed" },
         { 200, """{"error":{"message":"the engine's own words","param":"temperature"}}""", "InvalidField temperature" },
+        { 200, """{"error":{"message":"the engine's own words","code":400}}""", "InvalidField body" },
+        { 200, """{"error":{"message":"the engine's own words","type":"BadRequestError","param":null}}""", "InvalidField body" },
+        { 200, """{"error":{"message":"the engine's own words","code":400,"param":"cache_salt"}}""", "Failed" },
         { 200, "the engine's own words", "Failed" },
         { 200, "", "Failed" },
         { 200, "[]", "Failed" },
@@ -67,6 +76,49 @@ public sealed class FaultTests
         (await MeaningAsync(upstream, stream: false)).ShouldBe(meaning);
         upstream.Engine.Counters.Requests.ShouldBe(1); // never followed, never repeated
         (await upstream.AskAsync(UpstreamUnderTest.Chat())).FinishReason.ShouldBe("stop"); // its place was given back
+    }
+
+    [Theory]
+    [InlineData(413, true, "ContextTooLarge")]
+    [InlineData(413, false, "ContextTooLarge")]
+    [InlineData(422, true, "InvalidField body")]
+    [InlineData(429, true, "Busy")]
+    public async Task An_answer_that_comes_before_the_engine_has_read_eight_megabytes_is_read(int status, bool closes, string meaning)
+    {
+        using var listener = new TcpListener(IPAddress.Loopback, 0);
+        listener.Start();
+        var engine = new Uri($"http://{listener.LocalEndpoint}");
+        var serving = ServeAsync();
+        await using (var backend = await UpstreamUnderTest.OpenAsync(options => options with { Kind = EngineKind.Vllm, HealthInterval = TimeSpan.FromHours(1) }, engine))
+        {
+            var large = UpstreamUnderTest.Chat(stream: true, $",\"stop\":\"{new string('x', 8 << 20)}\"");
+            var reply = await UpstreamUnderTest.AskAsync(backend, large, stream: true, units: 1L << 30);
+            $"{reply.Refusal!.Reason} {reply.Refusal.Field}".Trim().ShouldBe(meaning);
+        }
+
+        listener.Stop();
+        await serving;
+
+        async Task ServeAsync()
+        {
+            try
+            {
+                while (true)
+                {
+                    using var connection = await listener.AcceptTcpClientAsync();
+                    var head = new byte[16 * 1024];
+                    var read = await connection.GetStream().ReadAsync(head);
+                    var isQuestion = System.Text.Encoding.ASCII.GetString(head, 0, read).StartsWith("POST", StringComparison.Ordinal);
+                    await connection.GetStream().WriteAsync(System.Text.Encoding.ASCII.GetBytes(
+                        isQuestion ? $"HTTP/1.1 {status} No\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{{}}" : "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"));
+                    if (isQuestion && !closes)
+                        await connection.GetStream().CopyToAsync(Stream.Null); // lingers, as it should
+                }
+            }
+            catch (Exception e) when (e is SocketException or ObjectDisposedException or IOException)
+            {
+            }
+        }
     }
 
     [Theory]

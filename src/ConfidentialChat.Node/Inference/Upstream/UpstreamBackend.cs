@@ -46,6 +46,7 @@ public sealed class UpstreamBackend : IInferenceBackend
             ResponseDrainTimeout = TimeSpan.Zero, // a request that ends early stops the engine at once
             MaxResponseDrainSize = 0,
             ActivityHeadersPropagator = null,
+            PlaintextStreamFilter = static (context, _) => ValueTask.FromResult<Stream>(new EarlyAnswerStream(context.PlaintextStream)),
         };
         http = new HttpClient(handler) { Timeout = Timeout.InfiniteTimeSpan };
         invoker = new HttpMessageInvoker(handler, disposeHandler: false);
@@ -77,7 +78,7 @@ public sealed class UpstreamBackend : IInferenceBackend
         [.. servers.Where(server => !server.State.IsUp).Select(server => $"The engine at {server.Name} {server.State.Fault}.")];
 
     /// <summary>Looks at every engine once, and from then on at intervals. One that is down is served when it is up.</summary>
-    /// <exception cref="UpstreamException">An option is no good, or an engine is reached and cannot keep callers' prompts apart.</exception>
+    /// <exception cref="UpstreamException">An option is no good, or an engine is reached and wants another key, has no such model, or cannot keep callers' prompts apart.</exception>
     public static async Task<UpstreamBackend> OpenAsync(UpstreamOptions options, CancellationToken cancellation)
     {
         ArgumentNullException.ThrowIfNull(options);
@@ -86,13 +87,8 @@ public sealed class UpstreamBackend : IInferenceBackend
         try
         {
             await Task.WhenAll(backend.servers.Select(server => backend.LookAsync(server, cancellation)));
-            if (Array.Find(backend.servers, server => server.State.IsUnfit) is { } unfit)
-            {
-                throw new UpstreamException(
-                    $"The engine at {unfit.Name} {unfit.State.Fault}.",
-                    unfit.State.Kind == EngineKind.Sglang ? "start it with --disable-radix-cache, or say --dangerous-shared-prefix-cache"
-                        : "name it with --upstream-kind where you know it, or say --dangerous-shared-prefix-cache: callers could then find out what others asked");
-            }
+            if (Array.Find(backend.servers, server => server.State.Hint is not null) is { State: var unfit } server)
+                throw new UpstreamException($"The engine at {server.Name} {unfit.Fault}.", unfit.Hint!);
 
             backend.wasAlive = backend.IsAlive;
             backend.watching = Task.WhenAll(backend.servers.Select(backend.WatchAsync));

@@ -10,6 +10,9 @@ internal static class UpstreamError
     /// <summary>Bytes of a refusal that are read.</summary>
     public const int BodyMax = 64 * 1024;
 
+    /// <summary>What is at fault where no member is known to be.</summary>
+    private const string Body = "body";
+
     /// <summary>Members of the OpenAI API that a caller can get wrong. Another name of an engine's is its own text.</summary>
     private static readonly FrozenSet<string> Fields = FrozenSet.ToFrozenSet(
         [
@@ -23,6 +26,12 @@ internal static class UpstreamError
 
     /// <summary>Without which there is no request: an engine may miss them.</summary>
     private static readonly string[] Required = ["messages", "prompt", "input"];
+
+    /// <summary>What the node writes by itself: a fault in it is none of a caller's who did not write it.</summary>
+    private static readonly string[] Ours = ["max_tokens", "max_completion_tokens", "stream_options", "size", "cache_salt", "cache_prompt"];
+
+    /// <summary>How engines call a request that they do not take, within a stream that began with a 200.</summary>
+    private static readonly string[] Mistakes = ["BadRequestError", "invalid_request_error"];
 
     /// <summary>How engines say that a prompt is too long, where they have no code for it.</summary>
     private static readonly string[] TooLong =
@@ -51,8 +60,11 @@ internal static class UpstreamError
             case 405 or 501:
             case 404 when !NamesModel(body):
                 return new InferenceStart.Refused(InferenceRefusal.InvalidField, "model");
+            // What an engine does not take is its caller's to change: the same request gets the same answer, however often it is made.
             case 400 or 422 when ReadObject(body, request) is { } refused:
                 return refused;
+            case 400 or 422 when !(Members(body) is { } error && IsOurs(Field(error))):
+                return new InferenceStart.Refused(InferenceRefusal.InvalidField, Body);
             default:
                 throw new InferenceException(InferenceFailure.Failed, $"The engine at {engine} answered {(int)status}.");
         }
@@ -63,19 +75,24 @@ internal static class UpstreamError
     {
         if (Members(json) is not { } error)
             return null;
-        var (code, type, param, message) = (Text("code"), Text("type") ?? Text("error_type"), Text("param"), Text("message"));
+        var (code, type, message) = (Text(error, "code"), Text(error, "type") ?? Text(error, "error_type"), Text(error, "message"));
         if (code == "context_length_exceeded" || type == "exceed_context_size_error"
             || (message is not null && Array.Exists(TooLong, words => message.Contains(words, StringComparison.OrdinalIgnoreCase))))
             return new InferenceStart.Refused(InferenceRefusal.ContextTooLarge);
 
         // Only a member that the caller wrote, or has to write, can be the caller's mistake: the node writes some too.
-        var field = param?.Split('.', '[')[0];
-        return field is not null && Fields.Contains(field) && (request.Has(field) || Required.Contains(field, StringComparer.Ordinal))
-            ? new InferenceStart.Refused(InferenceRefusal.InvalidField, field)
-            : null;
-
-        string? Text(string name) => error.Find(name) is { } value ? JsonMembers.String(value) : null;
+        var field = Field(error);
+        if (field is not null && Fields.Contains(field) && (request.Has(field) || Required.Contains(field, StringComparer.Ordinal)))
+            return new InferenceStart.Refused(InferenceRefusal.InvalidField, field);
+        var isMistake = error.Find("code") is { } number && JsonMembers.Integer(number) is 400 or 422 || Mistakes.Contains(type, StringComparer.Ordinal);
+        return isMistake && !IsOurs(field) ? new InferenceStart.Refused(InferenceRefusal.InvalidField, Body) : null;
     }
+
+    private static bool IsOurs(string? field) => field is not null && Ours.Contains(field, StringComparer.Ordinal);
+
+    private static string? Field(JsonMembers error) => Text(error, "param")?.Split('.', '[')[0];
+
+    private static string? Text(JsonMembers error, string name) => error.Find(name) is { } value ? JsonMembers.String(value) : null;
 
     // An unknown model is the operator's mistake: the node was told a name that the engine does not know.
     private static bool NamesModel(ReadOnlyMemory<byte> body) =>

@@ -1,6 +1,7 @@
 // spec/inference.md section 3.
 using System.Net;
 using System.Text.Json;
+using ConfidentialChat.Protocol;
 
 namespace ConfidentialChat.Node.Inference.Upstream;
 
@@ -8,6 +9,7 @@ namespace ConfidentialChat.Node.Inference.Upstream;
 internal sealed class UpstreamProbe(HttpClient http, UpstreamOptions options)
 {
     private const int BodyMax = 1024 * 1024;
+    private const int NamesShown = 8;
 
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(5);
 
@@ -19,9 +21,13 @@ internal sealed class UpstreamProbe(HttpClient http, UpstreamOptions options)
         try
         {
             var health = await GetAsync(server, "health", either.Token);
+            if (WantsKey(health.Status))
+                return OtherKey(health.Status);
             if (health.Status is not (HttpStatusCode.OK or HttpStatusCode.NotFound or HttpStatusCode.MethodNotAllowed))
                 return Down($"answered {(int)health.Status} to /health");
             var models = await GetAsync(server, "v1/models", either.Token);
+            if (WantsKey(models.Status))
+                return OtherKey(models.Status); // and so it would each request; /health is open at most engines
             if (health.Status != HttpStatusCode.OK && models.Status != HttpStatusCode.OK)
                 return Down($"answered {(int)models.Status} to /v1/models");
             if (options.Kind is null && ((int)models.Status >= 500 || models.Status == HttpStatusCode.TooManyRequests))
@@ -46,9 +52,15 @@ internal sealed class UpstreamProbe(HttpClient http, UpstreamOptions options)
 
     private static UpstreamState Down(string fault) => new(IsUp: false, EngineKind.Unknown, Fault: fault);
 
+    private static bool WantsKey(HttpStatusCode status) => status is HttpStatusCode.Unauthorized or HttpStatusCode.Forbidden;
+
+    private UpstreamState OtherKey(HttpStatusCode status) => options.ApiKey is null
+        ? Down($"wants a key (it answered {(int)status})") with { Hint = "put its key into an environment variable and name that with --upstream-key-env" }
+        : Down($"does not take the key that it was shown (it answered {(int)status})") with { Hint = "put the engine's key into the variable that --upstream-key-env names" };
+
     private async Task<UpstreamState> KnowAsync(UpstreamServer server, ReadOnlyMemory<byte> models, CancellationToken cancellation)
     {
-        var (owner, context) = ReadModels(models);
+        var (owner, context, known) = ReadModels(models);
         var kind = options.Kind ?? owner switch
         {
             "vllm" => EngineKind.Vllm,
@@ -64,36 +76,59 @@ internal sealed class UpstreamProbe(HttpClient http, UpstreamOptions options)
             EngineKind.Sglang => await HasNoRadixCacheAsync(server, cancellation),
             _ => false,
         };
-        return isApart
-            ? new UpstreamState(IsUp: true, kind, context)
-            : new UpstreamState(IsUp: false, kind, context, IsUnfit: true, Fault: kind == EngineKind.Sglang
-                ? "is SGLang with its radix cache on, which is shared between requests"
-                : $"is of the kind {kind}, whose prefix cache cannot be kept apart for each request");
+        if (!isApart)
+        {
+            return kind == EngineKind.Sglang
+                ? Down("is SGLang with its radix cache on, which is shared between requests") with { Kind = kind, Hint = "start it with --disable-radix-cache, or say --dangerous-shared-prefix-cache" }
+                : Down($"is of the kind {kind}, whose prefix cache cannot be kept apart for each request") with
+                {
+                    Kind = kind,
+                    Hint = "name it with --upstream-kind where you know it, or say --dangerous-shared-prefix-cache: callers could then find out what others asked",
+                };
+        }
+
+        // These compute with the one model that they have, whatever it is called.
+        var takesAnyName = kind is EngineKind.LlamaServer or EngineKind.Sglang && known.Count == 1;
+        if (known.Count > 0 && !takesAnyName && !known.Contains(EngineModel, StringComparer.Ordinal))
+        {
+            return Down($"has no model {Shown(EngineModel)}; it has {string.Join(", ", known.Take(NamesShown).Select(Shown))}{(known.Count > NamesShown ? ", ..." : "")}") with
+            {
+                Kind = kind,
+                Hint = "name one of its models with --upstream-model NAME, or NAME=ENGINE_NAME where callers ask for it by another",
+            };
+        }
+
+        return new UpstreamState(IsUp: true, kind, context);
     }
 
-    private (string? Owner, long? Context) ReadModels(ReadOnlyMemory<byte> body)
+    private string EngineModel => options.EngineModel ?? options.Model;
+
+    private static string Shown(string name) => $"\"{ForeignText.Line(name)}\"";
+
+    private (string? Owner, long? Context, IReadOnlyList<string> Known) ReadModels(ReadOnlyMemory<byte> body)
     {
         try
         {
             if (body.IsEmpty)
-                return default;
+                return (null, null, []);
             using var document = JsonDocument.Parse(body);
             if (document.RootElement.ValueKind != JsonValueKind.Object || !document.RootElement.TryGetProperty("data"u8, out var data) || data.ValueKind != JsonValueKind.Array)
-                return ("", null);
+                return ("", null, []);
             var models = data.EnumerateArray().Where(model => model.ValueKind == JsonValueKind.Object).ToList();
-            var wanted = models.Find(model => Text(model, "id") == (options.EngineModel ?? options.Model));
+            var known = models.Select(model => Text(model, "id")).OfType<string>().ToList();
+            var wanted = models.Find(model => Text(model, "id") == EngineModel);
             if (wanted.ValueKind != JsonValueKind.Object)
                 wanted = models.FirstOrDefault();
             if (wanted.ValueKind != JsonValueKind.Object)
-                return ("", null);
+                return ("", null, []);
             long? context = wanted.TryGetProperty("max_model_len"u8, out var length) && length.ValueKind == JsonValueKind.Number && length.TryGetInt64(out var tokens) && tokens > 0
                 ? tokens
                 : null;
-            return (Text(wanted, "owned_by") ?? "", context);
+            return (Text(wanted, "owned_by") ?? "", context, known);
         }
         catch (Exception e) when (e is JsonException or InvalidOperationException)
         {
-            return ("", null); // InvalidOperationException: half a surrogate pair
+            return ("", null, []); // InvalidOperationException: half a surrogate pair
         }
 
         static string? Text(JsonElement model, string name) =>

@@ -9,8 +9,8 @@ namespace ConfidentialChat.Node.Inference.Upstream;
 /// <param name="Kind">What it is.</param>
 /// <param name="ContextTokens">Tokens of a request, where it says so.</param>
 /// <param name="Fault">Why it is not up, for its operator.</param>
-/// <param name="IsUnfit">Whether it is there and cannot be served safely.</param>
-internal sealed record UpstreamState(bool IsUp, EngineKind Kind, long? ContextTokens = null, string? Fault = null, bool IsUnfit = false);
+/// <param name="Hint">What its operator can do about it, where it is there and cannot be served, or not safely.</param>
+internal sealed record UpstreamState(bool IsUp, EngineKind Kind, long? ContextTokens = null, string? Fault = null, string? Hint = null);
 
 /// <summary>One engine at one URL, with the requests that it is computing.</summary>
 internal sealed class UpstreamServer(Uri root, UpstreamOptions options)
