@@ -126,11 +126,11 @@ internal sealed class JsonMembers
         return joined;
     }
 
-    /// <summary>A value that is a whole number.</summary>
+    /// <summary>A value that is a whole number, however it is written.</summary>
     public static long? Integer(ReadOnlyMemory<byte> value)
     {
         var reader = new Utf8JsonReader(value.Span);
-        return reader.Read() && reader.TokenType == JsonTokenType.Number && reader.TryGetInt64(out var number) ? number : null;
+        return reader.Read() && InferenceJson.TryGetInteger(in reader, out var number) ? number : null;
     }
 
     /// <summary>A value that is text.</summary>

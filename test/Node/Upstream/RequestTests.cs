@@ -122,7 +122,10 @@ public sealed class RequestTests
     [InlineData("\"max_tokens\":0", "max_tokens")]
     [InlineData("\"max_tokens\":-1", "max_tokens")]
     [InlineData("\"max_tokens\":1.5", "max_tokens")]
-    [InlineData("\"max_tokens\":1e2", "max_tokens")]
+    [InlineData("\"max_tokens\":1e-2", "max_tokens")]
+    [InlineData("\"max_tokens\":1e99", "max_tokens")]
+    [InlineData("\"max_tokens\":0.0", "max_tokens")]
+    [InlineData("\"n\":1.29e2", "n")]
     [InlineData("\"max_completion_tokens\":\"9\"", "max_completion_tokens")]
     [InlineData("\"n\":0", "n")]
     [InlineData("\"n\":129", "n")]
@@ -144,6 +147,36 @@ public sealed class RequestTests
     {
         UpstreamRequest.Read(UpstreamUnderTest.Request(Chat("," + members)), null, out var refused).ShouldBeNull();
         (refused?.Field).ShouldBe(field);
+    }
+
+    [Theory]
+    [InlineData("16.0", "16")]
+    [InlineData("1e2", "100")]
+    [InlineData("1.6E+1", "16")]
+    [InlineData("16", "16")]
+    [InlineData("1e15", "8192")] // more than is left of the reservation
+    public void An_integer_is_one_however_it_is_written_and_reaches_the_engine_as_all_read_it(string number, string sent)
+    {
+        Write(Chat($",\"max_tokens\":{number},\"seed\":1e2"), maxTokens: 8192).ShouldContain($",\"max_tokens\":{sent},\"seed\":1e2,");
+        Write(Chat(",\"n\":2.0,\"best_of\":0.2e1")).ShouldContain(",\"n\":2,\"best_of\":2,");
+    }
+
+    [Theory]
+    [InlineData("""{"role":"assistant","content":"See [1].","annotations":[{"type":"url_citation","url_citation":{"url":"https://example.com/","title":"x"}}]}""", true)]
+    [InlineData("""{"role":"assistant","content":null,"tool_calls":[{"id":"c","type":"function","function":{"name":"open","arguments":{"url":"https://example.com/","image":["a"]}}}]}""", true)]
+    [InlineData("""{"role":"assistant","content":null,"function_call":{"name":"open","arguments":{"url":"https://example.com/"}}}""", true)]
+    [InlineData("""{"role":"tool","tool_call_id":"c","content":"{\"url\":\"https://example.com/\"}"}""", true)]
+    [InlineData("""{"role":"assistant","content":[{"annotations":[{"type":"image_url","image_url":{"url":"https://example.com/"}}]}]}""", false)]
+    [InlineData("""{"role":"assistant","content":[{"tool_calls":[{"url":"https://example.com/"}]}]}""", false)]
+    [InlineData("""{"role":"user","Tool_Calls":[{"url":"https://example.com/"}],"content":"x"}""", false)]
+    [InlineData("""{"role":"user","content":"x","images":[{"url":"https://example.com/"}]}""", false)]
+    public void A_replayed_answer_may_say_what_it_cites_and_calls(string message, bool passes)
+    {
+        var body = $$"""{"model":"test-model","messages":[{{message}}]}""";
+        (UpstreamRequest.Read(UpstreamUnderTest.Request(body), null, out var refused) is not null).ShouldBe(passes);
+        (refused?.Field).ShouldBe(passes ? null : "messages");
+        if (passes)
+            Write(body).ShouldContain(message);
     }
 
     [Theory]

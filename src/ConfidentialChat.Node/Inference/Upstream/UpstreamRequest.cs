@@ -15,6 +15,7 @@ internal sealed class UpstreamRequest
     private const int MembersMax = InferenceJson.MembersMax;
     private const int ChoicesMax = 128; // n of the API
     private const int SideMax = 1 << 14; // pixels of an image
+    private const int MemberOfMessage = 2; // levels below the array of messages
     private const long DefaultSide = 1024;
     private const string TemplateArguments = "chat_template_kwargs";
 
@@ -36,6 +37,9 @@ internal sealed class UpstreamRequest
     /// <summary>Members of a part of a message by which an engine fetches what it is to see or hear.</summary>
     private static readonly FrozenSet<string> Media = FrozenSet.ToFrozenSet(
         ["url", "image_url", "video_url", "audio_url", "file_url", "image", "video", "audio"], StringComparer.Ordinal);
+
+    /// <summary>Members of a message whose addresses no engine follows: a replayed answer says with them what it cites, and what it would call.</summary>
+    private static readonly FrozenSet<string> Said = FrozenSet.ToFrozenSet(["annotations", "tool_calls", "function_call"], StringComparer.Ordinal);
 
     private static readonly string[] RefusedOfImages = ["width", "height", "num_images_per_prompt"];
 
@@ -158,7 +162,8 @@ internal sealed class UpstreamRequest
             "store" => "false"u8.ToArray(),
             "stream_options" when isText && Stream => JsonMembers.IsNull(value) ? JsonMembers.Gone : StreamOptions(value, kind),
             "max_tokens" or "max_completion_tokens" when isText =>
-                JsonMembers.Integer(value) is { } asked ? maxTokens is { } most && asked > most ? Number(most) : value : JsonMembers.Gone,
+                JsonMembers.Integer(value) is { } asked ? maxTokens is { } most && asked > most ? Number(most) : Plain(value, asked) : JsonMembers.Gone,
+            "n" or "best_of" when JsonMembers.Integer(value) is { } asked => Plain(value, asked),
             "size" when Endpoint == InferenceEndpoint.ImageGenerations && JsonMembers.String(value) is null or "auto" => JsonMembers.Gone,
             { } name when Removed.Contains(name, StringComparer.Ordinal) => JsonMembers.Gone,
             _ => value,
@@ -176,6 +181,9 @@ internal sealed class UpstreamRequest
         return JsonMembers.Join(options.Write(
             (member, value) => Fold(member.Name) == "include_usage" || (continuous && Fold(member.Name) == "continuous_usage_stats") ? JsonMembers.Gone : value, added));
     }
+
+    // 16.0 and 1e2 are integers to JSON, and to some engines none.
+    private static ReadOnlyMemory<byte> Plain(ReadOnlyMemory<byte> value, long number) => value.Span.ContainsAny(".eE"u8) ? Number(number) : value;
 
     private static byte[] Number(long number) => Encoding.UTF8.GetBytes(number.ToString(CultureInfo.InvariantCulture));
 
@@ -253,9 +261,16 @@ internal sealed class UpstreamRequest
         {
             if (reader.TokenType != JsonTokenType.PropertyName)
                 continue;
-            var name = Fold(JsonMembers.Name(ref reader, out var isText));
+            var written = JsonMembers.Name(ref reader, out var isText);
             if (!isText)
                 throw new RefusedFieldException("messages");
+            if (reader.CurrentDepth == MemberOfMessage && written is not null && Said.Contains(written))
+            {
+                reader.Skip();
+                continue;
+            }
+
+            var name = Fold(written);
             var isMedium = name is not null && Media.Contains(name);
             if (!isMedium && name is not "data") // of input_audio
                 continue;
