@@ -75,6 +75,35 @@ public sealed class OddAnswerTests
         Encoding.UTF8.GetString(answer.Choices[0].Message.ToJson()).ShouldBeSameJson(message, "message");
     }
 
+    // ollama/ollama 7881 and continuedev/continue 13225: calls that an engine streams without an index, or without an id.
+    [Fact]
+    public async Task A_piece_of_a_call_without_an_index_has_none_and_is_not_the_first_calls()
+    {
+        const string two = """{"choices":[{"index":0,"delta":{"tool_calls":[{"id":"a","function":{"name":"f","arguments":"{}"}},{"id":"b","index":null,"function":{"name":"g","arguments":{"x":1}}}]}}]}""";
+        var read = await StreamAsync(
+            two,
+            """{"choices":[{"index":0,"delta":{"tool_calls":[{"index":"1","function":{"arguments":"{"}}]}}]}""",
+            """{"choices":[{"index":0,"delta":{"tool_calls":"none"},"finish_reason":"tool_calls"}]}""");
+        read[0].Choices[0].Delta!.ToolCalls!.Select(call => (call.Index, call.Id, call.Function!.Arguments)).ShouldBe([(null, "a", "{}"), (null, "b", """{"x":1}""")]);
+        read[1].Choices[0].Delta!.ToolCalls![0].Index.ShouldBe(1);
+        read[2].Choices[0].Delta!.ToolCalls.ShouldBeNull();
+        Json(read[0]).ShouldBe(two);
+    }
+
+    // predibase/lorax 692 and OpenRouterTeam/ai-sdk-provider 3: probabilities that are null, or of the other endpoint's shape.
+    [Theory]
+    [InlineData("""{"content":[{"token":"Hi","logprob":null,"bytes":[72,"x"],"top_logprobs":null}]}""")]
+    [InlineData("""{"tokens":null,"token_logprobs":[-0.5],"top_logprobs":null,"text_offset":null}""")]
+    [InlineData("""{"content":[{"logprob":-1}]}""")]
+    [InlineData("[]")]
+    public async Task Probabilities_of_any_shape_cost_no_answer(string logprobs)
+    {
+        var json = """{"choices":[{"index":0,"message":{"role":"assistant","content":"Hi"},"logprobs":LOGPROBS,"finish_reason":"stop"}]}""".Replace("LOGPROBS", logprobs, StringComparison.Ordinal);
+        var answer = await WholeAsync(json);
+        answer.Choices[0].Message.Content!.Text.ShouldBe("Hi");
+        Json(answer).ShouldBe(json);
+    }
+
     [Theory]
     [InlineData("\"\"")]
     [InlineData("\"null\"")]

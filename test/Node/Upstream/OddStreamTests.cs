@@ -136,6 +136,59 @@ public sealed class OddStreamTests
             await FailsAsync(EngineStep.Event(First), chunk, EngineStep.Event(Last));
     }
 
+    // ggml-org/llama.cpp 16104: until September 2025 a fault within a stream was a field of its own, which readers of events pass over.
+    [Theory]
+    [InlineData("error: {\"code\":400,\"message\":\"the request exceeds the available context size\",\"type\":\"invalid_request_error\"}\n\ndata: [DONE]\n\n", "ContextTooLarge ")]
+    [InlineData(": ping\r\nerror:{\"code\":400,\"message\":\"no\",\"type\":\"invalid_request_error\"}\r\n\r\n", "InvalidField body")]
+    [InlineData("error: {\"code\":500,\"message\":\"error: x\",\"type\":\"server_error\"}\n\ndata: [DONE]\n\n", "Failed")]
+    [InlineData("errors: {\"code\":400}\n\ndata: [DONE]\n\n", "Failed")]
+    public async Task A_fault_in_a_field_of_its_own_is_read_as_one(string text, string meaning)
+    {
+        foreach (var how in (string[])["body", "slow"]) // in one piece, and byte by byte
+        {
+            try
+            {
+                var reply = await StreamAsync(new EngineStep { Do = how, Text = text });
+                $"{reply.Refusal!.Reason} {reply.Refusal.Field}".ShouldBe(meaning);
+            }
+            catch (InferenceException e)
+            {
+                e.Failure.ToString().ShouldBe(meaning);
+            }
+
+            await FailsAsync(EngineStep.Event(First), new EngineStep { Do = how, Text = text }); // something came before it
+        }
+    }
+
+    // sgl-project/sglang 4097: a probability of nothing.
+    [Theory]
+    [InlineData("-Infinity")]
+    [InlineData("NaN")]
+    [InlineData("Infinity")]
+    public async Task A_number_that_JSON_has_not_costs_no_answer(string number)
+    {
+        const string chunk = """{"choices":[{"index":0,"delta":{"content":"NaN -Infinity \\\" NaN"},"logprobs":{"content":[{"token":"a","logprob":X,"top_logprobs":[X, X]}]},"finish_reason":"stop"}]}""";
+        var reply = await StreamAsync(EngineStep.Event(chunk.Replace("X", number, StringComparison.Ordinal)));
+        reply.Parts.Single().ShouldBe(chunk.Replace("X", "null", StringComparison.Ordinal));
+        await FailsAsync(EngineStep.Event(First), EngineStep.Event("{\"choices\":[{\"index\":0,\"delta\":{\"content\":NaNs}}]}"));
+        await FailsAsync(EngineStep.Event(First), EngineStep.Event("{\"a\":NaN"));
+        await FailsAsync(EngineStep.Event(First), EngineStep.Event("{\"a\":\"NaN"));
+    }
+
+    // microsoft/agent-framework 5734 and vllm-project/vllm 35705: a last chunk without a delta, and one that has the last words too.
+    [Theory]
+    [InlineData("""{"choices":[{"index":0,"delta":null,"finish_reason":"stop"}]}""", "Hi")]
+    [InlineData("""{"choices":[{"index":0,"finish_reason":"stop"}]}""", "Hi")]
+    [InlineData("""{"choices":[{"index":0,"delta":{"role":null,"content":" you"},"finish_reason":"length"}],"usage":null}""", "Hi you")]
+    public async Task A_last_chunk_may_have_no_delta_or_the_last_words(string last, string text)
+    {
+        var reply = await StreamAsync(EngineStep.Event(First), EngineStep.Event(last), EngineStep.Of("done"), EngineStep.Of("done"));
+        reply.Parts.Count.ShouldBe(2);
+        var words = reply.Parts.Select(part => JsonElement.Parse(part).GetProperty("choices")[0])
+            .Select(choice => choice.TryGetProperty("delta", out var delta) && delta.ValueKind == JsonValueKind.Object && delta.TryGetProperty("content", out var content) ? content.GetString() : "");
+        string.Concat(words).ShouldBe(text);
+    }
+
     private static Task<Llama.Reply> StreamAsync(params EngineStep[] steps) => StreamAsync("", steps);
 
     private static async Task<Llama.Reply> StreamAsync(string members, params EngineStep[] steps)

@@ -165,6 +165,8 @@ internal sealed class UpstreamExchange : IDisposable
             return (part ?? throw Failed("broke its stream off with an error, or with what is no chunk"), null);
         }
 
+        if (isFirst && stream!.ErrorField is { } error && UpstreamError.ReadObject(error, request) is { } refusal)
+            return (null, refusal);
         return ending.IsReached ? default : throw Failed("ended its stream without a finish reason");
     }
 

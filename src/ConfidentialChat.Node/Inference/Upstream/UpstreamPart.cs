@@ -41,7 +41,55 @@ internal sealed record UpstreamPart
         }
         catch (JsonException)
         {
+            return WithoutOddNumbers(json) is { } mended ? Read(mended, request) : null;
+        }
+    }
+
+    // Python writes NaN and infinities, mostly in logprobs, which are no JSON: null, as those write who noticed. Null where there are none.
+    private static byte[]? WithoutOddNumbers(ReadOnlySpan<byte> json)
+    {
+        ArrayBufferWriter<byte>? mended = null;
+        var (from, at) = (0, 0);
+        while (json[at..].IndexOfAny("\"NI-"u8) is >= 0 and var next)
+        {
+            at += next;
+            var rest = json[at..];
+            if (rest[0] == '"')
+            {
+                at += StringLength(rest);
+                continue;
+            }
+
+            var length = rest.StartsWith("NaN"u8) ? 3 : rest.StartsWith("Infinity"u8) ? 8 : rest.StartsWith("-Infinity"u8) ? 9 : 0;
+            if (length > 0)
+            {
+                mended ??= new ArrayBufferWriter<byte>(json.Length);
+                mended.Write(json[from..at]);
+                mended.Write(Null);
+                from = at + length;
+            }
+
+            at += Math.Max(length, 1);
+        }
+
+        if (mended is null)
             return null;
+        mended.Write(json[from..]);
+        var written = mended.WrittenSpan.ToArray();
+        mended.Clear();
+        return written;
+
+        static int StringLength(ReadOnlySpan<byte> text)
+        {
+            for (var i = 1; i < text.Length; i++)
+            {
+                if (text[i] == '\\')
+                    i++;
+                else if (text[i] == '"')
+                    return i + 1;
+            }
+
+            return text.Length;
         }
     }
 
