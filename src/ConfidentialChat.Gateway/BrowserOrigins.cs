@@ -33,7 +33,7 @@ internal sealed class BrowserOrigins
         .WithOrigins([.. origins])
         .WithMethods(HttpMethods.Get, HttpMethods.Post)
         .WithHeaders(HeaderNames.Authorization, HeaderNames.ContentType, HeaderNames.Accept)
-        .WithExposedHeaders(HeaderNames.RetryAfter)
+        .WithExposedHeaders(HeaderNames.RetryAfter, RequestName.HeaderName)
         .SetPreflightMaxAge(PreflightLifetime));
 
     private static bool IsOrigin(string text) =>

@@ -80,6 +80,7 @@ public sealed class GatewayHost
 
         var app = builder.Build();
         app.Services.GetRequiredService<Occupation>(); // first, so that it ends last
+        app.UseRequestNames();
         app.UseConnectionTurns(IsOfService, new ErrorAnswer(RequestError.TooManyRequests).ExecuteAsync);
         app.UseMiddleware<ErrorBoundary>();
         if (options.CorsOrigins.Count > 0)
@@ -99,9 +100,10 @@ public sealed class GatewayHost
 
     private static void Map(WebApplication app)
     {
-        app.MapGet(Endpoints.Health, HealthChecks.Ok);
-        app.MapGet(Endpoints.Live, HealthChecks.Ok);
-        app.MapGet(Endpoints.Ready, HealthChecks.Ready);
+        string[] look = [HttpMethods.Get, HttpMethods.Head]; // load balancers ask for the head alone
+        app.MapMethods(Endpoints.Health, look, HealthChecks.Ok);
+        app.MapMethods(Endpoints.Live, look, HealthChecks.Ok);
+        app.MapMethods(Endpoints.Ready, look, HealthChecks.Ready);
 
         var services = app.Services;
         app.MapPost(NodePaths.Enrolment, (Delegate)services.GetRequiredService<Enrolment>().HandleAsync);

@@ -135,9 +135,10 @@ public static class NodeHost
 
     private static void MapHealth(this WebApplication app)
     {
-        app.MapGet(Health, () => Results.Json(new Dictionary<string, string> { ["status"] = "ok" }));
-        app.MapGet(Live, () => Results.Json(new Dictionary<string, string> { ["status"] = "ok" }));
-        app.MapGet(Ready, (GatewayLink link) => link.IsReady
+        string[] look = [HttpMethods.Get, HttpMethods.Head];
+        app.MapMethods(Health, look, () => Results.Json(new Dictionary<string, string> { ["status"] = "ok" }));
+        app.MapMethods(Live, look, () => Results.Json(new Dictionary<string, string> { ["status"] = "ok" }));
+        app.MapMethods(Ready, look, (GatewayLink link) => link.IsReady
             ? Results.Json(new Dictionary<string, string> { ["status"] = "ok" })
             : Results.StatusCode(StatusCodes.Status503ServiceUnavailable));
     }

@@ -28,6 +28,24 @@ public sealed class AuthenticationTests
         await (await client.PostAsync(GatewayUnderTest.ChatPath, new StringContent("not json"))).ShouldBeErrorAsync(401, "AUTH_ERROR");
     }
 
+    [Theory]
+    [InlineData("Bearer ", true)]
+    [InlineData("Bearer   ", true)]
+    [InlineData("bearer ", true)]
+    [InlineData("BEARER  ", true)]
+    [InlineData("Bearer", false)]
+    [InlineData("Bearer\t", false)]
+    [InlineData("Bearer,", false)]
+    [InlineData("Bearer Bearer ", false)]
+    public async Task One_blank_or_more_is_between_the_scheme_and_the_key(string before, bool isGood)
+    {
+        await using var gateway = await GatewayUnderTest.StartAsync();
+        var key = await gateway.KeyAsync();
+        using var client = gateway.Client();
+        client.DefaultRequestHeaders.TryAddWithoutValidation("Authorization", before + key);
+        ((int)(await client.GetAsync("/v1/models")).StatusCode).ShouldBe(isGood ? 200 : 401);
+    }
+
     [Fact]
     public async Task A_key_with_one_character_changed_is_refused()
     {

@@ -32,7 +32,7 @@ public sealed class BrowserTests
         var refused = await nobody.SendAsync(From(Page, HttpMethod.Get, "/v1/models"));
         await refused.ShouldBeErrorAsync(401, "AUTH_ERROR");
         refused.Headers.GetValues("Access-Control-Allow-Origin").ShouldBe([Page]);
-        refused.Headers.GetValues("Access-Control-Expose-Headers").ShouldBe(["Retry-After"]);
+        refused.Headers.GetValues("Access-Control-Expose-Headers").ShouldBe(["Retry-After,x-request-id"]);
 
         (await nobody.SendAsync(Preflight("https://evil.example"))).Headers.Contains("Access-Control-Allow-Origin").ShouldBeFalse();
         (await nobody.SendAsync(From("https://evil.example", HttpMethod.Get, "/health"))).Headers.Contains("Access-Control-Allow-Origin").ShouldBeFalse();

@@ -18,6 +18,19 @@ public sealed class HostTests
     }
 
     [Fact]
+    public async Task A_load_balancer_that_asks_for_the_head_of_a_health_path_gets_what_GET_says_without_a_body()
+    {
+        await using var gateway = await GatewayUnderTest.StartAsync();
+        using var client = gateway.Client();
+        foreach (var path in (string[])["/health", "/health/live", "/health/ready"])
+        {
+            var (head, get) = (await client.SendAsync(new HttpRequestMessage(HttpMethod.Head, path)), await client.GetAsync(path));
+            (head.StatusCode, head.Content.Headers.ContentLength, head.Content.Headers.ContentType).ShouldBe((get.StatusCode, get.Content.Headers.ContentLength, get.Content.Headers.ContentType));
+            (await head.Content.ReadAsByteArrayAsync()).ShouldBeEmpty();
+        }
+    }
+
+    [Fact]
     public async Task Plain_http_for_the_whole_network_is_refused_before_anything_listens()
     {
         var directory = Path.Combine(Path.GetTempPath(), Guid.NewGuid().ToString("N"));

@@ -18,9 +18,10 @@ internal enum SecretKind
 /// </summary>
 internal sealed class BearerSecret
 {
-    private const string Scheme = "Bearer ";
+    private const string Scheme = "Bearer";
     private const int PrefixLength = 8;
     private const int RandomSize = 32;
+    private const int MaxLength = 64; // more than any has
     private const string PrefixAlphabet = "abcdefghijklmnopqrstuvwxyz234567";
 
     private static readonly SearchValues<char> PrefixCharacters = SearchValues.Create(PrefixAlphabet);
@@ -46,9 +47,14 @@ internal sealed class BearerSecret
         return new BearerSecret(prefix, text);
     }
 
-    /// <summary>Reads an <c>Authorization</c> header, whatever it holds; null where it holds no such secret.</summary>
-    public static BearerSecret? FromHeader(SecretKind kind, string? header) =>
-        header is not null && header.StartsWith(Scheme, StringComparison.OrdinalIgnoreCase) ? FromText(kind, header[Scheme.Length..]) : null;
+    /// <summary>Reads an <c>Authorization</c> header, whatever it holds; null where it holds no such secret. One blank or more is between (RFC 9110 section 11.4).</summary>
+    public static BearerSecret? FromHeader(SecretKind kind, string? header)
+    {
+        if (header is null || !header.StartsWith(Scheme, StringComparison.OrdinalIgnoreCase))
+            return null;
+        var secret = header.AsSpan(Scheme.Length).TrimStart(' ');
+        return secret.Length < header.Length - Scheme.Length && secret.Length <= MaxLength ? FromText(kind, secret.ToString()) : null;
+    }
 
     /// <summary>Reads a secret; null where the text is none of this kind.</summary>
     public static BearerSecret? FromText(SecretKind kind, string text)

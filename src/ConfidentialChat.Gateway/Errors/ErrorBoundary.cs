@@ -48,7 +48,7 @@ internal sealed class ErrorBoundary(RequestDelegate next, Seldom seldom, ILogger
             return Task.CompletedTask;
         }
 
-        context.Response.Clear();
+        context.ClearAnswer();
         return answer.ExecuteAsync(context);
     }
 }

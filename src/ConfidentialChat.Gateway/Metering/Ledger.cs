@@ -31,10 +31,10 @@ internal sealed class Ledger(IStateWriter state, TimeProvider time)
     });
 
     /// <summary>
-    /// Rule 2: claims the oldest lock and enlarges its hold to <paramref name="need"/>. Null where there is no lock, or no room: the lock
-    /// is open as before.
+    /// Rule 2: claims the oldest lock for a new request and enlarges its hold to <paramref name="need"/>. Null where there is no lock, or no
+    /// room: the lock is open as before.
     /// </summary>
-    public Task<Reservation?> ClaimAsync(StackId stack, KeySetDigest keySet, ComputeUnits need, TimeSpan deadline) => state.RunAsync(async rows =>
+    public Task<Reservation?> ClaimAsync(RequestId request, StackId stack, KeySetDigest keySet, ComputeUnits need, TimeSpan deadline) => state.RunAsync(async rows =>
     {
         var (ledger, now) = (rows.Ledger, time.GetUtcNow());
         if (await ledger.OldestOpenLockAsync(stack, keySet, now) is not { } oldest)
@@ -44,7 +44,6 @@ internal sealed class Ledger(IStateWriter state, TimeProvider time)
             return null;
         if (!await ledger.TryClaimAsync(oldest.Id))
             throw new InvalidOperationException("A lock that is this transaction's was claimed by another.");
-        var request = RequestId.New();
         await ledger.InsertReservationAsync(request, stack, held, now + deadline);
         return new Reservation(request, new ClaimedLock(oldest.Id, oldest.Units), stack, held);
     });

@@ -175,7 +175,7 @@ internal sealed class NodeRelay(
     {
         if (context.Response.HasStarted || context.RequestAborted.IsCancellationRequested)
             return TypedResults.Empty;
-        context.Response.Clear();
+        context.ClearAnswer();
         return answer;
     }
 

@@ -18,7 +18,7 @@ internal sealed class Admission(KnownNodes nodes, Ledger ledger, IStateWriter st
     private readonly ConcurrentDictionary<StackId, Stack> stacks = new();
 
     public async ValueTask<(AdmittedRequest? Admitted, RequestError Refusal)> AdmitAsync(
-        Caller caller, RelayRoute route, EnvelopeOutline envelope, ComputeUnits defaultUnits)
+        RequestId request, Caller caller, RelayRoute route, EnvelopeOutline envelope, ComputeUnits defaultUnits)
     {
         // 5 the lock leads to a stack: another user's is answered like none at all; then its model, then the node key
         var stack = stacks.GetValueOrDefault(envelope.Stack) ?? await FindAsync(envelope.Stack);
@@ -31,7 +31,7 @@ internal sealed class Admission(KnownNodes nodes, Ledger ledger, IStateWriter st
 
         // 6 the units: claimed and enlarged in one transaction. No tokenizer makes more tokens than there are bytes.
         var need = new ComputeUnits((envelope.Units ?? defaultUnits).Value + envelope.CiphertextSize);
-        if (await ledger.ClaimAsync(stack.Id, keys.Digest, need, options.ReportDeadline) is not { } reservation)
+        if (await ledger.ClaimAsync(request, stack.Id, keys.Digest, need, options.ReportDeadline) is not { } reservation)
             return (null, RequestError.UnavailableStack);
         var admitted = new AdmittedRequest
         {

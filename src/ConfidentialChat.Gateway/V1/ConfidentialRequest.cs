@@ -64,7 +64,7 @@ internal sealed class ConfidentialRequest(
     private async Task<IResult> AdmitAsync(HttpContext context, Caller caller, InFlight.Place place, EnvelopeOutline outline, ReceivedBody body)
     {
         // 5 the lock, 6 the units
-        var (admitted, refusal) = await admission.AdmitAsync(caller, route, outline, endpoint.Inference.DefaultUnits);
+        var (admitted, refusal) = await admission.AdmitAsync(context.Name(), caller, route, outline, endpoint.Inference.DefaultUnits);
         if (admitted is null)
             return new ErrorAnswer(refusal);
 

@@ -100,7 +100,7 @@ public static class RequestErrors
         new(RequestError.BodyTooSlow, 408, "BODY_TOO_SLOW", "The body came more slowly than a body may.", Retry.IfAllowed, IsNodes: false),
         new(RequestError.Replay, 409, "REPLAY", "This very request was served already.", Retry.No),
         new(RequestError.BodyTooLarge, 413, "BODY_TOO_LARGE", "The body is larger than the limit.", Retry.No),
-        new(RequestError.UnsupportedMediaType, 415, "UNSUPPORTED_MEDIA_TYPE", "The body is to be application/json.", Retry.No, IsNodes: false),
+        new(RequestError.UnsupportedMediaType, 415, "UNSUPPORTED_MEDIA_TYPE", "The body is to be application/json, and not compressed.", Retry.No, IsNodes: false),
         new(RequestError.UnavailableStack, 425, "UNAVAILABLE_STACK", "The lock is not available: lock and encrypt anew.", Retry.WithNewKey, IsNodes: false),
         new(RequestError.TooManyRequests, 429, "TOO_MANY_REQUESTS", "No room now: try again after the time in Retry-After.", Retry.Later),
         new(RequestError.InferenceError, 500, "INFERENCE_ERROR", "The inference service failed.", Retry.IfAllowed),

@@ -94,7 +94,7 @@ internal sealed class LedgerUnderTest : IAsyncDisposable
     public async Task<Request?> ClaimAsync(long need = 150)
     {
         steps.Add($"claim {need}");
-        var claimed = await Ledger.ClaimAsync(stack, KeySet, new ComputeUnits(need), ReportDeadline);
+        var claimed = await Ledger.ClaimAsync(RequestId.New(), stack, KeySet, new ComputeUnits(need), ReportDeadline);
         var expected = reference.Claim(need, Now);
         (claimed?.Held.Value == expected?.Held).ShouldBeTrue(Steps);
         (claimed is null).ShouldBe(expected is null, Steps);

@@ -61,6 +61,10 @@ public sealed class HealthTests
         var response = await GetAsync(node, path);
         response.StatusCode.ShouldBe(HttpStatusCode.OK);
         (await response.Content.ReadAsStringAsync()).ShouldBe("""{"status":"ok"}""");
+        using var head = new HttpRequestMessage(HttpMethod.Head, new Uri(node.Url, path));
+        response = await node.Client.SendAsync(head).Soon();
+        response.StatusCode.ShouldBe(HttpStatusCode.OK);
+        (await response.Content.ReadAsByteArrayAsync()).ShouldBeEmpty();
     }
 
     private static Task<HttpResponseMessage> GetAsync(NodeUnderTest node, string path) => node.Client.GetAsync(new Uri(node.Url, path)).Soon();
