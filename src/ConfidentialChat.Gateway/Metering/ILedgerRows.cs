@@ -23,6 +23,9 @@ internal interface ILedgerRows
     /// <summary><c>reserved += units</c> and one open lock more, where both have room.</summary>
     ValueTask<bool> TryHoldForLockAsync(StackId stack, ComputeUnits units, int maxOpen);
 
+    /// <summary><c>reserved += units</c> where there is room.</summary>
+    ValueTask<bool> TryHoldAsync(StackId stack, ComputeUnits units);
+
     /// <summary><c>reserved += more</c> where there is room, and one open lock less: a request takes its hold over.</summary>
     ValueTask<bool> TryTakeOverAsync(StackId stack, ComputeUnits more);
 
@@ -63,7 +66,8 @@ internal interface ILedgerRows
     ValueTask<IReadOnlyList<LockedPlace>> LockedPlacesAsync(UserId user, DateTimeOffset now);
 
     // --- Reservations
-    ValueTask InsertReservationAsync(RequestId request, StackId stack, ComputeUnits held, DateTimeOffset deadline);
+    /// <summary>A held reservation; false where the request's id is taken.</summary>
+    ValueTask<bool> TryInsertReservationAsync(RequestId request, StackId stack, ComputeUnits held, DateTimeOffset deadline);
 
     /// <summary>A reservation, where it is of that node and model.</summary>
     ValueTask<KnownReservation?> FindReservationAsync(RequestId request, NodeId node, string model);

@@ -44,8 +44,22 @@ internal sealed class Ledger(IStateWriter state, TimeProvider time)
             return null;
         if (!await ledger.TryClaimAsync(oldest.Id))
             throw new InvalidOperationException("A lock that is this transaction's was claimed by another.");
-        await ledger.InsertReservationAsync(request, stack, held, now + deadline);
+        if (!await ledger.TryInsertReservationAsync(request, stack, held, now + deadline))
+            throw new InvalidOperationException("A request's id was used before.");
         return new Reservation(request, new ClaimedLock(oldest.Id, oldest.Units), stack, held);
+    });
+
+    /// <summary>Rule 2, where there is no lock: holds the units of one request, under the caller's own id for it.</summary>
+    public Task<ReserveOutcome> ReserveAsync(ReserveTerms terms) => state.RunAsync(async rows =>
+    {
+        var (ledger, now) = (rows.Ledger, time.GetUtcNow());
+        var stack = await ledger.MakeStackAsync(terms.User, terms.Node, terms.Model, terms.StackTotal);
+        if (!await ledger.TryHoldAsync(stack, terms.Units) && (await ExpireLocksAsync(ledger, now) == 0 || !await ledger.TryHoldAsync(stack, terms.Units)))
+            return new ReserveOutcome(null, IsRepeated: false);
+        if (await ledger.TryInsertReservationAsync(terms.Request, stack, terms.Units, now + terms.Deadline))
+            return new ReserveOutcome(new Reservation(terms.Request, null, stack, terms.Units), IsRepeated: false);
+        await ledger.FreeAsync(stack, terms.Units, openLocks: 0);
+        return new ReserveOutcome(null, IsRepeated: true);
     });
 
     /// <summary>Rule 3: the node accepted. Nobody waits: a lock that stays claimed, because this process died, is spent at the next start.</summary>
@@ -167,6 +181,30 @@ internal sealed record LockTerms
 
 /// <summary>What became of a wish for a lock: a stack with the lock, or none because it is full or has too many open locks.</summary>
 internal readonly record struct LockOutcome(StackId? Stack, bool TooManyOpen);
+
+/// <summary>What one request without a lock is to hold.</summary>
+internal sealed record ReserveTerms
+{
+    public required UserId User { get; init; }
+
+    public required NodeId Node { get; init; }
+
+    public required string Model { get; init; }
+
+    public required ComputeUnits Units { get; init; }
+
+    /// <summary>The caller's; used once, for ever.</summary>
+    public required RequestId Request { get; init; }
+
+    /// <summary>The size of the stack where it has to be made.</summary>
+    public required ComputeUnits StackTotal { get; init; }
+
+    /// <summary>How long it waits for its report.</summary>
+    public required TimeSpan Deadline { get; init; }
+}
+
+/// <summary>What became of a wish to hold units: a reservation, or none because there is no room or its id was used before.</summary>
+internal readonly record struct ReserveOutcome(Reservation? Reservation, bool IsRepeated);
 
 /// <summary>What became of a usage report. All of them are acknowledged.</summary>
 internal enum Settlement

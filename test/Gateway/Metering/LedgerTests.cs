@@ -183,6 +183,55 @@ public sealed class LedgerTests
             await ledger.ReportAsync(request, prompt, completion, pixels);
     }
 
+    [Theory]
+    [InlineData("report", "refused")]
+    [InlineData("refused", "report")]
+    [InlineData("cut off", "report")]
+    [InlineData("late report", "sweep")]
+    public async Task A_request_without_a_lock_holds_exactly_its_units_until_it_is_over(string first, string second)
+    {
+        await using var ledger = await LedgerUnderTest.OpenAsync(total: 1000);
+        var request = (await ledger.ReserveAsync(600))!;
+        (await ledger.ReserveAsync(401)).ShouldBeNull();
+        await ledger.RepeatAsync(request);
+        (await ledger.ReserveAsync(400)).ShouldNotBeNull();
+        foreach (var what in (string[])[first, second])
+        {
+            switch (what)
+            {
+                case "report":
+                    await ledger.ReportAsync(request, 10, 20);
+                    break;
+                case "refused":
+                    await ledger.ReturnAsync(request, release: true);
+                    break;
+                case "cut off":
+                    await ledger.ReturnAsync(request, release: false);
+                    break;
+                case "sweep":
+                    await ledger.SweepAsync();
+                    break;
+                default:
+                    await ledger.PassAsync(LedgerUnderTest.ReportDeadline);
+                    await ledger.SweepAsync();
+                    await ledger.ReportAsync(request, 700);
+                    break;
+            }
+        }
+
+        await ledger.RepeatAsync(request); // an id is used once, whatever became of it
+    }
+
+    [Fact]
+    public async Task A_full_stack_does_not_wait_for_the_sweep_of_expired_locks_before_a_request_without_one()
+    {
+        await using var ledger = await LedgerUnderTest.OpenAsync(total: 100);
+        await ledger.LockAsync(100, lifetimeMs: 5000);
+        (await ledger.ReserveAsync(100)).ShouldBeNull();
+        await ledger.PassAsync(TimeSpan.FromMilliseconds(5000));
+        (await ledger.ReserveAsync(100)).ShouldNotBeNull();
+    }
+
     [Fact]
     public async Task A_long_walk_of_many_requests_never_leaves_the_rules()
     {
@@ -192,7 +241,7 @@ public sealed class LedgerTests
         for (var step = 0; step < 1500; step++)
         {
             var request = requests.Count > 0 ? requests[walk.Next(requests.Count)] : null;
-            switch (walk.Next(10))
+            switch (walk.Next(11))
             {
                 case 0 or 1:
                     await ledger.LockAsync(walk.Next(1, 300), walk.Next(1, 4) * 1000);
@@ -209,6 +258,10 @@ public sealed class LedgerTests
                     break;
                 case 6 or 7 when request is not null:
                     await ledger.ReportAsync(request, walk.Next(200), walk.Next(300));
+                    break;
+                case 9:
+                    if (await ledger.ReserveAsync(walk.Next(1, 400)) is { } reserved)
+                        requests.Add(reserved);
                     break;
                 case 8:
                     await ledger.PassAsync(walk.Next(12) == 0 ? LedgerUnderTest.ReportDeadline : TimeSpan.FromMilliseconds(walk.Next(3) * 500));

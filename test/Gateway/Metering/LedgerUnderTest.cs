@@ -102,6 +102,27 @@ internal sealed class LedgerUnderTest : IAsyncDisposable
         return claimed is null ? null : new Request(claimed, expected!);
     }
 
+    /// <summary>Null where both agree that there is no room.</summary>
+    public async Task<Request?> ReserveAsync(long units = 150, RequestId? request = null)
+    {
+        steps.Add($"reserve {units}");
+        var outcome = await Ledger.ReserveAsync(Terms(units, request ?? RequestId.New()));
+        var expected = reference.Reserve(units, Now);
+        stack = outcome.Reservation?.Stack ?? stack;
+        outcome.IsRepeated.ShouldBeFalse(Steps);
+        (outcome.Reservation?.Held.Value).ShouldBe(expected?.Held, Steps);
+        await CompareAsync();
+        return outcome.Reservation is null ? null : new Request(outcome.Reservation, expected!);
+    }
+
+    /// <summary>A request under an id that another has, which changes nothing.</summary>
+    public async Task RepeatAsync(Request request)
+    {
+        steps.Add("reserve again");
+        (await Ledger.ReserveAsync(Terms(10, request.Reservation.Request))).ShouldBe(new ReserveOutcome(null, IsRepeated: true), Steps);
+        await CompareAsync();
+    }
+
     public async Task SpendAsync(Request request)
     {
         steps.Add("spend");
@@ -148,6 +169,17 @@ internal sealed class LedgerUnderTest : IAsyncDisposable
         Directory.Delete(directory, recursive: true);
         return default;
     }
+
+    private ReserveTerms Terms(long units, RequestId request) => new()
+    {
+        User = new UserId(1),
+        Node = new NodeId(1),
+        Model = Model,
+        Units = new ComputeUnits(units),
+        Request = request,
+        StackTotal = new ComputeUnits(reference.Total),
+        Deadline = ReportDeadline,
+    };
 
     private string Steps => string.Join("; ", steps);
 

@@ -56,10 +56,23 @@ internal sealed class ReferenceLedger(long total, int maxOpen, long reportDeadli
         return reservation;
     }
 
+    /// <summary>Rule 2 without a lock; null where there is no room.</summary>
+    public Reservation? Reserve(long units, long now)
+    {
+        if (Room < units)
+            ExpireLocks(now);
+        if (Room < units)
+            return null;
+        Reserved += units;
+        var reservation = new Reservation { Lock = null, Held = units, State = "held", Deadline = now + reportDeadline };
+        Reservations.Add(reservation);
+        return reservation;
+    }
+
     /// <summary>Rule 3.</summary>
     public void Spend(Reservation reservation)
     {
-        if (reservation.Lock.State is "claimed")
+        if (reservation.Lock is { State: "claimed" })
             reservation.Lock.State = "spent";
     }
 
@@ -73,7 +86,7 @@ internal sealed class ReferenceLedger(long total, int maxOpen, long reportDeadli
         }
 
         var held = reservation.Lock;
-        if (held.State is not "claimed")
+        if (held is not { State: "claimed" })
             return;
         held.Expires = now + ReturnedLifetime;
         held.State = Room >= held.Units ? "returned" : "expired";
@@ -135,7 +148,7 @@ internal sealed class ReferenceLedger(long total, int maxOpen, long reportDeadli
 
     internal sealed class Reservation
     {
-        public required Lock Lock { get; init; }
+        public required Lock? Lock { get; init; }
 
         public required long Held { get; init; }
 

@@ -7,7 +7,7 @@ namespace ConfidentialChat.Gateway.State.Sqlite;
 
 internal sealed class SqliteLedgerRows : ILedgerRows, IDisposable
 {
-    private readonly SqliteStatement makeStack, findStackOf, findStack, findStackOfModel, findRoom, holdForLock, takeOver, freeUnits, chargeUnits;
+    private readonly SqliteStatement makeStack, findStackOf, findStack, findStackOfModel, findRoom, hold, holdForLock, takeOver, freeUnits, chargeUnits;
     private readonly SqliteStatement insertLock, findOldest, claimLock, spendLock, spendAll, returnLock, expireReturned, expireLocks, forgetLocks, findPlaces;
     private readonly SqliteStatement insertReservation, findReservation, endReservation, postpone, endOverdue, blame, insertSettlement;
 
@@ -26,6 +26,7 @@ internal sealed class SqliteLedgerRows : ILedgerRows, IDisposable
             UPDATE stacks SET reserved = reserved + ?1, open_locks = open_locks + 1
             WHERE id = ?2 AND ?1 <= total - used - reserved AND open_locks < ?3
             """);
+        hold = new(database, "UPDATE stacks SET reserved = reserved + ?1 WHERE id = ?2 AND ?1 <= total - used - reserved");
         takeOver = new(database, """
             UPDATE stacks SET reserved = reserved + ?1, open_locks = open_locks - 1 WHERE id = ?2 AND ?1 <= total - used - reserved
             """);
@@ -53,7 +54,7 @@ internal sealed class SqliteLedgerRows : ILedgerRows, IDisposable
             LIMIT 2
             """);
 
-        insertReservation = new(database, "INSERT INTO reservations (request_id, stack_id, held, state, deadline_at) VALUES (?, ?, ?, 'held', ?)");
+        insertReservation = new(database, "INSERT INTO reservations (request_id, stack_id, held, state, deadline_at) VALUES (?, ?, ?, 'held', ?) ON CONFLICT DO NOTHING");
         findReservation = new(database, """
             SELECT r.stack_id, r.held, r.state FROM reservations r JOIN stacks s ON s.id = r.stack_id
             WHERE r.request_id = ? AND s.node_id = ? AND s.model = ?
@@ -90,6 +91,8 @@ internal sealed class SqliteLedgerRows : ILedgerRows, IDisposable
 
     public ValueTask<bool> TryHoldForLockAsync(StackId stack, ComputeUnits units, int maxOpen) =>
         new(holdForLock.Bind(0, units.Value).Bind(1, stack.Value).Bind(2, maxOpen).Run() == 1);
+
+    public ValueTask<bool> TryHoldAsync(StackId stack, ComputeUnits units) => new(hold.Bind(0, units.Value).Bind(1, stack.Value).Run() == 1);
 
     public ValueTask<bool> TryTakeOverAsync(StackId stack, ComputeUnits more) => new(takeOver.Bind(0, more.Value).Bind(1, stack.Value).Run() == 1);
 
@@ -136,11 +139,8 @@ internal sealed class SqliteLedgerRows : ILedgerRows, IDisposable
     public ValueTask<IReadOnlyList<LockedPlace>> LockedPlacesAsync(UserId user, DateTimeOffset now) =>
         new(findPlaces.Bind(0, user.Value).Bind(1, now).All(row => new LockedPlace(new StackId(row.Integer(0)), row.Text(1), Digest(row.Text(2)))));
 
-    public ValueTask InsertReservationAsync(RequestId request, StackId stack, ComputeUnits held, DateTimeOffset deadline)
-    {
-        insertReservation.Bind(0, request.ToString()).Bind(1, stack.Value).Bind(2, held.Value).Bind(3, deadline).Run();
-        return default;
-    }
+    public ValueTask<bool> TryInsertReservationAsync(RequestId request, StackId stack, ComputeUnits held, DateTimeOffset deadline) =>
+        new(insertReservation.Bind(0, request.ToString()).Bind(1, stack.Value).Bind(2, held.Value).Bind(3, deadline).Run() == 1);
 
     public ValueTask<KnownReservation?> FindReservationAsync(RequestId request, NodeId node, string model) =>
         new(findReservation.Bind(0, request.ToString()).Bind(1, node.Value).Bind(2, model).Single(ReadReservation));
@@ -176,7 +176,7 @@ internal sealed class SqliteLedgerRows : ILedgerRows, IDisposable
     {
         foreach (var statement in (SqliteStatement[])
                  [
-                     makeStack, findStackOf, findStack, findStackOfModel, findRoom, holdForLock, takeOver, freeUnits, chargeUnits,
+                     makeStack, findStackOf, findStack, findStackOfModel, findRoom, hold, holdForLock, takeOver, freeUnits, chargeUnits,
                      insertLock, findOldest, claimLock, spendLock, spendAll, returnLock, expireReturned, expireLocks, forgetLocks, findPlaces,
                      insertReservation, findReservation, endReservation, postpone, endOverdue, blame, insertSettlement,
                  ])
