@@ -1,3 +1,5 @@
+using ConfidentialChat.Protocol;
+
 namespace ConfidentialChat.Client;
 
 /// <summary>How a <see cref="ConfidentialChatClient"/> reaches its gateway. Its text never shows the key.</summary>
@@ -9,7 +11,7 @@ public sealed record ConfidentialChatOptions
     /// <summary>Where <see cref="ServerUrl"/> comes from when it is null.</summary>
     public const string ServerUrlVariable = "CONFIDENTIALCHAT_SERVER_URL";
 
-    /// <summary>The API key at the gateway. Null takes the environment's <see cref="BearerKeyVariable"/>.</summary>
+    /// <summary>The API key at the gateway. Null takes the environment's <see cref="BearerKeyVariable"/>; one line break at the end of that, as a file has it, is no part of the key.</summary>
     public string? BearerKey { get; init; }
 
     /// <summary>
@@ -50,11 +52,11 @@ public sealed record ConfidentialChatOptions
     // The key as it goes into a header: visible ASCII, or the header could be split.
     internal string RequireBearerKey()
     {
-        var key = BearerKey ?? Environment.GetEnvironmentVariable(BearerKeyVariable);
+        var key = BearerKey ?? SecretText.WithoutLineEnd(Environment.GetEnvironmentVariable(BearerKeyVariable) ?? "");
         if (string.IsNullOrWhiteSpace(key))
             throw Missing("API key", nameof(BearerKey), BearerKeyVariable);
-        if (key.AsSpan().ContainsAnyExceptInRange('!', '~'))
-            throw new ConfigurationException("The API key holds a sign that no key has.\nhint: look for a line break at its end.");
+        if (!SecretText.IsPlain(key))
+            throw new ConfigurationException("The API key holds a sign that no key has.\nhint: look for blanks, quotes and line breaks around it.");
         return key;
     }
 

@@ -1,13 +1,15 @@
 // The bare executable: options from GATEWAY_* in the environment, then from the command line (--DataDirectory=/srv/gateway).
 using ConfidentialChat.Gateway;
+using ConfidentialChat.Hosting;
 
 var configuration = new ConfigurationBuilder().AddEnvironmentVariables("GATEWAY_").AddCommandLine(args).Build();
 try
 {
     var options = configuration.Get<GatewayOptions>() ?? new GatewayOptions { DataDirectory = "" };
     await using var gateway = await GatewayHost.CreateAsync(options, builder => builder.Configuration.AddConfiguration(configuration));
+    var failures = ServiceFailures.Of(gateway);
     await gateway.RunAsync();
-    return 0;
+    return failures.Any ? 1 : 0;
 }
 catch (GatewayOptionsException e)
 {

@@ -98,6 +98,10 @@ public sealed record NodeOptions
             PublicAddress is not null || !(ListenAddress.Equals(IPAddress.Any) || ListenAddress.Equals(IPAddress.IPv6Any)),
             $"A node that listens on every address ({ListenAddress}) does not know under which the gateway reaches it.",
             "name it with --address https://HOST:PORT");
+        Require(
+            EnrolmentToken is null || SecretText.IsPlain(EnrolmentToken),
+            "The enrolment token is empty, or holds a sign that no token has.",
+            "look for blanks, quotes and line breaks around it; cchat nodes token makes another");
         RequireTransport(GatewayUrl, "The gateway's URL");
         if (PublicAddress is not null)
             RequireTransport(PublicAddress, "The node's address");

@@ -2,6 +2,7 @@ using System.Net;
 using ConfidentialChat.Node.Inference;
 using ConfidentialChat.Node.Inference.Llama;
 using ConfidentialChat.Node.Inference.Upstream;
+using ConfidentialChat.Protocol;
 
 namespace ConfidentialChat.Node;
 
@@ -22,7 +23,7 @@ internal sealed record NodeSettings(NodeOptions Node, EmbeddedEngineOptions? Eng
             {
                 DataDirectory = Required("Data"),
                 GatewayUrl = Url("Gateway") ?? throw Missing("Gateway"),
-                EnrolmentToken = Environment.GetEnvironmentVariable("CONFIDENTIALCHAT_NODE_EnrolmentToken"), // never an argument: other users read those
+                EnrolmentToken = Secret("CONFIDENTIALCHAT_NODE_EnrolmentToken"), // never an argument: other users read those
                 ListenAddress = configuration["Listen"] is not { } listen ? IPAddress.Loopback
                     : IPAddress.TryParse(listen, out var address) ? address : throw Invalid("Listen", "an IP address"),
                 Port = configuration["Port"] is not { } port ? 8081
@@ -56,7 +57,7 @@ internal sealed record NodeSettings(NodeOptions Node, EmbeddedEngineOptions? Eng
                 Urls = [.. urls.Split(' ', StringSplitOptions.RemoveEmptyEntries).Select(url =>
                     Uri.TryCreate(url, UriKind.Absolute, out var parsed) ? parsed : throw Invalid("Upstream", "a list of absolute URLs"))],
                 ApiKey = configuration["UpstreamKeyEnv"] is { } variable
-                    ? Environment.GetEnvironmentVariable(variable) ?? throw Invalid("UpstreamKeyEnv", "the name of a variable that is set")
+                    ? Secret(variable) ?? throw Invalid("UpstreamKeyEnv", "the name of a variable that is set")
                     : null,
                 Kind = kind == EngineKind.Unknown ? null : kind,
                 MaxConcurrent = configuration["UpstreamConcurrency"] is not { } most ? 64
@@ -65,6 +66,8 @@ internal sealed record NodeSettings(NodeOptions Node, EmbeddedEngineOptions? Eng
                 DangerousSharedPrefixCache = Flag("DangerousSharedPrefixCache"),
             };
         }
+
+        static string? Secret(string variable) => Environment.GetEnvironmentVariable(variable) is { Length: > 0 } text ? SecretText.WithoutLineEnd(text) : null;
 
         bool Flag(string name) => configuration[name] is { } value && (bool.TryParse(value, out var flag) ? flag : throw Invalid(name, "true or false"));
 

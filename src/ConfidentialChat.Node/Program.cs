@@ -11,8 +11,9 @@ try
     foreach (var fault in engine.Faults)
         await Console.Error.WriteLineAsync($"warning: {fault} The node serves it once it is up.");
     await using var app = NodeHost.Create(settings.Node, engine, builder => ServerLog.Write(builder.Logging));
+    var failures = ServiceFailures.Of(app);
     await app.RunAsync();
-    return Environment.ExitCode;
+    return Environment.ExitCode != NodeExitCode.Success ? Environment.ExitCode : failures.Any ? NodeExitCode.Failure : NodeExitCode.Success;
 }
 catch (Exception e) when (NodeSettings.Explain(e) is { } fault)
 {

@@ -34,6 +34,24 @@ public sealed class OptionsTests
     }
 
     [Theory]
+    [InlineData("k\n", true)]
+    [InlineData("k\r\n", true)]
+    [InlineData("k\n\n", false)]
+    [InlineData("k ", false)]
+    public void A_key_in_the_environment_may_end_as_the_file_ended_that_it_came_from_and_in_no_other_way(string key, bool isTaken)
+    {
+        using var environment = new Variables(key, url: "https://other.example/v1");
+        if (!isTaken)
+        {
+            Should.Throw<ConfigurationException>(() => new ConfidentialChatClient()).ToString().ShouldContain("holds a sign that no key has");
+            return;
+        }
+
+        using var client = new ConfidentialChatClient();
+        client.ToString().ShouldBe("ConfidentialChatClient { https://other.example/ }");
+    }
+
+    [Theory]
     [InlineData("k\r\nX-Header: 1")]
     [InlineData("k\n")]
     [InlineData("ké")]

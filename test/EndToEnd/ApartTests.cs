@@ -45,7 +45,12 @@ public sealed class ApartTests : IAsyncLifetime
             "--listen", "0.0.0.0", "--port", $"{port}", "--address", $"https://127.0.0.1:{port}",
         ];
 
-        await StartAsync(new() { ["CONFIDENTIALCHAT_ENROLMENT_TOKEN"] = token }, node);
+        // A token that came out of a file ends in a line break; one that was pasted with a blank is none, and is not shown.
+        var (refused, _, said) = await RunningStack.RunAsync([.. node, "--json"], new Dictionary<string, string> { ["CONFIDENTIALCHAT_ENROLMENT_TOKEN"] = token + " " });
+        refused.ShouldBe(2, said);
+        said.ShouldContain("hint: look for blanks");
+        said.ShouldNotContain(token);
+        await StartAsync(new() { ["CONFIDENTIALCHAT_ENROLMENT_TOKEN"] = token + "\r\n" }, node);
         (await AskAsync(gateway, key)).ShouldBe((0, FixtureModel.Answer + "\n"));
 
         // Down: the model is known, and no node has it.

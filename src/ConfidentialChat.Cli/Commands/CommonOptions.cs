@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Net;
+using ConfidentialChat.Protocol;
 
 namespace ConfidentialChat.Cli.Commands;
 
@@ -17,6 +18,9 @@ internal static class CommonOptions
     public static Option<int> Between(string name, int least, int most, int standard, string description) => Checked(
         new Option<int>(name) { Description = $"{description} From {least} to {most}.", DefaultValueFactory = _ => standard, HelpName = "N" },
         number => number >= least && number <= most ? null : $"is not a whole number from {least} to {most}");
+
+    /// <summary>A secret from a variable; a file that was read into it may have left one line break at its end. Null where there is none.</summary>
+    public static string? Secret(string variable) => Environment.GetEnvironmentVariable(variable) is { Length: > 0 } text ? SecretText.WithoutLineEnd(text) : null;
 
     public static Option<Uri?> Url(string name, string description) => new(name)
     {

@@ -87,7 +87,7 @@ internal static class NodeCommand
         {
             DataDirectory = parsed.GetRequiredValue(Data).FullName,
             GatewayUrl = parsed.GetValue(Gateway) ?? throw new CommandException("--gateway is missing.", "name the gateway to serve: --gateway URL", ExitCode.Usage),
-            EnrolmentToken = Environment.GetEnvironmentVariable(EnrolmentTokenVariable),
+            EnrolmentToken = CommonOptions.Secret(EnrolmentTokenVariable),
             ListenAddress = parsed.GetRequiredValue(Listen),
             Port = parsed.GetValue(Port),
             PublicAddress = parsed.GetValue(Address),

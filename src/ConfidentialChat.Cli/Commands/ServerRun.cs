@@ -44,6 +44,7 @@ internal static class ServerRun
             throw new CommandException(e.Message, "choose another port, or 0 for a free one", ExitCode.Usage);
         }
 
+        var failures = ServiceFailures.Of(app);
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellation, app.Lifetime.ApplicationStopping);
         if (parsed.GetValue(ExitWithStdin))
             _ = StopAtEndOfInputAsync(app.Lifetime);
@@ -62,7 +63,7 @@ internal static class ServerRun
         }
 
         await app.StopAsync(CancellationToken.None);
-        return Environment.ExitCode;
+        return Environment.ExitCode != ExitCode.Success ? Environment.ExitCode : failures.Any ? ExitCode.Failure : ExitCode.Success;
     }
 
     private static async Task StopAtEndOfInputAsync(IHostApplicationLifetime lifetime)

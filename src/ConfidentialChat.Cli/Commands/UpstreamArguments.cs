@@ -142,7 +142,7 @@ internal sealed class UpstreamArguments
     {
         if (variable is null)
             return null;
-        return Environment.GetEnvironmentVariable(variable) is { Length: > 0 } key
+        return CommonOptions.Secret(variable) is { } key
             ? key
             : throw new CommandException($"the environment variable {variable} is not set.", "export the engine's API key in it; --upstream-key-env takes the variable's name, never the key", ExitCode.Usage);
     }

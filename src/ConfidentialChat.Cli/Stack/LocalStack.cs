@@ -168,7 +168,7 @@ internal sealed class LocalStack : IAsyncDisposable
     {
         var gateway = await GatewayOperator.OpenAsync(gatewayData, cancel: cancellation);
         var keyFile = Path.Combine(directory, "api-key");
-        var apiKey = File.Exists(keyFile) ? (await File.ReadAllTextAsync(keyFile, cancellation)).Trim() : null;
+        var apiKey = File.Exists(keyFile) ? SecretText.WithoutLineEnd(await File.ReadAllTextAsync(keyFile, cancellation)) : null;
         if (apiKey is null || !await gateway.KnowsApiKeyAsync(apiKey, cancellation))
         {
             apiKey = (await gateway.CreateApiKeyAsync(LocalUser, cancellation)).Text;
