@@ -96,7 +96,7 @@ public sealed class GatewayHost
     }
 
     private static bool IsOfService(PathString path) =>
-        path.Value is Endpoints.Health or Endpoints.Live or Endpoints.Ready or NodePaths.Enrolment or NodePaths.Heartbeat or NodePaths.UsageReports;
+        path.Value is Endpoints.Health or Endpoints.Live or Endpoints.Ready or NodePaths.Enrolment or NodePaths.Heartbeat or NodePaths.Address or NodePaths.UsageReports;
 
     private static void Map(WebApplication app)
     {
@@ -108,6 +108,7 @@ public sealed class GatewayHost
         var services = app.Services;
         app.MapPost(NodePaths.Enrolment, (Delegate)services.GetRequiredService<Enrolment>().HandleAsync);
         app.MapPost(NodePaths.Heartbeat, (Delegate)services.GetRequiredService<Heartbeat>().HandleAsync);
+        app.MapPost(NodePaths.Address, (Delegate)services.GetRequiredService<NodeAddressEndpoint>().HandleAsync);
         app.MapPost(NodePaths.UsageReports, (Delegate)services.GetRequiredService<UsageReportEndpoint>().HandleAsync);
 
         var callers = services.GetRequiredService<Callers>();
@@ -134,12 +135,15 @@ public sealed class GatewayHost
         services.AddSingleton<KnownApiKeys>();
         services.AddSingleton<Callers>();
         services.AddSingleton<KnownNodes>();
+        services.AddSingleton<NodeClock>();
         services.AddSingleton<Enrolment>();
         services.AddSingleton<Heartbeat>();
         services.AddSingleton<Models>();
         services.AddSingleton<Ledger>();
         services.AddSingleton<UsageReportEndpoint>();
         services.AddSingleton<NodeConnections>();
+        services.AddSingleton<NodeProbe>();
+        services.AddSingleton<NodeAddressEndpoint>();
         services.AddSingleton<NodeRelay>();
         services.AddSingleton(new BodyBudget(options.MaxBufferedBytes));
         services.AddSingleton(provider => new BodyShare(provider.GetRequiredService<BodyBudget>(), options.MaxBufferedBytes)); // of who has no number to be counted by

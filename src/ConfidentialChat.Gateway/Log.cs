@@ -23,7 +23,7 @@ internal static partial class Log
     [LoggerMessage(5, LogLevel.Warning, "Node {Node} answered with status {Status} and nothing that the protocol knows.")]
     public static partial void JunkAnswer(this ILogger log, NodeId node, int status);
 
-    [LoggerMessage(6, LogLevel.Warning, "Node {Node} is not reached ({Error}); it gets no locks until it is heard again.")]
+    [LoggerMessage(6, LogLevel.Warning, "Node {Node} is not reached ({Error}); it gets no locks until it is reached again. A node of an earlier version that stays so has to be updated: it does not ask to be tried anew.")]
     public static partial void NotReached(this ILogger log, NodeId node, string error);
 
     [LoggerMessage(7, LogLevel.Information, "Node {Node} is enrolled.")]
@@ -53,4 +53,17 @@ internal static partial class Log
 
     [LoggerMessage(14, LogLevel.Information, "The database takes changes again.")]
     public static partial void WrittenAgain(this ILogger log);
+
+    [LoggerMessage(15, LogLevel.Warning, "The clock of {Node} is {Seconds} s {Direction} this gateway's, and its messages are refused until both are set. hint: let a time service (NTP) set the clocks of both machines")]
+    public static partial void ClockIsOff(this ILogger log, string node, long seconds, string direction);
+
+    /// <param name="log">Where to.</param>
+    /// <param name="node">Which.</param>
+    /// <param name="from">Scheme, host and port.</param>
+    /// <param name="to">Alike.</param>
+    [LoggerMessage(16, LogLevel.Information, "Node {Node} has moved from {From} to {To}, and answers there.")]
+    public static partial void Moved(this ILogger log, NodeId node, string from, string to);
+
+    [LoggerMessage(17, LogLevel.Warning, "Node {Node} says that it is at {Tried}, and does not answer there as itself. Its requests go to {Used}, {How}.")]
+    public static partial void NotFound(this ILogger log, NodeId node, string tried, string used, string how);
 }

@@ -66,4 +66,16 @@ internal static partial class Log
 
     [LoggerMessage(15, LogLevel.Error, "A request failed inside the node.")]
     public static partial void Failed(this ILogger log, Exception exception);
+
+    [LoggerMessage(16, LogLevel.Error, "The clock of this node is {Seconds} s {Direction} that of {Gateway} ({Here:yyyy-MM-dd HH:mm:ss} here, {There:yyyy-MM-dd HH:mm:ss} there): the gateway refuses whatever is further away than {Tolerance} s. The node tries again. hint: let a time service (NTP) set the clocks of both machines")]
+    public static partial void ClockIsOff(this ILogger log, Uri gateway, long seconds, string direction, DateTimeOffset here, DateTimeOffset there, double tolerance);
+
+    [LoggerMessage(17, LogLevel.Error, "A relay token of the gateway ends in {Seconds} s by this node's clock, and none may be further away than from -{Tolerance} to {Most} s: the clocks are apart. The request is refused. hint: let a time service (NTP) set the clocks of both machines")]
+    public static partial void RelayTimeIsOff(this ILogger log, long seconds, double tolerance, double most);
+
+    [LoggerMessage(18, LogLevel.Error, "{Gateway} does not reach this node at {Tried}, and sends its requests to {Used}. The node asks it to try again. hint: --address names where the gateway reaches the node; is the port open, and does nothing else answer there?")]
+    public static partial void NotReached(this ILogger log, Uri gateway, Uri tried, Uri used);
+
+    [LoggerMessage(19, LogLevel.Error, "{Gateway} does not take {Tried} as this node's address. hint: a node that was enrolled with https stays with https, or enrols anew; plain HTTP is for loopback addresses")]
+    public static partial void AddressRefused(this ILogger log, Uri gateway, Uri tried);
 }

@@ -13,6 +13,7 @@ using ConfidentialChat.Node.Metering;
 using ConfidentialChat.Node.Relay;
 using ConfidentialChat.Node.Serving;
 using ConfidentialChat.Protocol.Errors;
+using ConfidentialChat.Protocol.Relay;
 using ConfidentialChat.Protocol.V1;
 using Microsoft.AspNetCore.Diagnostics;
 using Microsoft.AspNetCore.Hosting.Server;
@@ -57,6 +58,7 @@ public static class NodeHost
             .AddSingleton(new BodyBudget(options.MaxBufferedBytes))
             .AddSingleton(services => new BodyShare(services.GetRequiredService<BodyBudget>(), options.MaxBufferedBytes)) // the gateway alone asks, and tells no users apart
             .AddSingleton<GatewayEnrolment>()
+            .AddSingleton<GatewayClock>()
             .AddSingleton<GatewayClient>()
             .AddSingleton<NodeAddress>()
             .AddSingleton<RelayTokenCheck>()
@@ -73,11 +75,12 @@ public static class NodeHost
 
         var app = builder.Build();
         app.UseConnectionTurns(
-            path => path.Value is Health or Live or Ready, context => context.Response.WriteAsync(new Rejection(RequestError.TooManyRequests)));
+            path => path.Value is Health or Live or Ready or NodePaths.Proof, context => context.Response.WriteAsync(new Rejection(RequestError.TooManyRequests)));
         app.UseExceptionHandler(new ExceptionHandlerOptions { ExceptionHandler = OnExceptionAsync, AllowStatusCode404Response = true });
         app.UseStatusCodePages(context => RejectionResponse.WriteStatusAsync(context.HttpContext.Response));
         app.MapHealth();
         app.MapControl();
+        app.MapPost(NodePaths.Proof, http => ProofEndpoint.AnswerAsync(http, app.Services.GetRequiredService<GatewayEnrolment>()));
         foreach (var endpoint in EnvelopeEndpoint.Table)
         {
             var door = ActivatorUtilities.CreateInstance<EnvelopeV1Door>(app.Services, endpoint);

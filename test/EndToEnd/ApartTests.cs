@@ -57,9 +57,14 @@ public sealed class ApartTests : IAsyncLifetime
         await StopLastAsync();
         (await Should.ThrowAsync<ApiException>(() => AnswerAsync(gateway, key))).Status.ShouldBe(503);
 
-        // Back, without a token: it is the same node, under the same pin.
+        // Back, without a token and at another port: it is the same node, under the same pin, and it has said where it is.
+        port = FixedPort.Find();
+        node = [.. node[..^3], $"{port}", "--address", $"https://127.0.0.1:{port}"];
         await StartAsync([], node);
         (await AnswerAsync(gateway, key)).ShouldBe(FixtureModel.Answer);
+        var listed = (await InProcess.RunAsync("nodes", "list", "--data", gatewayData)).Output;
+        listed.ShouldContain($"https://127.0.0.1:{port}/");
+        listed.ShouldContain(" ready ");
         await StopLastAsync();
 
         // A stranger without a token, or with one that is spent, is turned away.

@@ -60,7 +60,7 @@ public sealed class DatabaseFaultTests
 
         disk.Clear();
         await ReadyAsync(gateway);
-        (await node.BeatAsync()).StatusCode.ShouldBe(HttpStatusCode.NoContent);
+        (await node.BeatAsync()).StatusCode.ShouldBe(HttpStatusCode.OK);
         await node.ReportAsync(report);
         (await gateway.StackAsync()).Used.ShouldBe(100);
         await LockedNode.LockAsync(user);

@@ -58,7 +58,7 @@ public sealed class EnrolmentTests
         await (await node.BeatAsync()).ShouldBeErrorAsync(401, "AUTH_ERROR");
         await (await node.PostReportsAsync()).ShouldBeErrorAsync(401, "AUTH_ERROR");
         (await node.EnrolAsync((await gateway.Operator.CreateEnrolmentTokenAsync(TimeSpan.FromHours(1))).Text)).StatusCode.ShouldBe(HttpStatusCode.OK);
-        (await node.BeatAsync()).StatusCode.ShouldBe(HttpStatusCode.NoContent);
+        (await node.BeatAsync()).StatusCode.ShouldBe(HttpStatusCode.OK);
     }
 
     [Fact]
@@ -69,10 +69,10 @@ public sealed class EnrolmentTests
         await using var second = await ScriptedNode.StartAsync(gateway);
         await gateway.ReadAsync(state => state.Database.ExecuteSqlRawAsync("UPDATE nodes SET address = 'https://./' WHERE id = 2"));
         await gateway.NoticeAsync();
-        (await first.BeatAsync()).StatusCode.ShouldBe(HttpStatusCode.NoContent);
+        (await first.BeatAsync()).StatusCode.ShouldBe(HttpStatusCode.OK);
         await (await second.BeatAsync()).ShouldBeErrorAsync(401, "AUTH_ERROR");
         (await second.EnrolAsync((await gateway.Operator.CreateEnrolmentTokenAsync(TimeSpan.FromHours(1))).Text)).StatusCode.ShouldBe(HttpStatusCode.OK);
-        (await second.BeatAsync()).StatusCode.ShouldBe(HttpStatusCode.NoContent);
+        (await second.BeatAsync()).StatusCode.ShouldBe(HttpStatusCode.OK);
     }
 
     [Fact]
@@ -83,7 +83,7 @@ public sealed class EnrolmentTests
         for (var i = 0; i < 5; i++)
         {
             node.KeySets = [ScriptedNode.NewKeySet(gateway.Clock.GetUtcNow().AddHours(1))];
-            (await node.BeatAsync()).StatusCode.ShouldBe(HttpStatusCode.NoContent);
+            (await node.BeatAsync()).StatusCode.ShouldBe(HttpStatusCode.OK);
         }
 
         (await gateway.ReadAsync(state => state.NodeKeySets.CountAsync())).ShouldBe(1);
@@ -123,7 +123,7 @@ public sealed class EnrolmentTests
         await (await node.PostAsync(NodePaths.Heartbeat, json, asNode: other.Id)).ShouldBeErrorAsync(401, "AUTH_ERROR");
         await (await node.PostAsync(NodePaths.Heartbeat, json, asNode: 999)).ShouldBeErrorAsync(401, "AUTH_ERROR");
         await (await node.PostAsync(NodePaths.Heartbeat, json, asNode: -1)).ShouldBeErrorAsync(401, "AUTH_ERROR");
-        (await node.PostAsync(NodePaths.Heartbeat, json)).StatusCode.ShouldBe(HttpStatusCode.NoContent);
+        (await node.PostAsync(NodePaths.Heartbeat, json)).StatusCode.ShouldBe(HttpStatusCode.OK);
     }
 
     [Fact]
@@ -132,7 +132,7 @@ public sealed class EnrolmentTests
         await using var gateway = await GatewayUnderTest.StartAsync();
         await using var node = await ScriptedNode.StartAsync(gateway);
         var (recorded, time) = (node.Status(), node.NextTime());
-        (await node.BeatAsync(recorded, time)).StatusCode.ShouldBe(HttpStatusCode.NoContent);
+        (await node.BeatAsync(recorded, time)).StatusCode.ShouldBe(HttpStatusCode.OK);
         var newKey = ScriptedNode.NewKeySet(gateway.Clock.GetUtcNow().AddHours(1));
         node.KeySets = [newKey];
         await node.BeatAsync();
@@ -149,11 +149,11 @@ public sealed class EnrolmentTests
         await using var gateway = await GatewayUnderTest.StartAsync();
         await using var node = await ScriptedNode.StartAsync(gateway);
         var (newest, time) = (node.Status(), node.NextTime());
-        (await node.BeatAsync(newest, time)).StatusCode.ShouldBe(HttpStatusCode.NoContent);
+        (await node.BeatAsync(newest, time)).StatusCode.ShouldBe(HttpStatusCode.OK);
         await (await node.BeatAsync(newest, time)).ShouldBeErrorAsync(401, "AUTH_ERROR");
         // Nor is another one of the same time.
         await (await node.BeatAsync(newest with { Running = 1 }, time)).ShouldBeErrorAsync(401, "AUTH_ERROR");
-        (await node.BeatAsync(newest, time + 1)).StatusCode.ShouldBe(HttpStatusCode.NoContent);
+        (await node.BeatAsync(newest, time + 1)).StatusCode.ShouldBe(HttpStatusCode.OK);
     }
 
     [Fact]
@@ -172,18 +172,6 @@ public sealed class EnrolmentTests
         node.KeySets = [newKey];
         await node.BeatAsync();
         await (await user.PostAsync(GatewayUnderTest.ChatPath, Http.Json(second.Envelope()))).ShouldBeErrorAsync(400, "UNKNOWN_NODE_KEY");
-    }
-
-    [Theory]
-    [InlineData(-301)]
-    [InlineData(301)]
-    public async Task A_clock_that_is_far_away_is_refused(int seconds)
-    {
-        await using var gateway = await GatewayUnderTest.StartAsync();
-        await using var node = await ScriptedNode.StartAsync(gateway);
-        var time = gateway.Clock.GetUtcNow().AddSeconds(seconds).ToUnixTimeMilliseconds();
-        await (await node.BeatAsync(timeMs: time)).ShouldBeErrorAsync(401, "AUTH_ERROR");
-        await (await node.BeatAsync(timeMs: long.MaxValue)).ShouldBeErrorAsync(401, "AUTH_ERROR");
     }
 
     [Fact]

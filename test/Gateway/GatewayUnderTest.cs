@@ -21,7 +21,7 @@ internal sealed class GatewayUnderTest : IAsyncDisposable
 
     private readonly string directory;
 
-    private GatewayUnderTest(WebApplication app, GatewayOperator gatewayOperator, FakeTimeProvider clock, string dataDirectory, string directory, CapturedLog log)
+    private GatewayUnderTest(WebApplication app, GatewayOperator gatewayOperator, SettableClock clock, string dataDirectory, string directory, CapturedLog log)
     {
         App = app;
         Operator = gatewayOperator;
@@ -36,7 +36,7 @@ internal sealed class GatewayUnderTest : IAsyncDisposable
 
     public GatewayOperator Operator { get; }
 
-    public FakeTimeProvider Clock { get; }
+    public SettableClock Clock { get; }
 
     public CapturedLog Log { get; }
 
@@ -47,7 +47,7 @@ internal sealed class GatewayUnderTest : IAsyncDisposable
     public static async Task<GatewayUnderTest> StartAsync(Func<GatewayOptions, GatewayOptions>? change = null)
     {
         var directory = Directory.CreateTempSubdirectory("gateway-test-").FullName;
-        var clock = new FakeTimeProvider(DateTimeOffset.UtcNow);
+        var clock = new SettableClock(DateTimeOffset.UtcNow);
         var log = new CapturedLog();
         var options = new GatewayOptions { DataDirectory = Path.Combine(directory, "data"), Port = 0, ShutdownTimeout = TimeSpan.FromSeconds(5) };
         options = change?.Invoke(options) ?? options;
@@ -108,6 +108,17 @@ internal sealed class GatewayUnderTest : IAsyncDisposable
         await App.DisposeAsync();
         Directory.Delete(directory, recursive: true);
     }
+}
+
+/// <summary>A clock that goes as the test says, and that somebody may set meanwhile: for how long something lasts that is nothing.</summary>
+internal sealed class SettableClock(DateTimeOffset start) : FakeTimeProvider(start)
+{
+    /// <summary>How far it was set forward, or back.</summary>
+    public TimeSpan SetBy { get; set; }
+
+    public override DateTimeOffset GetUtcNow() => base.GetUtcNow() + SetBy;
+
+    public override long GetTimestamp() => base.GetUtcNow().Ticks;
 }
 
 /// <summary>Every line that the gateway logged, as it stands in its log.</summary>

@@ -88,7 +88,7 @@ public sealed class LockTests
         await (await LockAsync(user)).ShouldBeErrorAsync(503, "SERVICE_UNAVAILABLE");
         (await (await user.GetAsync("/v1/models")).JsonAsync()).GetProperty("data").GetArrayLength().ShouldBe(0);
 
-        (await node.BeatAsync()).StatusCode.ShouldBe(System.Net.HttpStatusCode.NoContent);
+        (await node.BeatAsync()).StatusCode.ShouldBe(System.Net.HttpStatusCode.OK);
 
         (await LockAsync(user)).StatusCode.ShouldBe(System.Net.HttpStatusCode.OK);
         (await (await user.GetAsync("/v1/models")).JsonAsync()).GetProperty("data")[0].GetProperty("id").GetString().ShouldBe("test-model");

@@ -306,7 +306,7 @@ public sealed class RelayTests
     }
 
     [Fact]
-    public async Task A_node_that_is_gone_is_503_and_gets_no_locks_until_it_is_heard()
+    public async Task A_node_that_is_gone_is_503_and_gets_no_locks_until_it_is_reached()
     {
         await using var gateway = await GatewayUnderTest.StartAsync();
         await using var node = await ScriptedNode.StartAsync(gateway);
@@ -318,13 +318,15 @@ public sealed class RelayTests
 
         (await gateway.LastLockAsync()).State.ShouldBe("returned");
         (await gateway.ReservationsAsync()).Single().State.ShouldBe("released");
-        await (await user.PostAsync("/v1/nodes/lock", Http.Json("""{"model":"test-model"}"""))).ShouldBeErrorAsync(503, "SERVICE_UNAVAILABLE");
         await node.BeatAsync();
+        await (await user.PostAsync("/v1/nodes/lock", Http.Json("""{"model":"test-model"}"""))).ShouldBeErrorAsync(503, "SERVICE_UNAVAILABLE");
+        await node.MoveAsync();
+        await node.AnnounceAsync();
         await LockedNode.LockAsync(user);
     }
 
     [Fact]
-    public async Task A_node_whose_host_drops_packets_is_503_and_gets_no_locks_until_it_is_heard()
+    public async Task A_node_whose_host_drops_packets_is_503_and_gets_no_locks_until_it_is_reached()
     {
         await using var gateway = await GatewayUnderTest.StartAsync();
         await using var node = await ScriptedNode.StartAsync(gateway);
@@ -341,6 +343,7 @@ public sealed class RelayTests
             Should.Throw<SocketException>(() => waiting[^1].Connect(deaf.LocalEndPoint!)).SocketErrorCode.ShouldBe(SocketError.WouldBlock);
         }
 
+        var there = node.Address;
         node.Address = $"http://{deaf.LocalEndPoint}";
         await node.EnrolAsync((await gateway.Operator.CreateEnrolmentTokenAsync(TimeSpan.FromHours(1))).Text);
         await node.BeatAsync();
@@ -349,8 +352,10 @@ public sealed class RelayTests
 
         (await gateway.LastLockAsync()).State.ShouldBe("returned");
         (await gateway.ReservationsAsync()).Single().State.ShouldBe("released");
-        await (await user.PostAsync("/v1/nodes/lock", Http.Json("""{"model":"test-model"}"""))).ShouldBeErrorAsync(503, "SERVICE_UNAVAILABLE");
         await node.BeatAsync();
+        await (await user.PostAsync("/v1/nodes/lock", Http.Json("""{"model":"test-model"}"""))).ShouldBeErrorAsync(503, "SERVICE_UNAVAILABLE");
+        node.Address = there;
+        await node.AnnounceAsync();
         await LockedNode.LockAsync(user);
         waiting.ForEach(socket => socket.Dispose());
     }

@@ -32,7 +32,7 @@ internal sealed class ScriptedNode : IAsyncDisposable
 {
     public const string SealedAnswer = """{"ciphertext":"AAAA","nonce":"AAAA","response_hash":null,"signature":null}""";
 
-    private readonly WebApplication app;
+    private WebApplication app;
     private readonly GatewayUnderTest gateway;
     private readonly Ed25519PrivateKey identity = Ed25519PrivateKey.Generate(out _);
     private readonly Channel<SeenRequest> seen = Channel.CreateUnbounded<SeenRequest>();
@@ -68,7 +68,36 @@ internal sealed class ScriptedNode : IAsyncDisposable
     /// <summary>How the node answers.</summary>
     public Func<HttpContext, Task> Script { get; set; } = context => AnswerAsync(context, 200, SealedAnswer);
 
+    /// <summary>Answers a gateway that comes to see who is here.</summary>
+    public Func<HttpContext, Task>? Proof { get; set; }
+
     public static async Task<ScriptedNode> StartAsync(GatewayUnderTest gateway, X509Certificate2? certificate = null, bool enrol = true)
+    {
+        var app = Build(certificate);
+        var node = new ScriptedNode(gateway, app);
+        await node.ListenAsync();
+        if (enrol)
+            (await node.EnrolAsync((await gateway.Operator.CreateEnrolmentTokenAsync(TimeSpan.FromHours(1))).Text)).StatusCode.ShouldBe(HttpStatusCode.OK);
+        return node;
+    }
+
+    /// <summary>The same node at another port; nobody listens where it was.</summary>
+    public async Task MoveAsync(X509Certificate2? certificate = null)
+    {
+        await app.StopAsync();
+        await app.DisposeAsync();
+        app = Build(certificate);
+        await ListenAsync();
+    }
+
+    private async Task ListenAsync()
+    {
+        app.Run(ServeAsync);
+        await app.StartAsync();
+        Address = app.Urls.Single();
+    }
+
+    private static WebApplication Build(X509Certificate2? certificate)
     {
         var builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions());
         builder.WebHost.UseKestrelCore().UseKestrelHttpsConfiguration().ConfigureKestrel(kestrel => kestrel.Listen(IPAddress.Loopback, 0, point =>
@@ -76,14 +105,7 @@ internal sealed class ScriptedNode : IAsyncDisposable
             if (certificate is not null)
                 point.UseHttps(certificate);
         }));
-        var app = builder.Build();
-        var node = new ScriptedNode(gateway, app);
-        app.Run(node.ServeAsync);
-        await app.StartAsync();
-        node.Address = app.Urls.Single();
-        if (enrol)
-            (await node.EnrolAsync((await gateway.Operator.CreateEnrolmentTokenAsync(TimeSpan.FromHours(1))).Text)).StatusCode.ShouldBe(HttpStatusCode.OK);
-        return node;
+        return builder.Build();
     }
 
     public static string NewKey()
@@ -141,6 +163,22 @@ internal sealed class ScriptedNode : IAsyncDisposable
     public Task<HttpResponseMessage> BeatAsync(NodeStatus? status = null, long? timeMs = null) =>
         PostAsync(NodePaths.Heartbeat, JsonSerializer.Serialize(status ?? Status(), NodeMessageJson.Default.NodeStatus), timeMs: timeMs);
 
+    /// <summary>Says where it is, or might be.</summary>
+    public Task<HttpResponseMessage> AnnounceAsync(string? address = null, long? timeMs = null) => PostAsync(
+        NodePaths.Address,
+        JsonSerializer.Serialize(new AnnouncedAddress { Address = new Uri(address ?? Address), TlsPin = TlsPin }, NodeMessageJson.Default.AnnouncedAddress),
+        timeMs: timeMs);
+
+    /// <summary>Answers a challenge as a real node does.</summary>
+    public Task ProveAsync(HttpContext context)
+    {
+        var headers = context.Request.Headers;
+        var asked = NodeProof.FromHeaders(new NodeId(Id), RelayKey!, headers[NodeProof.ChallengeHeaderName], headers[NodeProof.CodeHeaderName]);
+        context.Response.StatusCode = asked is null ? 401 : 204;
+        context.Response.Headers[NodeProof.CodeHeaderName] = asked?.Write(RelayKey!);
+        return Task.CompletedTask;
+    }
+
     public async Task ReportAsync(params UsageReport[] reports)
     {
         var response = await PostReportsAsync(reports);
@@ -193,6 +231,12 @@ internal sealed class ScriptedNode : IAsyncDisposable
 
     private async Task ServeAsync(HttpContext context)
     {
+        if (context.Request.Path == NodePaths.Proof)
+        {
+            await (Proof ?? ProveAsync)(context);
+            return;
+        }
+
         var body = new MemoryStream();
         await context.Request.Body.CopyToAsync(body);
         lock (seen)

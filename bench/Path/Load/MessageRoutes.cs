@@ -193,7 +193,7 @@ internal sealed class UsageReportRoute : Route, IAsyncDisposable
                 node = enrolled;
             }
 
-            if ((await connection.ExchangeAsync(node.Heartbeat())).Status != 204) // or it counts as gone
+            if ((await connection.ExchangeAsync(node.Heartbeat())).Status is not (200 or 204)) // or it counts as gone
                 throw new LostAnswerException("a heartbeat was refused");
         }
 

@@ -62,6 +62,9 @@ internal interface ILedgerRows
     /// <summary>Deletes locks that expired before.</summary>
     ValueTask ForgetLocksAsync(DateTimeOffset expiredBefore);
 
+    /// <summary>Moves what open and returned locks expire at back to <paramref name="latest"/>, where it lies after that.</summary>
+    ValueTask ShortenLocksAsync(DateTimeOffset latest);
+
     /// <summary>Where a user's usable locks lead to: at most two different places.</summary>
     ValueTask<IReadOnlyList<LockedPlace>> LockedPlacesAsync(UserId user, DateTimeOffset now);
 
@@ -76,6 +79,9 @@ internal interface ILedgerRows
 
     /// <summary>Moves the deadline of a held reservation forward, never back.</summary>
     ValueTask PostponeAsync(RequestId request, DateTimeOffset deadline);
+
+    /// <summary>Moves the deadlines of held reservations back to <paramref name="latest"/>, where they lie after that.</summary>
+    ValueTask ShortenReservationsAsync(DateTimeOffset latest);
 
     /// <summary>Held → unreported, all whose deadline has come.</summary>
     ValueTask<IReadOnlyList<(StackId Stack, ComputeUnits Held, NodeId Node)>> EndOverdueAsync(DateTimeOffset now);

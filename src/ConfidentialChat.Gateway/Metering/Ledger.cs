@@ -14,6 +14,9 @@ internal sealed class Ledger(IStateWriter state, TimeProvider time)
     /// <summary>Expired locks are of use to an operator who looks for a fault, and to nobody after that.</summary>
     public static readonly TimeSpan ExpiredLockRetention = TimeSpan.FromHours(1);
 
+    /// <summary>No lock lives longer; spec/envelope-v1.md section 2.</summary>
+    public static readonly TimeSpan LongestLock = TimeSpan.FromMinutes(1);
+
     /// <summary>Rule 1: finds or makes the stack, holds units of it and writes the lock.</summary>
     public Task<LockOutcome> LockAsync(LockTerms terms) => state.RunAsync(async rows =>
     {
@@ -99,13 +102,18 @@ internal sealed class Ledger(IStateWriter state, TimeProvider time)
         },
         Commit.Durably);
 
-    /// <summary>Rules 7 and 8: expires locks and releases reservations whose time has come.</summary>
+    /// <summary>
+    /// Rules 7 and 8: expires locks and releases reservations whose time has come. What would live longer than any can was written by a clock
+    /// that was ahead, and gets the longest time from now: it would hold its units until that clock's time comes.
+    /// </summary>
     /// <param name="relays">Requests still under way: their deadline begins when they end.</param>
     /// <param name="deadline">How long a reservation waits for its report.</param>
     /// <returns>A node for each reservation without a report.</returns>
     public Task<IReadOnlyList<NodeId>> SweepAsync(IReadOnlyList<RequestId> relays, TimeSpan deadline) => state.RunAsync<IReadOnlyList<NodeId>>(async rows =>
     {
         var (ledger, now) = (rows.Ledger, time.GetUtcNow());
+        await ledger.ShortenLocksAsync(now + LongestLock);
+        await ledger.ShortenReservationsAsync(now + deadline);
         await ExpireLocksAsync(ledger, now);
         await ledger.ForgetLocksAsync(now - ExpiredLockRetention);
         foreach (var relay in relays)

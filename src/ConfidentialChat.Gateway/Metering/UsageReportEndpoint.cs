@@ -10,7 +10,7 @@ namespace ConfidentialChat.Gateway.Metering;
 
 /// <summary>Nodes report what requests used. Every report is acknowledged, also one that changes nothing: repeating it is of no use.</summary>
 internal sealed class UsageReportEndpoint(
-    KnownNodes nodes, Ledger ledger, GatewayOptions options, BodyShare room, TimeProvider time, Seldom seldom, ILogger<UsageReportEndpoint> log)
+    KnownNodes nodes, Ledger ledger, GatewayOptions options, BodyShare room, NodeClock clock, TimeProvider time, Seldom seldom, ILogger<UsageReportEndpoint> log)
 {
     public const int MaxReports = 1000;
     public const int MaxBytes = 1024 * 1024;
@@ -20,7 +20,7 @@ internal sealed class UsageReportEndpoint(
         if (NodeMessage.Sender(context, nodes) is not { IdentityKey: { } key, RelayKey: { } relayKey } node)
             return new ErrorAnswer(RequestError.AuthError);
         var (message, fault) = await NodeMessage.ReadAsync(
-            context, key, relayKey, NodeMessageJson.Default.UsageReports, new BodyLimits(MaxBytes, options.UploadTimeout), room, time);
+            context, node.Id, key, relayKey, NodeMessageJson.Default.UsageReports, new BodyLimits(MaxBytes, options.UploadTimeout), room, clock, time);
         if (message is null)
             return fault!;
         using var received = message;

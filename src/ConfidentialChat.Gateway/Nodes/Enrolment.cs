@@ -13,7 +13,7 @@ namespace ConfidentialChat.Gateway.Nodes;
 
 /// <summary>A node joins, or comes back under its old number.</summary>
 internal sealed class Enrolment(
-    KnownNodes nodes, IStateWriter state, CredentialStatements credentials, GatewayKey gatewayKey, GatewayOptions options, BodyShare room, TimeProvider time, ILogger<Enrolment> log)
+    KnownNodes nodes, IStateWriter state, CredentialStatements credentials, GatewayKey gatewayKey, GatewayOptions options, BodyShare room, NodeClock clock, TimeProvider time, ILogger<Enrolment> log)
 {
     /// <summary>Enrolments whose bodies are read at once: one token may be shown by many before it is spent. Together they have 1 MiB.</summary>
     private const int MaxAtOnce = 16;
@@ -60,13 +60,14 @@ internal sealed class Enrolment(
         try
         {
             id = await state.RunAsync(
-                async rows => await rows.Nodes.TrySpendTokenAsync(token, now) && await rows.Nodes.TryEnrolAsync(card, announcement, now) is { } taken
-                    ? taken
-                    : throw new StaleException(), // and nothing is spent
+                async rows => !await rows.Nodes.TrySpendTokenAsync(token, now) ? throw new StaleException(null)
+                    : await rows.Nodes.TryEnrolAsync(card, announcement, now)
+                        ?? throw new StaleException(await rows.Nodes.LastSignedAsync(card.IdentityKey)), // and nothing is spent
                 Commit.Durably);
         }
-        catch (StaleException)
+        catch (StaleException e)
         {
+            NodeClock.TellLast(context, e.Last);
             return new ErrorAnswer(RequestError.AuthError);
         }
 
@@ -93,7 +94,7 @@ internal sealed class Enrolment(
             return Interlocked.Increment(ref atOnce) > MaxAtOnce
                 ? (null, new ErrorAnswer(RequestError.TooManyRequests))
                 : await NodeMessage.ReadAsync(
-                    context, identityKey, relayKey: null, NodeMessageJson.Default.EnrolmentRequest, new BodyLimits(NodeMessage.MaxBytes, options.UploadTimeout), room, time);
+                    context, node: null, identityKey, relayKey: null, NodeMessageJson.Default.EnrolmentRequest, new BodyLimits(NodeMessage.MaxBytes, options.UploadTimeout), room, clock, time);
         }
         finally
         {
@@ -102,5 +103,9 @@ internal sealed class Enrolment(
     }
 
     /// <summary>The token was spent meanwhile, or the message is a recording.</summary>
-    private sealed class StaleException : Exception;
+    private sealed class StaleException(DateTimeOffset? last) : Exception
+    {
+        /// <summary>What the node signed last, where this is no newer.</summary>
+        public DateTimeOffset? Last => last;
+    }
 }

@@ -12,14 +12,26 @@ internal interface INodeRows
     /// <summary>Spends a token that is neither spent nor expired, by one conditional UPDATE.</summary>
     ValueTask<bool> TrySpendTokenAsync(EnrolmentToken token, DateTimeOffset now);
 
-    /// <summary>Takes a node in under the number that its identity key had before, or a new one. Null where its time is not larger than the largest seen.</summary>
+    /// <summary>
+    /// Takes a node in under the number that its identity key had before, or a new one. Null where its time is not larger than the largest
+    /// seen; one that lies ahead of now by more than <see cref="Protocol.Relay.ClockTolerance"/> was written by a clock that was wrong, and does not count.
+    /// </summary>
     ValueTask<NodeId?> TryEnrolAsync(NodeCard card, Announcement announcement, DateTimeOffset now);
 
-    /// <summary>Writes how a node is, by one conditional UPDATE: false where it is unknown or its time is not larger than the largest seen.</summary>
+    /// <summary>Writes how a node is, by one conditional UPDATE: false where it is unknown or its time is not larger than the largest seen, which counts as above.</summary>
     ValueTask<bool> TryBeatAsync(NodeId node, Announcement announcement, DateTimeOffset now);
 
-    /// <summary>The gateway failed to reach it: no locks until it is heard again.</summary>
-    ValueTask MarkUnreachableAsync(NodeId node);
+    /// <summary>The largest time that a node signed; null where no node of this identity key is enrolled.</summary>
+    ValueTask<DateTimeOffset?> LastSignedAsync(string identityKey);
+
+    /// <summary>Notes a time that a node signed, by one conditional UPDATE: false where it is unknown or the time is not larger than the largest seen, which counts as above.</summary>
+    ValueTask<bool> TrySignAsync(NodeId node, DateTimeOffset signedAt, DateTimeOffset now);
+
+    /// <summary>The gateway failed to reach a node there: no locks until it is reached again. Nothing where the node is elsewhere by now.</summary>
+    ValueTask MarkUnreachableAsync(NodeAddress address);
+
+    /// <summary>Writes where a node is and whether it is reached there. Nothing where it has another relay key by now, and so has enrolled anew.</summary>
+    ValueTask SetReachedAsync(NodeAddress address, byte[] relayKey, bool isReached);
 }
 
 /// <param name="Id">Its row.</param>

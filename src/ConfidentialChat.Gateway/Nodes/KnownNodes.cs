@@ -22,12 +22,26 @@ internal sealed class KnownNodes(IStateWriter state, RelayKeySeal seal, GatewayO
             state, async rows => new Picture([.. (await rows.Nodes.AllAsync()).Select(record => KnownNode.Of(record, before.Find(record.Id), seal))]));
     }
 
-    /// <summary>The gateway failed to reach it: no locks until it is heard again.</summary>
-    public async Task MarkUnreachableAsync(NodeId node)
+    /// <summary>The gateway failed to reach it at this address: no locks until it is reached again. Where it has moved meanwhile, nothing.</summary>
+    public async Task MarkUnreachableAsync(NodeAddress address)
     {
         await state.RunAsync(async rows =>
         {
-            await rows.Nodes.MarkUnreachableAsync(node);
+            await rows.Nodes.MarkUnreachableAsync(address);
+            return true;
+        });
+        await ReloadAsync();
+    }
+
+    /// <summary>The gateway went to see where a node is.</summary>
+    /// <param name="node">As it was known then: where it has enrolled anew meanwhile, nothing is changed.</param>
+    /// <param name="address">Where its requests go.</param>
+    /// <param name="isReached">Whether it is there.</param>
+    public async Task SetReachedAsync(KnownNode node, NodeAddress address, bool isReached)
+    {
+        await state.RunAsync(async rows =>
+        {
+            await rows.Nodes.SetReachedAsync(address, node.SealedRelayKey!, isReached);
             return true;
         });
         await ReloadAsync();
@@ -54,7 +68,7 @@ internal sealed class KnownNodes(IStateWriter state, RelayKeySeal seal, GatewayO
 
     private bool IsHealthy(KnownNode node, DateTimeOffset now) =>
         node is { IsReady: true, IsUnreachable: false, RelayKey: not null, Newest: { } newest }
-        && node.HeardAt > now.AddSeconds(-options.HeartbeatSeconds * MissedBeats)
+        && (now - node.HeardAt).Duration() < TimeSpan.FromSeconds(options.HeartbeatSeconds * MissedBeats) // one that lies ahead: the clock was set back since
         && newest.Expires > now;
 
     private sealed class Picture
@@ -83,15 +97,13 @@ internal sealed class KnownNodes(IStateWriter state, RelayKeySeal seal, GatewayO
 /// <summary>One enrolled node.</summary>
 internal sealed class KnownNode
 {
-    private readonly byte[]? sealedRelayKey;
-
     private KnownNode(NodeRecord record, NodeAddress address, RelayKey? relayKey)
     {
         Id = record.Id;
         Address = address;
         IdentityKey = Ed25519PublicKey.TryParse(record.Card.IdentityKey, out var key) ? key : null;
         RelayKey = relayKey;
-        sealedRelayKey = record.Card.RelayKey;
+        SealedRelayKey = record.Card.RelayKey;
         IsReady = record.IsReady;
         IsUnreachable = record.IsUnreachable;
         HeardAt = record.HeardAt;
@@ -109,6 +121,9 @@ internal sealed class KnownNode
 
     /// <summary>Null where it has none that this gateway's key opens: it has to enrol anew.</summary>
     public RelayKey? RelayKey { get; }
+
+    /// <summary>As its row has it: another one after each enrolment.</summary>
+    public byte[]? SealedRelayKey { get; }
 
     /// <summary>Whether it takes requests; false while it drains.</summary>
     public bool IsReady { get; }
@@ -134,7 +149,7 @@ internal sealed class KnownNode
         record,
         new NodeAddress(record.Id, record.Card.Address, record.Card.TlsPin) is var address && address == before?.Address ? before.Address : address,
         record.Card.RelayKey is not { } sealedKey ? null
-        : before?.sealedRelayKey is { } known && known.AsSpan().SequenceEqual(sealedKey) ? before.RelayKey
+        : before?.SealedRelayKey is { } known && known.AsSpan().SequenceEqual(sealedKey) ? before.RelayKey
         : seal.TryOpen(sealedKey, record.Card.IdentityKey, out var key) ? key
         : null);
 

@@ -28,9 +28,6 @@ internal static class NodeMessage
     /// <summary>64 model names and 128 key sets.</summary>
     public const int MaxBytes = 64 * 1024;
 
-    /// <summary>How far a node's clock may be away.</summary>
-    private static readonly TimeSpan ClockTolerance = TimeSpan.FromMinutes(5);
-
     /// <summary>The enrolled node that a message says it is of; null where there is none.</summary>
     public static KnownNode? Sender(HttpContext context, KnownNodes nodes) =>
         long.TryParse(context.Request.Headers[NodeSignature.NodeHeaderName], NumberStyles.None, CultureInfo.InvariantCulture, out var number)
@@ -38,24 +35,27 @@ internal static class NodeMessage
             ? node
             : null;
 
-    /// <summary>Judges the headers, reads the body and judges that; a bad signature or code, a wrong body and a stale time are one answer.</summary>
+    /// <summary>Judges the headers, reads the body and judges that; a bad signature or code, a wrong body and a stale time are one answer, but for what it says of clocks.</summary>
     /// <param name="context">The message.</param>
+    /// <param name="node">Whose it is; null while it enrols.</param>
     /// <param name="identityKey">Whose signature it has to have.</param>
     /// <param name="relayKey">What both sides have to hold; null while they agree on it.</param>
     /// <param name="type">What it is.</param>
     /// <param name="limits">Of the body.</param>
     /// <param name="room">Pays for it.</param>
+    /// <param name="clock">Judges the node's.</param>
     /// <param name="time">The gateway's clock.</param>
     public static async Task<(NodeMessage<T>? Message, ErrorAnswer? Fault)> ReadAsync<T>(
-        HttpContext context, Ed25519PublicKey identityKey, RelayKey? relayKey, JsonTypeInfo<T> type, BodyLimits limits, BodyShare room, TimeProvider time)
+        HttpContext context, NodeId? node, Ed25519PublicKey identityKey, RelayKey? relayKey, JsonTypeInfo<T> type, BodyLimits limits, BodyShare room, NodeClock clock, TimeProvider time)
         where T : class
     {
         var request = context.Request;
         var signature = NodeSignature.FromHeaders(
             request.Path.Value!, request.Headers[NodeSignature.TimeHeaderName], request.ContentLength, request.Headers[NodeSignature.DigestHeaderName]);
-        if (signature is null || SignedAt(signature.TimeMs, time.GetUtcNow()) is not { } signedAt
+        if (signature is null
             || !signature.IsSignedBy(identityKey, request.Headers[NodeSignature.HeaderName])
-            || (relayKey is not null && !signature.IsAuthenticatedBy(relayKey, request.Headers[NodeSignature.CodeHeaderName])))
+            || (relayKey is not null && !signature.IsAuthenticatedBy(relayKey, request.Headers[NodeSignature.CodeHeaderName]))
+            || clock.Judge(context, signature, node) is not { } signedAt)
             return (null, new ErrorAnswer(RequestError.AuthError));
         context.Recognise(limits.MaxBytes);
         var (body, fault) = await RequestBody.ReadAsync(context, limits, room, time);
@@ -84,10 +84,4 @@ internal static class NodeMessage
             return null;
         }
     }
-
-    // Null where the node's clock is too far away.
-    private static DateTimeOffset? SignedAt(long timeMs, DateTimeOffset now) =>
-        timeMs >= (now - ClockTolerance).ToUnixTimeMilliseconds() && timeMs <= (now + ClockTolerance).ToUnixTimeMilliseconds()
-            ? DateTimeOffset.FromUnixTimeMilliseconds(timeMs)
-            : null;
 }

@@ -34,7 +34,8 @@ internal sealed class NodeConnections : IDisposable
             invoker.Dispose();
     }
 
-    private static HttpMessageInvoker Open(NodeAddress address)
+    /// <summary>Connections of their own, which their taker disposes of.</summary>
+    public static HttpMessageInvoker Open(NodeAddress address)
     {
         var handler = new SocketsHttpHandler
         {

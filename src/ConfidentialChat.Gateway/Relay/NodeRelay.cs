@@ -66,7 +66,7 @@ internal sealed class NodeRelay(
             context, address.Prefix, connections.To(address), Forwarding, transformer, context.RequestAborted);
 
         // 9 settle: the report comes by itself; here the lock goes back, or not
-        var (outcome, answer) = await EndAsync(context, admitted.Node.Id, reservation, transformer.Answer, error, sent.WasRead);
+        var (outcome, answer) = await EndAsync(context, admitted.Node, reservation, transformer.Answer, error, sent.WasRead);
         if (transformer.Answer is { Kind: NodeAnswerKind.Refused, Rejection: { } rejection } && rejection.Error.Row().Retry is Retry.No)
             refused.Count(admitted.User, body.Length);
         if (outcome is not Answered && !options.LogRequests && !seldom.Says($"Requests that ended with \"{outcome}\", of user", admitted.User.Value))
@@ -80,8 +80,9 @@ internal sealed class NodeRelay(
 
     // Rules 3 to 5 of section 5. What the client is told is written after what became of its lock.
     private async Task<(string Outcome, IResult Answer)> EndAsync(
-        HttpContext context, NodeId node, Reservation reservation, NodeAnswer? answer, ForwarderError error, bool wasSent)
+        HttpContext context, KnownNode sentTo, Reservation reservation, NodeAnswer? answer, ForwarderError error, bool wasSent)
     {
+        var node = sentTo.Id;
         switch (answer?.Kind)
         {
             case NodeAnswerKind.Accepted when error is ForwarderError.None:
@@ -134,7 +135,7 @@ internal sealed class NodeRelay(
         // A host that drops packets: the connection's own timeout comes as a cancellation.
         if (reason is HttpRequestError.ConnectionError or HttpRequestError.NameResolutionError or HttpRequestError.SecureConnectionError
             || exception is OperationCanceledException { InnerException: TimeoutException })
-            await nodes.MarkUnreachableAsync(node);
+            await nodes.MarkUnreachableAsync(sentTo.Address);
         return ("not reached", Tell(context, RequestError.ServiceUnavailable));
     }
 

@@ -1,5 +1,6 @@
 // spec/gateway.md section 2.
 using System.Globalization;
+using System.Net;
 using System.Net.Http.Headers;
 using System.Text.Json;
 using System.Text.Json.Serialization.Metadata;
@@ -16,14 +17,16 @@ internal sealed class GatewayClient : IDisposable
 
     private readonly HttpClient http;
     private readonly NodeIdentity identity;
+    private readonly GatewayClock clock;
     private readonly TimeProvider time;
     private readonly Seldom seldom;
     private readonly ILogger<GatewayClient> log;
     private long lastTimeMs;
 
-    public GatewayClient(NodeOptions options, NodeIdentity identity, TimeProvider time, Seldom seldom, ILogger<GatewayClient> log)
+    public GatewayClient(NodeOptions options, NodeIdentity identity, GatewayClock clock, TimeProvider time, Seldom seldom, ILogger<GatewayClient> log)
     {
         this.identity = identity;
+        this.clock = clock;
         this.time = time;
         this.seldom = seldom;
         this.log = log;
@@ -97,7 +100,13 @@ internal sealed class GatewayClient : IDisposable
         introduce(request.Headers, signed);
         try
         {
-            return await http.SendAsync(request, cancellation);
+            var sent = time.GetUtcNow();
+            var answer = await http.SendAsync(request, cancellation);
+
+            // Refused for its time alone: the next message is signed with the time that it is, or just after what the gateway has heard before.
+            if (clock.Hear(answer, sent) && answer.StatusCode == HttpStatusCode.Unauthorized)
+                Interlocked.Exchange(ref lastTimeMs, clock.LastSigned(answer)?.ToUnixTimeMilliseconds() ?? 0);
+            return answer;
         }
         catch (Exception e) when (e is HttpRequestException || (e is TaskCanceledException && !cancellation.IsCancellationRequested))
         {
@@ -107,7 +116,7 @@ internal sealed class GatewayClient : IDisposable
         }
     }
 
-    // The clock in milliseconds, never the same twice.
+    // The clock in milliseconds, never the same twice; where it was set back, the gateway says whether to begin anew.
     private long NextTimeMs()
     {
         long last, next;

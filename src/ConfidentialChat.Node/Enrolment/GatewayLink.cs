@@ -20,6 +20,7 @@ internal sealed class GatewayLink(
     Admission admission,
     IInferenceBackend engine,
     GatewayClient gateway,
+    GatewayClock clock,
     NodeAddress address,
     Seldom seldom,
     IHostApplicationLifetime lifetime,
@@ -38,12 +39,15 @@ internal sealed class GatewayLink(
     private readonly TaskCompletionSource ready = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly TaskCompletionSource left = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private bool beaten;
+    private bool isLost; // the gateway says that it does not reach this node
+    private bool isAnnounced; // where this node is; again after each enrolment, and when the gateway has it elsewhere
 
     /// <summary>Completes with the first enrolment or heartbeat that the gateway answered and that named keys.</summary>
     public Task Ready => ready.Task;
 
-    /// <summary>Enrolled, and the gateway has answered the last heartbeat.</summary>
-    public bool IsReady => enrolment.Current is not null && Volatile.Read(ref beaten) && ring.KeySets.Count > 0 && !admission.IsClosed && engine.IsAlive;
+    /// <summary>Enrolled, the gateway has answered the last heartbeat, has not said that it does not reach this node, and its clock is near.</summary>
+    public bool IsReady =>
+        enrolment.Current is not null && ring.KeySets.Count > 0 && Volatile.Read(ref beaten) && !Volatile.Read(ref isLost) && clock.IsNear && !admission.IsClosed && engine.IsAlive;
 
     /// <summary>
     /// Drains before anything is stopped: the node still listens, so that newcomers are told 503, tells its gateway, and ends what it serves.
@@ -76,18 +80,23 @@ internal sealed class GatewayLink(
             var refusals = 0;
             while (true)
             {
-                var isAnnounced = ring.KeySets.Count > 0; // before it is said: the first key set may still wait for its evidence
-                var outcome = enrols ? await EnrolAsync(stoppingToken) : await BeatAsync(stoppingToken);
+                var hasKeys = ring.KeySets.Count > 0; // before it is said: the first key set may still wait for its evidence
+                // Where it is before how it is: with new keys the gateway would send callers to where it was.
+                var outcome = enrols ? await EnrolAsync(stoppingToken) : isAnnounced || admission.IsClosed ? Outcome.Done : await AnnounceAsync(stoppingToken);
+                if (outcome == Outcome.Done && !enrols)
+                    outcome = await BeatAsync(stoppingToken);
                 Volatile.Write(ref beaten, outcome == Outcome.Done);
                 if (outcome == Outcome.Done)
                 {
-                    (enrols, refusals) = (false, 0);
-                    if (isAnnounced)
+                    if (hasKeys)
                         ready.TrySetResult();
+                    if (enrols)
+                        await AnnounceAsync(stoppingToken); // the gateway has not been here yet
+                    (enrols, refusals) = (false, 0);
                 }
                 else if (outcome == Outcome.Refused)
                 {
-                    // Once enrolled, the gateway may have forgotten this node or a clock may be wrong: both ways in turn, for a while.
+                    // Once enrolled, the gateway may have forgotten this node: both ways in turn, for a while.
                     if (enrolment.Current is null || ++refusals > MaxRefusals)
                     {
                         GiveUp();
@@ -97,7 +106,7 @@ internal sealed class GatewayLink(
                     enrols = !enrols && options.EnrolmentToken is not null;
                 }
 
-                await news.WaitAsync(outcome == Outcome.Done ? interval : RetryDelay, stoppingToken);
+                await news.WaitAsync(outcome == Outcome.Done && isAnnounced && clock.IsNear ? interval : RetryDelay, stoppingToken);
             }
         }
         catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested)
@@ -159,6 +168,8 @@ internal sealed class GatewayLink(
 
         interval = heartbeat;
         enrolment.Set(enrolled);
+        isAnnounced = false;
+        Volatile.Write(ref isLost, false);
         log.Enrolled(enrolled.Node, options.GatewayUrl);
         return Outcome.Done;
     }
@@ -185,19 +196,61 @@ internal sealed class GatewayLink(
             return Failed(answer, NodePaths.Heartbeat);
         if (status.State == NodeState.Draining)
             left.TrySetResult();
+
+        // Whoever lost sight of it, or has it elsewhere (another copy of this node, a database from yesterday), is told where it is at once.
+        if (await GatewayClient.ReadAsync(answer, NodeMessageJson.Default.NodeReach, cancellation) is { } reach)
+            Take(reach, isAnnounced && reach.Reached && reach.Address == await address.Known.WaitAsync(cancellation));
         return Outcome.Done;
+    }
+
+    // Done also where the gateway did not find this node, or would not look: heartbeats go on, and it is asked again.
+    private async Task<Outcome> AnnounceAsync(CancellationToken cancellation)
+    {
+        var here = await address.Known.WaitAsync(cancellation);
+        using var answer = await gateway.PostAsync(
+            NodePaths.Address, new AnnouncedAddress { Address = here, TlsPin = identity.TlsPin }, NodeMessageJson.Default.AnnouncedAddress, enrolment.Current!, cancellation);
+        switch (answer?.StatusCode)
+        {
+            case HttpStatusCode.OK when await GatewayClient.ReadAsync(answer, NodeMessageJson.Default.NodeReach, cancellation) is { } reach:
+                Take(reach, reach.Reached);
+                if (!reach.Reached && seldom.Says("Times that the gateway did not reach this node"))
+                    log.NotReached(options.GatewayUrl, here, reach.Address);
+                return Outcome.Done;
+            case HttpStatusCode.NotFound: // a gateway from before there was this message
+                isAnnounced = true;
+                return Outcome.Done;
+            case HttpStatusCode.TooManyRequests:
+                return Outcome.Done;
+            case HttpStatusCode.BadRequest:
+                if (seldom.Says("Addresses that the gateway does not take"))
+                    log.AddressRefused(options.GatewayUrl, here);
+                Volatile.Write(ref isLost, true);
+                return Outcome.Done;
+            default:
+                return Failed(answer, NodePaths.Address);
+        }
+    }
+
+    private void Take(NodeReach reach, bool isHere)
+    {
+        isAnnounced = isHere;
+        Volatile.Write(ref isLost, !reach.Reached);
     }
 
     private Outcome Failed(HttpResponseMessage? answer, string path)
     {
         if (answer is null)
             return Outcome.NotReached;
+
+        // It knows this node, and refuses the time alone: clocks are set, and nothing is gained by giving up.
+        if (answer.StatusCode == HttpStatusCode.Unauthorized && GatewayClock.IsTold(answer))
+            return Outcome.OutOfTime;
         if (seldom.Says("Messages that the gateway refused"))
             log.GatewayRefused(path, (int)answer.StatusCode);
         return answer.StatusCode == HttpStatusCode.Unauthorized ? Outcome.Refused : Outcome.NotReached;
     }
 
-    // The enrolment on disk stays: it may be a clock that is wrong, not the gateway's memory.
+    // The enrolment on disk stays: the gateway may have been restored from a copy that is too old.
     private void GiveUp()
     {
         if (enrolment.Current is null && options.EnrolmentToken is null)
@@ -221,6 +274,7 @@ internal sealed class GatewayLink(
     {
         Done,
         NotReached,
+        OutOfTime,
         Refused,
     }
 }

@@ -6,12 +6,16 @@ using ConfidentialChat.Protocol.Primitives;
 
 namespace ConfidentialChat.Protocol.Relay;
 
-/// <summary>The paths of the gateway's interface for nodes.</summary>
+/// <summary>The paths of the gateway's interface for nodes, and the node's for its gateway's challenge.</summary>
 public static class NodePaths
 {
     public const string Enrolment = "/v1/nodes/enrolment";
     public const string Heartbeat = "/v1/nodes/heartbeat";
+    public const string Address = "/v1/nodes/address";
     public const string UsageReports = "/v2/usage-reports";
+
+    /// <summary>At the node; the others are the gateway's.</summary>
+    public const string Proof = "/v1/node/proof";
 }
 
 /// <summary>A node asks to be enrolled; <c>Authorization: Bearer</c> carries the operator's enrolment token, a header the identity key.</summary>
@@ -42,6 +46,21 @@ public sealed record EnrolmentAnswer
 
     public required int HeartbeatSeconds { get; init; }
 }
+
+/// <summary>A node that is enrolled says where it is now.</summary>
+public sealed record AnnouncedAddress
+{
+    /// <summary>As in <see cref="EnrolmentRequest"/>.</summary>
+    public required Uri Address { get; init; }
+
+    /// <summary>As in <see cref="EnrolmentRequest"/>.</summary>
+    public string? TlsPin { get; init; }
+}
+
+/// <summary>What the gateway answers to a heartbeat and to an announced address.</summary>
+/// <param name="Reached">To an address: whether the node answered there. To a heartbeat: whether the gateway's last attempt to reach the node did not fail.</param>
+/// <param name="Address">Where the gateway sends the node's requests.</param>
+public sealed record NodeReach(bool Reached, Uri Address);
 
 /// <summary>How a node is; the body of a heartbeat.</summary>
 public sealed record NodeStatus
@@ -155,6 +174,8 @@ public sealed record UsageAcknowledgement(IReadOnlyList<Guid> Acknowledged);
 [JsonSerializable(typeof(EnrolmentRequest))]
 [JsonSerializable(typeof(EnrolmentAnswer))]
 [JsonSerializable(typeof(NodeStatus))]
+[JsonSerializable(typeof(AnnouncedAddress))]
+[JsonSerializable(typeof(NodeReach))]
 [JsonSerializable(typeof(UsageReports))]
 [JsonSerializable(typeof(UsageAcknowledgement))]
 public sealed partial class NodeMessageJson : JsonSerializerContext;

@@ -1,10 +1,13 @@
 using System.Security.Cryptography;
+using ConfidentialChat.Hosting;
 using ConfidentialChat.Node.Enrolment;
 using ConfidentialChat.Node.Relay;
+using ConfidentialChat.Node.Tests.Serving;
 using ConfidentialChat.Protocol;
 using ConfidentialChat.Protocol.Primitives;
 using ConfidentialChat.Protocol.Relay;
-using Microsoft.Extensions.Time.Testing;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
 
 namespace ConfidentialChat.Node.Tests.Enrolment;
 
@@ -15,17 +18,21 @@ public sealed class RelayTokenTests : IDisposable
 
     private readonly Ed25519PrivateKey gatewayKey = Ed25519PrivateKey.Generate(out _);
     private readonly RelayKey relayKey = new(RandomNumberGenerator.GetBytes(RelayKey.Size));
-    private readonly FakeTimeProvider time = new(DateTimeOffset.FromUnixTimeSeconds(DateTimeOffset.UtcNow.ToUnixTimeSeconds())); // as tokens count
+    private readonly SettableClock time = new(DateTimeOffset.FromUnixTimeSeconds(DateTimeOffset.UtcNow.ToUnixTimeSeconds())); // as tokens count
     private readonly DirectoryInfo directory = Directory.CreateTempSubdirectory("cchat-node-");
     private readonly GatewayEnrolment enrolment;
+    private readonly CapturedLog log = new();
     private readonly RelayTokenCheck check;
 
     public RelayTokenTests()
     {
         enrolment = new GatewayEnrolment(new NodeOptions { DataDirectory = directory.FullName, GatewayUrl = new Uri("http://127.0.0.1:1") });
         enrolment.Set(new EnrolledGateway(new Uri("http://127.0.0.1:1"), new NodeId(7), gatewayKey.PublicKey, relayKey));
-        check = new RelayTokenCheck(enrolment, time);
+        check = Check(enrolment);
     }
+
+    private RelayTokenCheck Check(GatewayEnrolment of) =>
+        new(of, time, new Seldom(time, NullLogger<Seldom>.Instance), LoggerFactory.Create(logging => logging.AddProvider(log)).CreateLogger<RelayTokenCheck>());
 
     public void Dispose()
     {
@@ -53,16 +60,16 @@ public sealed class RelayTokenTests : IDisposable
         check.TryAccept((token with { Expires = time.GetUtcNow().AddSeconds(60) }).Write(relayKey), Path, out _).ShouldBeFalse();
     }
 
-    // As long as a token may hold, and the 5 seconds that clocks may differ: the longest that a second token for it could be good.
+    // As long as a token may hold, and what clocks may differ at either end: the longest that a second token for it could be good.
     [Theory]
     [InlineData(-1, false)]
     [InlineData(0, false)]
     [InlineData(1, true)]
     public void A_request_is_remembered_for_as_long_as_any_token_for_it_can_hold(long ticks, bool isForgotten)
     {
-        var token = Token() with { Expires = time.GetUtcNow() + RelayToken.MaxLifetime + TimeSpan.FromSeconds(5) };
+        var token = Token() with { Expires = time.GetUtcNow() + RelayToken.MaxLifetime + ClockTolerance.Most };
         check.TryAccept(token.Write(relayKey), Path, out _).ShouldBeTrue();
-        time.Advance(RelayToken.MaxLifetime + TimeSpan.FromSeconds(5) + TimeSpan.FromTicks(ticks));
+        time.Advance(RelayToken.MaxLifetime + (2 * ClockTolerance.Most) + TimeSpan.FromTicks(ticks));
         check.TryAccept(token.Write(relayKey), Path, out _).ShouldBeFalse("it has been here, or it is past");
         check.TryAccept((token with { Expires = token.Expires.AddSeconds(30) }).Write(relayKey), Path, out _).ShouldBe(isForgotten);
     }
@@ -93,18 +100,50 @@ public sealed class RelayTokenTests : IDisposable
         check.TryAccept((Token() with { Endpoint = endpoint }).Write(relayKey), Path, out _).ShouldBeFalse();
 
     [Theory]
-    [InlineData(0)]
-    [InlineData(-1)]
-    [InlineData(66)]
+    [InlineData(-60)]
+    [InlineData(-3600)]
+    [InlineData(121)]
     [InlineData(3600)]
-    public void A_token_that_is_past_or_too_far_ahead_is_refused(int seconds) =>
+    public void A_token_that_is_past_or_ahead_by_more_than_clocks_may_differ_is_refused_and_the_log_says_clock(int seconds)
+    {
         check.TryAccept((Token() with { Expires = time.GetUtcNow().AddSeconds(seconds) }).Write(relayKey), Path, out _).ShouldBeFalse();
+        log.Text.ShouldContain($"ends in {seconds} s by this node's clock");
+    }
+
+    // The gateway's clock is this far from the node's, and its tokens live for a minute.
+    [Theory]
+    [InlineData(-60)]
+    [InlineData(-10)]
+    [InlineData(-6)]
+    [InlineData(10)]
+    [InlineData(60)]
+    public void A_fresh_token_of_a_gateway_whose_clock_is_near_enough_lets_its_request_in(int seconds)
+    {
+        var ages = seconds == -60 ? [TimeSpan.Zero, TimeSpan.FromSeconds(59)] : (TimeSpan[])[TimeSpan.Zero, TimeSpan.FromSeconds(59.9)];
+        foreach (var age in ages)
+            check.TryAccept((Token() with { Request = RequestId.New(), Expires = time.GetUtcNow().AddSeconds(seconds + 60) - age }).Write(relayKey), Path, out _).ShouldBeTrue($"{age}");
+        log.Text.ShouldBeEmpty();
+    }
+
+    [Theory]
+    [InlineData(600)]
+    [InlineData(-600)]
+    public void A_clock_that_is_set_and_set_back_lets_no_token_in_twice(int seconds)
+    {
+        var text = Token().Write(relayKey);
+        check.TryAccept(text, Path, out _).ShouldBeTrue();
+        time.SetBy = TimeSpan.FromSeconds(seconds);
+        check.TryAccept((Token() with { Request = RequestId.New(), Expires = time.GetUtcNow().AddSeconds(60) }).Write(relayKey), Path, out _).ShouldBeTrue("others come meanwhile");
+        check.TryAccept(text, Path, out _).ShouldBeFalse();
+        time.SetBy = default;
+        check.TryAccept(text, Path, out _).ShouldBeFalse();
+    }
 
     [Fact]
     public void A_node_that_is_not_enrolled_serves_nobody()
     {
         var stranger = new GatewayEnrolment(new NodeOptions { DataDirectory = System.IO.Path.Combine(directory.FullName, "other"), GatewayUrl = new Uri("http://127.0.0.1:1") });
-        new RelayTokenCheck(stranger, time).TryAccept(Token().Write(relayKey), Path, out _).ShouldBeFalse();
+        Check(stranger).TryAccept(Token().Write(relayKey), Path, out _).ShouldBeFalse();
     }
 
     [Fact]

@@ -93,6 +93,9 @@ public sealed class ApiDocsTests
             engine.Script = ScriptedBackend.ThatServes().Script;
         }
 
+        await MeetAsync(NodePaths.Proof, 401, new ByteArrayContent([]), token: null);
+        var asked = NodeProof.Ask(ScriptedGateway.Node);
+        await MeetAsync(NodePaths.Proof, 204, new ByteArrayContent([]) { Headers = { { NodeProof.ChallengeHeaderName, asked.ChallengeText }, { NodeProof.CodeHeaderName, asked.WriteChallenge(node.Gateway.RelayKey) } } }, token: null);
         foreach (var path in healths)
             await MeetAsync(path, 200);
         engine.IsAlive = false;
@@ -129,7 +132,8 @@ public sealed class ApiDocsTests
                 documented = document.RootElement.GetProperty("components").GetProperty("responses").GetProperty(reference.GetString()!.Split('/')[^1]);
             if (documented.TryGetProperty("headers", out var promised))
                 promised.EnumerateObject().ShouldAllBe(header => response.Headers.Contains(header.Name));
-            documented.GetProperty("content").EnumerateObject().Select(type => type.Name).ShouldContain(response.Content.Headers.ContentType!.MediaType!);
+            if (status != 204)
+                documented.GetProperty("content").EnumerateObject().Select(type => type.Name).ShouldContain(response.Content.Headers.ContentType!.MediaType!);
             met.Add($"{path} {status}");
         }
     }

@@ -4,6 +4,7 @@ using ConfidentialChat.Protocol.Primitives;
 using ConfidentialChat.Protocol.Relay;
 using ConfidentialChat.Protocol.V1;
 using Microsoft.AspNetCore.Http;
+using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Time.Testing;
 
@@ -170,6 +171,176 @@ public sealed class GatewayLinkTests : IDisposable
         await ShouldGiveUpAsync(node, hint);
     }
 
+    [Fact]
+    public async Task A_node_that_starts_again_says_where_it_is_before_it_says_how_it_is()
+    {
+        await using var node = await NodeUnderTest.StartAsync(ScriptedBackend.ThatServes());
+        (await node.Gateway.AddressAsync()).Address.ShouldBe(node.Url); // just enrolled, and to be tried
+        var first = node.Url;
+        await node.RestartAsync();
+        var messages = new List<string>();
+        node.Gateway.Fault = http =>
+        {
+            messages.Add(http.Request.Path);
+            return Task.FromResult(false);
+        };
+        await node.App.StartAsync();
+        await NodeHost.WhenReadyAsync(node.App, CancellationToken.None).Soon();
+        var announced = await node.Gateway.AddressAsync();
+        (announced.Address, announced.TlsPin).ShouldBe((node.Url, null));
+        announced.Address.ShouldNotBe(first);
+        messages.ShouldBe([NodePaths.Address, NodePaths.Heartbeat]);
+    }
+
+    [Fact]
+    public async Task A_node_that_its_gateway_does_not_reach_is_not_ready_names_the_address_and_asks_until_it_is_reached()
+    {
+        await using var node = await NodeUnderTest.StartAsync(ScriptedBackend.ThatServes());
+        await node.Gateway.AddressAsync();
+        var old = new Uri("http://127.0.0.1:9/");
+        node.Gateway.Look = _ => new NodeReach(false, old);
+        node.Ring.TryRotate(); // the next heartbeat by schedule is a minute away
+        for (var asked = 0; asked < 2; asked++)
+            await node.Gateway.AddressAsync();
+        (await node.Gateway.HeartbeatAsync(beat => beat.State == NodeState.Ready)).KeySets.Count.ShouldBe(2); // it is heard all the while
+        node.Log.Text.ShouldContain($"{node.Gateway.Url} does not reach this node at {node.Url}, and sends its requests to {old}");
+        await (await node.Client.GetAsync(new Uri(node.Url, "/health/ready"))).ShouldBeAsync(RequestError.ServiceUnavailable);
+        (await node.Client.GetAsync(new Uri(node.Url, "/health/live"))).StatusCode.ShouldBe(System.Net.HttpStatusCode.OK);
+
+        node.Gateway.Look = address => new NodeReach(true, address);
+        await UntilAsync(() => node.App.Services.GetRequiredService<GatewayLink>().IsReady);
+        (await node.Client.GetAsync(new Uri(node.Url, "/health/ready"))).StatusCode.ShouldBe(System.Net.HttpStatusCode.OK);
+    }
+
+    // Its database is from yesterday, or a copy of this node has started elsewhere.
+    [Fact]
+    public async Task A_gateway_that_has_the_node_elsewhere_is_told_where_it_is()
+    {
+        await using var node = await NodeUnderTest.StartAsync(ScriptedBackend.ThatServes());
+        await node.Gateway.AddressAsync();
+        node.Gateway.Look = _ => new NodeReach(true, new Uri("http://127.0.0.1:9/"));
+        node.Ring.TryRotate();
+        await node.Gateway.HeartbeatAsync();
+        node.Gateway.Look = address => new NodeReach(true, address);
+        (await node.Gateway.AddressAsync()).Address.ShouldBe(node.Url);
+    }
+
+    [Fact]
+    public async Task A_gateway_from_before_addresses_were_announced_is_served_as_ever()
+    {
+        await using var node = await NodeUnderTest.CreateAsync(ScriptedBackend.ThatServes());
+        node.Gateway.Look = null;
+        await node.App.StartAsync();
+        await NodeHost.WhenReadyAsync(node.App, CancellationToken.None).Soon();
+        node.Ring.TryRotate();
+        (await node.Gateway.HeartbeatAsync()).KeySets.Count.ShouldBe(2);
+        (await node.Client.GetAsync(new Uri(node.Url, "/health/ready"))).StatusCode.ShouldBe(System.Net.HttpStatusCode.OK);
+    }
+
+    [Fact]
+    public async Task A_node_shows_itself_to_its_gateway_and_to_nobody_else()
+    {
+        await using var node = await NodeUnderTest.StartAsync(ScriptedBackend.ThatServes());
+        var relayKey = node.Gateway.RelayKey;
+        using var other = new RelayKey(new byte[RelayKey.Size]);
+        var asked = NodeProof.Ask(ScriptedGateway.Node);
+        var elsewhere = NodeProof.Ask(new Protocol.NodeId(8));
+        using var proven = await AskAsync(asked.ChallengeText, asked.WriteChallenge(relayKey));
+        proven.StatusCode.ShouldBe(System.Net.HttpStatusCode.NoContent);
+        asked.IsProvenBy(relayKey, proven.Headers.GetValues(NodeProof.CodeHeaderName).Single()).ShouldBeTrue();
+        (string? Challenge, string? Code)[] strange =
+        [
+            (null, null),
+            (asked.ChallengeText, null),
+            (asked.ChallengeText, "AAAA"),
+            (asked.ChallengeText, asked.WriteChallenge(other)),
+            (asked.ChallengeText, asked.Write(relayKey)), // a proof is no challenge
+            (NodeProof.Ask(ScriptedGateway.Node).ChallengeText, asked.WriteChallenge(relayKey)),
+            (elsewhere.ChallengeText, elsewhere.WriteChallenge(relayKey)),
+            (Convert.ToBase64String(new byte[31]), asked.WriteChallenge(relayKey)),
+        ];
+        foreach (var (challenge, code) in strange)
+        {
+            using var answer = await AskAsync(challenge, code);
+            await answer.ShouldBeAsync(RequestError.AuthError);
+            answer.Headers.Contains(NodeProof.CodeHeaderName).ShouldBeFalse();
+        }
+
+        async Task<HttpResponseMessage> AskAsync(string? challenge, string? code)
+        {
+            using var request = new HttpRequestMessage(HttpMethod.Post, new Uri(node.Url, NodePaths.Proof));
+            if (challenge is not null)
+                request.Headers.Add(NodeProof.ChallengeHeaderName, challenge);
+            if (code is not null)
+                request.Headers.Add(NodeProof.CodeHeaderName, code);
+            return await node.Client.SendAsync(request, TestContext.Current.CancellationToken);
+        }
+    }
+
+    [Theory]
+    [InlineData(-600, "600 s ahead of")]
+    [InlineData(90, "90 s behind")]
+    public async Task A_node_whose_clock_is_too_far_away_says_so_waits_until_it_is_set_and_stops_for_nothing(int gatewayAhead, string words)
+    {
+        var time = new SettableClock(DateTimeOffset.UtcNow);
+        await using var node = await NodeUnderTest.CreateAsync(ScriptedBackend.ThatServes(), time: time);
+        node.Gateway.Clock = () => time.GetUtcNow() - time.SetBy + TimeSpan.FromSeconds(gatewayAhead);
+        await node.App.StartAsync();
+        await UntilAsync(() => node.Log.Text.Contains($"The clock of this node is {words} that of {node.Gateway.Url}", StringComparison.Ordinal));
+        await (await node.Client.GetAsync(new Uri(node.Url, "/health/ready"))).ShouldBeAsync(RequestError.ServiceUnavailable);
+        NodeHost.WhenReadyAsync(node.App, CancellationToken.None).IsCompleted.ShouldBeFalse();
+
+        time.SetBy = TimeSpan.FromSeconds(gatewayAhead); // somebody sets it
+        await NodeHost.WhenReadyAsync(node.App, CancellationToken.None).Soon();
+        (await node.Client.GetAsync(new Uri(node.Url, "/health/ready"))).StatusCode.ShouldBe(System.Net.HttpStatusCode.OK);
+        Environment.ExitCode.ShouldBe(0);
+
+        // And away again, now that it is enrolled: reports and heartbeats are refused, and nothing is given up.
+        time.SetBy = default;
+        node.Ring.TryRotate();
+        await UntilAsync(() => !node.App.Services.GetRequiredService<GatewayLink>().IsReady);
+        await Task.Delay(TimeSpan.FromSeconds(6), TestContext.Current.CancellationToken); // more refusals than it takes from a gateway that does not know it
+        time.SetBy = TimeSpan.FromSeconds(gatewayAhead);
+        await UntilAsync(() => node.App.Services.GetRequiredService<GatewayLink>().IsReady);
+    }
+
+    [Theory]
+    [InlineData(-30)]
+    [InlineData(-3600)]
+    public async Task A_node_goes_on_when_all_clocks_are_set_back(int seconds)
+    {
+        var time = new SettableClock(DateTimeOffset.UtcNow);
+        await using var node = await NodeUnderTest.CreateAsync(ScriptedBackend.ThatServes(), time: time);
+        node.Gateway.Clock = time.GetUtcNow;
+        await node.App.StartAsync();
+        await NodeHost.WhenReadyAsync(node.App, CancellationToken.None).Soon();
+        time.SetBy = TimeSpan.FromSeconds(seconds);
+        if (seconds < -60)
+            node.Gateway.Forget(); // what was stored lies ahead of any time that counts
+        node.Ring.TryRotate();
+        (await node.Gateway.HeartbeatAsync()).KeySets.Count.ShouldBe(2);
+    }
+
+    // As after a restart: the last time that it signed is in the gateway's memory alone.
+    [Fact]
+    public async Task A_node_that_starts_with_its_clock_set_back_a_little_goes_on_after_the_time_that_the_gateway_has()
+    {
+        var time = new SettableClock(DateTimeOffset.UtcNow);
+        await using var node = await NodeUnderTest.CreateAsync(ScriptedBackend.ThatServes(), time: time);
+        node.Gateway.Clock = time.GetUtcNow;
+        node.Gateway.Heard(time.GetUtcNow().AddSeconds(40));
+        await node.App.StartAsync();
+        await NodeHost.WhenReadyAsync(node.App, CancellationToken.None).Soon();
+        (await node.Gateway.EnrolmentAsync()).Status.State.ShouldBe(NodeState.Ready);
+    }
+
+    private static async Task UntilAsync(Func<bool> isSo)
+    {
+        using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(10));
+        while (!isSo())
+            await Task.Delay(20, patience.Token);
+    }
+
     private static async Task ShouldNotBeEnrolledAsync(NodeUnderTest node)
     {
         await node.App.StartAsync();
@@ -191,6 +362,6 @@ public sealed class GatewayLinkTests : IDisposable
     private static bool Forgotten(HttpContext http)
     {
         http.Response.StatusCode = 401;
-        return http.Request.Path == NodePaths.Heartbeat;
+        return http.Request.Path.Value is NodePaths.Heartbeat or NodePaths.Address;
     }
 }

@@ -14,6 +14,7 @@ using Microsoft.AspNetCore.Builder;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Time.Testing;
 
 namespace ConfidentialChat.Node.Tests.Serving;
 
@@ -33,7 +34,17 @@ internal sealed class NodeUnderTest : IAsyncDisposable
         Client = NewClient();
     }
 
-    public WebApplication App { get; }
+    private Func<WebApplication> Build { get; init; } = null!;
+
+    /// <summary>Stops the node, and builds it anew with the same data; it is the caller's to start, and listens elsewhere.</summary>
+    public async Task RestartAsync()
+    {
+        await App.StopAsync();
+        await App.DisposeAsync();
+        App = Build();
+    }
+
+    public WebApplication App { get; private set; }
 
     public ScriptedGateway Gateway { get; }
 
@@ -73,13 +84,13 @@ internal sealed class NodeUnderTest : IAsyncDisposable
             Port = 0,
             DrainTimeout = TimeSpan.FromSeconds(10),
         };
-        var app = NodeHost.Create(change?.Invoke(options) ?? options, engine, builder =>
+        Func<WebApplication> build = () => NodeHost.Create(change?.Invoke(options) ?? options, engine, builder =>
         {
             builder.Logging.AddProvider(log).SetMinimumLevel(LogLevel.Debug);
             if (time is not null)
                 builder.Services.Replace(ServiceDescriptor.Singleton(time));
         }, evidence);
-        return new NodeUnderTest(app, gateway, directory, log);
+        return new NodeUnderTest(build(), gateway, directory, log) { Build = build };
     }
 
     /// <summary>A client that hangs up at once, as .NET's by default would not: it reads on for a while.</summary>
@@ -213,6 +224,17 @@ internal static class Refusals
         response.Headers.Contains("Server").ShouldBeFalse();
         response.Headers.Contains("Retry-After").ShouldBe(row.Status is 429 or 503);
     }
+}
+
+/// <summary>A clock that goes as the test says, and that somebody may set meanwhile: for how long something lasts that is nothing.</summary>
+internal sealed class SettableClock(DateTimeOffset start) : FakeTimeProvider(start)
+{
+    /// <summary>How far it was set forward, or back.</summary>
+    public TimeSpan SetBy { get; set; }
+
+    public override DateTimeOffset GetUtcNow() => base.GetUtcNow() + SetBy;
+
+    public override long GetTimestamp() => base.GetUtcNow().Ticks;
 }
 
 internal sealed class CapturedLog : ILoggerProvider, ILogger

@@ -30,11 +30,13 @@ internal sealed class ScriptedGateway : IAsyncDisposable
     private readonly ConcurrentDictionary<Guid, UsageReport> reports = new();
     private readonly ConcurrentDictionary<Guid, TaskCompletionSource<UsageReport>> awaited = new();
     private readonly ConcurrentQueue<string> faults = new();
+    private readonly Channel<AnnouncedAddress> addresses = Channel.CreateUnbounded<AnnouncedAddress>();
     private WebApplication? app;
     private Ed25519PublicKey? identity;
     private RelayKey relayKey = new(RandomNumberGenerator.GetBytes(RelayKey.Size));
     private long lastTimeMs;
     private int delivered;
+    private Uri? place;
 
     private ScriptedGateway() => SignAnswer = (request, answer) => EnrolmentSignature.Sign(key, request, answer);
 
@@ -62,6 +64,12 @@ internal sealed class ScriptedGateway : IAsyncDisposable
 
     /// <summary>Answers in the gateway's place; false leaves it to the gateway.</summary>
     public Func<HttpContext, Task<bool>>? Fault { get; set; }
+
+    /// <summary>The gateway's clock, which its answers tell and by which it judges; null: it judges no clocks and tells none, as gateways did before.</summary>
+    public Func<DateTimeOffset>? Clock { get; set; }
+
+    /// <summary>What the gateway makes of an address, and says of it in its heartbeats; null: it knows no addresses but those of enrolments, as gateways did before.</summary>
+    public Func<Uri, NodeReach>? Look { get; set; } = address => new NodeReach(true, address);
 
     /// <summary>Every report that was acknowledged.</summary>
     public IReadOnlyCollection<UsageReport> Reports => [.. reports.Values];
@@ -94,7 +102,16 @@ internal sealed class ScriptedGateway : IAsyncDisposable
         Url = new Uri(app.Urls.Single());
     }
 
+    /// <summary>The largest time that it has of the node.</summary>
+    public void Heard(DateTimeOffset time) => lastTimeMs = time.ToUnixTimeMilliseconds();
+
+    /// <summary>Has no time of the node.</summary>
+    public void Forget() => lastTimeMs = 0;
+
     public Task<EnrolmentRequest> EnrolmentAsync() => enrolments.Reader.ReadAsync(TestContext.Current.CancellationToken).AsTask().Soon();
+
+    /// <summary>The next address that the node says it is at.</summary>
+    public Task<AnnouncedAddress> AddressAsync() => addresses.Reader.ReadAsync(TestContext.Current.CancellationToken).AsTask().Soon();
 
     /// <summary>The first heartbeat from here on that is as wanted; those before it are passed over.</summary>
     public async Task<NodeStatus> HeartbeatAsync(Func<NodeStatus, bool>? isWanted = null)
@@ -159,7 +176,8 @@ internal sealed class ScriptedGateway : IAsyncDisposable
         var status = path switch
         {
             NodePaths.Enrolment => await EnrolAsync(http, body),
-            NodePaths.Heartbeat => Beat(http, body),
+            NodePaths.Heartbeat => await BeatAsync(http, body),
+            NodePaths.Address when Look is not null => await PlaceAsync(http, body),
             NodePaths.UsageReports => await SettleAsync(http, body),
             _ => StatusCodes.Status404NotFound,
         };
@@ -169,8 +187,8 @@ internal sealed class ScriptedGateway : IAsyncDisposable
 
     private async Task<int> EnrolAsync(HttpContext http, byte[] body)
     {
-        if (!Ed25519PublicKey.TryParse(http.Request.Headers[NodeSignature.KeyHeaderName], out var claimed) || !IsSigned(http, claimed, body, out var timeMs) || IsStale(timeMs))
-            return Wrong("an enrolment that is not signed or stale");
+        if (!Ed25519PublicKey.TryParse(http.Request.Headers[NodeSignature.KeyHeaderName], out var claimed) || !IsSigned(http, claimed, body, out var timeMs) || IsStale(http, timeMs))
+            return Clock is null ? Wrong("an enrolment that is not signed or stale") : StatusCodes.Status401Unauthorized;
         if (!Tokens.Any(token => http.Request.Headers.Authorization == $"Bearer {token}"))
             return StatusCodes.Status401Unauthorized;
         var request = Read(body, NodeMessageJson.Default.EnrolmentRequest);
@@ -178,6 +196,7 @@ internal sealed class ScriptedGateway : IAsyncDisposable
         if (!X25519PublicKey.TryParse(request.AgreementKey, out var peer) || !agreement.TryAgreeAsGateway(peer, claimed, key.PublicKey, out var agreed))
             return Wrong("an enrolment without an agreement key");
         (identity, relayKey) = (claimed, agreed);
+        place = request.Address;
         await enrolments.Writer.WriteAsync(request);
         var answer = JsonSerializer.SerializeToUtf8Bytes(
             new EnrolmentAnswer { NodeId = Node.Value, GatewayKey = key.PublicKey.ToString(), AgreementKey = SpellAgreementKey(agreement.PublicKey), HeartbeatSeconds = 60 },
@@ -187,12 +206,26 @@ internal sealed class ScriptedGateway : IAsyncDisposable
         return StatusCodes.Status200OK;
     }
 
-    private int Beat(HttpContext http, byte[] body)
+    private async Task<int> PlaceAsync(HttpContext http, byte[] body)
     {
-        if (!IsFromNode(http, body, out var timeMs) || IsStale(timeMs))
-            return Wrong("a heartbeat that is not signed or stale");
+        if (!IsFromNode(http, body, out var timeMs) || IsStale(http, timeMs))
+            return Clock is null ? Wrong("an address that is not signed or stale") : StatusCodes.Status401Unauthorized;
+        var announced = Read(body, NodeMessageJson.Default.AnnouncedAddress);
+        place = announced.Address;
+        addresses.Writer.TryWrite(announced);
+        await http.Response.WriteAsJsonAsync(Look!(place), NodeMessageJson.Default.NodeReach);
+        return StatusCodes.Status200OK;
+    }
+
+    private async Task<int> BeatAsync(HttpContext http, byte[] body)
+    {
+        if (!IsFromNode(http, body, out var timeMs) || IsStale(http, timeMs))
+            return Clock is null ? Wrong("a heartbeat that is not signed or stale") : StatusCodes.Status401Unauthorized;
         heartbeats.Writer.TryWrite(Read(body, NodeMessageJson.Default.NodeStatus));
-        return StatusCodes.Status204NoContent;
+        if (Look is null)
+            return StatusCodes.Status204NoContent;
+        await http.Response.WriteAsJsonAsync(Look(place!), NodeMessageJson.Default.NodeReach);
+        return StatusCodes.Status200OK;
     }
 
     private async Task<int> SettleAsync(HttpContext http, byte[] body)
@@ -226,8 +259,17 @@ internal sealed class ScriptedGateway : IAsyncDisposable
         return signed is not null && signed.IsSignedBy(signer, headers[NodeSignature.HeaderName]) && signed.IsOf(body);
     }
 
-    private bool IsStale(long timeMs)
+    private bool IsStale(HttpContext http, long timeMs)
     {
+        if (Clock is { } clock)
+        {
+            http.Response.Headers[NodeSignature.GatewayClockHeaderName] = $"{clock().ToUnixTimeMilliseconds()}";
+            if (!ClockTolerance.Allows(TimeSpan.FromMilliseconds(timeMs - clock().ToUnixTimeMilliseconds())))
+                return true;
+            if (timeMs <= lastTimeMs)
+                http.Response.Headers[NodeSignature.TimeHeaderName] = $"{lastTimeMs}";
+        }
+
         var stale = timeMs <= lastTimeMs;
         lastTimeMs = Math.Max(lastTimeMs, timeMs);
         return stale;

@@ -35,8 +35,8 @@ public sealed class TokenTests
             ("another gateway's", good.Write(other)),
             ("another node's", (good with { Node = new NodeId(8) }).Write(node.Gateway.RelayKey)),
             ("another path's", (good with { Endpoint = "/v1/confidential/completions" }).Write(node.Gateway.RelayKey)),
-            ("an expired one", (good with { Expires = DateTimeOffset.UtcNow.AddSeconds(-1) }).Write(node.Gateway.RelayKey)),
-            ("one that holds too long", (good with { Expires = DateTimeOffset.UtcNow.AddSeconds(120) }).Write(node.Gateway.RelayKey)),
+            ("an expired one", (good with { Expires = DateTimeOffset.UtcNow.AddSeconds(-61) }).Write(node.Gateway.RelayKey)),
+            ("one that holds too long", (good with { Expires = DateTimeOffset.UtcNow.AddSeconds(125) }).Write(node.Gateway.RelayKey)),
         ];
         foreach (var (what, token) in bad)
         {

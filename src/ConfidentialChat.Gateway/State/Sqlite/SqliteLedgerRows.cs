@@ -8,8 +8,8 @@ namespace ConfidentialChat.Gateway.State.Sqlite;
 internal sealed class SqliteLedgerRows : ILedgerRows, IDisposable
 {
     private readonly SqliteStatement makeStack, findStackOf, findStack, findStackOfModel, findRoom, hold, holdForLock, takeOver, freeUnits, chargeUnits;
-    private readonly SqliteStatement insertLock, findOldest, claimLock, spendLock, spendAll, returnLock, expireReturned, expireLocks, forgetLocks, findPlaces;
-    private readonly SqliteStatement insertReservation, findReservation, endReservation, postpone, endOverdue, blame, insertSettlement;
+    private readonly SqliteStatement insertLock, findOldest, claimLock, spendLock, spendAll, returnLock, expireReturned, expireLocks, forgetLocks, shortenLocks, findPlaces;
+    private readonly SqliteStatement insertReservation, findReservation, endReservation, postpone, shortenReservations, endOverdue, blame, insertSettlement;
 
     public SqliteLedgerRows(sqlite3 database)
     {
@@ -48,6 +48,7 @@ internal sealed class SqliteLedgerRows : ILedgerRows, IDisposable
             UPDATE locks SET state = 'expired' WHERE state IN ('open', 'returned') AND expires_at <= ? RETURNING stack_id, units
             """);
         forgetLocks = new(database, "DELETE FROM locks WHERE state = 'expired' AND expires_at <= ?");
+        shortenLocks = new(database, "UPDATE locks SET expires_at = ?1 WHERE state IN ('open', 'returned') AND expires_at > ?1");
         findPlaces = new(database, """
             SELECT DISTINCT s.id, s.model, l.key_set FROM stacks s JOIN locks l ON l.stack_id = s.id
             WHERE s.user_id = ? AND l.state IN ('open', 'returned') AND l.expires_at > ?
@@ -61,6 +62,7 @@ internal sealed class SqliteLedgerRows : ILedgerRows, IDisposable
             """);
         endReservation = new(database, "UPDATE reservations SET state = ? WHERE request_id = ? AND state = ?");
         postpone = new(database, "UPDATE reservations SET deadline_at = ?1 WHERE request_id = ?2 AND state = 'held' AND deadline_at < ?1");
+        shortenReservations = new(database, "UPDATE reservations SET deadline_at = ?1 WHERE state = 'held' AND deadline_at > ?1");
         endOverdue = new(database, """
             UPDATE reservations SET state = 'unreported' WHERE state = 'held' AND deadline_at <= ?
             RETURNING stack_id, held, (SELECT node_id FROM stacks WHERE id = stack_id)
@@ -136,6 +138,12 @@ internal sealed class SqliteLedgerRows : ILedgerRows, IDisposable
         return default;
     }
 
+    public ValueTask ShortenLocksAsync(DateTimeOffset latest)
+    {
+        shortenLocks.Bind(0, latest).Run();
+        return default;
+    }
+
     public ValueTask<IReadOnlyList<LockedPlace>> LockedPlacesAsync(UserId user, DateTimeOffset now) =>
         new(findPlaces.Bind(0, user.Value).Bind(1, now).All(row => new LockedPlace(new StackId(row.Integer(0)), row.Text(1), Digest(row.Text(2)))));
 
@@ -151,6 +159,12 @@ internal sealed class SqliteLedgerRows : ILedgerRows, IDisposable
     public ValueTask PostponeAsync(RequestId request, DateTimeOffset deadline)
     {
         postpone.Bind(0, deadline).Bind(1, request.ToString()).Run();
+        return default;
+    }
+
+    public ValueTask ShortenReservationsAsync(DateTimeOffset latest)
+    {
+        shortenReservations.Bind(0, latest).Run();
         return default;
     }
 
@@ -177,8 +191,8 @@ internal sealed class SqliteLedgerRows : ILedgerRows, IDisposable
         foreach (var statement in (SqliteStatement[])
                  [
                      makeStack, findStackOf, findStack, findStackOfModel, findRoom, hold, holdForLock, takeOver, freeUnits, chargeUnits,
-                     insertLock, findOldest, claimLock, spendLock, spendAll, returnLock, expireReturned, expireLocks, forgetLocks, findPlaces,
-                     insertReservation, findReservation, endReservation, postpone, endOverdue, blame, insertSettlement,
+                     insertLock, findOldest, claimLock, spendLock, spendAll, returnLock, expireReturned, expireLocks, forgetLocks, shortenLocks, findPlaces,
+                     insertReservation, findReservation, endReservation, postpone, shortenReservations, endOverdue, blame, insertSettlement,
                  ])
             statement.Dispose();
     }

@@ -1,13 +1,14 @@
 using ConfidentialChat.Gateway.Nodes;
 using ConfidentialChat.Protocol;
 using ConfidentialChat.Protocol.Primitives;
+using ConfidentialChat.Protocol.Relay;
 using SQLitePCL;
 
 namespace ConfidentialChat.Gateway.State.Sqlite;
 
 internal sealed class SqliteNodeRows : INodeRows, IDisposable
 {
-    private readonly SqliteStatement findAll, findKeySets, findModels, spendToken, findByIdentity, insert, replace, beat, markUnreachable;
+    private readonly SqliteStatement findAll, findKeySets, findModels, spendToken, findByIdentity, insert, replace, beat, lastSigned, sign, setReached, markUnreachable;
     private readonly SqliteStatement modelsOf, addModel, removeModel, keySetsOf, putKeySet, removeKeySet;
 
     public SqliteNodeRows(sqlite3 database)
@@ -24,12 +25,15 @@ internal sealed class SqliteNodeRows : INodeRows, IDisposable
             INSERT INTO nodes (identity_key, address, ready, running, queued, signed_at, heard_at, unreachable, unreported)
             VALUES (?, '', 0, 0, 0, 0, 0, 0, 0) RETURNING id
             """);
-        replace = new(database, "UPDATE nodes SET address = ?, tls_pin = ?, relay_key = ?, removed_at = NULL WHERE id = ? AND signed_at < ?");
+        replace = new(database, "UPDATE nodes SET address = ?, tls_pin = ?, relay_key = ?, unreachable = 0, removed_at = NULL WHERE id = ? AND (signed_at < ? OR signed_at > ?)");
         beat = new(database, """
-            UPDATE nodes SET signed_at = ?1, heard_at = ?2, ready = ?3, key_set = ?4, running = ?5, queued = ?6, unreachable = 0
-            WHERE id = ?7 AND removed_at IS NULL AND signed_at < ?1
+            UPDATE nodes SET signed_at = ?1, heard_at = ?2, ready = ?3, key_set = ?4, running = ?5, queued = ?6
+            WHERE id = ?7 AND removed_at IS NULL AND (signed_at < ?1 OR signed_at > ?8)
             """);
-        markUnreachable = new(database, "UPDATE nodes SET unreachable = 1 WHERE id = ?");
+        lastSigned = new(database, "SELECT signed_at FROM nodes WHERE identity_key = ? AND removed_at IS NULL");
+        sign = new(database, "UPDATE nodes SET signed_at = ?1 WHERE id = ?2 AND removed_at IS NULL AND (signed_at < ?1 OR signed_at > ?3)");
+        setReached = new(database, "UPDATE nodes SET address = ?, tls_pin = ?, unreachable = ? WHERE id = ? AND removed_at IS NULL AND relay_key = ?");
+        markUnreachable = new(database, "UPDATE nodes SET unreachable = 1 WHERE id = ? AND address = ? AND tls_pin IS ?");
         modelsOf = new(database, "SELECT model FROM node_models WHERE node_id = ?");
         addModel = new(database, "INSERT INTO node_models (node_id, model, created_at) VALUES (?, ?, ?)");
         removeModel = new(database, "DELETE FROM node_models WHERE node_id = ? AND model = ?");
@@ -77,7 +81,7 @@ internal sealed class SqliteNodeRows : INodeRows, IDisposable
         var id = findByIdentity.Bind(0, card.IdentityKey).Single<long?>(row => row.Integer(0))
             ?? insert.Bind(0, card.IdentityKey).Single(row => row.Integer(0));
         var node = new NodeId(id);
-        return replace.Bind(0, card.Address.AbsoluteUri).Bind(1, card.TlsPin).Bind(2, card.RelayKey).Bind(3, id).Bind(4, announcement.SignedAt).Run() == 1
+        return replace.Bind(0, card.Address.AbsoluteUri).Bind(1, card.TlsPin).Bind(2, card.RelayKey).Bind(3, id).Bind(4, announcement.SignedAt).Bind(5, now + ClockTolerance.Most).Run() == 1
             && await TryBeatAsync(node, announcement, now)
             ? node
             : null;
@@ -87,7 +91,7 @@ internal sealed class SqliteNodeRows : INodeRows, IDisposable
     {
         beat.Bind(0, announcement.SignedAt).Bind(1, now).Bind(2, announcement.IsReady ? 1 : 0)
             .Bind(3, announcement.KeySets is [var newest, ..] ? newest.Digest.ToString() : null)
-            .Bind(4, announcement.Running).Bind(5, announcement.Queued).Bind(6, node.Value);
+            .Bind(4, announcement.Running).Bind(5, announcement.Queued).Bind(6, node.Value).Bind(7, now + ClockTolerance.Most);
         if (beat.Run() == 0)
             return new(false);
 
@@ -106,9 +110,21 @@ internal sealed class SqliteNodeRows : INodeRows, IDisposable
         return new(true);
     }
 
-    public ValueTask MarkUnreachableAsync(NodeId node)
+    public ValueTask<DateTimeOffset?> LastSignedAsync(string identityKey) =>
+        new(lastSigned.Bind(0, identityKey).Single<DateTimeOffset?>(row => row.Time(0)));
+
+    public ValueTask<bool> TrySignAsync(NodeId node, DateTimeOffset signedAt, DateTimeOffset now) =>
+        new(sign.Bind(0, signedAt).Bind(1, node.Value).Bind(2, now + ClockTolerance.Most).Run() == 1);
+
+    public ValueTask MarkUnreachableAsync(NodeAddress address)
     {
-        markUnreachable.Bind(0, node.Value).Run();
+        markUnreachable.Bind(0, address.Node.Value).Bind(1, address.Base.AbsoluteUri).Bind(2, address.TlsPin).Run();
+        return default;
+    }
+
+    public ValueTask SetReachedAsync(NodeAddress address, byte[] relayKey, bool isReached)
+    {
+        setReached.Bind(0, address.Base.AbsoluteUri).Bind(1, address.TlsPin).Bind(2, isReached ? 0 : 1).Bind(3, address.Node.Value).Bind(4, relayKey).Run();
         return default;
     }
 
@@ -116,7 +132,7 @@ internal sealed class SqliteNodeRows : INodeRows, IDisposable
     {
         foreach (var statement in (SqliteStatement[])
                  [
-                     findAll, findKeySets, findModels, spendToken, findByIdentity, insert, replace, beat, markUnreachable,
+                     findAll, findKeySets, findModels, spendToken, findByIdentity, insert, replace, beat, lastSigned, sign, setReached, markUnreachable,
                      modelsOf, addModel, removeModel, keySetsOf, putKeySet, removeKeySet,
                  ])
             statement.Dispose();

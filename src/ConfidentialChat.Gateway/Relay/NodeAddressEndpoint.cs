@@ -1,0 +1,67 @@
+// spec/gateway.md section 3, "The address".
+using ConfidentialChat.Gateway.Errors;
+using ConfidentialChat.Gateway.Nodes;
+using ConfidentialChat.Gateway.State;
+using ConfidentialChat.Hosting;
+using ConfidentialChat.Hosting.Bodies;
+using ConfidentialChat.Protocol.Errors;
+using ConfidentialChat.Protocol.Relay;
+
+namespace ConfidentialChat.Gateway.Relay;
+
+/// <summary>A node says where it is. The gateway goes there, and believes what it meets.</summary>
+internal sealed class NodeAddressEndpoint(
+    KnownNodes nodes,
+    NodeProbe probe,
+    IStateWriter state,
+    NodeClock clock,
+    GatewayOptions options,
+    BodyShare room,
+    TimeProvider time,
+    Seldom seldom,
+    ILogger<NodeAddressEndpoint> log)
+{
+    public async Task<IResult> HandleAsync(HttpContext context)
+    {
+        if (NodeMessage.Sender(context, nodes) is not { IdentityKey: { } key, RelayKey: { } relayKey } node)
+            return new ErrorAnswer(RequestError.AuthError);
+        var (message, fault) = await NodeMessage.ReadAsync(
+            context, node.Id, key, relayKey, NodeMessageJson.Default.AnnouncedAddress, new BodyLimits(NodeMessage.MaxBytes, options.UploadTimeout), room, clock, time);
+        if (message is null)
+            return fault!;
+        using var received = message;
+        var announced = message.Content;
+        if (NodeAddress.FaultIn(announced.Address, announced.TlsPin, options.DangerousPlainHttp, out var url) is { } field)
+            return new ErrorAnswer(RequestError.InvalidField, field);
+
+        // Who enrolled with TLS does not leave it without its operator: the gateway's own machine is the last place that it may send the gateway to.
+        var known = node.Address;
+        if (known.TlsPin is not null && announced.TlsPin is null)
+            return new ErrorAnswer(RequestError.InvalidField, "address");
+        using var turn = probe.TryBegin(node.Id);
+        if (turn is null)
+            return new ErrorAnswer(RequestError.TooManyRequests);
+
+        // A recorded one goes nowhere: the largest time wins, as with heartbeats.
+        var (isNew, last) = await state.RunAsync(
+            async rows => (await rows.Nodes.TrySignAsync(node.Id, message.SignedAt, time.GetUtcNow()), await rows.Nodes.LastSignedAsync(key.ToString())));
+        if (!isNew)
+        {
+            NodeClock.TellLast(context, last);
+            return new ErrorAnswer(RequestError.AuthError);
+        }
+
+        var wanted = new NodeAddress(node.Id, url, announced.TlsPin);
+        var isReached = await NodeProbe.ReachesAsync(wanted, relayKey, context.RequestAborted);
+        var used = isReached ? wanted : known;
+
+        // Until the new one is proven the node is served where it was; whether it is there is seen now, not by the next caller.
+        var isWell = isReached || (wanted != known && await NodeProbe.ReachesAsync(known, relayKey, context.RequestAborted));
+        await nodes.SetReachedAsync(node, used, isWell);
+        if (isReached && wanted != known)
+            log.Moved(node.Id, known.Prefix, wanted.Prefix);
+        if (!isReached && seldom.Says("Addresses at which a node was not found, of node", node.Id.Value))
+            log.NotFound(node.Id, wanted.Prefix, known.Prefix, isWell ? "where it answers" : "where it does not answer either");
+        return new JsonAnswer<NodeReach>(new NodeReach(isReached, used.Base), NodeMessageJson.Default.NodeReach);
+    }
+}

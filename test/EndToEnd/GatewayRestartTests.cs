@@ -1,0 +1,106 @@
+using System.Diagnostics;
+using System.Text.Json;
+using ConfidentialChat.Client;
+using ConfidentialChat.Client.Chat;
+using ConfidentialChat.EndToEnd.Running;
+using ConfidentialChat.Scripting;
+
+namespace ConfidentialChat.EndToEnd;
+
+/// <summary>docs/operating.md, "After a restart of the gateway": how long its nodes serve nobody.</summary>
+[TimeLimit(300)] // processes that start one after the other
+public sealed class GatewayRestartTests : IAsyncLifetime
+{
+    private readonly DirectoryInfo directory = Directory.CreateTempSubdirectory("cchat-restart-");
+    private readonly List<Process> servers = [];
+    private readonly List<ScriptedEngine> engines = [];
+
+    public ValueTask InitializeAsync() => ValueTask.CompletedTask;
+
+    public async ValueTask DisposeAsync()
+    {
+        foreach (var server in servers)
+        {
+            server.StandardInput.Close();
+            await server.WaitForExitAsync();
+            server.Dispose();
+        }
+
+        foreach (var engine in engines)
+            await engine.DisposeAsync();
+        directory.Delete(recursive: true);
+    }
+
+    // The longer pause outlives the last heartbeats: each node has to be heard anew.
+    [Fact]
+    public async Task Three_nodes_serve_within_a_heartbeat_when_their_gateway_was_killed_and_comes_back()
+    {
+        var data = Path.Combine(directory.FullName, "gateway");
+        string[] arguments = ["gateway", "--data", data, "--port", $"{FixedPort.Find()}"];
+        var gateway = new Uri((await StartAsync([], arguments)).GetProperty("gateway").GetString()!);
+        var key = (await InProcess.RunAsync("keys", "create", "--data", data)).Output.Trim();
+        string[] models = ["one", "two", "three"];
+        foreach (var model in models)
+        {
+            var engine = await ScriptedEngine.StartAsync(new EngineScript { Model = model });
+            engines.Add(engine);
+            var token = (await InProcess.RunAsync("nodes", "token", "--data", data)).Output.Trim();
+            await StartAsync(
+                new() { ["CONFIDENTIALCHAT_ENROLMENT_TOKEN"] = token },
+                ["node", "--data", Path.Combine(directory.FullName, model), "--gateway", $"{gateway}", "--port", "0", "--upstream", $"{engine.Url}", "--upstream-model", model]);
+        }
+
+        using var client = new ConfidentialChatClient(new ConfidentialChatOptions { ServerUrl = gateway, BearerKey = key, Retries = RetryConfig.None });
+        foreach (var model in models)
+            await AskAsync(client, model);
+
+        foreach (var pause in (TimeSpan[])[TimeSpan.Zero, .. Tree.Slow ? [TimeSpan.FromSeconds(20)] : Array.Empty<TimeSpan>()])
+        {
+            var killed = servers[0];
+            killed.Kill();
+            await killed.WaitForExitAsync(TestContext.Current.CancellationToken);
+            killed.Dispose();
+            servers.RemoveAt(0);
+            await Task.Delay(pause, TestContext.Current.CancellationToken);
+            var watch = Stopwatch.StartNew();
+            await StartAsync([], arguments);
+            servers.Insert(0, servers[^1]);
+            servers.RemoveAt(servers.Count - 1);
+            var listens = watch.Elapsed;
+            var serves = await Task.WhenAll(models.Select(async model =>
+            {
+                while (!await TryAskAsync(client, model))
+                    await Task.Delay(20, TestContext.Current.CancellationToken);
+                return watch.Elapsed;
+            }));
+            TestContext.Current.TestOutputHelper!.WriteLine(
+                $"away for {pause.TotalSeconds:0} s: listens after {listens.TotalMilliseconds:0} ms; nodes serve after {string.Join(", ", serves.Select(time => $"{time.TotalMilliseconds:0}"))} ms");
+            serves.Max().ShouldBeLessThan(listens + TimeSpan.FromSeconds(5)); // a heartbeat
+        }
+    }
+
+    private static async Task<bool> TryAskAsync(ConfidentialChatClient client, string model)
+    {
+        try
+        {
+            await AskAsync(client, model);
+            return true;
+        }
+        catch (ConfidentialChatException)
+        {
+            return false;
+        }
+    }
+
+    private static async Task AskAsync(ConfidentialChatClient client, string model) => await client.ConfidentialChat.CreateAsync(
+        new ChatCompletionRequest { Model = model, Messages = [ChatMessage.User("Hello?")] }, TestContext.Current.CancellationToken);
+
+    private async Task<JsonElement> StartAsync(Dictionary<string, string> environment, string[] arguments)
+    {
+        var server = RunningStack.Start([.. arguments, "--json", "--exit-with-stdin"], environment);
+        servers.Add(server);
+        var errors = server.StandardError.ReadToEndAsync();
+        var line = await server.StandardOutput.ReadLineAsync(TestContext.Current.CancellationToken);
+        return JsonDocument.Parse(line ?? throw new InvalidOperationException(await errors)).RootElement;
+    }
+}
