@@ -63,6 +63,7 @@ public sealed class ClockTests
         foreach (var time in (long[])[far, node.NextTime()])
         {
             (await node.PostAsync(NodePaths.Heartbeat, json, signedBody: "{}", timeMs: time)).ShouldTellNoClock(); // another body's signature
+            (await node.PostAsync(NodePaths.Heartbeat, json, signedBody: new string(' ', json.Length), timeMs: node.NextTime())).ShouldTellNoClock(); // of the same length: the body is read
             (await node.PostAsync(NodePaths.Heartbeat, json, asNode: other.Id, timeMs: time)).ShouldTellNoClock(); // another node's
             (await node.PostAsync(NodePaths.Heartbeat, json, asNode: 999, timeMs: time)).ShouldTellNoClock(); // nobody's
             (await node.EnrolAsync("cce_none", timeMs: time)).ShouldTellNoClock();

@@ -62,7 +62,11 @@ internal static class NodeMessage
         if (body is null)
             return (null, fault);
         if (!signature.IsOf(body.Span))
+        {
+            NodeClock.TellLast(context, signedAt: null); // a 401 with a clock would be one of clocks
             return Refuse(RequestError.AuthError);
+        }
+
         return Parse(body.Span, type) is { } content ? (new NodeMessage<T>(signedAt, body, content), null) : Refuse(RequestError.InvalidJson);
 
         (NodeMessage<T>?, ErrorAnswer?) Refuse(RequestError error)

@@ -242,11 +242,12 @@ internal sealed class GatewayLink(
         if (answer is null)
             return Outcome.NotReached;
 
+        if (clock.IsNear && seldom.Says("Messages that the gateway refused")) // else it was said why
+            log.GatewayRefused(path, (int)answer.StatusCode);
+
         // It knows this node, and refuses the time alone: clocks are set, and nothing is gained by giving up.
         if (answer.StatusCode == HttpStatusCode.Unauthorized && GatewayClock.IsTold(answer))
             return Outcome.OutOfTime;
-        if (seldom.Says("Messages that the gateway refused"))
-            log.GatewayRefused(path, (int)answer.StatusCode);
         return answer.StatusCode == HttpStatusCode.Unauthorized ? Outcome.Refused : Outcome.NotReached;
     }
 
