@@ -2,6 +2,7 @@ using System.Net;
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
 using System.Text.Json;
+using ConfidentialChat.Protocol;
 using ConfidentialChat.Protocol.Relay;
 using Microsoft.EntityFrameworkCore;
 
@@ -183,7 +184,7 @@ public sealed class EnrolmentTests
         AnnouncedKeySet[] faulty =
         [
             keys with { X25519 = "AAAA" }, keys with { X25519 = ScriptedNode.NewKey() }, keys with { Digest = "AAAA" },
-            keys with { Expires = long.MaxValue }, keys with { Expires = -1 }, keys with { Ohttp = "AAAA" }, keys with { Signing = keys.X25519 },
+            keys with { Expires = long.MaxValue }, keys with { Expires = -1 }, keys with { Bundle = "AAAA" }, keys with { Digest = new KeySetDigest(new byte[32]).ToString() },
         ];
         foreach (var fault in faulty)
             await (await node.BeatAsync(node.Status() with { KeySets = [fault] })).ShouldBeErrorAsync(400, "INVALID_FIELD", "key_sets");

@@ -20,7 +20,7 @@ internal sealed record Announcement
     public required IReadOnlyList<string> Models { get; init; }
 
     /// <summary>Newest first, each once.</summary>
-    public required IReadOnlyList<KeySet> KeySets { get; init; }
+    public required IReadOnlyList<PublishedKeySet> KeySets { get; init; }
 
     public required int Running { get; init; }
 
@@ -31,7 +31,7 @@ internal sealed record Announcement
         NodeStatus status, DateTimeOffset signedAt, [NotNullWhen(true)] out Announcement? announcement, [NotNullWhen(false)] out Rejection? rejection)
     {
         announcement = null;
-        var keySets = new List<KeySet>();
+        var keySets = new List<PublishedKeySet>();
         var fault = !Enum.IsDefined(status.State) ? "state"
             : status.Models.Count > MaxModels || !status.Models.All(ModelNames.CanBeServed) ? "models"
             : status.KeySets.Count > KeySet.MaxHeld || !status.KeySets.All(TryAdd) ? "key_sets"

@@ -1,5 +1,6 @@
 // spec/gateway.md sections 2 and 3.
 using ConfidentialChat.Protocol;
+using ConfidentialChat.Protocol.Relay;
 
 namespace ConfidentialChat.Gateway.Nodes;
 
@@ -71,7 +72,7 @@ internal sealed record NodeRecord
     public required KeySetDigest? KeySet { get; init; }
 
     /// <summary>Those that it announces, whether expired or not.</summary>
-    public required IReadOnlyList<KeySet> KeySets { get; init; }
+    public required IReadOnlyList<PublishedKeySet> KeySets { get; init; }
 
     public required IReadOnlyList<(string Model, DateTimeOffset Since)> Models { get; init; }
 }

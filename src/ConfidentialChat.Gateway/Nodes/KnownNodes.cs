@@ -153,6 +153,18 @@ internal sealed class KnownNode
         : seal.TryOpen(sealedKey, record.Card.IdentityKey, out var key) ? key
         : null);
 
+    /// <summary>The key set of a digest that has a bundle and has not expired.</summary>
+    public KnownKeySet? FindAttested(KeySetDigest digest, DateTimeOffset now)
+    {
+        foreach (var keys in KeySets)
+        {
+            if (keys.Digest == digest && keys.Bundle is not null && keys.Expires > now)
+                return keys;
+        }
+
+        return null;
+    }
+
     /// <summary>The key set that holds a node key of envelope v1 and has not expired.</summary>
     public KnownKeySet? Find(X25519PublicKey nodeKey, DateTimeOffset now)
     {
@@ -167,7 +179,7 @@ internal sealed class KnownNode
 }
 
 /// <summary>A key set as requests ask for it: its digest and its text are made once.</summary>
-internal sealed class KnownKeySet(KeySet keys)
+internal sealed class KnownKeySet(PublishedKeySet keys)
 {
     public KeySetDigest Digest { get; } = keys.Digest;
 
@@ -176,6 +188,9 @@ internal sealed class KnownKeySet(KeySet keys)
 
     /// <summary>Standard base64.</summary>
     public string NodeKeyText { get; } = keys.X25519.ToString();
+
+    /// <summary>SHA-256 of the bundle that binds it, 32 bytes; null where it has none, and takes no sealed requests.</summary>
+    public byte[]? Bundle { get; } = keys.Bundle;
 
     public DateTimeOffset Expires { get; } = keys.Expires;
 }

@@ -106,6 +106,9 @@ internal sealed class NodeKeySetRow
     /// <summary>Standard base64.</summary>
     public required string X25519 { get; init; }
 
+    /// <summary>SHA-256 of the evidence bundle, 32 bytes; null where it has none.</summary>
+    public byte[]? Bundle { get; init; }
+
     public required DateTimeOffset ExpiresAt { get; set; }
 }
 

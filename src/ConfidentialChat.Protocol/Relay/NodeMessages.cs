@@ -98,14 +98,12 @@ internal sealed class NodeStateConverter : JsonConverter<NodeState>
         writer.WriteStringValue(value == NodeState.Ready ? "ready"u8 : "draining"u8);
 }
 
-/// <summary>A <see cref="KeySet"/> as it is announced.</summary>
+/// <summary>A <see cref="KeySet"/> as it is announced: what an attested one holds beside envelope v1's key is in its bundle.</summary>
 /// <param name="Digest">Base64url of <see cref="KeySet.Digest"/>.</param>
-/// <param name="Ohttp">Standard base64, or null.</param>
 /// <param name="X25519">Standard base64.</param>
-/// <param name="Signing">Standard base64, or null.</param>
-/// <param name="Bundle">Standard base64, or null.</param>
+/// <param name="Bundle">SHA-256 of the bundle, standard base64; null where the set has none.</param>
 /// <param name="Expires">Seconds since 1970.</param>
-public sealed record AnnouncedKeySet(string Digest, string? Ohttp, string X25519, string? Signing, string? Bundle, long Expires)
+public sealed record AnnouncedKeySet(string Digest, string X25519, string? Bundle, long Expires)
 {
     /// <summary>9999-12-31: the last second that a <see cref="DateTimeOffset"/> holds.</summary>
     private const long MaxUnixSeconds = 253_402_300_799;
@@ -114,25 +112,29 @@ public sealed record AnnouncedKeySet(string Digest, string? Ohttp, string X25519
     {
         ArgumentNullException.ThrowIfNull(keys);
         return new(
-            keys.Digest.ToString(), Spell(keys.Ohttp), keys.X25519.ToString(), keys.Signing?.ToString(), Spell(keys.Bundle), keys.Expires.ToUnixTimeSeconds());
+            keys.Digest.ToString(), keys.X25519.ToString(), keys.Bundle is { } bundle ? Convert.ToBase64String(bundle.Span) : null, keys.Expires.ToUnixTimeSeconds());
     }
 
-    /// <summary>Reads what a node announced, whatever that is. A part that nodes do not have yet is refused, and so is a digest of other keys.</summary>
-    public bool TryRead([NotNullWhen(true)] out KeySet? keys)
+    /// <summary>Reads what a node announced, whatever that is. Without a bundle the digest is that of envelope v1's key alone; with one it is compared when that is read.</summary>
+    public bool TryRead([NotNullWhen(true)] out PublishedKeySet? keys)
     {
         keys = null;
-        if (Ohttp is not null || Signing is not null || Bundle is not null
-            || !X25519PublicKey.TryParse(X25519, out var x25519) || Expires is < 0 or > MaxUnixSeconds)
+        if (!KeySetDigest.TryParse(Digest, out var digest) || !X25519PublicKey.TryParse(X25519, out var x25519) || Expires is < 0 or > MaxUnixSeconds)
             return false;
-        var read = new KeySet { X25519 = x25519, Expires = DateTimeOffset.FromUnixTimeSeconds(Expires) };
-        if (!string.Equals(read.Digest.ToString(), Digest, StringComparison.Ordinal))
+        byte[]? bundle = null;
+        if (Bundle is null ? new KeySet { X25519 = x25519, Expires = default }.Digest != digest : !StrictBase64.TryDecode(Bundle, out bundle) || bundle.Length != Sha256.Size)
             return false;
-        keys = read;
+        keys = new PublishedKeySet(digest, x25519, bundle, DateTimeOffset.FromUnixTimeSeconds(Expires));
         return true;
     }
-
-    private static string? Spell(ReadOnlyMemory<byte>? bytes) => bytes is { } some ? Convert.ToBase64String(some.Span) : null;
 }
+
+/// <summary>What a gateway knows of a node's key set.</summary>
+/// <param name="Digest">Names it.</param>
+/// <param name="X25519">The node key of envelope v1.</param>
+/// <param name="Bundle">SHA-256 of the bundle that binds it, 32 bytes; null where it has none.</param>
+/// <param name="Expires">When the node erases it, to the second.</param>
+public sealed record PublishedKeySet(KeySetDigest Digest, X25519PublicKey X25519, byte[]? Bundle, DateTimeOffset Expires);
 
 /// <summary>What requests really used. Delivered at least once: the node repeats a report until it is acknowledged.</summary>
 public sealed record UsageReports

@@ -17,7 +17,7 @@ internal sealed class SqliteNodeRows : INodeRows, IDisposable
             SELECT id, identity_key, address, tls_pin, relay_key, ready, unreachable, running + queued, heard_at, key_set FROM nodes
             WHERE removed_at IS NULL
             """);
-        findKeySets = new(database, "SELECT node_id, digest, x25519, expires_at FROM node_key_sets");
+        findKeySets = new(database, "SELECT node_id, digest, x25519, bundle, expires_at FROM node_key_sets");
         findModels = new(database, "SELECT node_id, model, created_at FROM node_models");
         spendToken = new(database, "UPDATE enrolment_tokens SET spent_at = ?1 WHERE id = ?2 AND spent_at IS NULL AND expires_at > ?1");
         findByIdentity = new(database, "SELECT id FROM nodes WHERE identity_key = ?");
@@ -39,7 +39,7 @@ internal sealed class SqliteNodeRows : INodeRows, IDisposable
         removeModel = new(database, "DELETE FROM node_models WHERE node_id = ? AND model = ?");
         keySetsOf = new(database, "SELECT digest FROM node_key_sets WHERE node_id = ?");
         putKeySet = new(database, """
-            INSERT INTO node_key_sets (node_id, digest, x25519, expires_at) VALUES (?, ?, ?, ?)
+            INSERT INTO node_key_sets (node_id, digest, x25519, bundle, expires_at) VALUES (?, ?, ?, ?, ?)
             ON CONFLICT (node_id, digest) DO UPDATE SET expires_at = excluded.expires_at
             """);
         removeKeySet = new(database, "DELETE FROM node_key_sets WHERE node_id = ? AND digest = ?");
@@ -68,7 +68,7 @@ internal sealed class SqliteNodeRows : INodeRows, IDisposable
             Load = row.Integer(7),
             HeardAt = row.Time(8),
             KeySet = !row.IsNull(9) && KeySetDigest.TryParse(row.Text(9), out var newest) ? newest : null,
-            KeySets = [.. keySets[row.Integer(0)].OfType<KeySet>()],
+            KeySets = [.. keySets[row.Integer(0)].OfType<PublishedKeySet>()],
             Models = [.. models[row.Integer(0)]],
         };
     }
@@ -106,7 +106,7 @@ internal sealed class SqliteNodeRows : INodeRows, IDisposable
         foreach (var digest in keySetsOf.Bind(0, node.Value).All(row => row.Text(0)).Where(digest => !announced.ContainsKey(digest)))
             removeKeySet.Bind(0, node.Value).Bind(1, digest).Run();
         foreach (var (digest, keys) in announced)
-            putKeySet.Bind(0, node.Value).Bind(1, digest).Bind(2, keys.X25519.ToString()).Bind(3, keys.Expires).Run();
+            putKeySet.Bind(0, node.Value).Bind(1, digest).Bind(2, keys.X25519.ToString()).Bind(3, keys.Bundle).Bind(4, keys.Expires).Run();
         return new(true);
     }
 
@@ -138,7 +138,7 @@ internal sealed class SqliteNodeRows : INodeRows, IDisposable
             statement.Dispose();
     }
 
-    private static KeySet? ReadKeySet(SqliteStatement row) => X25519PublicKey.TryParse(row.Text(2), out var key)
-        ? new KeySet { X25519 = key, Expires = row.Time(3) }
+    private static PublishedKeySet? ReadKeySet(SqliteStatement row) => KeySetDigest.TryParse(row.Text(1), out var digest) && X25519PublicKey.TryParse(row.Text(2), out var key)
+        ? new PublishedKeySet(digest, key, row.IsNull(3) ? null : row.Bytes(3), row.Time(4))
         : null;
 }

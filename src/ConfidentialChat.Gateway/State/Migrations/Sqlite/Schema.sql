@@ -307,3 +307,8 @@ DROP TABLE "kept_settlements";
 
 INSERT INTO "__EFMigrationsHistory" ("MigrationId", "ProductVersion")
 VALUES ('20261128085846_NarrowReservations', '10.0.15');
+
+ALTER TABLE "node_key_sets" ADD "bundle" BLOB NULL;
+
+INSERT INTO "__EFMigrationsHistory" ("MigrationId", "ProductVersion")
+VALUES ('20261128134425_KeySetBundles', '10.0.15');

@@ -146,6 +146,10 @@ namespace ConfidentialChat.Gateway.State.Migrations.Sqlite
                         .HasColumnType("TEXT")
                         .HasColumnName("digest");
 
+                    b.Property<byte[]>("Bundle")
+                        .HasColumnType("BLOB")
+                        .HasColumnName("bundle");
+
                     b.Property<long>("ExpiresAt")
                         .HasColumnType("INTEGER")
                         .HasColumnName("expires_at");
