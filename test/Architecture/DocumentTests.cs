@@ -55,6 +55,18 @@ public sealed class DocumentTests
     }
 
     [Fact]
+    public void Decisions_are_numbered_without_a_gap_and_say_their_number()
+    {
+        var pages = Directory.GetFiles(Path.Combine(Tree.Root, "docs", "decisions"), "*.md").Order(StringComparer.Ordinal).ToList();
+        pages.Count.ShouldBeGreaterThan(10);
+        for (var i = 1; i <= pages.Count; i++)
+        {
+            Path.GetFileName(pages[i - 1]).ShouldStartWith($"{i:D4}-");
+            File.ReadLines(pages[i - 1]).First().ShouldStartWith($"# {i}. ");
+        }
+    }
+
+    [Fact]
     public void Every_relative_link_leads_somewhere()
     {
         var followed = 0;

@@ -6,7 +6,7 @@ namespace ConfidentialChat.EndToEnd;
 /// <summary>What makes a start fast, where that can be seen without a watch.</summary>
 public sealed class StartTests
 {
-    /// <summary>docs/decisions/0017: elsewhere there is no compiler for it.</summary>
+    /// <summary>docs/decisions/0015: elsewhere there is no compiler for it.</summary>
     private static readonly bool IsCompiledAhead =
         OperatingSystem.IsLinux() && RuntimeInformation.OSArchitecture is Architecture.X64 or Architecture.Arm64
 #if DEBUG
