@@ -73,7 +73,7 @@ internal static class LoopbackGateway
         for (var i = 1; i <= events; i++)
         {
             output.Write("data: "u8);
-            request.SealEvent(Encoding.UTF8.GetBytes($$$"""{"id":"chatcmpl-0123456789abcdef","object":"chat.completion.chunk","created":1700000000,"model":"tiny","choices":[{"index":0,"delta":{"content":" word{{{i.ToString(CultureInfo.InvariantCulture)}}}"},"finish_reason":{{{(i < events ? "null" : "\"stop\"")}}}}]}"""), null, output);
+            request.SealEvent(Encoding.UTF8.GetBytes($$$"""{"id":"chatcmpl-0123456789abcdef","object":"chat.completion.chunk","created":1700000000,"model":"tiny","choices":[{"index":0,"delta":{"content":" word{{{i.ToString(CultureInfo.InvariantCulture)}}}"},"finish_reason":{{{(i < events ? "null" : "\"stop\"")}}}}]}"""), i == events, output);
             output.Write("\n\n"u8);
             if (envelope.ModelName == Paced)
             {

@@ -19,7 +19,16 @@ export function sealRequest({ clientKey, nodeKey, salt, nonce, body, blanks, out
     plaintext_body_hash: base64(blake2b(plaintext, { dkLen: 32 })),
     ...outer,
   };
-  return { envelope, sealAnswer: (answerNonce, answer, length) => sealAnswer(key, answerNonce, answer, length) };
+  return {
+    envelope,
+    sealAnswer: (answerNonce, answer, length) => sealAnswer(key, answerNonce, answer, length),
+    sealEvents: (eventNonces, events, length) => events.map((event, i) => sealAnswer(key, eventNonces[i], placed(event, i, events.length), length)),
+  };
+}
+
+/** An event with its place in front: its number, under the name that says whether another follows. */
+function placed(event, i, count) {
+  return { [i + 1 < count ? 'seq' : 'last']: i, ...event };
 }
 
 /** A whole answer or an event: `length` is what its JSON is padded to with spaces. */

@@ -217,7 +217,7 @@ function envelope() {
   const [nodeKey, clientKey] = [secretOf(`${name} node`, 32), secretOf(`${name} client`, 32)];
   const blanks = [...secretOf(`${name} blanks`, 128)].map((byte) => (byte & 1 ? '\t' : ' ')).join('');
   const request = { model, messages: [{ role: 'user', content: 'Good morning' }], stream: false };
-  const { envelope, sealAnswer } = sealRequest({
+  const { envelope, sealAnswer, sealEvents } = sealRequest({
     clientKey,
     nodeKey: x25519Public(nodeKey),
     salt: secretOf(`${name} salt`, 16),
@@ -228,7 +228,8 @@ function envelope() {
   });
   const [usage, created] = [{ prompt_tokens: 2, completion_tokens: 3, total_tokens: 5 }, 1767225600];
   const answer = { id: 'chatcmpl-1', object: 'chat.completion', created, model, choices: [{ index: 0, message: { role: 'assistant', content: 'Good morning!' }, logprobs: null, finish_reason: 'stop' }], usage };
-  const chunk = { id: 'chatcmpl-1', object: 'chat.completion.chunk', created, model, choices: [{ index: 0, delta: { content: 'Good morning!' }, logprobs: null, finish_reason: 'stop' }] };
+  const chunk = (delta, finish_reason) => ({ id: 'chatcmpl-1', object: 'chat.completion.chunk', created, model, choices: [{ index: 0, delta, logprobs: null, finish_reason }] });
+  const events = [chunk({ content: 'Good ' }, null), chunk({ content: 'morning!' }, null), chunk({}, 'stop')];
   return {
     node_secret_key: hex(nodeKey),
     client_secret_key: hex(clientKey),
@@ -237,8 +238,8 @@ function envelope() {
     envelope,
     answer,
     sealed_answer: { ...sealAnswer(secretOf(`${name} answer nonce`, 12), answer, 288), usage },
-    event: chunk,
-    sealed_event: sealAnswer(secretOf(`${name} event nonce`, 12), chunk, 256),
+    events,
+    sealed_events: sealEvents(events.map((_, i) => secretOf(`${name} event nonce ${i}`, 12)), events, 256),
   };
 }
 
@@ -246,7 +247,7 @@ function envelope() {
 
 const files = {
   'envelope-v1.json': {
-    source: 'spec/tools/generate.mjs: one exchange, spec/envelope-v1.md sections 3, 7 and 8. Answer and event are sealed under the key of the request.',
+    source: 'spec/tools/generate.mjs: one exchange, spec/envelope-v1.md sections 3, 7 and 8. Answer and events are sealed under the key of the request.',
     vectors: [envelope()],
   },
   'hpke.json': {

@@ -60,19 +60,19 @@ public sealed class NodeKeyException : ConfidentialChatException
 }
 
 /// <summary>
-/// An answer, or an event of one, does not open under this call's key, or repeats a nonce. It was altered, replayed, reflected or
-/// sealed for another call. Of a stream, what was handed out before is authentic, and nothing more will come.
+/// An answer, or an event of one, does not open under this call's key, repeats a nonce, or is not the one that follows. It was altered,
+/// replayed, reflected, dropped, moved or sealed for another call. Of a stream, what was handed out before is authentic, and nothing more will come.
 /// </summary>
 public sealed class AnswerAuthenticationException : ConfidentialChatException
 {
     internal AnswerAuthenticationException()
-        : base("The answer is not authentic: it does not open under the key of this request, or it repeats an earlier one.")
+        : base("The answer is not authentic: it does not open under the key of this request, repeats an earlier one, or is out of order.")
     {
     }
 }
 
 /// <summary>
-/// A stream ended before its answer did: abnormally, or without a finish reason. What was handed out before is authentic, but not all.
+/// A stream ended before its answer did: abnormally, or without its last event or a finish reason. What was handed out before is authentic, but not all.
 /// </summary>
 public sealed class StreamTruncatedException : ConfidentialChatException
 {

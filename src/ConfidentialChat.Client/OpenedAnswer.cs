@@ -65,7 +65,7 @@ public abstract class OpenedAnswer : IAsyncDisposable
 /// <summary>One event of a stream, opened.</summary>
 /// <param name="Name">The event's name; null where it has none, and from nodes of envelope v1 always.</param>
 /// <param name="Data">
-/// What the node's engine wrote, byte for byte, without the blanks that padded it. Valid until the next event is asked for; erased when that
+/// What the node's engine wrote, byte for byte, without its place in the stream and the blanks that padded it. Valid until the next event is asked for; erased when that
 /// is opened, and when the answer is disposed of.
 /// </param>
 public readonly record struct OpenedEvent(string? Name, ReadOnlyMemory<byte> Data);

@@ -19,7 +19,8 @@ public abstract class StreamingEndpoint : ConfidentialEndpoint
     /// <param name="cancellation">Closes the connection, which stops the node; so does ending the enumeration early.</param>
     /// <returns>
     /// Sends nothing until it is enumerated. A clean end means that the connection ended well and brought something: whether the answer is
-    /// whole, its finish reason tells, which is sealed. Refuse nonces that repeat; <see cref="AnswerOpener"/> does.
+    /// whole and in order, what is sealed tells. Refuse nonces that repeat, as <see cref="AnswerOpener"/> does, and events that are not the
+    /// next, as <see cref="EventOrder"/> does.
     /// </returns>
     /// <exception cref="ArgumentException">The fields ask for a whole answer.</exception>
     /// <exception cref="ConfidentialChatException">Thrown by the enumeration.</exception>

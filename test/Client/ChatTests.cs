@@ -46,7 +46,7 @@ public sealed class ChatTests
             call.BeginStream();
             await call.SendAsync($": keep-alive\n\ndata: {call.Event(Chats.Chunk("a"))}\n\n: keep-alive\n\n");
             await next.Task;
-            await call.SendAsync($"data: {call.Event(Chats.Chunk("b", "stop"))}\n\n");
+            await call.SendAsync($"data: {call.Event(Chats.Chunk("b", "stop"), isLast: true)}\n\n");
         });
         using var client = gateway.Client();
         await using var chunks = client.ConfidentialChat.CreateStreamAsync(Chats.Request).GetAsyncEnumerator();
@@ -205,7 +205,7 @@ public sealed class ChatTests
         {
             call.BeginStream();
             await call.SendAsync($"\uFEFFevent: message\r\nid: 1\r\ndata:{call.Event(Chats.Chunk("a"))}\r\n\r\n");
-            await call.SendAsync($"data: {call.Event(Chats.Chunk("b", "stop"))}\r\r");
+            await call.SendAsync($"data: {call.Event(Chats.Chunk("b", "stop"), isLast: true)}\r\r");
         });
         using var client = gateway.Client();
         (await client.ReadAsync()).ShouldBe("ab");

@@ -173,7 +173,7 @@ public sealed class FaultTests
         {
             call.BeginStream();
             var first = call.Event(Chats.Chunk("a"));
-            await call.SendAsync($"data: {first}\n\ndata: {first}\n\ndata: {call.Event(Chats.Chunk("b", "stop"))}\n\n");
+            await call.SendAsync($"data: {first}\n\ndata: {first}\n\ndata: {call.Event(Chats.Chunk("b", "stop"), isLast: true)}\n\n");
         });
         await StreamFaultAsync<AnswerAuthenticationException>(gateway, "a");
     }
@@ -251,7 +251,7 @@ public sealed class FaultTests
         await using var gateway = await TestGateway.StartAsync(async call =>
         {
             await call.StreamAsync(Chats.Chunk("a"));
-            await call.SendAsync($"data: {call.Event(Chats.Chunk("b", "stop"))}\n");
+            await call.SendAsync($"data: {call.Event(Chats.Chunk("b", "stop"), isLast: true)}\n");
         });
         await StreamFaultAsync<StreamTruncatedException>(gateway, "a");
     }
@@ -365,7 +365,7 @@ public sealed class FaultTests
                 await Task.Delay(50); // in all longer than an event may take
             }
 
-            await call.SendAsync($"data: {call.Event(Chats.Chunk("a", "stop"))}\n\n");
+            await call.SendAsync($"data: {call.Event(Chats.Chunk("a", "stop"), isLast: true)}\n\n");
         });
         using var client = gateway.Client(options => options with { EventTimeout = TimeSpan.FromMilliseconds(300) });
         (await client.ConfidentialChat.CreateStreamAsync(Chats.Request).ToListAsync()).Count.ShouldBe(1);

@@ -126,7 +126,7 @@ public sealed class LosslessTests
     {
         using var request = gateway.Seal(json, stream, (string)JsonNode.Parse(json)!["model"]!);
         var fields = SealedFields.From(request.Envelope);
-        var opened = new List<string>();
+        var (opened, order) = (new List<string>(), new EventOrder());
         if (stream)
         {
             await foreach (var answer in client.ConfidentialCompletions.CreateStreamAsync(fields))
@@ -142,7 +142,10 @@ public sealed class LosslessTests
         void Open(SealedAnswer answer)
         {
             request.Answer.TryOpen(answer, out var plaintext).ShouldBeTrue();
-            opened.Add(Encoding.UTF8.GetString(plaintext));
+            var start = 0;
+            if (stream)
+                order.Take(plaintext, out start).ShouldBe(EventTurn.Next);
+            opened.Add(Encoding.UTF8.GetString(plaintext.AsSpan(start)));
         }
     }
 

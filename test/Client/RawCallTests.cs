@@ -27,7 +27,7 @@ public sealed class RawCallTests
     [Fact]
     public async Task A_stream_comes_event_by_event_and_byte_for_byte()
     {
-        string[] chunks = ["""{ "choices":[{"index":0,"delta":{},"odd":1.0}]}""", "\"no chunk at all\"", Chats.Chunk("b", "stop"), Chats.UsageChunk];
+        string[] chunks = ["""{ "choices":[{"index":0,"delta":{},"odd":1.0}]}""", """{"no":"chunk at all"}""", Chats.Chunk("b", "stop"), Chats.UsageChunk];
         await using var gateway = await TestGateway.StartAsync(call => call.StreamAsync(chunks));
         using var client = gateway.Client();
         await using var opened = await client.SendAsync(InferenceEndpoint.ChatCompletions, Bytes(Streamed));
@@ -70,12 +70,16 @@ public sealed class RawCallTests
     [InlineData("""{"choices":[{"index":0,"delta":{"content":"a"},"finish_reason":null}]}""")]
     [InlineData("""{"choices":[{"index":0,"finish_reason":"stop"},{"index":1}]}""")]
     [InlineData("""{"choices":[{"finish_reason":7}]}""")]
-    [InlineData("""{"choices":[{"finish_reason":"stop" """)]
+    [InlineData("""{"choices":[{"finish_reason":"stop" 7}""")]
     [InlineData("""{"finish_reason":"stop","choices":{"finish_reason":"stop"}}""")]
-    [InlineData("""[{"choices":[{"finish_reason":"stop"}]}]""")]
+    [InlineData("""{"a":[{"choices":[{"finish_reason":"stop"}]}]}""")]
     public async Task A_stream_that_ends_before_every_choice_has_finished_is_truncated(string chunk)
     {
-        await using var gateway = await TestGateway.StartAsync(call => call.StreamAsync(chunk));
+        await using var gateway = await TestGateway.StartAsync(call =>
+        {
+            call.BeginStream();
+            return call.SendAsync($"data: {call.Event(chunk, isLast: true)}\n\n");
+        });
         using var client = gateway.Client();
         await using var opened = await client.SendAsync(InferenceEndpoint.ChatCompletions, Bytes(Streamed));
         var read = new List<string>();

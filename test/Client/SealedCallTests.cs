@@ -68,13 +68,15 @@ public sealed class SealedCallTests
         await using var gateway = await TestGateway.StartAsync(call => call.StreamAsync(Chats.Chunk("a"), Chats.Chunk("b", "stop"), Chats.UsageChunk));
         using var client = gateway.Client();
         using var request = gateway.Seal(Streamed, stream: true);
-        var opened = new List<string>();
+        var (opened, order) = (new List<string>(), new EventOrder());
         await foreach (var answer in client.ConfidentialChat.CreateStreamAsync(SealedFields.From(request.Envelope)))
         {
             request.Answer.TryOpen(answer, out var plaintext).ShouldBeTrue();
-            opened.Add(Encoding.UTF8.GetString(plaintext).TrimEnd());
+            order.Take(plaintext, out var start).ShouldBe(EventTurn.Next);
+            opened.Add(Encoding.UTF8.GetString(plaintext.AsSpan(start)).TrimEnd());
         }
 
+        order.IsEnded.ShouldBeTrue();
         opened.ShouldBe([Chats.Chunk("a"), Chats.Chunk("b", "stop"), Chats.UsageChunk]);
     }
 

@@ -165,16 +165,21 @@ internal sealed record NodeCall(HttpContext Context, EnvelopeRequest Envelope, O
 
     public string Whole(string json) => Sealed(output => Opened.SealWhole(Encoding.UTF8.GetBytes(json), new ClearUsage(1, 2), output));
 
-    public string Event(string json) => Sealed(output => Opened.SealEvent(Encoding.UTF8.GetBytes(json), null, output));
+    /// <summary>The next event; what is no object is sealed without a place, as no node of ours does.</summary>
+    public string Event(string json, bool isLast = false) => json.StartsWith('{') && json.EndsWith('}')
+        ? Sealed(output => Opened.SealEvent(Encoding.UTF8.GetBytes(json), isLast, output))
+        : Sealed(output => Opened.SealWhole(Encoding.UTF8.GetBytes(json), null, output));
 
     public Task WholeAsync(string json) => Context.JsonAsync(Whole(json));
 
-    /// <summary>A stream of sealed events with a clean end.</summary>
+    /// <summary>A stream of sealed events with a clean end: the last of them is the answer's last, if there was a finish reason.</summary>
     public async Task StreamAsync(params IEnumerable<string> chunks)
     {
         BeginStream();
-        foreach (var chunk in chunks)
-            await SendAsync($"data: {Event(chunk)}\n\n");
+        string[] all = [.. chunks];
+        var isFinished = all.Any(chunk => chunk.Contains("\"finish_reason\":\"", StringComparison.Ordinal));
+        for (var i = 0; i < all.Length; i++)
+            await SendAsync($"data: {Event(all[i], isLast: isFinished && i == all.Length - 1)}\n\n");
     }
 
     public void BeginStream() => Context.Response.ContentType = "text/event-stream";

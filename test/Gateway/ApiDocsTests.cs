@@ -138,7 +138,7 @@ public sealed class ApiDocsTests
         JsonElement.DeepEquals(request, exchange.GetProperty("envelope")).ShouldBeTrue();
         JsonElement.DeepEquals(examples.GetProperty("sealedAnswer").GetProperty("value"), exchange.GetProperty("sealed_answer")).ShouldBeTrue();
         var data = examples.GetProperty("sealedEvent").GetProperty("value").GetString()!;
-        JsonElement.DeepEquals(JsonElement.Parse(data["data: ".Length..]), exchange.GetProperty("sealed_event")).ShouldBeTrue();
+        JsonElement.DeepEquals(JsonElement.Parse(data["data: ".Length..]), exchange.GetProperty("sealed_events")[0]).ShouldBeTrue();
 
         EnvelopeRequest.TryParse(Encoding.UTF8.GetBytes(request.GetRawText()), out _, out _).ShouldBeTrue();
         FiveFieldRequest.TryParse(Encoding.UTF8.GetBytes(examples.GetProperty("olderForm").GetProperty("value").GetRawText()), out _, out _).ShouldBeTrue();

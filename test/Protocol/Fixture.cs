@@ -40,10 +40,10 @@ internal sealed class Fixture : IDisposable
         return null;
     }
 
-    public static byte[] Event(OpenedRequest opened, ReadOnlySpan<byte> json, ClearUsage? usage = null)
+    public static byte[] Event(OpenedRequest opened, ReadOnlySpan<byte> json, bool isLast = false)
     {
         var output = new ArrayBufferWriter<byte>();
-        opened.SealEvent(json, usage, output);
+        opened.SealEvent(json, isLast, output);
         return output.WrittenSpan.ToArray();
     }
 

@@ -46,7 +46,7 @@ public sealed class TotalityTests : IDisposable
     {
         using var request = ours.Seal(Fixture.Request);
         using var opened = ours.Open(request.Envelope);
-        Mutants(Fixture.Event(opened, "{}"u8, new ClearUsage(1, 2))).Sample(
+        Mutants(Fixture.Whole(opened, "{}"u8, new ClearUsage(1, 2))).Sample(
             bytes =>
             {
                 Survives(bytes);

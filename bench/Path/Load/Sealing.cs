@@ -28,19 +28,19 @@ internal sealed record SealedBytes(byte[] Bytes, SealedRequest Request)
     {
         if (!shape.IsStream)
             return Request.Answer.TryOpen(body, out var whole) && shape.IsWhole(whole);
-        var (events, isFinished) = (0, false);
+        var (events, isFinished, order) = (0, false, new EventOrder());
         while (body.Span.IndexOf("\n\n"u8) is >= 0 and var length)
         {
             var line = body[..length];
             body = body[(length + 2)..];
             if (line.Span[0] == ':')
                 continue; // keep-alive
-            if (!Request.Answer.TryOpen(line["data: ".Length..], out var json))
+            if (!Request.Answer.TryOpen(line["data: ".Length..], out var json) || order.Take(json, out _) != EventTurn.Next)
                 return false;
             events++;
             isFinished |= json.AsSpan().IndexOf("\"finish_reason\":\"stop\""u8) > 0;
         }
 
-        return isFinished && events >= shape.Chunks + 1;
+        return isFinished && order.IsEnded && events >= shape.Chunks + 1;
     }
 }

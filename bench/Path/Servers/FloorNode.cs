@@ -62,7 +62,7 @@ internal sealed class FloorNode(Uri engine)
         var writer = http.Response.BodyWriter;
         var buffer = ArrayPool<byte>.Shared.Rent(64 * 1024);
         var padded = new byte[MostOfAnEvent];
-        var filled = 0;
+        var (filled, number) = (0, 0L);
         while (await from.ReadAsync(buffer.AsMemory(filled), http.RequestAborted) is > 0 and var read)
         {
             filled += read;
@@ -73,9 +73,15 @@ internal sealed class FloorNode(Uri engine)
                 start += length + 2;
                 if (json[0] != '{')
                     continue; // [DONE]
-                var size = (json.Length + EventBlock - 1) / EventBlock * EventBlock;
-                json.CopyTo(padded);
-                padded.AsSpan(json.Length, size - json.Length).Fill((byte)' ');
+                var name = json.IndexOf("\"finish_reason\":\"stop\""u8) > 0 ? "{\"last\":"u8 : "{\"seq\":"u8;
+                name.CopyTo(padded);
+                Utf8Formatter.TryFormat(number++, padded.AsSpan(name.Length), out var digits);
+                var written = name.Length + digits;
+                padded[written++] = (byte)',';
+                json[1..].CopyTo(padded.AsSpan(written));
+                written += json.Length - 1;
+                var size = (written + EventBlock - 1) / EventBlock * EventBlock;
+                padded.AsSpan(written, size - written).Fill((byte)' ');
                 writer.Write("data: "u8);
                 Seal(padded.AsSpan(0, size), aead, writer);
                 writer.Write("\n\n"u8);

@@ -26,6 +26,7 @@ internal sealed class AnswerPump : IAsyncDisposable
     private readonly CancellationToken gone;
     private readonly IAsyncEnumerator<AnswerPart> parts;
     private Task<bool>? asked;
+    private AnswerPart? held; // not written before it is known whether another follows
     private CancellationTokenSource? pausing;
     private Task? tick;
     private long sentAt;
@@ -69,6 +70,8 @@ internal sealed class AnswerPump : IAsyncDisposable
         if (asked is not null)
             await ((Task)asked).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         await parts.DisposeAsync();
+        if (held is { } part)
+            Clear(part);
         if (pausing is not null)
         {
             await pausing.CancelAsync();
@@ -79,7 +82,7 @@ internal sealed class AnswerPump : IAsyncDisposable
     private async Task WriteWholeAsync(IAnswerWriter writer)
     {
         var body = new ArrayBufferWriter<byte>(parts.Current.Data.Length * 2);
-        Write(writer, body);
+        Write(writer, parts.Current, isLast: true, body);
         response.ContentLength = body.WrittenCount;
         for (var rest = body.WrittenMemory; rest.Length > 0; rest = rest[Math.Min(rest.Length, Slice)..])
         {
@@ -97,8 +100,13 @@ internal sealed class AnswerPump : IAsyncDisposable
             isUnsent = true;
             do
             {
-                size += parts.Current.Data.Length;
-                Write(writer, response.BodyWriter);
+                var part = parts.Current;
+                size += part.Data.Length;
+                WriteHeld(writer, isLast: false);
+                if (writer.MayBeLast(part))
+                    held = part;
+                else
+                    Write(writer, part, isLast: false, response.BodyWriter);
                 var asking = parts.MoveNextAsync();
                 if (asking.IsCompletedSuccessfully)
                     isMore = await asking;
@@ -118,15 +126,37 @@ internal sealed class AnswerPump : IAsyncDisposable
                 isMore = await NextAsync(writer, asked);
         }
 
-        if (writer.TryEnd(response.BodyWriter) || isUnsent)
+        isUnsent |= held is not null;
+        WriteHeld(writer, isLast: true);
+        try
+        {
+            isUnsent |= writer.TryEnd(response.BodyWriter);
+        }
+        catch (InferenceException) when (isUnsent)
+        {
+            await SendAsync();
+            throw;
+        }
+
+        if (isUnsent)
             await SendAsync();
     }
 
-    private void Write(IAnswerWriter writer, IBufferWriter<byte> output)
+    private void WriteHeld(IAnswerWriter writer, bool isLast)
     {
-        writer.Write(parts.Current, output);
-        CryptographicOperations.ZeroMemory(MemoryMarshal.AsMemory(parts.Current.Data).Span);
+        if (held is not { } part)
+            return;
+        held = null;
+        Write(writer, part, isLast, response.BodyWriter);
     }
+
+    private static void Write(IAnswerWriter writer, AnswerPart part, bool isLast, IBufferWriter<byte> output)
+    {
+        writer.Write(part, isLast, output);
+        Clear(part);
+    }
+
+    private static void Clear(AnswerPart part) => CryptographicOperations.ZeroMemory(MemoryMarshal.AsMemory(part.Data).Span);
 
     // One timer for each pause of an answer, not for each part: it is set anew for what is left of the pause when it ends.
     private async ValueTask<bool> NextAsync(IAnswerWriter writer, Task<bool> pending)
@@ -190,14 +220,21 @@ internal interface IAnswerWriter
     /// <summary>Whether the first part is all, and the length of the sealed answer is announced.</summary>
     bool IsWhole { get; }
 
+    /// <summary>
+    /// Whether this part has to wait until it is known if another follows. No part of an answer in the making: a reader who has to wait
+    /// for the next word sees each one late.
+    /// </summary>
+    bool MayBeLast(AnswerPart part);
+
     /// <summary>Writes one part.</summary>
     /// <exception cref="InferenceException">The envelope does not carry such a part.</exception>
-    void Write(AnswerPart part, IBufferWriter<byte> output);
+    void Write(AnswerPart part, bool isLast, IBufferWriter<byte> output);
 
     /// <summary>Writes what says only that the answer goes on; nothing where the envelope has no such thing.</summary>
     void KeepAlive(IBufferWriter<byte> output);
 
-    /// <summary>Writes what says that the last part was written; false where the envelope has no such thing.</summary>
+    /// <summary>Writes what says that no part follows; false where the envelope has no such thing.</summary>
+    /// <exception cref="InferenceException">The envelope cannot end after the last that came.</exception>
     bool TryEnd(IBufferWriter<byte> output);
 }
 

@@ -140,34 +140,59 @@ internal sealed class EnvelopeV1Door(EnvelopeEndpoint endpoint, KeyRing ring, Bo
     {
         public bool IsWhole => true;
 
-        public void Write(AnswerPart part, IBufferWriter<byte> output) =>
+        public bool MayBeLast(AnswerPart part) => false;
+
+        public void Write(AnswerPart part, bool isLast, IBufferWriter<byte> output) =>
             opened.SealWhole(part.Data.Span, shown?.Usage is { } tokens ? new ClearUsage(tokens.PromptTokens, tokens.CompletionTokens) : null, output);
 
         public void KeepAlive(IBufferWriter<byte> output)
         {
         }
 
-        public bool TryEnd(IBufferWriter<byte> output) => false; // section 8: a stream ends with its last event
+        public bool TryEnd(IBufferWriter<byte> output) => false; // with its only part
     }
 
     private sealed class EventWriter(OpenedRequest opened) : IAnswerWriter
     {
+        private bool isFinishing; // a choice has its finish reason: the next event may be the last, with it or with the usage
+        private bool isEnded;
+
         public static ReadOnlySpan<byte> Comment => ": keep-alive\n\n"u8;
 
         public bool IsWhole => false;
 
-        public void Write(AnswerPart part, IBufferWriter<byte> output)
+        public bool MayBeLast(AnswerPart part) => isFinishing = isFinishing || SaysFinishReason(part.Data.Span);
+
+        public void Write(AnswerPart part, bool isLast, IBufferWriter<byte> output)
         {
             // Its reader knows chunk objects alone: an event with a name would be taken for one of them.
             if (part.EventName is not null)
                 throw new InferenceException(InferenceFailure.Failed, "The engine gave an event with a name, which envelope v1 does not carry.");
             output.Write("data: "u8);
-            opened.SealEvent(part.Data.Span, null, output);
+            opened.SealEvent(part.Data.Span, isLast, output);
             output.Write("\n\n"u8);
+            isEnded = isLast;
         }
 
         public void KeepAlive(IBufferWriter<byte> output) => output.Write(Comment);
 
-        public bool TryEnd(IBufferWriter<byte> output) => false; // section 8: a stream ends with its last event
+        // The last event says it.
+        public bool TryEnd(IBufferWriter<byte> output) =>
+            isEnded ? false : throw new InferenceException(InferenceFailure.Failed, "The engine ended its events before it gave a finish reason.");
+
+        // Looked for and not parsed: every event of a stream is asked. In a text the name stands with escaped quotes, and is not found.
+        private static bool SaysFinishReason(ReadOnlySpan<byte> json)
+        {
+            var name = "\"finish_reason\""u8;
+            while (json.IndexOf(name) is >= 0 and var found)
+            {
+                json = json[(found + name.Length)..];
+                var value = json.TrimStart(" \t:"u8);
+                if (value.Length > 0 && value[0] == '"')
+                    return true;
+            }
+
+            return false;
+        }
     }
 }

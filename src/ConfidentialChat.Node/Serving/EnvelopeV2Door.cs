@@ -219,7 +219,9 @@ internal sealed class EnvelopeV2Door(KeyRing ring, BodyShare room, IInferenceBac
     {
         public bool IsWhole => false; // its length is known, but the head is out
 
-        public void Write(AnswerPart part, IBufferWriter<byte> output)
+        public bool MayBeLast(AnswerPart part) => false;
+
+        public void Write(AnswerPart part, bool isLast, IBufferWriter<byte> output)
         {
             if (answer.HasHead)
                 throw new InferenceException(InferenceFailure.Failed, "The engine gave a second part of a whole answer.");
@@ -239,7 +241,9 @@ internal sealed class EnvelopeV2Door(KeyRing ring, BodyShare room, IInferenceBac
 
         public bool IsWhole => false;
 
-        public void Write(AnswerPart part, IBufferWriter<byte> output)
+        public bool MayBeLast(AnswerPart part) => false; // the end is a chunk of its own
+
+        public void Write(AnswerPart part, bool isLast, IBufferWriter<byte> output)
         {
             if (part.EventName is { } name)
             {

@@ -21,6 +21,8 @@ public sealed class OpenedRequest : IDisposable
     private Memory<byte> plaintext;
     private readonly SpentNonces nonces = new();
     private readonly FreshNonces fresh = new();
+    private long events; // sealed so far
+    private bool isEnded;
     private byte[] work = []; // plaintext, and in its place what it is sealed to
 
     private OpenedRequest(ContentKey key, Memory<byte> plaintext, UInt128 replayTag)
@@ -100,11 +102,35 @@ public sealed class OpenedRequest : IDisposable
     /// <param name="usage">Tokens, shown outside in the clear as the origin API does.</param>
     /// <param name="output">Takes the sealed object, UTF-8 JSON on one line.</param>
     public void SealWhole(ReadOnlySpan<byte> json, ClearUsage? usage, IBufferWriter<byte> output) =>
-        Seal(json, Padme.Length(json.Length), usage, output);
+        Seal([], json, Padme.Length(json.Length), usage, output);
 
-    /// <summary>Seals one event of a stream: padded with blanks to a multiple of <see cref="EventBlockSize"/>, under a nonce of its own.</summary>
-    public void SealEvent(ReadOnlySpan<byte> json, ClearUsage? usage, IBufferWriter<byte> output) =>
-        Seal(json, (json.Length + EventBlockSize - 1) / EventBlockSize * EventBlockSize, usage, output);
+    /// <summary>
+    /// Seals the next event of a stream: its place in front of its members, padded with blanks to a multiple of
+    /// <see cref="EventBlockSize"/>, under a nonce of its own.
+    /// </summary>
+    /// <param name="json">One JSON object in UTF-8 on one line.</param>
+    /// <param name="isLast">Whether no other follows: a reader takes a stream without its last event for one that was cut.</param>
+    /// <param name="output">Takes the sealed object, UTF-8 JSON on one line.</param>
+    /// <exception cref="ArgumentException">It is no object.</exception>
+    /// <exception cref="InvalidOperationException">The last one has been sealed.</exception>
+    public void SealEvent(ReadOnlySpan<byte> json, bool isLast, IBufferWriter<byte> output)
+    {
+        if (isEnded)
+            throw new InvalidOperationException("The last event has been sealed.");
+        json = json.Trim(" \t"u8);
+        if (json.Length < 2 || json[0] != '{' || json[^1] != '}')
+            throw new ArgumentException("An event is one JSON object.", nameof(json));
+        var members = json[1..];
+        Span<byte> start = stackalloc byte[EventPlace.MaxSize];
+        var size = new EventPlace(events++, isLast).Write(start);
+        isEnded = isLast;
+        if (members.TrimStart(" \t"u8).Length > 1)
+            start[size++] = (byte)',';
+        else
+            members = "}"u8;
+        var length = size + members.Length;
+        Seal(start[..size], members, (length + EventBlockSize - 1) / EventBlockSize * EventBlockSize, null, output);
+    }
 
     /// <summary>Erases the plaintext: who has read it needs it no more, and an answer may take long.</summary>
     public void Forget()
@@ -120,7 +146,7 @@ public sealed class OpenedRequest : IDisposable
         key.Dispose();
     }
 
-    private void Seal(ReadOnlySpan<byte> json, int paddedSize, ClearUsage? usage, IBufferWriter<byte> output)
+    private void Seal(ReadOnlySpan<byte> start, ReadOnlySpan<byte> rest, int paddedSize, ClearUsage? usage, IBufferWriter<byte> output)
     {
         var size = paddedSize + Aes256Gcm.TagSize;
         if (work.Length < size)
@@ -130,8 +156,9 @@ public sealed class OpenedRequest : IDisposable
         }
 
         var padded = work.AsSpan(0, paddedSize);
-        json.CopyTo(padded);
-        padded[json.Length..].Fill((byte)' ');
+        start.CopyTo(padded);
+        rest.CopyTo(padded[start.Length..]);
+        padded[(start.Length + rest.Length)..].Fill((byte)' ');
         Span<byte> nonce = stackalloc byte[Aes256Gcm.NonceSize];
         do
             fresh.Next(nonce);

@@ -30,7 +30,7 @@ public sealed class DrainTests
         stopped.IsCompleted.ShouldBeFalse();
 
         gate.Open();
-        (await events.RestAsync()).ShouldBe([ScriptedBackend.Chunk("b")]);
+        (await events.RestAsync()).ShouldBe([ScriptedBackend.Chunk("b"), ScriptedBackend.Finish]);
         await stopped.Soon();
         node.Gateway.Reports.ShouldContain(report => report.Request == token.Request.Value && report.Usage.Units.Value == 7);
     }

@@ -167,11 +167,13 @@ internal sealed record EnvelopeCall(byte[] Body, SealedRequest Request, KeySetDi
     }
 }
 
-/// <summary>The lines of a stream as they come.</summary>
+/// <summary>The lines of a stream as they come, in their order.</summary>
 internal sealed class EventStream : IDisposable
 {
     private readonly EnvelopeCall call;
     private readonly StreamReader lines;
+
+    private readonly EventOrder order = new();
 
     private EventStream(EnvelopeCall call, StreamReader lines)
     {
@@ -193,10 +195,10 @@ internal sealed class EventStream : IDisposable
         if (line is null)
             return null;
         (await lines.ReadLineAsync(TestContext.Current.CancellationToken).AsTask().Soon()).ShouldBe("");
-        return line.StartsWith("data: ", StringComparison.Ordinal) ? call.Open(Encoding.UTF8.GetBytes(line["data: ".Length..])) : line;
+        return line.StartsWith("data: ", StringComparison.Ordinal) ? Open(line["data: ".Length..]) : line;
     }
 
-    /// <summary>Everything up to the clean end.</summary>
+    /// <summary>Everything up to the clean end, which the last event was.</summary>
     public async Task<List<string>> RestAsync()
     {
         var rest = new List<string>();
@@ -204,6 +206,7 @@ internal sealed class EventStream : IDisposable
             rest.Add(next);
         return rest;
     }
+        order.IsEnded.ShouldBeTrue();
 
     /// <summary>Reads on until the body breaks off; a clean end is a failure.</summary>
     public Task ShouldBreakOffAsync() => Should.ThrowAsync<IOException>(RestAsync);
@@ -211,6 +214,13 @@ internal sealed class EventStream : IDisposable
     public void Dispose() => lines.Dispose();
 }
 
+
+    private string Open(string sealedJson)
+    {
+        var json = Encoding.UTF8.GetBytes(call.Open(Encoding.UTF8.GetBytes(sealedJson)));
+        order.Take(json, out var start).ShouldBe(EventTurn.Next);
+        return Encoding.UTF8.GetString(json.AsSpan(start));
+    }
 internal static class Refusals
 {
     /// <summary>Asks for the one shape of errors, with nothing beside it.</summary>

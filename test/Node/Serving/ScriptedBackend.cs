@@ -11,6 +11,9 @@ internal sealed class ScriptedBackend : IInferenceBackend
     public const string Model = "test-model";
     public const string Whole = """{"object":"chat.completion","choices":[{"message":{"content":"an answer"},"finish_reason":"stop"}]}""";
 
+    /// <summary>The chunk that a stream ends with.</summary>
+    public const string Finish = """{"object":"chat.completion.chunk","choices":[{"delta":{},"finish_reason":"stop"}]}""";
+
     /// <summary>How the next request is met.</summary>
     public required Func<InferenceRequest, CancellationToken, Task<InferenceStart>> Script { get; set; }
 
@@ -65,6 +68,9 @@ internal sealed class ScriptedAnswer(Func<CancellationToken, IAsyncEnumerable<st
     /// <summary>Where it is not what was asked for.</summary>
     public string? OtherContentType { get; init; }
 
+    /// <summary>Whether a stream gets its finish reason behind the parts.</summary>
+    public bool Finishes { get; init; } = true;
+
     public int OtherStatus { get; init; } = 200;
 
     public override int Status => OtherStatus;
@@ -93,6 +99,9 @@ internal sealed class ScriptedAnswer(Func<CancellationToken, IAsyncEnumerable<st
             yield return new AnswerPart(Encoding.UTF8.GetBytes(part), EventName);
             Interlocked.Increment(ref asked);
         }
+
+        if (isStream && Finishes && Asked > 1 && EventName is null && OtherContentType is null)
+            yield return new AnswerPart(Encoding.UTF8.GetBytes(ScriptedBackend.Finish));
     }
 
     public override ValueTask DisposeAsync()

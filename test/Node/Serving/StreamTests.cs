@@ -12,6 +12,8 @@ namespace ConfidentialChat.Node.Tests.Serving;
 /// <summary>spec/envelope-v1.md section 8: what a reader sees of a stream while it runs.</summary>
 public sealed class StreamTests
 {
+    private const string UsageChunk = """{"object":"chat.completion.chunk","choices":[],"usage":{"prompt_tokens":1,"completion_tokens":2,"total_tokens":3}}""";
+
     [Fact]
     public async Task A_stream_comes_part_by_part_as_the_engine_makes_it_and_ends_cleanly()
     {
@@ -23,7 +25,7 @@ public sealed class StreamTests
         gates[0].Open();
         (await events.NextAsync()).ShouldBe(ScriptedBackend.Chunk("1"));
         gates[1].Open();
-        (await events.RestAsync()).ShouldBe([ScriptedBackend.Chunk("2")]);
+        (await events.RestAsync()).ShouldBe([ScriptedBackend.Chunk("2"), ScriptedBackend.Finish]);
     }
 
     [Fact]
@@ -44,7 +46,7 @@ public sealed class StreamTests
         }
 
         gates[0].Open();
-        (await events.RestAsync()).ShouldBe([ScriptedBackend.Chunk("1")]);
+        (await events.RestAsync()).ShouldBe([ScriptedBackend.Chunk("1"), ScriptedBackend.Finish]);
     }
 
     [Theory]
@@ -69,7 +71,7 @@ public sealed class StreamTests
         (await next).ShouldBe(": keep-alive");
 
         gate.Open();
-        (await events.RestAsync()).ShouldBe([ScriptedBackend.Chunk("0"), ScriptedBackend.Chunk("1")]);
+        (await events.RestAsync()).ShouldBe([ScriptedBackend.Chunk("0"), ScriptedBackend.Chunk("1"), ScriptedBackend.Finish]);
         (await node.Gateway.ReportAsync(token.Request)).Usage.Units.Value.ShouldBe(7);
         await (await node.PostAsync(call)).ShouldBeAsync(RequestError.Replay);
     }
@@ -169,7 +171,54 @@ public sealed class StreamTests
             options => options with { KeepAlive = TimeSpan.FromSeconds(5) });
         var call = node.Seal(stream: true);
         using var events = await EventStream.OpenAsync(call, await node.PostAsync(call));
-        (await events.RestAsync()).ShouldBe([.. Enumerable.Range(0, 500).Select(i => ScriptedBackend.Chunk($"{i}"))]);
+        (await events.RestAsync()).ShouldBe([.. Enumerable.Range(0, 500).Select(i => ScriptedBackend.Chunk($"{i}")), ScriptedBackend.Finish]);
+    }
+
+    // Only what may be the last waits: a reader gets every word when it is there.
+    [Fact]
+    public async Task From_the_finish_reason_on_an_event_waits_until_it_is_known_whether_another_follows_and_no_event_before()
+    {
+        Gate[] gates = [new(), new()];
+        await using var node = await NodeUnderTest.StartAsync(ScriptedBackend.ThatAnswers(() => new ScriptedAnswer(_ => Finishing(gates)) { Finishes = false }));
+        var call = node.Seal(stream: true);
+        var response = await node.PostAsync(call);
+        using var events = await EventStream.OpenAsync(call, response);
+        (await events.NextAsync()).ShouldBe(ScriptedBackend.Chunk("0"));
+        await gates[0].Reached;
+        gates[0].Open();
+        await gates[1].Reached;
+        var finish = events.NextAsync();
+        finish.IsCompleted.ShouldBeFalse();
+        gates[1].Open();
+        (await finish).ShouldBe(ScriptedBackend.Finish);
+        (await events.RestAsync()).ShouldBe([UsageChunk]);
+    }
+
+    [Theory]
+    [InlineData("\"finish_reason\" : \t\"stop\"")]
+    [InlineData("\"finish_reason\":null},{\"index\":1,\"finish_reason\":\"stop\"")]
+    public async Task A_finish_reason_is_found_as_the_engine_writes_it(string member)
+    {
+        var finish = $$"""{"choices":[{"index":0,{{member}}}]}""";
+        await using var node = await NodeUnderTest.StartAsync(
+            ScriptedBackend.ThatAnswers(() => new ScriptedAnswer(_ => ScriptedBackend.Parts(ScriptedBackend.Chunk("0"), finish)) { Finishes = false }));
+        var call = node.Seal(stream: true);
+        using var events = await EventStream.OpenAsync(call, await node.PostAsync(call));
+        (await events.RestAsync()).ShouldBe([ScriptedBackend.Chunk("0"), finish]);
+    }
+
+    [Theory]
+    [InlineData("""{"choices":[{"delta":{"content":"\"finish_reason\":\"stop\""},"finish_reason":null}]}""")]
+    [InlineData("""{"choices":[{"delta":{"content":"0"}}]}""")]
+    public async Task An_engine_that_ends_before_a_finish_reason_has_failed_and_its_stream_breaks_off(string chunk)
+    {
+        var gate = new Gate();
+        await using var node = await NodeUnderTest.StartAsync(ScriptedBackend.ThatAnswers(() => new ScriptedAnswer(_ => EndingAt(gate, chunk)) { Finishes = false }));
+        var call = node.Seal(stream: true);
+        using var events = await EventStream.OpenAsync(call, await node.PostAsync(call));
+        (await events.NextAsync()).ShouldBe(chunk);
+        gate.Open();
+        await events.ShouldBreakOffAsync();
     }
 
     [Fact]
@@ -183,7 +232,7 @@ public sealed class StreamTests
         for (var i = 0; i < KeySet.MaxHeld; i++)
             node.Ring.TryRotate(eraseNow: true); // the request's key is erased by now
         gates[0].Open();
-        (await events.RestAsync()).ShouldBe([ScriptedBackend.Chunk("1")]);
+        (await events.RestAsync()).ShouldBe([ScriptedBackend.Chunk("1"), ScriptedBackend.Finish]);
     }
 
     [Fact]
@@ -252,6 +301,21 @@ public sealed class StreamTests
             await gates[i].PassAsync();
             yield return ScriptedBackend.Chunk($"{i + 1}");
         }
+    }
+
+    private static async IAsyncEnumerable<string> Finishing(Gate[] gates)
+    {
+        yield return ScriptedBackend.Chunk("0");
+        await gates[0].PassAsync();
+        yield return ScriptedBackend.Finish;
+        await gates[1].PassAsync();
+        yield return UsageChunk;
+    }
+
+    private static async IAsyncEnumerable<string> EndingAt(Gate gate, string chunk)
+    {
+        yield return chunk;
+        await gate.PassAsync();
     }
 
     private static async IAsyncEnumerable<string> Endless()

@@ -29,7 +29,7 @@ public sealed class OwnVectorTests
     }
 
     [Fact]
-    public void Its_answer_and_its_event_open_in_the_client()
+    public void Its_answer_and_its_events_open_in_the_client()
     {
         var exchange = Repository.Vectors("envelope-v1.json").GetProperty("vectors")[0];
         EnvelopeRequest.TryParse(Json(exchange.GetProperty("envelope")), out var envelope, out _).ShouldBeTrue();
@@ -37,11 +37,19 @@ public sealed class OwnVectorTests
         clientKey.PublicKey.ShouldBe(envelope!.ClientKey);
         ContentKey.TryDerive(clientKey, envelope.NodeKey, envelope.Salt.Span, out var key).ShouldBeTrue();
         using var opener = new AnswerOpener(key!, envelope.Nonce.Span);
-        foreach (var (what, unit) in (ReadOnlySpan<(string, int)>)[("answer", 32), ("event", 256)])
+        Open("answer", exchange.GetProperty("sealed_answer"), exchange.GetProperty("answer"), 32, order: null);
+        var order = new EventOrder();
+        foreach (var (sealedEvent, chunk) in exchange.GetProperty("sealed_events").EnumerateArray().Zip(exchange.GetProperty("events").EnumerateArray()))
+            Open("event", sealedEvent, chunk, 256, order);
+        order.IsEnded.ShouldBeTrue();
+
+        void Open(string what, JsonElement sealedJson, JsonElement expected, int unit, EventOrder? order)
         {
-            opener.TryOpen(Json(exchange.GetProperty($"sealed_{what}")), out var padded).ShouldBeTrue(what);
+            opener.TryOpen(Json(sealedJson), out var padded).ShouldBeTrue(what);
             (padded!.Length % unit).ShouldBe(0, what);
-            JsonElement.DeepEquals(JsonElement.Parse(padded), exchange.GetProperty(what)).ShouldBeTrue(what);
+            var start = 0;
+            order?.Take(padded, out start).ShouldBe(EventTurn.Next);
+            JsonElement.DeepEquals(JsonElement.Parse(padded.AsSpan(start)), expected).ShouldBeTrue(what);
         }
     }
 

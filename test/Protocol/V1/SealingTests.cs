@@ -1,3 +1,4 @@
+using System.Text;
 using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.Primitives;
 using ConfidentialChat.Protocol.Shape;
@@ -12,6 +13,8 @@ public sealed class SealingTests : IDisposable
     private static readonly Gen<byte[]> Sizes = Gen.Int[0, 100 * 1024].Select(size => new byte[size])
         .Select(bytes => { Random.Shared.NextBytes(bytes); return bytes; });
 
+    private readonly EventOrder order = new();
+
     private readonly Fixture ours = new();
 
     [Fact]
@@ -21,7 +24,7 @@ public sealed class SealingTests : IDisposable
             using var request = ours.Seal(bytes);
             using var opened = ours.Open(Fixture.Parse(Fixture.Write(request.Envelope)));
             return opened.Plaintext.Span[..bytes.Length].SequenceEqual(bytes)
-                && request.Answer.TryOpen(Fixture.Event(opened, bytes), out var first) && IsPadded(first, bytes)
+                && request.Answer.TryOpen(Fixture.Event(opened, Event(bytes)), out var first) && IsNext(first, Event(bytes), new EventOrder())
                 && request.Answer.TryOpen(Fixture.Whole(opened, bytes), out var whole) && IsPadded(whole, bytes);
         },
         iter: 60);
@@ -36,8 +39,25 @@ public sealed class SealingTests : IDisposable
         using var request = ours.Seal(bytes);
         using var opened = ours.Open(request.Envelope);
         opened.Plaintext.Length.ShouldBe(size + SealedRequest.BlindingSize);
-        request.Answer.TryOpen(Fixture.Event(opened, bytes), out var answer).ShouldBeTrue();
-        IsPadded(answer!, bytes).ShouldBeTrue();
+        request.Answer.TryOpen(Fixture.Event(opened, Event(bytes)), out var answer).ShouldBeTrue();
+        IsNext(answer!, Event(bytes), order).ShouldBeTrue();
+    }
+
+    [Theory]
+    [InlineData(1, 256)]
+    [InlineData(255, 256)]
+    [InlineData(256, 256)]
+    [InlineData(257, 512)]
+    [InlineData(512, 512)]
+    [InlineData(513, 768)]
+    public void An_event_that_fills_its_blocks_exactly_costs_no_other(int size, int padded)
+    {
+        using var request = ours.Seal(Fixture.Request);
+        using var opened = ours.Open(request.Envelope);
+        var json = size < 16 ? "{}" : $$"""{"a":"{{new string('x', size - 16)}}"}"""; // in front of it stands {"seq":0,
+        request.Answer.TryOpen(Fixture.Event(opened, Encoding.UTF8.GetBytes(json)), out var answer).ShouldBeTrue();
+        answer!.Length.ShouldBe(padded);
+        answer.AsSpan().TrimEnd((byte)' ').Length.ShouldBe(Math.Max(size, 9));
     }
 
     [Fact]
@@ -47,8 +67,9 @@ public sealed class SealingTests : IDisposable
             using var request = ours.Seal(Fixture.Request);
             using var opened = ours.Open(request.Envelope);
             var bytes = new byte[size];
-            return request.Answer.TryOpen(Fixture.Event(opened, bytes), out var part)
-                && part.Length % OpenedRequest.EventBlockSize == 0 && part.Length - size is >= 0 and < OpenedRequest.EventBlockSize
+            var json = Event(bytes);
+            return request.Answer.TryOpen(Fixture.Event(opened, json), out var part)
+                && part.Length % OpenedRequest.EventBlockSize == 0 && part.Length - (json.Length + 8) is >= 0 and < OpenedRequest.EventBlockSize
                 && request.Answer.TryOpen(Fixture.Whole(opened, bytes), out var whole) && whole.Length == Padme.Length(size);
         },
         iter: 200);
@@ -58,20 +79,19 @@ public sealed class SealingTests : IDisposable
     {
         using var request = ours.Seal(Fixture.Request);
         using var opened = ours.Open(request.Envelope);
-        var buffer = new byte[8_192];
+        var buffer = new byte[16_384];
         foreach (var size in new[] { 0, 1, 256, 5_000, 17 })
         {
             var bytes = new byte[size];
-            bytes.AsSpan().Fill((byte)'x');
-            var part = Fixture.Event(opened, bytes);
+            var part = Fixture.Event(opened, Event(bytes));
             request.Answer.TryOpen(part, buffer, out var length).ShouldBeTrue();
-            IsPadded(buffer[..length], bytes).ShouldBeTrue();
+            IsNext(buffer[..length], Event(bytes), order).ShouldBeTrue();
             request.Answer.TryOpen(part, buffer, out length).ShouldBeFalse();
             length.ShouldBe(0);
             Should.Throw<ArgumentException>(() => request.Answer.TryOpen(part, new byte[part.Length - 1], out _));
         }
 
-        var altered = Fixture.Event(opened, "the answer"u8);
+        var altered = Fixture.Event(opened, """{"the":"answer"}"""u8);
         altered[20] = altered[20] == 'A' ? (byte)'B' : (byte)'A';
         request.Answer.TryOpen(altered, buffer, out _).ShouldBeFalse();
         buffer.AsSpan(0, 256).ContainsAnyExcept((byte)0).ShouldBeFalse(); // nothing of what did not authenticate is left
@@ -144,6 +164,11 @@ public sealed class SealingTests : IDisposable
     ];
 
     public void Dispose() => ours.Dispose();
+
+    private static byte[] Event(byte[] bytes) => Encoding.UTF8.GetBytes($$"""{"text":"{{Convert.ToBase64String(bytes)}}"}""");
+
+    private static bool IsNext(byte[] opened, byte[] json, EventOrder order) =>
+        order.Take(opened, out var start) == EventTurn.Next && IsPadded(opened[start..], json);
 
     private static bool IsPadded(byte[] opened, byte[] bytes) =>
         opened.AsSpan(0, bytes.Length).SequenceEqual(bytes) && opened.AsSpan(bytes.Length).IndexOfAnyExcept((byte)' ') < 0;

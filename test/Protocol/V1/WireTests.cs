@@ -65,6 +65,10 @@ public sealed class WireTests
         var answer = Fixture.Whole(opened, """{"id":"chatcmpl-1","choices":[]}"""u8, new ClearUsage(3, 2));
         Blank(Encoding.UTF8.GetString(answer)).ShouldBe(Blank(Answer));
         var silent = Fixture.Event(opened, "{}"u8);
+        request.Answer.TryOpen(silent, out var first).ShouldBeTrue();
+        Encoding.UTF8.GetString(first!).ShouldBe("""{"seq":0}""".PadRight(256));
+        request.Answer.TryOpen(Fixture.Event(opened, """ { "id":"chatcmpl-1"} """u8, isLast: true), out var last).ShouldBeTrue();
+        Encoding.UTF8.GetString(last!).ShouldBe("""{"last":1, "id":"chatcmpl-1"}""".PadRight(256));
         Blank(Encoding.UTF8.GetString(silent)).ShouldBe("""{"ciphertext":"…","nonce":"…","response_hash":null,"signature":null}""");
     }
 
