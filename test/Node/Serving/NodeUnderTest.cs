@@ -126,6 +126,8 @@ internal sealed class NodeUnderTest : IAsyncDisposable
     public Task<HttpResponseMessage> PostAsync(HttpContent content, string? token, CancellationToken cancellation = default) =>
         PostAsync(ChatPath, content, token, cancellation);
 
+    public Task<HttpResponseMessage> PostToAsync(string path, byte[] body, string token) => PostAsync(path, Json(body), token, CancellationToken.None);
+
     private async Task<HttpResponseMessage> PostAsync(string path, HttpContent content, string? token, CancellationToken cancellation)
     {
         using var request = new HttpRequestMessage(HttpMethod.Post, new Uri(Url, path)) { Content = content };
@@ -172,7 +174,6 @@ internal sealed class EventStream : IDisposable
 {
     private readonly EnvelopeCall call;
     private readonly StreamReader lines;
-
     private readonly EventOrder order = new();
 
     private EventStream(EnvelopeCall call, StreamReader lines)
@@ -204,16 +205,14 @@ internal sealed class EventStream : IDisposable
         var rest = new List<string>();
         while (await NextAsync() is { } next)
             rest.Add(next);
+        order.IsEnded.ShouldBeTrue();
         return rest;
     }
-        order.IsEnded.ShouldBeTrue();
 
     /// <summary>Reads on until the body breaks off; a clean end is a failure.</summary>
     public Task ShouldBreakOffAsync() => Should.ThrowAsync<IOException>(RestAsync);
 
     public void Dispose() => lines.Dispose();
-}
-
 
     private string Open(string sealedJson)
     {
@@ -221,6 +220,8 @@ internal sealed class EventStream : IDisposable
         order.Take(json, out var start).ShouldBe(EventTurn.Next);
         return Encoding.UTF8.GetString(json.AsSpan(start));
     }
+}
+
 internal static class Refusals
 {
     /// <summary>Asks for the one shape of errors, with nothing beside it.</summary>

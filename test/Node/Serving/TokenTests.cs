@@ -48,6 +48,22 @@ public sealed class TokenTests
         (await call.OpenAsync(await node.PostAsync(call, good))).ShouldBe(ScriptedBackend.Whole);
     }
 
+    // Whoever stands between gateway and node has the envelope and its token, and chooses the path.
+    [Theory]
+    [InlineData("/v1/confidential/embeddings")]
+    [InlineData("/v1/confidential/completions")]
+    [InlineData("/v1/confidential/images/generations")]
+    public async Task A_chat_envelope_that_is_turned_to_another_endpoint_on_its_way_is_not_opened_there(string path)
+    {
+        await using var node = await NodeUnderTest.StartAsync(ScriptedBackend.ThatServes());
+        var call = node.Seal();
+        var token = (node.Gateway.Token() with { KeySet = call.KeySet }).Write(node.Gateway.RelayKey);
+        await (await node.PostToAsync(path, call.Body, token)).ShouldBeAsync(RequestError.AuthError);
+
+        // Nothing else was wrong with it, and nothing is spent: at its own path it is served.
+        (await call.OpenAsync(await node.PostToAsync(NodeUnderTest.ChatPath, call.Body, token))).ShouldBe(ScriptedBackend.Whole);
+    }
+
     [Fact]
     public async Task A_token_serves_once_whatever_it_is_sent_with()
     {
