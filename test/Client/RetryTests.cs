@@ -94,6 +94,23 @@ public sealed class RetryTests
         gateway.Calls.Select(made => made.Json.ToJsonString()).Distinct(StringComparer.Ordinal).Count().ShouldBe(1);
     }
 
+    public static TheoryData<RequestError, int> LocksOfTheTable() =>
+        [.. RequestErrors.Table.Where(row => row.Status is 408 or 425 or 429 or 500 or 503 || row.Error == RequestError.UnknownNodeKey)
+            .Select(row => (row.Error, row.Code is "BODY_TOO_SLOW" or "TOO_MANY_REQUESTS" or "INFERENCE_ERROR" or "SERVICE_UNAVAILABLE" ? 1 : 2))];
+
+    [Theory]
+    [MemberData(nameof(LocksOfTheTable))]
+    public async Task A_lock_that_a_refusal_gave_back_is_used_again_and_no_other(RequestError error, int locks)
+    {
+        var time = new WatchedTime();
+        await using var gateway = await ThatRefusesAsync(1, call => call.Context.RefuseAsync(new Rejection(error)));
+        using var client = gateway.Client(options => options with { Retries = Exact, TimeProvider = time });
+        var call = client.ConfidentialChat.CreateAsync(Chats.Request);
+        await time.PassAsync();
+        await call;
+        (gateway.Locks.Count, gateway.Calls.Count).ShouldBe((locks, 2));
+    }
+
     [Theory]
     [InlineData(RequestError.UnavailableStack)]
     [InlineData(RequestError.UnknownNodeKey)]
@@ -194,6 +211,24 @@ public sealed class RetryTests
         using var client = gateway.Client(options => options with { Retries = Exact with { InitialInterval = TimeSpan.FromSeconds(40) }, TimeProvider = time });
         var call = client.ConfidentialChat.CreateAsync(Chats.Request);
         (await time.PassAsync()).ShouldBe(TimeSpan.FromSeconds(seconds));
+        await call;
+        gateway.Calls.Count.ShouldBe(2);
+    }
+
+    [Fact]
+    public async Task A_Retry_After_date_of_a_peer_that_says_no_date_of_its_own_is_measured_on_our_clock()
+    {
+        var time = new WatchedTime();
+        await using var gateway = await ThatRefusesAsync(1, call =>
+        {
+            call.Context.Response.Headers.RetryAfter = time.GetUtcNow().AddSeconds(9).ToString("R");
+            return Busy(call);
+        });
+        using var http = new HttpClient(new WithoutDate());
+        var config = Exact with { InitialInterval = TimeSpan.FromSeconds(40) };
+        using var client = gateway.Client(options => options with { HttpClient = http, Retries = config, TimeProvider = time });
+        var call = client.ConfidentialChat.CreateAsync(Chats.Request);
+        (await time.PassAsync()).TotalSeconds.ShouldBeInRange(8, 9); // a date has whole seconds
         await call;
         gateway.Calls.Count.ShouldBe(2);
     }
@@ -510,6 +545,17 @@ public sealed class RetryTests
         new ConfidentialChatOptions().Retries.ShouldBe(RetryConfig.Default);
         (RetryConfig.Default.RetryServerErrors, RetryConfig.Default.RetryConnectionErrors, RetryConfig.Default.MaxElapsed)
             .ShouldBe((false, false, TimeSpan.FromSeconds(30)));
+    }
+
+    // A real answer, and a header less: Kestrel writes none without.
+    private sealed class WithoutDate() : DelegatingHandler(new SocketsHttpHandler())
+    {
+        protected override async Task<HttpResponseMessage> SendAsync(HttpRequestMessage request, CancellationToken cancellationToken)
+        {
+            var response = await base.SendAsync(request, cancellationToken);
+            response.Headers.Date = null;
+            return response;
+        }
     }
 
     private static Task Busy(NodeCall call) => call.Context.RefuseAsync(new Rejection(RequestError.TooManyRequests));

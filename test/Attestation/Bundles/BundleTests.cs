@@ -274,7 +274,15 @@ public sealed class BundleTests
         var accepted = with.Verify(bytes, allowing, IntelPlatform.Now);
         accepted.Verified!.Type.ShouldBe(CpuType.Simulated);
         accepted.Verdict.Warnings.Single().Found.ShouldContain("NOTHING IS PROTECTED");
-        // Its signature is checked nevertheless, and its binding.
+        // Its signature is checked nevertheless, and its binding, in each of its bytes.
+        foreach (var at in Enumerable.Range(0, BundleStatement.ReportDataSize))
+        {
+            var other = BundleStatement.ReportData(statement.ToBytes());
+            other[at] ^= 1;
+            with.Verify(EvidenceBundle.Write(statement.ToBytes(), platform.Sign(other), []), allowing, IntelPlatform.Now)
+                .Verdict.Refusals().ShouldBe(["bundle.report_data"], $"byte {at}");
+        }
+
         foreach (var bit in Daily.Of(platform.Sign(new byte[64]).Evidence.Length * 8, 10))
         {
             var evidence = platform.Sign(BundleStatement.ReportData(statement.ToBytes())).Evidence.ToArray();

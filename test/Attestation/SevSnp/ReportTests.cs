@@ -291,8 +291,15 @@ public sealed class ReportTests
         Evidence.Only(Chip.Verify(policy with { Platforms = ["00"] }), SevSnpFactors.Platform, RejectionCode.Forbidden);
         // A VLEK's host that hides its chip is on no list, not even on one that names zeros.
         Evidence.Only((Chip with { Kind = VekKind.Vlek }).Verify(policy with { Platforms = [new string('0', 128)] }), SevSnpFactors.Platform, RejectionCode.Forbidden);
-        Evidence.Only(Chip.Verify(reportData: new byte[64]), SevSnpFactors.ReportData, RejectionCode.Mismatch);
-        Evidence.Only(Chip.Verify(reportData: Enumerable.Repeat((byte)0xDA, 63).ToArray()), SevSnpFactors.ReportData, RejectionCode.Mismatch);
+        foreach (var at in Enumerable.Range(0, 64))
+        {
+            var other = Enumerable.Repeat((byte)0xDA, 64).ToArray();
+            other[at] ^= 1;
+            Evidence.Only(Chip.Verify(reportData: other), SevSnpFactors.ReportData, RejectionCode.Mismatch);
+        }
+
+        foreach (var size in new[] { 0, 32, 63, 65 })
+            Evidence.Only(Chip.Verify(reportData: Enumerable.Repeat((byte)0xDA, size).ToArray()), SevSnpFactors.ReportData, RejectionCode.Mismatch);
     }
 
     [Fact]

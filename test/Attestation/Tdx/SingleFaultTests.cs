@@ -275,8 +275,15 @@ public sealed class SingleFaultTests
         var verdict = platform.Verify(reportData: platform.Body.AsMemory(520, 64)).Verdict;
         verdict.IsAccepted.ShouldBeTrue(verdict.ToText());
         verdict.NotChecked.Select(factor => factor.Name.Value).ShouldBe(["tdx.event_log"]);
-        verdict = platform.Verify(reportData: new byte[64]).Verdict;
-        verdict.Refusals().ShouldBe(["tdx.report_data"]);
+        foreach (var at in Enumerable.Range(0, 64))
+        {
+            var other = platform.Body.AsSpan(520, 64).ToArray();
+            other[at] ^= 1;
+            platform.Verify(reportData: other).Verdict.Refusals().ShouldBe(["tdx.report_data"], $"byte {at}");
+        }
+
+        foreach (var size in new[] { 0, 32, 63 })
+            platform.Verify(reportData: platform.Body.AsMemory(520, size)).Verdict.Refusals().ShouldBe(["tdx.report_data"], $"{size} bytes");
     }
 
     [Fact]

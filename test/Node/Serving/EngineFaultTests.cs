@@ -54,6 +54,31 @@ public sealed class EngineFaultTests
         (await anew.OpenAsync(await node.PostAsync(anew))).ShouldBe(ScriptedBackend.Whole);
     }
 
+    [Theory]
+    [InlineData(null, 1)]
+    [InlineData(-5.0, 1)]
+    [InlineData(0.0, 1)]
+    [InlineData(1.0, 1)]
+    [InlineData(1.5, 2)]
+    [InlineData(59.1, 60)]
+    [InlineData(60.0, 60)]
+    [InlineData(60.5, 60)]
+    [InlineData(1e12, 60)]
+    public async Task A_busy_engine_keeps_callers_away_for_as_long_as_it_says_rounded_up_and_within_a_minute(double? seconds, int expected)
+    {
+        var engine = new ScriptedBackend
+        {
+            Script = (_, _) => Task.FromResult<InferenceStart>(new InferenceStart.Refused(InferenceRefusal.Busy)
+            {
+                RetryAfter = seconds is { } asked ? TimeSpan.FromSeconds(Math.Min(asked, TimeSpan.MaxValue.TotalSeconds / 2)) : null,
+            }),
+        };
+        await using var node = await NodeUnderTest.StartAsync(engine);
+        var refused = await node.PostAsync(node.Seal());
+        await refused.ShouldBeAsync(RequestError.TooManyRequests);
+        refused.Headers.RetryAfter!.Delta.ShouldBe(TimeSpan.FromSeconds(expected));
+    }
+
     [Fact]
     public async Task An_engine_with_an_empty_answer_has_failed()
     {

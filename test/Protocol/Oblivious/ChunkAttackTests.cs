@@ -259,6 +259,21 @@ public sealed class ChunkAttackTests : IDisposable
 
     [Theory]
     [MemberData(nameof(Kinds))]
+    public void A_final_chunk_over_a_limit_is_refused_though_no_piece_of_it_is(Kind kind)
+    {
+        var message = Sample(kind, [new byte[1_000], new byte[1_000]]);
+        var limits = ChunkLimits.Request with { MaxBytes = 2 * 1_016 };
+        message.OpenSlowly(message.Bytes, limits).Outcome.ShouldBe(OpenOutcome.Final);
+        message.OpenSlowly(message.Bytes, limits with { MaxBytes = (2 * 1_016) - 1 }).Outcome.ShouldBe(OpenOutcome.TooLarge);
+        message.OpenSlowly([.. message.Bytes, 0], limits).Outcome.ShouldBe(OpenOutcome.TooLarge);
+
+        var beginning = message.Bytes[..message.Beginning];
+        message.OpenSlowly([.. beginning, 0, .. new byte[16_400]], ChunkLimits.Request).Outcome.ShouldBe(OpenOutcome.CannotBeOpened);
+        message.OpenSlowly([.. beginning, 0, .. new byte[16_401]], ChunkLimits.Request).Outcome.ShouldBe(OpenOutcome.ChunkTooLarge);
+    }
+
+    [Theory]
+    [MemberData(nameof(Kinds))]
     public void A_request_does_not_open_as_an_answer_nor_an_answer_as_a_request(Kind kind)
     {
         var message = Sample(kind);
@@ -337,11 +352,13 @@ public sealed class ChunkAttackTests : IDisposable
             : new(parties.SealAnswer(chunks ?? Plain), parties.AnswerBeginning, parties.OpenAnswer);
     }
 
-    private sealed record Message(byte[] Bytes, int Beginning, Func<byte[], ChunkLimits?, Reading> Opener)
+    private sealed record Message(byte[] Bytes, int Beginning, Func<PipeReader, ChunkLimits?, Reading> Opener)
     {
         public List<byte[]> Chunks { get; } = Wire.Split(Bytes, Beginning);
 
-        public Reading Open(byte[] bytes, ChunkLimits? limits = null) => Opener(bytes, limits);
+        public Reading Open(byte[] bytes, ChunkLimits? limits = null) => Opener(Wire.Input(bytes), limits);
+
+        public Reading OpenSlowly(byte[] bytes, ChunkLimits limits) => Opener(Wire.Slow(bytes, 100), limits);
     }
 }
 

@@ -159,6 +159,9 @@ internal static class Wire
         return PipeReader.Create(first is null ? default : new ReadOnlySequence<byte>(first, 0, last!, last!.Memory.Length));
     }
 
+    /// <summary>An input of which each read brings a few bytes, as a slow connection does.</summary>
+    public static PipeReader Slow(byte[] bytes, int size) => PipeReader.Create(new MemoryStream(bytes), new StreamPipeReaderOptions(bufferSize: size, minimumReadSize: 1));
+
     private sealed class Segment : ReadOnlySequenceSegment<byte>
     {
         public Segment(ReadOnlyMemory<byte> memory, Segment? before)

@@ -2,6 +2,7 @@ using System.Text;
 using System.Text.Json.Nodes;
 using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.Primitives;
+using ConfidentialChat.Protocol.Shape;
 using ConfidentialChat.Protocol.V1;
 
 namespace ConfidentialChat.Tests.V1;
@@ -103,11 +104,25 @@ public sealed class TamperingTests : IDisposable
         var answer = JsonNode.Parse(Fixture.Event(opened, """{"id":"1"}"""u8))!.AsObject();
         foreach (var member in new[] { "ciphertext", "nonce" })
         {
+            // Each to an opener that has seen no nonce: a nonce that was tried before would be refused for itself.
             var bytes = Convert.FromBase64String((string)answer[member]!);
             for (var bit = 0; bit < bytes.Length * 8; bit++)
-                Opens(request, With(answer, member, Fixture.Flip(bytes, bit))).ShouldBeFalse($"{member}, bit {bit}");
+                OpensAfresh(With(answer, member, Fixture.Flip(bytes, bit))).ShouldBeFalse($"{member}, bit {bit}");
             for (var length = 0; length < bytes.Length; length++)
-                Opens(request, With(answer, member, bytes[..length])).ShouldBeFalse($"{member}, {length} bytes");
+                OpensAfresh(With(answer, member, bytes[..length])).ShouldBeFalse($"{member}, {length} bytes");
+        }
+
+        OpensAfresh(answer.ToJsonString()).ShouldBeTrue();
+
+        bool OpensAfresh(string json)
+        {
+            ContentKey.TryDerive(ours.NodeKey, request.Envelope.ClientKey, request.Envelope.Salt.Span, out var key).ShouldBeTrue();
+            using var opener = new AnswerOpener(key!, request.Envelope.Nonce.Span);
+            var inPlace = opener.TryOpen(Encoding.UTF8.GetBytes(json), new byte[json.Length], out _);
+            ContentKey.TryDerive(ours.NodeKey, request.Envelope.ClientKey, request.Envelope.Salt.Span, out key).ShouldBeTrue();
+            using var another = new AnswerOpener(key!, request.Envelope.Nonce.Span);
+            another.TryOpen(Encoding.UTF8.GetBytes(json), out _).ShouldBe(inPlace);
+            return inPlace;
         }
     }
 
@@ -145,7 +160,68 @@ public sealed class TamperingTests : IDisposable
         Opens(request, With(answer, "response_hash", new byte[32])).ShouldBeFalse();
     }
 
+    // Of what was sealed, to its last blank: a hash of the text without them is a hash of something else.
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void The_hash_of_an_answer_is_over_its_trailing_blanks_too(bool intoBuffer)
+    {
+        var json = Encoding.UTF8.GetBytes($$"""{"id":"{{new string('1', 985)}}"}"""); // 994 bytes, padded to 1024
+        byte[] padded = [.. json, .. Enumerable.Repeat((byte)' ', Padme.Length(json.Length) - json.Length)];
+        padded.Length.ShouldBeGreaterThan(json.Length + 1);
+        var hash = new byte[Blake2b256.Size];
+        foreach (var (hashed, opens) in new[] { (padded, true), (json, false), (padded[..^1], false), ([.. padded, (byte)' '], false) })
+        {
+            using var request = ours.Seal(Fixture.Request);
+            using var opened = ours.Open(request.Envelope);
+            Blake2b256.Hash(hashed, hash);
+            var answer = Encoding.UTF8.GetBytes(With(JsonNode.Parse(Fixture.Whole(opened, json))!.AsObject(), "response_hash", hash));
+            (intoBuffer ? request.Answer.TryOpen(answer, new byte[answer.Length], out _) : request.Answer.TryOpen(answer, out _)).ShouldBe(opens);
+        }
+    }
+
+    [Fact]
+    public void The_hash_of_a_request_is_over_its_trailing_blanks_too()
+    {
+        using var request = ours.Seal(Fixture.Request);
+        var hash = new byte[Blake2b256.Size];
+        Blake2b256.Hash(Fixture.Request, hash);
+        ours.Refusal(request.Envelope with { PlaintextBodyHash = hash }).ShouldBe(new Rejection(RequestError.DecryptionFailed));
+        ours.Refusal(request.Envelope).ShouldBeNull();
+    }
+
+    // The replay memory knows requests by key and nonce: two callers may draw one nonce.
+    [Fact]
+    public void One_nonce_under_two_keys_is_two_requests_and_under_one_key_it_is_one()
+    {
+        using SealedRequest first = ours.Seal(Fixture.Request), second = ours.Seal(Fixture.Request);
+        var moved = Under(second.Envelope, first.Envelope.Nonce.ToArray());
+        moved.Nonce.ToArray().ShouldBe(first.Envelope.Nonce.ToArray());
+        Tag(moved).ShouldNotBe(Tag(first.Envelope));
+        Tag(Under(first.Envelope, first.Envelope.Nonce.ToArray())).ShouldBe(Tag(first.Envelope));
+        Tag(second.Envelope).ShouldNotBe(Tag(moved)); // one key, two nonces
+    }
+
     public void Dispose() => ours.Dispose();
+
+    private UInt128 Tag(EnvelopeRequest envelope)
+    {
+        using var opened = ours.Open(envelope);
+        return opened.ReplayTag;
+    }
+
+    // The same key, and the nonce that is given.
+    private EnvelopeRequest Under(EnvelopeRequest envelope, byte[] nonce)
+    {
+        ContentKey.TryDerive(ours.NodeKey, envelope.ClientKey, envelope.Salt.Span, out var key).ShouldBeTrue();
+        using (key)
+        {
+            byte[] hash = new byte[Blake2b256.Size], ciphertext = new byte[Fixture.Request.Length + Aes256Gcm.TagSize];
+            Blake2b256.Hash(Fixture.Request, hash);
+            key!.Aead.Seal(nonce, [], Fixture.Request, ciphertext);
+            return envelope with { Nonce = nonce, Ciphertext = ciphertext, PlaintextBodyHash = hash };
+        }
+    }
 
     private static string With(JsonObject answer, string member, byte[] bytes)
     {
