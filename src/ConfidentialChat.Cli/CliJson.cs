@@ -2,6 +2,7 @@ using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using ConfidentialChat.Gateway;
+using ConfidentialChat.Gateway.Nodes;
 
 namespace ConfidentialChat.Cli;
 
@@ -18,7 +19,7 @@ internal sealed partial class CliJson : JsonSerializerContext
     {
         Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping,
         PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower,
-        Converters = { new JsonStringEnumConverter<NodeCondition>(JsonNamingPolicy.SnakeCaseLower) },
+        Converters = { new JsonStringEnumConverter<NodeCondition>(JsonNamingPolicy.SnakeCaseLower), new JsonStringEnumConverter<NodeRefusal>(JsonNamingPolicy.SnakeCaseLower) },
     });
 }
 

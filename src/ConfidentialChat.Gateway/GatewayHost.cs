@@ -73,6 +73,7 @@ public sealed class GatewayHost
         Log(builder);
         Listen(builder, listen, options);
         AddServices(builder.Services, options, key, database);
+        builder.Services.AddSingleton(directory);
         builder.Services.AddSingleton(_ => occupation); // by a factory, so that the container lets go of it
         builder.Services.AddSingleton(new ConnectionLimits(options.MaxConnections, listen.Trusted));
         builder.Services.AddCors(origins.Allow);
@@ -136,6 +137,9 @@ public sealed class GatewayHost
         services.AddSingleton<Callers>();
         services.AddSingleton<KnownNodes>();
         services.AddSingleton<NodeClock>();
+        services.AddSingleton<NodeMessages>();
+        services.AddSingleton<RefusedNodes>();
+        services.AddHostedService(provider => provider.GetRequiredService<RefusedNodes>());
         services.AddSingleton<Enrolment>();
         services.AddSingleton<Heartbeat>();
         services.AddSingleton<Models>();

@@ -1,4 +1,5 @@
 using ConfidentialChat.Gateway.Auth;
+using ConfidentialChat.Gateway.Nodes;
 using ConfidentialChat.Gateway.State;
 using ConfidentialChat.Protocol;
 using Microsoft.EntityFrameworkCore;
@@ -13,12 +14,14 @@ public sealed class GatewayOperator
 {
     public const int MaxNameLength = 200;
 
+    private readonly DataDirectory directory;
     private readonly Database database;
     private readonly CredentialStatements credentials;
     private readonly TimeProvider clock;
 
-    private GatewayOperator(Database database, TimeProvider clock)
+    private GatewayOperator(DataDirectory directory, Database database, TimeProvider clock)
     {
+        this.directory = directory;
         this.database = database;
         credentials = new CredentialStatements(database);
         this.clock = clock;
@@ -30,8 +33,11 @@ public sealed class GatewayOperator
     /// <param name="cancel">Gives up.</param>
     /// <exception cref="GatewayOptionsException">The directory cannot be used.</exception>
     /// <exception cref="GatewayStateException">The database cannot be used, from here as from any other member.</exception>
-    public static async Task<GatewayOperator> OpenAsync(string dataDirectory, TimeProvider? clock = null, CancellationToken cancel = default) =>
-        new(await Database.OpenAsync(DataDirectory.Open(dataDirectory), isOccupied: false, cancel), clock ?? TimeProvider.System);
+    public static async Task<GatewayOperator> OpenAsync(string dataDirectory, TimeProvider? clock = null, CancellationToken cancel = default)
+    {
+        var directory = DataDirectory.Open(dataDirectory);
+        return new(directory, await Database.OpenAsync(directory, isOccupied: false, cancel), clock ?? TimeProvider.System);
+    }
 
     /// <summary>Makes a user with an API key.</summary>
     /// <returns>The key, to be shown once: only its hash is kept. Null where the name is taken.</returns>
@@ -79,6 +85,7 @@ public sealed class GatewayOperator
         var nodes = await state.Nodes.AsNoTracking().Where(row => row.RemovedAt == null).OrderBy(row => row.Id).ToListAsync(cancel);
         var models = await state.NodeModels.AsNoTracking().ToListAsync(cancel);
         var keySets = await state.NodeKeySets.AsNoTracking().ToListAsync(cancel);
+        var refused = RefusedNodes.Read(directory);
         return
         [
             .. nodes.Select(node => new NodeEntry
@@ -92,9 +99,14 @@ public sealed class GatewayOperator
                 HeardAt = node.HeardAt,
                 KeyExpiresAt = keySets.Find(keys => keys.NodeId == node.Id && keys.Digest == node.KeySet)?.ExpiresAt,
                 Unreported = node.Unreported,
+                LastRefusal = refused.FirstOrDefault(one => one.Node == node.Id) is { } last ? new NodeRefusalEntry(last.Reason, last.At) : null,
             }),
         ];
     });
+
+    /// <summary>The last message that said it was a node's and was refused, of one that is not enrolled; null where there was none.</summary>
+    public NodeRefusalEntry? LastRefusedStranger() =>
+        RefusedNodes.Read(directory).FirstOrDefault(one => one.Node is null) is { } last ? new NodeRefusalEntry(last.Reason, last.At) : null;
 
     /// <summary>
     /// Takes a node out: it gets no further locks or requests, is heard no more, and can come back with a new enrolment token.

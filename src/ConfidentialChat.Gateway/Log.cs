@@ -66,4 +66,10 @@ internal static partial class Log
 
     [LoggerMessage(17, LogLevel.Warning, "Node {Node} says that it is at {Tried}, and does not answer there as itself. Its requests go to {Used}, {How}.")]
     public static partial void NotFound(this ILogger log, NodeId node, string tried, string used, string how);
+
+    [LoggerMessage(18, LogLevel.Warning, "A message ({What}) of node {Node} is refused: {Reason}.")]
+    public static partial void NodeRefused(this ILogger log, string what, NodeId node, string reason);
+
+    [LoggerMessage(19, LogLevel.Warning, "A message ({What}) of a node that is not enrolled is refused: {Reason}.")]
+    public static partial void StrangerRefused(this ILogger log, string what, string reason);
 }

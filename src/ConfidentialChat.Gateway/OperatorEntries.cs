@@ -1,3 +1,5 @@
+using ConfidentialChat.Gateway.Nodes;
+
 namespace ConfidentialChat.Gateway;
 
 /// <summary>An API key as its operator sees it.</summary>
@@ -32,6 +34,19 @@ public sealed record NodeEntry
 
     /// <summary>Requests whose usage it never reported.</summary>
     public required long Unreported { get; init; }
+
+    /// <summary>The last message of it, or in its name, that was refused; null where there was none. It stays when the node is heard again.</summary>
+    public required NodeRefusalEntry? LastRefusal { get; init; }
+}
+
+/// <summary>A message that said it was a node's and was refused: what the node itself is not told.</summary>
+/// <param name="Reason">Why.</param>
+/// <param name="At">When; a running gateway says it within two seconds.</param>
+public sealed record NodeRefusalEntry(NodeRefusal Reason, DateTimeOffset At)
+{
+    /// <summary>The reason in words, the end of a sentence.</summary>
+    [System.Text.Json.Serialization.JsonIgnore]
+    public string InWords => Reason.InWords();
 }
 
 /// <summary>How a node last was.</summary>

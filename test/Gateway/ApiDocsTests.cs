@@ -199,7 +199,7 @@ public sealed class ApiDocsTests
             var letter = penpal.Write(path);
             await MeetAsync(met, anyone, $"POST {path}", 401, Http.Json(letter));
             await MeetAsync(met, anyone, $"POST {path}", 400, Http.Json("["), await penpal.HeadersAsync(path, "["));
-            var large = new string(' ', (path == NodePaths.UsageReports ? UsageReportEndpoint.MaxBytes : NodeMessage.MaxBytes) + 1);
+            var large = new string(' ', (path == NodePaths.UsageReports ? UsageReportEndpoint.MaxBytes : NodeMessages.MaxBytes) + 1);
             await MeetAsync(met, anyone, $"POST {path}", 413, Http.Json(large), await penpal.HeadersAsync(path, large));
             await MeetAsync(met, anyone, $"POST {path}", 415, new StringContent(letter), await penpal.HeadersAsync(path, letter));
             letter = penpal.Write(path);

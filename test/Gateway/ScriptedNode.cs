@@ -186,9 +186,12 @@ internal sealed class ScriptedNode : IAsyncDisposable
         answer.Acknowledged.ShouldBe(reports.Select(report => report.Request).Distinct());
     }
 
-    public Task<HttpResponseMessage> PostReportsAsync(params UsageReport[] reports) => PostAsync(
+    public Task<HttpResponseMessage> PostReportsAsync(params UsageReport[] reports) => PostReportsAsync(reports, timeMs: null);
+
+    public Task<HttpResponseMessage> PostReportsAsync(UsageReport[] reports, long? timeMs) => PostAsync(
         NodePaths.UsageReports,
-        JsonSerializer.Serialize(new UsageReports { Reports = reports }, NodeMessageJson.Default.UsageReports));
+        JsonSerializer.Serialize(new UsageReports { Reports = reports }, NodeMessageJson.Default.UsageReports),
+        timeMs: timeMs);
 
     /// <summary>Posts a body that the node signs, or that <paramref name="signedBody"/> was signed instead of.</summary>
     public async Task<HttpResponseMessage> PostAsync(

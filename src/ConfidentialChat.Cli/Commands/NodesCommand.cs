@@ -23,10 +23,14 @@ internal static class NodesCommand
         var command = new Command("list", "List the enrolled nodes as they last said that they are.") { GatewayData.Option, GatewayData.Json };
         command.SetAction(async (parsed, cancellation) =>
         {
-            var nodes = await (await GatewayData.OpenAsync(parsed, cancellation)).ListNodesAsync(cancellation);
+            var gateway = await GatewayData.OpenAsync(parsed, cancellation);
+            var nodes = await gateway.ListNodesAsync(cancellation);
             if (parsed.GetValue(GatewayData.Json))
+            {
                 Console.Out.WriteLine(JsonSerializer.Serialize(nodes, CliJson.Readable.IReadOnlyListNodeEntry));
+            }
             else
+            {
                 GatewayData.PrintTable(
                     ["NODE", "STATE", "HEARD", "RUNNING", "QUEUED", "UNREPORTED", "KEY UNTIL", "ADDRESS", "MODELS"],
                     [
@@ -36,6 +40,12 @@ internal static class NodesCommand
                             node.KeyExpiresAt is { } at ? GatewayData.Time(at) : "-", node.Address, string.Join(", ", node.Models),
                         ]),
                     ]);
+                foreach (var node in nodes.Where(node => node.LastRefusal is not null))
+                    Console.Out.WriteLine($"node {node.Id} was refused {Ago(DateTimeOffset.UtcNow - node.LastRefusal!.At)}: {node.LastRefusal.InWords}");
+                if (gateway.LastRefusedStranger() is { } stranger)
+                    Console.Out.WriteLine($"one that is not enrolled was refused {Ago(DateTimeOffset.UtcNow - stranger.At)}: {stranger.InWords}");
+            }
+
             return ExitCode.Success;
         });
         return command;

@@ -2,7 +2,6 @@
 using ConfidentialChat.Gateway.Errors;
 using ConfidentialChat.Gateway.Nodes;
 using ConfidentialChat.Hosting;
-using ConfidentialChat.Hosting.Bodies;
 using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.Relay;
 
@@ -10,18 +9,15 @@ namespace ConfidentialChat.Gateway.Metering;
 
 /// <summary>Nodes report what requests used. Every report is acknowledged, also one that changes nothing: repeating it is of no use.</summary>
 internal sealed class UsageReportEndpoint(
-    KnownNodes nodes, Ledger ledger, GatewayOptions options, BodyShare room, NodeClock clock, TimeProvider time, Seldom seldom, ILogger<UsageReportEndpoint> log)
+    NodeMessages messages, Ledger ledger, Seldom seldom, ILogger<UsageReportEndpoint> log)
 {
     public const int MaxReports = 1000;
     public const int MaxBytes = 1024 * 1024;
 
     public async Task<IResult> HandleAsync(HttpContext context)
     {
-        if (NodeMessage.Sender(context, nodes) is not { IdentityKey: { } key, RelayKey: { } relayKey } node)
-            return new ErrorAnswer(RequestError.AuthError);
-        var (message, fault) = await NodeMessage.ReadAsync(
-            context, node.Id, key, relayKey, NodeMessageJson.Default.UsageReports, new BodyLimits(MaxBytes, options.UploadTimeout), room, clock, time);
-        if (message is null)
+        var (node, message, fault) = await messages.ReadAsync(context, NodeMessageJson.Default.UsageReports, MaxBytes);
+        if (message is null || node is null)
             return fault!;
         using var received = message;
         var reports = message.Content.Reports;

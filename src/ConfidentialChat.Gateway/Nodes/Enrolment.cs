@@ -3,7 +3,6 @@ using System.Text.Json;
 using ConfidentialChat.Gateway.Auth;
 using ConfidentialChat.Gateway.Errors;
 using ConfidentialChat.Gateway.State;
-using ConfidentialChat.Hosting.Bodies;
 using ConfidentialChat.Protocol;
 using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.Primitives;
@@ -13,7 +12,7 @@ namespace ConfidentialChat.Gateway.Nodes;
 
 /// <summary>A node joins, or comes back under its old number.</summary>
 internal sealed class Enrolment(
-    KnownNodes nodes, IStateWriter state, CredentialStatements credentials, GatewayKey gatewayKey, GatewayOptions options, BodyShare room, NodeClock clock, TimeProvider time, ILogger<Enrolment> log)
+    NodeMessages messages, KnownNodes nodes, IStateWriter state, CredentialStatements credentials, GatewayKey gatewayKey, GatewayOptions options, TimeProvider time, ILogger<Enrolment> log)
 {
     /// <summary>Enrolments whose bodies are read at once: one token may be shown by many before it is spent. Together they have 1 MiB.</summary>
     private const int MaxAtOnce = 16;
@@ -27,14 +26,14 @@ internal sealed class Enrolment(
 
         // 1 the token, without spending it: a node with a fault in its message may mend it
         if (BearerSecret.FromHeader(SecretKind.EnrolmentToken, headers.Authorization) is not { } secret)
-            return new ErrorAnswer(RequestError.AuthError);
+            return messages.Refuse(context, NodeRefusal.UnknownToken);
         var token = credentials.FindEnrolmentToken(secret.Prefix); // not by the writer: whoever asks is a stranger
         if (!secret.Matches(token?.Hash) || token is null)
-            return new ErrorAnswer(RequestError.AuthError);
+            return messages.Refuse(context, NodeRefusal.UnknownToken);
 
         // 2 the message: signed by the very key that it enrols
         if (!Ed25519PublicKey.TryParse(headers[NodeSignature.KeyHeaderName], out var identityKey))
-            return new ErrorAnswer(RequestError.AuthError);
+            return messages.Refuse(context, NodeRefusal.MalformedHeaders);
         var (message, fault) = await ReadAsync(context, identityKey);
         if (message is null)
             return fault!;
@@ -67,8 +66,7 @@ internal sealed class Enrolment(
         }
         catch (StaleException e)
         {
-            NodeClock.TellLast(context, e.Last);
-            return new ErrorAnswer(RequestError.AuthError);
+            return messages.RefuseStale(context, e.Last, NodeRefusal.SpentToken);
         }
 
         await nodes.ReloadAsync();
@@ -93,8 +91,7 @@ internal sealed class Enrolment(
         {
             return Interlocked.Increment(ref atOnce) > MaxAtOnce
                 ? (null, new ErrorAnswer(RequestError.TooManyRequests))
-                : await NodeMessage.ReadAsync(
-                    context, node: null, identityKey, relayKey: null, NodeMessageJson.Default.EnrolmentRequest, new BodyLimits(NodeMessage.MaxBytes, options.UploadTimeout), room, clock, time);
+                : await messages.ReadAsync(context, identityKey, NodeMessageJson.Default.EnrolmentRequest);
         }
         finally
         {

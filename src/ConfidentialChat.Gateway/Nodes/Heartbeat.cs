@@ -1,22 +1,17 @@
 // spec/gateway.md sections 2 and 3.
 using ConfidentialChat.Gateway.Errors;
 using ConfidentialChat.Gateway.State;
-using ConfidentialChat.Hosting.Bodies;
-using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.Relay;
 
 namespace ConfidentialChat.Gateway.Nodes;
 
 /// <summary>A node says how it is.</summary>
-internal sealed class Heartbeat(KnownNodes nodes, IStateWriter state, NodeClock clock, GatewayOptions options, BodyShare room, TimeProvider time)
+internal sealed class Heartbeat(NodeMessages messages, KnownNodes nodes, IStateWriter state, TimeProvider time)
 {
     public async Task<IResult> HandleAsync(HttpContext context)
     {
-        if (NodeMessage.Sender(context, nodes) is not { IdentityKey: { } key, RelayKey: { } relayKey } node)
-            return new ErrorAnswer(RequestError.AuthError);
-        var (message, fault) = await NodeMessage.ReadAsync(
-            context, node.Id, key, relayKey, NodeMessageJson.Default.NodeStatus, new BodyLimits(NodeMessage.MaxBytes, options.UploadTimeout), room, clock, time);
-        if (message is null)
+        var (node, message, fault) = await messages.ReadAsync(context, NodeMessageJson.Default.NodeStatus);
+        if (message is null || node is null)
             return fault!;
         using var received = message;
         if (!Announcement.TryParse(message.Content, message.SignedAt, out var announcement, out var rejection))
@@ -24,12 +19,9 @@ internal sealed class Heartbeat(KnownNodes nodes, IStateWriter state, NodeClock 
 
         // The largest time wins by one conditional UPDATE: a recorded heartbeat changes nothing, however many come at once.
         var (isNew, last) = await state.RunAsync(
-            async rows => (await rows.Nodes.TryBeatAsync(node.Id, announcement, time.GetUtcNow()), await rows.Nodes.LastSignedAsync(key.ToString())));
+            async rows => (await rows.Nodes.TryBeatAsync(node.Id, announcement, time.GetUtcNow()), await rows.Nodes.LastSignedAsync(node.IdentityKey!.ToString())));
         if (!isNew)
-        {
-            NodeClock.TellLast(context, last);
-            return new ErrorAnswer(RequestError.AuthError);
-        }
+            return messages.RefuseStale(context, last, NodeRefusal.NotNewer, node.Id);
 
         await nodes.ReloadAsync();
         var known = nodes.Find(node.Id) ?? node;

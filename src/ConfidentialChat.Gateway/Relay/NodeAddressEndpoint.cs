@@ -3,7 +3,6 @@ using ConfidentialChat.Gateway.Errors;
 using ConfidentialChat.Gateway.Nodes;
 using ConfidentialChat.Gateway.State;
 using ConfidentialChat.Hosting;
-using ConfidentialChat.Hosting.Bodies;
 using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.Relay;
 
@@ -11,23 +10,19 @@ namespace ConfidentialChat.Gateway.Relay;
 
 /// <summary>A node says where it is. The gateway goes there, and believes what it meets.</summary>
 internal sealed class NodeAddressEndpoint(
+    NodeMessages messages,
     KnownNodes nodes,
     NodeProbe probe,
     IStateWriter state,
-    NodeClock clock,
     GatewayOptions options,
-    BodyShare room,
     TimeProvider time,
     Seldom seldom,
     ILogger<NodeAddressEndpoint> log)
 {
     public async Task<IResult> HandleAsync(HttpContext context)
     {
-        if (NodeMessage.Sender(context, nodes) is not { IdentityKey: { } key, RelayKey: { } relayKey } node)
-            return new ErrorAnswer(RequestError.AuthError);
-        var (message, fault) = await NodeMessage.ReadAsync(
-            context, node.Id, key, relayKey, NodeMessageJson.Default.AnnouncedAddress, new BodyLimits(NodeMessage.MaxBytes, options.UploadTimeout), room, clock, time);
-        if (message is null)
+        var (sender, message, fault) = await messages.ReadAsync(context, NodeMessageJson.Default.AnnouncedAddress);
+        if (message is null || sender is not { IdentityKey: { } key, RelayKey: { } relayKey } node)
             return fault!;
         using var received = message;
         var announced = message.Content;
@@ -46,10 +41,7 @@ internal sealed class NodeAddressEndpoint(
         var (isNew, last) = await state.RunAsync(
             async rows => (await rows.Nodes.TrySignAsync(node.Id, message.SignedAt, time.GetUtcNow()), await rows.Nodes.LastSignedAsync(key.ToString())));
         if (!isNew)
-        {
-            NodeClock.TellLast(context, last);
-            return new ErrorAnswer(RequestError.AuthError);
-        }
+            return messages.RefuseStale(context, last, NodeRefusal.NotNewer, node.Id);
 
         var wanted = new NodeAddress(node.Id, url, announced.TlsPin);
         var isReached = await NodeProbe.ReachesAsync(wanted, relayKey, context.RequestAborted);

@@ -17,6 +17,9 @@ internal sealed class DataDirectory
 
     public string KeyPath => Path.Combine(path, "gateway.key");
 
+    /// <summary>For operators: why nodes were last refused.</summary>
+    public string RefusedNodesPath => Path.Combine(path, "refused-nodes.json");
+
     private string LockPath => Path.Combine(path, "gateway.lock");
 
     /// <summary>The number of the process that holds the lock; not in the locked file, which others may not read then.</summary>
