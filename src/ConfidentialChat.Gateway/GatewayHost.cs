@@ -96,6 +96,10 @@ public sealed class GatewayHost
         return app;
     }
 
+    private const string PlainAdvice =
+        "This gateway takes sealed requests only, so that it cannot read them: ask with the ConfidentialChat SDK, with cchat ask, or with any client that seals "
+        + "envelopes for POST /v1/confidential/chat/completions and its neighbours (spec/envelope-v1.md).";
+
     private static bool IsOfService(PathString path) =>
         path.Value is Endpoints.Health or Endpoints.Live or Endpoints.Ready or NodePaths.Enrolment or NodePaths.Heartbeat or NodePaths.Address or NodePaths.UsageReports;
 
@@ -115,6 +119,7 @@ public sealed class GatewayHost
         var callers = services.GetRequiredService<Callers>();
         app.MapGet(Endpoints.Models, callers.Only(services.GetRequiredService<Models>().HandleAsync));
         app.MapPost(Endpoints.Lock, callers.Only(services.GetRequiredService<LockEndpoint>().HandleAsync));
+        app.MapPlainEndpoints(PlainAdvice);
         foreach (var endpoint in EnvelopeEndpoint.Table)
             app.MapPost(endpoint.Path, callers.Only(ActivatorUtilities.CreateInstance<ConfidentialRequest>(services, endpoint).HandleAsync));
     }

@@ -81,6 +81,7 @@ public static class NodeHost
         app.MapHealth();
         app.MapControl();
         app.MapPost(NodePaths.Proof, http => ProofEndpoint.AnswerAsync(http, app.Services.GetRequiredService<GatewayEnrolment>()));
+        app.MapPlainEndpoints("This is a node, which takes sealed requests of its gateway only: ask the gateway, with the ConfidentialChat SDK, with cchat ask, or with any client that seals envelopes (spec/envelope-v1.md).");
         foreach (var endpoint in EnvelopeEndpoint.Table)
         {
             var door = ActivatorUtilities.CreateInstance<EnvelopeV1Door>(app.Services, endpoint);

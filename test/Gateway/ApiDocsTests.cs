@@ -37,7 +37,8 @@ public sealed class ApiDocsTests
         var documented = read.Document!.Paths.SelectMany(path => path.Value.Operations!.Keys.Select(method => $"{method} {path.Key}"));
         var served = gateway.App.Services.GetServices<EndpointDataSource>().SelectMany(source => source.Endpoints).OfType<RouteEndpoint>()
             .Where(route => !route.RoutePattern.RawText!.StartsWith(ApiDocs.PagePath, StringComparison.Ordinal) && route.RoutePattern.RawText != ApiDocs.DocumentPath)
-            .SelectMany(route => route.Metadata.GetMetadata<HttpMethodMetadata>()!.HttpMethods.Where(method => method != "HEAD").Select(method => $"{method} {route.RoutePattern.RawText}"));
+            .SelectMany(route => (route.Metadata.GetMetadata<HttpMethodMetadata>()?.HttpMethods ?? []).Where(method => method != "HEAD").Select( // what refuses every method serves nothing
+                method => $"{method} {route.RoutePattern.RawText}"));
         documented.ShouldBe(served, ignoreOrder: true);
     }
 

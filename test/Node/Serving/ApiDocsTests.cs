@@ -28,7 +28,8 @@ public sealed class ApiDocsTests
         var documented = read.Document!.Paths.SelectMany(path => path.Value.Operations!.Keys.Select(method => $"{method} {path.Key}"));
         var served = node.App.Services.GetServices<EndpointDataSource>().SelectMany(source => source.Endpoints).OfType<RouteEndpoint>()
             .Where(route => !Array.Exists(others, other => route.RoutePattern.RawText!.StartsWith(other, StringComparison.Ordinal)))
-            .SelectMany(route => route.Metadata.GetMetadata<HttpMethodMetadata>()!.HttpMethods.Where(method => method != "HEAD").Select(method => $"{method} {route.RoutePattern.RawText}"));
+            .SelectMany(route => (route.Metadata.GetMetadata<HttpMethodMetadata>()?.HttpMethods ?? []).Where(method => method != "HEAD").Select( // what refuses every method serves nothing
+                method => $"{method} {route.RoutePattern.RawText}"));
         documented.ShouldBe(served, ignoreOrder: true);
     }
 

@@ -10,7 +10,7 @@ public sealed class ShapeTests
 {
     [Theory]
     [InlineData("GET", "/", RequestError.NotFound)]
-    [InlineData("POST", "/v1/chat/completions", RequestError.NotFound)]
+    [InlineData("POST", "/v1/chat", RequestError.NotFound)]
     [InlineData("GET", "/v1/confidential/chat/completions/", RequestError.MethodNotAllowed)]
     [InlineData("GET", NodeUnderTest.ChatPath, RequestError.MethodNotAllowed)]
     [InlineData("POST", "/health", RequestError.MethodNotAllowed)]
@@ -19,6 +19,23 @@ public sealed class ShapeTests
         await using var node = await NodeUnderTest.StartAsync(ScriptedBackend.ThatServes());
         using var request = new HttpRequestMessage(new HttpMethod(method), new Uri(node.Url, path));
         await (await node.Client.SendAsync(request)).ShouldBeAsync(error);
+    }
+
+    [Theory]
+    [InlineData("POST", "/v1/chat/completions")]
+    [InlineData("GET", "/v1/embeddings")]
+    public async Task A_client_that_asks_a_node_in_plain_is_told_in_its_own_shape_whom_to_ask(string method, string path)
+    {
+        await using var node = await NodeUnderTest.StartAsync(ScriptedBackend.ThatServes());
+        using var request = new HttpRequestMessage(new HttpMethod(method), new Uri(node.Url, path));
+        if (method == "POST")
+            request.Content = new StringContent("""{"model":"m","messages":[{"role":"user","content":"a prompt in plain"}]}""");
+        using var answer = await node.Client.SendAsync(request);
+        ((int)answer.StatusCode).ShouldBe(404);
+        var error = System.Text.Json.JsonElement.Parse(await answer.Content.ReadAsStringAsync(TestContext.Current.CancellationToken)).GetProperty("error");
+        error.EnumerateObject().Select(member => member.Name).ShouldBe(["message", "type", "param", "code"]);
+        (error.GetProperty("type").GetString(), error.GetProperty("code").GetString()).ShouldBe(("invalid_request_error", "NOT_FOUND"));
+        error.GetProperty("message").GetString()!.ShouldContain("ask the gateway");
     }
 
     [Fact]
