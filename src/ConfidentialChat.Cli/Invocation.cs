@@ -23,6 +23,9 @@ internal static class ExitCode
     public const int EvidenceRefused = 7;
     public const int DatabaseBusy = 8;
     public const int Interrupted = 130;
+
+    /// <summary>As shells say of a program that SIGPIPE ended.</summary>
+    public const int OutputClosed = 141;
 }
 
 /// <summary>A command cannot go on. Shown as <c>error:</c> and <c>hint:</c>, without a stack trace.</summary>

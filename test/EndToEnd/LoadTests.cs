@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Text;
 using ConfidentialChat.Client;
 using ConfidentialChat.Client.Chat;
@@ -139,6 +140,34 @@ public sealed class LoadTests(ScriptedStack scripted) : IClassFixture<ScriptedSt
             lock (errors)
                 return errors.ToString();
         }
+    }
+
+    // A real shell and a real pipe: the runtime swallows what SIGPIPE would have said.
+    [Theory]
+    [InlineData("", "head -c 1 >/dev/null", 1)] // leaves in the middle of the answer
+    [InlineData("", "true", 0)] // leaves before its first word
+    [InlineData("--whole", "true", 0)] // and where nothing would be written for long
+    public async Task A_reader_who_leaves_the_pipe_stops_the_engine_and_is_charged_for_no_more(string option, string reader, int least)
+    {
+        var before = scripted.Engine.Counters;
+        scripted.Engine.Script = scripted.Engine.Script with { Exchanges = [], Events = 400, DelayMs = 50 };
+        var start = new ProcessStartInfo("bash", ["-c", $"\"$0\" ask 'go on for ever' --gateway {scripted.Stack.Gateway} {option} 2>/dev/null | {reader}; echo ${{PIPESTATUS[0]}}", Path.Combine(AppContext.BaseDirectory, "cchat")])
+        {
+            RedirectStandardOutput = true,
+        };
+        start.Environment["CONFIDENTIALCHAT_API_KEY"] = await scripted.Stack.NewUserAsync();
+        var settled = await Ledger.SettledAsync(scripted.Stack);
+        using var shell = Process.Start(start)!;
+        (await shell.StandardOutput.ReadToEndAsync(TestContext.Current.CancellationToken)).ShouldBe("141\n");
+
+        // The shell has its code within seconds; the whole answer would have taken twenty.
+        for (var tries = 0; scripted.Engine.Counters.InFlight > 0 && tries < 400; tries++)
+            await Task.Delay(25, TestContext.Current.CancellationToken);
+        var after = scripted.Engine.Counters;
+        after.InFlight.ShouldBe(0);
+        (after.EventsSent - before.EventsSent).ShouldBeInRange(least, 100);
+        (await Ledger.SettledAsync(scripted.Stack) - settled).ShouldBeLessThan(400);
+        Ledger.Lost(scripted.Stack).ShouldBe(0);
     }
 
     private static async Task<string> ReadAsync(

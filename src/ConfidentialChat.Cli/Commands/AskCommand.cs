@@ -37,7 +37,10 @@ internal static class AskCommand
         return command;
     }
 
-    private static async Task<int> RunAsync(ParseResult parsed, CancellationToken cancellation)
+    private static Task<int> RunAsync(ParseResult parsed, CancellationToken cancellation) =>
+        Asking.ForReaderAsync(until => AnswerAsync(parsed, until), cancellation);
+
+    private static async Task<int> AnswerAsync(ParseResult parsed, CancellationToken cancellation)
     {
         using var client = Asking.Connect(parsed);
         var prompt = await PromptAsync(parsed, cancellation); // before anything is asked of the gateway

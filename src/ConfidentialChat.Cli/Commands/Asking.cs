@@ -29,6 +29,20 @@ internal static class Asking
         return client;
     }
 
+    /// <summary>Asks for as long as somebody reads: no answer is computed for a pipe that is closed.</summary>
+    public static async Task<int> ForReaderAsync(Func<CancellationToken, Task<int>> ask, CancellationToken cancellation)
+    {
+        using var reader = OutputReader.Watch(cancellation);
+        try
+        {
+            return await ask(reader.Left);
+        }
+        catch (OperationCanceledException) when (reader.IsGone && !cancellation.IsCancellationRequested)
+        {
+            return ExitCode.OutputClosed;
+        }
+    }
+
     public static async Task<string> ModelAsync(ParseResult parsed, ConfidentialChatClient client, CancellationToken cancellation) =>
         parsed.GetValue(Model)
         ?? (await client.Models.ListAsync(cancellation)).Data.FirstOrDefault()?.Id

@@ -25,7 +25,10 @@ internal static class ChatCommand
         return command;
     }
 
-    private static async Task<int> RunAsync(ParseResult parsed, CancellationToken cancellation)
+    private static Task<int> RunAsync(ParseResult parsed, CancellationToken cancellation) =>
+        Asking.ForReaderAsync(until => TalkAsync(parsed, until), cancellation);
+
+    private static async Task<int> TalkAsync(ParseResult parsed, CancellationToken cancellation)
     {
         using var client = Asking.Connect(parsed);
         var conversation = new Conversation(client, await Asking.ModelAsync(parsed, client, cancellation))
