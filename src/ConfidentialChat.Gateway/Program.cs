@@ -1,8 +1,8 @@
-// The bare executable: options from GATEWAY_* in the environment, then from the command line (--DataDirectory=/srv/gateway).
+// The bare executable: options from CONFIDENTIALCHAT_GATEWAY_* in the environment, then from the command line (--DataDirectory=/srv/gateway).
 using ConfidentialChat.Gateway;
 using ConfidentialChat.Hosting;
 
-var configuration = new ConfigurationBuilder().AddEnvironmentVariables("GATEWAY_").AddCommandLine(args).Build();
+var configuration = new ConfigurationBuilder().AddEnvironmentVariables("CONFIDENTIALCHAT_GATEWAY_").AddCommandLine(args).Build();
 try
 {
     var options = configuration.Get<GatewayOptions>() ?? new GatewayOptions { DataDirectory = "" };
