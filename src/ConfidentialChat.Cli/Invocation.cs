@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Runtime.InteropServices;
 using ConfidentialChat.Attestation.Policies;
+using ConfidentialChat.Cli.Commands;
 using ConfidentialChat.Cli.Stack;
 using ConfidentialChat.Client;
 using ConfidentialChat.Gateway;
@@ -83,15 +84,18 @@ internal static class Invocation
 
     private static string Hint(ApiException refusal) => refusal.Code switch
     {
-        "MODEL_NOT_FOUND" => "leave --model out to take the first model that the gateway offers",
+        "MODEL_NOT_FOUND" => "./cchat models lists those that the gateway offers; without --model the first is taken",
         "NOT_FOUND" => "is this a gateway? A node's port answers like this too",
         _ => refusal.IsRetryable ? "try again" : "spec/envelope-v1.md section 9 lists what this means",
     };
 
-    // The SDK's messages may end with a hint of their own.
+    // The SDK's messages may end with a hint of their own, and speak of its properties where a command has options.
     private static CommandException Split(Exception exception, string hint, int exitCode)
     {
-        var parts = exception.Message.Split("\nhint: ", 2);
+        var parts = exception.Message
+            .Replace(nameof(ConfidentialChatOptions.ServerUrl), Asking.Gateway.Name, StringComparison.Ordinal)
+            .Replace(nameof(ConfidentialChatOptions.DangerousAllowPlainHttp), Asking.DangerousPlainHttp.Name, StringComparison.Ordinal)
+            .Split("\nhint: ", 2);
         return new CommandException(parts[0], parts.Length == 2 ? parts[1] : hint, exitCode);
     }
 

@@ -9,6 +9,7 @@ var root = new RootCommand("ConfidentialChat: chat completions sealed between cl
     UpCommand.Create(),
     AskCommand.Create(),
     ChatCommand.Create(),
+    ModelsCommand.Create(),
     VerifyCommand.Create(),
     PolicyCommand.Create(),
     GatewayCommand.Create(),

@@ -30,8 +30,8 @@ public sealed class ConfigurationException : ConfidentialChatException
 /// </summary>
 public sealed class GatewayConnectionException : ConfidentialChatException
 {
-    internal GatewayConnectionException(Exception inner)
-        : base("The gateway could not be reached, or the connection to it broke.", inner)
+    internal GatewayConnectionException(Exception inner, Uri? gateway)
+        : base($"The gateway{(gateway is null ? "" : $" at {gateway.Scheme}://{gateway.Authority}")} could not be reached, or the connection to it broke.", inner)
     {
     }
 }

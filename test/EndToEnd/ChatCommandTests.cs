@@ -46,6 +46,7 @@ public sealed class ChatCommandTests(RunningStack stack)
         var (exitCode, output, errors) = await ChatAsync($"/model nobody\nHello?\n/model {stack.Model}\nHello?\n");
         exitCode.ShouldBe(4, errors);
         errors.ShouldContain("MODEL_NOT_FOUND");
+        errors.ShouldContain($"--model takes one of: {stack.Model}\n");
         output.ShouldBe(FixtureModel.Answer + "\n");
     }
 
@@ -70,9 +71,7 @@ public sealed class ChatCommandTests(RunningStack stack)
         for (var isAtPrompt = false; !isAtPrompt;)
         {
             await SignalAsync(chat, "INT");
-            await Task.Delay(200, TestContext.Current.CancellationToken);
-            lock (errors)
-                isAtPrompt = errors.ToString().Contains("/quit ends", StringComparison.Ordinal);
+            isAtPrompt = await SaysAsync("/quit ends", tries: 60); // a second one at the prompt would leave
         }
 
         await chat.StandardInput.WriteLineAsync("Hello?");
@@ -82,6 +81,55 @@ public sealed class ChatCommandTests(RunningStack stack)
         await SignalAsync(chat, "TERM");
         await chat.WaitForExitAsync(TestContext.Current.CancellationToken);
         chat.ExitCode.ShouldBe(130, errors.ToString());
+
+        async Task<bool> SaysAsync(string what, int tries)
+        {
+            for (; tries > 0; tries--)
+            {
+                lock (errors)
+                {
+                    if (errors.ToString().Contains(what, StringComparison.Ordinal))
+                        return true;
+                }
+
+                await Task.Delay(50, TestContext.Current.CancellationToken);
+            }
+
+            return false;
+        }
+    }
+
+    // In a terminal of its own, as a person has it: util-linux's script makes one.
+    [Fact]
+    public async Task An_interrupt_at_the_prompt_of_a_terminal_shows_a_fresh_one_and_a_second_leaves()
+    {
+        var start = new ProcessStartInfo("env", ["--default-signal=INT", "script", "--quiet", "--return", "--command", $"'{Path.Combine(AppContext.BaseDirectory, "cchat")}' chat --gateway {stack.Gateway}", "/dev/null"])
+        {
+            RedirectStandardInput = true,
+            RedirectStandardOutput = true,
+        };
+        start.Environment["CONFIDENTIALCHAT_API_KEY"] = stack.ApiKey;
+        using var terminal = Process.Start(start)!;
+        var seen = new StringBuilder();
+        await SeeAsync("lists the commands.\r\n> ");
+        await terminal.StandardInput.WriteAsync("half a mess\u0003");
+        await terminal.StandardInput.FlushAsync(TestContext.Current.CancellationToken);
+        await SeeAsync("Ctrl-C now)\r\n> ");
+        await terminal.StandardInput.WriteAsync("\u0003");
+        await terminal.StandardInput.FlushAsync(TestContext.Current.CancellationToken);
+        await terminal.WaitForExitAsync(TestContext.Current.CancellationToken);
+        terminal.ExitCode.ShouldBe(130, seen.ToString());
+
+        async Task SeeAsync(string what)
+        {
+            var buffer = new char[1024];
+            while (!seen.ToString().Contains(what, StringComparison.Ordinal))
+            {
+                var read = await terminal.StandardOutput.ReadAsync(buffer, TestContext.Current.CancellationToken);
+                read.ShouldBePositive($"it ended after: {seen}");
+                seen.Append(buffer, 0, read);
+            }
+        }
     }
 
     [Fact]

@@ -15,6 +15,7 @@ public sealed class CommandTests(RunningStack stack)
     [InlineData("ask", "--gateway")]
     [InlineData("gateway", "--cors-origin")]
     [InlineData("chat", "/help")]
+    [InlineData("models", "--json")]
     [InlineData("keys", "revoke")]
     [InlineData("nodes", "remove")]
     [InlineData("node", "rotate")]
@@ -34,10 +35,11 @@ public sealed class CommandTests(RunningStack stack)
     [InlineData("up --lock-seconds 0")]
     [InlineData("node --gateway http://127.0.0.1:1")]
     [InlineData("node --model x.gguf")]
-    [InlineData("ask hello")]
+    [InlineData("ask hello --data /does/not/exist")]
+    [InlineData("models --data /does/not/exist")]
     [InlineData("ask hello --max-tokens 0")]
     [InlineData("ask hello --temperature 3")]
-    [InlineData("chat")]
+    [InlineData("chat --data /does/not/exist")]
     [InlineData("keys create --data /does/not/exist")]
     [InlineData("keys list --data /does/not/exist")]
     [InlineData("keys revoke abcdefgh --data /does/not/exist")]
@@ -127,7 +129,98 @@ public sealed class CommandTests(RunningStack stack)
             ["ask", "Hello?", "--gateway", "http://127.0.0.1:1"], new Dictionary<string, string> { ["CONFIDENTIALCHAT_API_KEY"] = stack.ApiKey });
 
         exitCode.ShouldBe(5);
+        errors.ShouldContain("The gateway at http://127.0.0.1:1 could not be reached");
         errors.ShouldContain("hint: ");
+    }
+
+    [Fact]
+    public async Task Models_lists_what_can_be_asked_and_a_wrong_one_is_told_what_there_is()
+    {
+        string[] from = ["--gateway", stack.Gateway.ToString(), "--data", stack.DataDirectory];
+        (await InProcess.RunAsync(["models", .. from])).ShouldBe((0, stack.Model + "\n", ""));
+        var (_, output, _) = await InProcess.RunAsync(["models", "--json", .. from]);
+        System.Text.Json.JsonElement.Parse(output).GetProperty("data")[0].GetProperty("id").GetString().ShouldBe(stack.Model);
+
+        var (exitCode, _, errors) = await InProcess.RunAsync(["ask", "Hello?", "--model", "nobody", .. from]);
+        exitCode.ShouldBe(4, errors);
+        errors.ShouldContain("MODEL_NOT_FOUND");
+        errors.ShouldContain($"hint: --model takes one of: {stack.Model}\n");
+    }
+
+    [Fact]
+    public async Task The_key_that_up_keeps_is_found_is_its_owners_alone_and_goes_to_no_other_machine()
+    {
+        var file = Path.Combine(stack.DataDirectory, "api-key");
+        (await File.ReadAllTextAsync(file, TestContext.Current.CancellationToken)).ShouldBe(stack.ApiKey + "\n");
+        if (!OperatingSystem.IsWindows())
+            File.GetUnixFileMode(file).ShouldBe(UnixFileMode.UserRead | UnixFileMode.UserWrite);
+
+        var asked = await InProcess.RunAsync("ask", "Hello?", "--temperature", "0", "--gateway", stack.Gateway.ToString(), "--data", stack.DataDirectory);
+        asked.ExitCode.ShouldBe(0, asked.Errors);
+        asked.Output.ShouldBe(FixtureModel.Answer + "\n");
+
+        // RFC 5737: nobody is there, and nobody is asked.
+        var elsewhere = await InProcess.RunAsync("ask", "Hello?", "--gateway", "https://192.0.2.1", "--data", stack.DataDirectory);
+        ShouldExplain(ExitCode.Usage, elsewhere);
+        elsewhere.Errors.ShouldContain("there is no API key");
+    }
+
+    [Fact]
+    public async Task A_hint_names_the_option_and_no_property_of_the_SDK()
+    {
+        var (exitCode, _, errors) = await InProcess.RunAsync("models", "--gateway", "http://user@127.0.0.1:1", "--data", stack.DataDirectory);
+        exitCode.ShouldBe(2);
+        errors.ShouldContain("--gateway is to be http or https");
+        errors.ShouldNotContain("ServerUrl");
+    }
+
+    [Fact]
+    public async Task A_port_that_is_taken_is_named_with_the_option_of_who_started_it()
+    {
+        var data = Directory.CreateTempSubdirectory("cchat-test-");
+        try
+        {
+            var run = await RunningStack.RunAsync(["up", "--fixture", "--data", data.FullName, "--gateway-port", $"{stack.Gateway.Port}", "--node-port", "0"]);
+            ShouldExplain(ExitCode.Usage, run with { Output = "" });
+            run.Errors.ShouldContain("hint: choose another with --gateway-port");
+        }
+        finally
+        {
+            data.Delete(recursive: true);
+        }
+    }
+
+    // A gateway that lies about its node: nothing may be sealed to that key, and the exit code says not to trust it.
+    [Fact]
+    public async Task A_gateway_that_gives_a_key_that_everyone_can_open_is_told_nothing_and_is_exit_code_6()
+    {
+        await using var gateway = await LyingGateway.StartAsync("""{"public_key":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=","node_small_id":1,"stack_small_id":1,"stack_entry_digest":null}""");
+        var (exitCode, output, errors) = await InProcess.RunAsync("ask", "Hello?", "--model", "m", "--gateway", gateway.Url.ToString(), "--data", stack.DataDirectory);
+        (exitCode, output).ShouldBe((6, ""), errors);
+        gateway.Paths.ShouldBe(["/v1/nodes/lock"]);
+    }
+
+    [Fact]
+    public void The_exit_codes_are_those_that_are_documented()
+    {
+        var documented = File.ReadAllLines(Path.Combine(Tree.Root, "docs", "operating.md"))
+            .SkipWhile(line => line != "## Exit codes").Skip(1).TakeWhile(line => !line.StartsWith("## ", StringComparison.Ordinal))
+            .Select(line => line.Split('|')).Where(cells => cells.Length > 2 && int.TryParse(cells[1], out _)).Select(cells => int.Parse(cells[1]));
+        documented.ShouldBe([0, 1, 2, 3, 4, 5, 6, 7, 8, 130, 141]);
+        (ExitCode.Success, ExitCode.Failure, ExitCode.Usage, ExitCode.NotEnrolled, ExitCode.Refused, ExitCode.NotReached).ShouldBe((0, 1, 2, 3, 4, 5));
+        (ExitCode.Untrustworthy, ExitCode.EvidenceRefused, ExitCode.DatabaseBusy, ExitCode.Interrupted, ExitCode.OutputClosed).ShouldBe((6, 7, 8, 130, 141));
+    }
+
+    [Theory]
+    [InlineData("verify tdx")]
+    [InlineData("verify snp")]
+    [InlineData("verify")]
+    public async Task The_help_of_verify_takes_no_bundle_for_a_part_of_its_commands(string command)
+    {
+        var (_, output, _) = await InProcess.RunAsync([.. command.Split(' '), "--help"]);
+        output.ShouldNotContain("<bundle>");
+        if (command == "verify")
+            output.ShouldContain("cchat verify BUNDLE");
     }
 
     [Fact]

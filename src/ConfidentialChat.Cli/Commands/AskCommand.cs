@@ -29,9 +29,9 @@ internal static class AskCommand
 
     public static Command Create()
     {
-        var command = new Command("ask", $"Ask a question; the answer goes to standard output. The API key comes from {ConfidentialChatOptions.BearerKeyVariable}.")
+        var command = new Command("ask", $"Ask a question; the answer goes to standard output. The API key comes from {ConfidentialChatOptions.BearerKeyVariable}, or is the one that \"up\" keeps.")
         {
-            Prompt, Files, Asking.Gateway, Asking.Model, Asking.System, Asking.MaxTokens, Asking.Temperature, Whole, Json, Asking.DangerousPlainHttp,
+            Prompt, Files, Asking.Gateway, Asking.Data, Asking.Model, Asking.System, Asking.MaxTokens, Asking.Temperature, Whole, Json, Asking.DangerousPlainHttp,
         };
         command.SetAction(RunAsync);
         return command;
@@ -51,14 +51,23 @@ internal static class AskCommand
             MaxTokens = parsed.GetValue(Asking.MaxTokens),
             Temperature = parsed.GetValue(Asking.Temperature),
         };
-        if (!parsed.GetValue(Whole) && !parsed.GetValue(Json))
+        try
         {
-            await Asking.StreamAsync(client, request, answer: null, cancellation);
-            return ExitCode.Success;
+            if (parsed.GetValue(Whole) || parsed.GetValue(Json))
+            {
+                var answer = await client.ConfidentialChat.CreateAsync(request, cancellation);
+                Console.Out.WriteLine(parsed.GetValue(Json) ? Encoding.UTF8.GetString(answer.ToJson()) : answer.Choices.FirstOrDefault()?.Message.Content?.Text ?? "");
+            }
+            else
+            {
+                await Asking.StreamAsync(client, request, answer: null, cancellation);
+            }
+        }
+        catch (ApiException e) when (Asking.IsUnknownModel(e))
+        {
+            throw await Asking.UnknownModelAsync(e, client, cancellation);
         }
 
-        var answer = await client.ConfidentialChat.CreateAsync(request, cancellation);
-        Console.Out.WriteLine(parsed.GetValue(Json) ? Encoding.UTF8.GetString(answer.ToJson()) : answer.Choices.FirstOrDefault()?.Message.Content?.Text ?? "");
         return ExitCode.Success;
     }
 

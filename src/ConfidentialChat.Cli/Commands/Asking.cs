@@ -1,7 +1,10 @@
 using System.CommandLine;
 using System.Text;
+using ConfidentialChat.Cli.Stack;
 using ConfidentialChat.Client;
 using ConfidentialChat.Client.Chat;
+using ConfidentialChat.Protocol;
+using ConfidentialChat.Protocol.Errors;
 
 namespace ConfidentialChat.Cli.Commands;
 
@@ -9,6 +12,7 @@ namespace ConfidentialChat.Cli.Commands;
 internal static class Asking
 {
     public static readonly Option<Uri?> Gateway = CommonOptions.Url("--gateway", $"Gateway to ask. Default: {ConfidentialChatOptions.ServerUrlVariable}, else http://127.0.0.1:8080.");
+    public static readonly Option<DirectoryInfo> Data = CommonOptions.Data($"the API key that \"up\" keeps; taken where {ConfidentialChatOptions.BearerKeyVariable} is not set and the gateway is on this machine");
     public static readonly Option<string?> Model = new("--model") { Description = "Model to ask. Default: the first that the gateway offers.", HelpName = "NAME" };
     public static readonly Option<string?> System = new("--system") { Description = "System message.", HelpName = "TEXT" };
     public static readonly Option<int> MaxTokens = CommonOptions.Positive("--max-tokens", 4096, "Longest answer, in tokens.");
@@ -16,18 +20,40 @@ internal static class Asking
     public static readonly Option<bool> DangerousPlainHttp = CommonOptions.DangerousPlainHttp();
 
     /// <summary>The client, after the words on what it does not protect.</summary>
-    public static ConfidentialChatClient Connect(ParseResult parsed)
+    /// <param name="parsed">Holds <see cref="Gateway"/>, <see cref="Data"/> and <see cref="DangerousPlainHttp"/>.</param>
+    /// <param name="asksNothing">Whether nothing is sealed, so that there is nothing to protect.</param>
+    public static ConfidentialChatClient Connect(ParseResult parsed, bool asksNothing = false)
     {
-        if (string.IsNullOrWhiteSpace(Environment.GetEnvironmentVariable(ConfidentialChatOptions.BearerKeyVariable)))
-            throw new CommandException("there is no API key.", $"export {ConfidentialChatOptions.BearerKeyVariable}=cc_...; \"up\" prints the key and keeps it in its data directory", ExitCode.Usage);
+        var gateway = parsed.GetValue(Gateway) ?? Default();
+        var isNamed = !string.IsNullOrWhiteSpace(Environment.GetEnvironmentVariable(ConfidentialChatOptions.BearerKeyVariable));
         var client = new ConfidentialChatClient(new ConfidentialChatOptions
         {
-            ServerUrl = parsed.GetValue(Gateway) ?? Default(),
+            ServerUrl = gateway,
+            BearerKey = isNamed ? null : StoredKey(parsed.GetRequiredValue(Data), gateway),
             DangerousAllowPlainHttp = parsed.GetValue(DangerousPlainHttp),
         });
-        Console.Error.WriteLine(Warnings.NoAttestation);
+        if (!asksNothing)
+            Console.Error.WriteLine(Warnings.NoAttestation);
         return client;
     }
+
+    /// <summary>What a refusal is whose model nobody serves: with the models that there are.</summary>
+    public static async Task<CommandException> UnknownModelAsync(ApiException refusal, ConfidentialChatClient client, CancellationToken cancellation)
+    {
+        var explained = Invocation.Explain(refusal)!;
+        try
+        {
+            var models = (await client.Models.ListAsync(cancellation)).Data.Select(model => ForeignText.Line(model.Id, ModelNames.MaxLength)).ToList();
+            return new CommandException(explained.Message, models.Count == 0 ? "the gateway offers no model now: start a node" : $"--model takes one of: {string.Join(", ", models)}", explained.ExitCode);
+        }
+        catch (ConfidentialChatException)
+        {
+            return explained;
+        }
+    }
+
+    /// <summary>Whether a refusal says that nobody serves the model.</summary>
+    public static bool IsUnknownModel(ApiException refusal) => refusal.Code == RequestError.ModelNotFound.Row().Code;
 
     /// <summary>Asks for as long as somebody reads: no answer is computed for a pipe that is closed.</summary>
     public static async Task<int> ForReaderAsync(Func<CancellationToken, Task<int>> ask, CancellationToken cancellation)
@@ -46,7 +72,7 @@ internal static class Asking
     public static async Task<string> ModelAsync(ParseResult parsed, ConfidentialChatClient client, CancellationToken cancellation) =>
         parsed.GetValue(Model)
         ?? (await client.Models.ListAsync(cancellation)).Data.FirstOrDefault()?.Id
-        ?? throw new CommandException("the gateway offers no model now.", "start a node, or name a model with --model", ExitCode.Refused);
+        ?? throw new CommandException("the gateway offers no model now.", "start a node; ./cchat models lists what there is", ExitCode.Refused);
 
     /// <summary>Prints an answer as it comes.</summary>
     /// <param name="client">Asks.</param>
@@ -69,9 +95,34 @@ internal static class Asking
         Console.Out.WriteLine();
     }
 
-    // Null leaves the variable to the SDK.
-    private static Uri? Default() =>
-        string.IsNullOrEmpty(Environment.GetEnvironmentVariable(ConfidentialChatOptions.ServerUrlVariable)) ? new Uri("http://127.0.0.1:8080") : null;
+    // The key of this machine's own stack is for this machine's own gateway: another would learn it.
+    private static string StoredKey(DirectoryInfo data, Uri? gateway)
+    {
+        var file = Path.Combine(data.FullName, LocalStack.ApiKeyFile);
+        if (gateway is { IsLoopback: true } && ReadKey(file) is { } key)
+            return key;
+        throw new CommandException(
+            "there is no API key.",
+            $"export {ConfidentialChatOptions.BearerKeyVariable}=cc_...; \"up\" prints the key, and keeps it in its data directory (--data), where it is found for a gateway on this machine",
+            ExitCode.Usage);
+    }
+
+    private static string? ReadKey(string file)
+    {
+        try
+        {
+            return File.Exists(file) && File.ReadAllText(file).Trim() is { Length: > 0 } key ? key : null;
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new CommandException($"{file} cannot be read: {e.Message}", $"export {ConfidentialChatOptions.BearerKeyVariable}=cc_..., or ask as the user who ran \"up\"", ExitCode.Usage);
+        }
+    }
+
+    // The variable is the SDK's to judge where it is no URL.
+    private static Uri? Default() => Environment.GetEnvironmentVariable(ConfidentialChatOptions.ServerUrlVariable) is { Length: > 0 } named
+        ? Uri.TryCreate(named, UriKind.Absolute, out var url) ? url : null
+        : new Uri("http://127.0.0.1:8080");
 
     private static Option<double?> MakeTemperature()
     {

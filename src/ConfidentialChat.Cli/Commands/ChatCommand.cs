@@ -14,12 +14,13 @@ internal static class ChatCommand
         var command = new Command(
             "chat",
             $"""
-            Talk with a model: each line is a message, a line that ends with \ goes on in the next, Ctrl-C stops an answer, Ctrl-D ends.
+            Talk with a model: each line is a message, a line that ends with \ goes on in the next, Ctrl-C stops an answer, Ctrl-D ends,
+            and so does Ctrl-C twice at the prompt.
             Lines that begin with / are commands; /help lists them. The conversation is kept in memory only.
-            The API key comes from {ConfidentialChatOptions.BearerKeyVariable}.
+            The API key comes from {ConfidentialChatOptions.BearerKeyVariable}, or is the one that "up" keeps.
             """)
         {
-            Asking.Gateway, Asking.Model, Asking.System, Asking.MaxTokens, Asking.Temperature, Asking.DangerousPlainHttp,
+            Asking.Gateway, Asking.Data, Asking.Model, Asking.System, Asking.MaxTokens, Asking.Temperature, Asking.DangerousPlainHttp,
         };
         command.SetAction(RunAsync);
         return command;
@@ -31,7 +32,7 @@ internal static class ChatCommand
     private static async Task<int> TalkAsync(ParseResult parsed, CancellationToken cancellation)
     {
         using var client = Asking.Connect(parsed);
-        var conversation = new Conversation(client, await Asking.ModelAsync(parsed, client, cancellation))
+        using var conversation = new Conversation(client, await Asking.ModelAsync(parsed, client, cancellation))
         {
             System = parsed.GetValue(Asking.System),
             MaxTokens = parsed.GetValue(Asking.MaxTokens),
@@ -41,7 +42,7 @@ internal static class ChatCommand
     }
 
     /// <summary>What was said, and what to do with the next line.</summary>
-    private sealed class Conversation(ConfidentialChatClient client, string model)
+    private sealed class Conversation(ConfidentialChatClient client, string model) : IDisposable
     {
         private const string Help = """
             /help           this list
@@ -54,6 +55,8 @@ internal static class ChatCommand
             """;
 
         private readonly List<ChatMessage> messages = [];
+        private readonly CancellationTokenSource leaving = new();
+        private volatile bool isInterrupted; // at the prompt that stands there now
         private string model = model;
 
         public string? System { get; set; }
@@ -67,11 +70,24 @@ internal static class ChatCommand
 
         public async Task<int> RunAsync(CancellationToken cancellation)
         {
-            using var interrupt = Interrupt.TakeOver(() => Note("\n(Ctrl-D or /quit ends)"));
+            using var interrupt = Interrupt.TakeOver(OnInterrupt);
             Note($"{ForeignText.Line(model, ModelNames.MaxLength)}. /help lists the commands.");
             var exitCode = ExitCode.Success;
-            while (await ReadMessageAsync(cancellation) is { } line)
+            using var until = CancellationTokenSource.CreateLinkedTokenSource(cancellation, leaving.Token);
+            while (true)
             {
+                string? line;
+                try
+                {
+                    line = await ReadMessageAsync(until.Token);
+                }
+                catch (OperationCanceledException) when (leaving.IsCancellationRequested && !cancellation.IsCancellationRequested)
+                {
+                    return ExitCode.Interrupted;
+                }
+
+                if (line is null)
+                    break;
                 if (line.Length == 0)
                     continue;
                 try
@@ -83,12 +99,32 @@ internal static class ChatCommand
                 }
                 catch (Exception e) when (Invocation.Explain(e) is { } fault)
                 {
+                    if (e is ApiException refusal && Asking.IsUnknownModel(refusal))
+                        fault = await Asking.UnknownModelAsync(refusal, client, cancellation);
                     await Console.Error.WriteLineAsync($"error: {fault.Message}\nhint: {fault.Hint}");
                     exitCode = fault.ExitCode;
                 }
             }
 
             return Interactive ? ExitCode.Success : exitCode;
+        }
+
+        public void Dispose() => leaving.Dispose();
+
+        // The first takes back what was typed, as in a shell; the second leaves.
+        private void OnInterrupt()
+        {
+            if (isInterrupted)
+            {
+                Note("");
+                leaving.Cancel();
+                return;
+            }
+
+            isInterrupted = true;
+            Note("\n(Ctrl-D or /quit ends, and so does Ctrl-C now)");
+            if (Interactive)
+                Console.Error.Write("> ");
         }
 
         /// <summary>False where the conversation is to end.</summary>
@@ -203,6 +239,12 @@ internal static class ChatCommand
                     await Console.Error.WriteAsync(message.Length == 0 ? "> " : "… ");
                 // The terminal's read takes no cancellation: whoever ends the program leaves it behind.
                 var line = await Task.Run(Console.In.ReadLine, cancellation).WaitAsync(cancellation);
+                if (isInterrupted)
+                {
+                    message.Clear();
+                    isInterrupted = false;
+                }
+
                 if (line is null)
                     return message.Length > 0 ? message.ToString() : null;
                 if (!line.EndsWith('\\'))

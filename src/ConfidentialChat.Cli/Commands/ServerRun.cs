@@ -41,7 +41,7 @@ internal static class ServerRun
         }
         catch (IOException e)
         {
-            throw new CommandException(e.Message, "choose another port, or 0 for a free one", ExitCode.Usage);
+            throw new CommandException(e.Message, "choose another with --port, or 0 for a free one", ExitCode.Usage);
         }
 
         var failures = ServiceFailures.Of(app);

@@ -9,7 +9,7 @@ namespace ConfidentialChat.Cli.Commands;
 /// <summary><c>cchat verify</c>: a verdict on a bundle, or on a quote or report alone. Nothing is fetched.</summary>
 internal static class VerifyCommand
 {
-    private static readonly Argument<FileInfo?> File = new("bundle") { Description = "A node's evidence bundle.", Arity = ArgumentArity.ZeroOrOne };
+    private static readonly Argument<FileInfo?> File = new("bundle") { Description = "A node's evidence bundle.", Arity = ArgumentArity.ZeroOrOne, Hidden = true }; // the help of the commands below would show it as theirs
     private static readonly Option<FileInfo?> Policy = VerifyOptions.Policy();
     private static readonly Option<string?> At = VerifyOptions.At();
     private static readonly Option<string?> Nonce = VerifyOptions.Hex("--nonce", "challenge, 32 bytes");
@@ -17,7 +17,15 @@ internal static class VerifyCommand
 
     public static Command Create()
     {
-        var command = new Command("verify", "Verify the evidence of a trusted execution environment, offline. Exit code 0 only on acceptance.")
+        var command = new Command(
+            "verify",
+            """
+            Verify the evidence of a trusted execution environment, offline. Exit code 0 only on acceptance.
+
+              cchat verify BUNDLE   a node's evidence bundle, which has all that verifying it needs
+              cchat verify tdx …    an Intel TDX quote alone
+              cchat verify snp …    an AMD SEV-SNP report alone
+            """)
         {
             File, Policy, At, Nonce, Json,
             VerifyTdxCommand.Create(),

@@ -69,6 +69,7 @@ internal sealed class ChildProcess : IAsyncDisposable
         var lines = await File.ReadAllLinesAsync(logPath);
         var said = string.Join(Environment.NewLine, lines.TakeLast(5));
         var hint = lines.LastOrDefault(line => line.StartsWith("hint: ", StringComparison.Ordinal))?["hint: ".Length..] ?? $"its log is {logPath}";
+        hint = hint.Replace("--port", $"--{name}-port", StringComparison.Ordinal); // the option of who started it
         var error = lines.LastOrDefault(line => line.StartsWith("error: ", StringComparison.Ordinal))?["error: ".Length..] ?? said;
         return new CommandException($"the {name} {what} (exit code {process.ExitCode}): {error}", hint, process.ExitCode == ExitCode.Usage ? ExitCode.Usage : ExitCode.Failure);
     }

@@ -40,6 +40,9 @@ internal sealed record LocalStackOptions
 /// <summary>A gateway and a node with its engine on this machine, each a process of its own.</summary>
 internal sealed class LocalStack : IAsyncDisposable
 {
+    /// <summary>In the data directory: the key of the local user, for later starts and for who asks on this machine.</summary>
+    public const string ApiKeyFile = "api-key";
+
     private static readonly TimeSpan NodePatience = TimeSpan.FromSeconds(70);
     private static readonly TimeSpan GatewayPatience = TimeSpan.FromSeconds(70);
     private static readonly TimeSpan EnrolmentTokenLifetime = TimeSpan.FromMinutes(10);
@@ -167,7 +170,7 @@ internal sealed class LocalStack : IAsyncDisposable
     private static async Task<(string ApiKey, string EnrolmentToken)> CredentialsAsync(string directory, string gatewayData, CancellationToken cancellation)
     {
         var gateway = await GatewayOperator.OpenAsync(gatewayData, cancel: cancellation);
-        var keyFile = Path.Combine(directory, "api-key");
+        var keyFile = Path.Combine(directory, ApiKeyFile);
         var apiKey = File.Exists(keyFile) ? SecretText.WithoutLineEnd(await File.ReadAllTextAsync(keyFile, cancellation)) : null;
         if (apiKey is null || !await gateway.KnowsApiKeyAsync(apiKey, cancellation))
         {

@@ -54,7 +54,7 @@ internal sealed class GatewayConnection : IDisposable
         catch (Exception e) when (CallClock.IsTransport(e))
         {
             ObjectDisposedException.ThrowIf(disposed, typeof(ConfidentialChatClient)); // it cancels what it is sending
-            throw clock.Explain(e, broken => new GatewayConnectionException(broken));
+            throw clock.Explain(e, broken => new GatewayConnectionException(broken, root));
         }
 
         try
@@ -101,7 +101,7 @@ internal sealed class GatewayConnection : IDisposable
         }
         catch (Exception e) when (CallClock.IsTransport(e))
         {
-            throw clock.Explain(e, broken => new GatewayConnectionException(broken));
+            throw clock.Explain(e, broken => new GatewayConnectionException(broken, response.RequestMessage?.RequestUri));
         }
     }
 
