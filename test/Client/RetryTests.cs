@@ -215,20 +215,26 @@ public sealed class RetryTests
         gateway.Calls.Count.ShouldBe(2);
     }
 
-    [Fact]
-    public async Task A_Retry_After_date_of_a_peer_that_says_no_date_of_its_own_is_measured_on_our_clock()
+    [Theory]
+    [InlineData(0, 9_000)]
+    [InlineData(8_500, 500)]
+    [InlineData(8_501, 40_000)] // too little: "at once", said by a proxy to everybody, would be a loop without a pause
+    [InlineData(9_001, 40_000)]
+    public async Task A_Retry_After_date_of_a_peer_that_says_no_date_of_its_own_is_measured_on_our_clock(int late, int wait)
     {
         var time = new WatchedTime();
+        var date = time.GetUtcNow().AddSeconds(9).ToString("R");
+        time.Advance(TimeSpan.FromMilliseconds(late));
         await using var gateway = await ThatRefusesAsync(1, call =>
         {
-            call.Context.Response.Headers.RetryAfter = time.GetUtcNow().AddSeconds(9).ToString("R");
+            call.Context.Response.Headers.RetryAfter = date;
             return Busy(call);
         });
         using var http = new HttpClient(new WithoutDate());
         var config = Exact with { InitialInterval = TimeSpan.FromSeconds(40) };
         using var client = gateway.Client(options => options with { HttpClient = http, Retries = config, TimeProvider = time });
         var call = client.ConfidentialChat.CreateAsync(Chats.Request);
-        (await time.PassAsync()).TotalSeconds.ShouldBeInRange(8, 9); // a date has whole seconds
+        (await time.PassAsync()).ShouldBe(TimeSpan.FromMilliseconds(wait));
         await call;
         gateway.Calls.Count.ShouldBe(2);
     }
@@ -253,6 +259,38 @@ public sealed class RetryTests
         });
         var refusal = await Should.ThrowAsync<ApiException>(() => client.ConfidentialChat.CreateAsync(Chats.Request));
         (refusal.Status, refusal.Attempts, refusal.RetryAfter).ShouldBe((429, 1, TimeSpan.FromSeconds(int.Parse(after))));
+    }
+
+    // The maximum elapsed time bounds when an attempt begins; the call's timeout bounds it too, and leaves none at its very end.
+    [Theory]
+    [InlineData(60, 30, true)]
+    [InlineData(30, 60, false)]
+    public async Task A_wait_that_ends_with_the_maximum_elapsed_time_is_made_and_one_that_ends_with_the_calls_timeout_is_not(int timeout, int maxElapsed, bool isMade)
+    {
+        var time = new WatchedTime();
+        await using var gateway = await ThatRefusesAsync(1, call =>
+        {
+            call.Context.Response.Headers.RetryAfter = "30";
+            return Busy(call);
+        });
+        using var client = gateway.Client(options => options with
+        {
+            TimeProvider = time,
+            Timeout = TimeSpan.FromSeconds(timeout),
+            Retries = Exact with { MaxElapsed = TimeSpan.FromSeconds(maxElapsed) },
+        });
+        var call = client.ConfidentialChat.CreateAsync(Chats.Request);
+        if (isMade)
+        {
+            (await time.PassAsync()).ShouldBe(TimeSpan.FromSeconds(30));
+            await call;
+        }
+        else
+        {
+            (await Should.ThrowAsync<ApiException>(() => call)).Attempts.ShouldBe(1);
+        }
+
+        gateway.Calls.Count.ShouldBe(isMade ? 2 : 1);
     }
 
     [Fact]

@@ -54,6 +54,17 @@ public sealed class EventOrderTests : IDisposable
         order.IsEnded.ShouldBeFalse();
     }
 
+    // No node of ours seals one; a number that goes on does not undo the end.
+    [Fact]
+    public void Behind_the_last_event_no_number_is_the_next()
+    {
+        var order = new EventOrder();
+        order.Take("""{"last":0}"""u8.ToArray(), out _).ShouldBe(EventTurn.Next);
+        foreach (var json in (string[])["""{"seq":1}""", """{"last":1}""", """{"seq":0}"""])
+            order.Take(Encoding.UTF8.GetBytes(json), out _).ShouldBe(EventTurn.OutOfOrder, json);
+        order.IsEnded.ShouldBeTrue();
+    }
+
     [Theory]
     [InlineData("")]
     [InlineData("{")]
