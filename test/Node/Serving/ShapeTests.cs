@@ -45,6 +45,7 @@ public sealed class ShapeTests
         await (await node.PostAsync(new byte[10_001], node.Gateway.Token().Write(node.Gateway.RelayKey))).ShouldBeAsync(RequestError.BodyTooLarge);
         await (await node.PostAsync(new Chunked(10_001), node.Gateway.Token().Write(node.Gateway.RelayKey))).ShouldBeAsync(RequestError.BodyTooLarge);
         await (await node.PostAsync(new Chunked(1_000_000), node.Gateway.Token().Write(node.Gateway.RelayKey))).ShouldBeAsync(RequestError.BodyTooLarge);
+        await (await node.PostAsync(new byte[10_000], node.Gateway.Token().Write(node.Gateway.RelayKey))).ShouldBeAsync(RequestError.InvalidJson);
         await (await node.PostAsync(new Chunked(10_000), node.Gateway.Token().Write(node.Gateway.RelayKey))).ShouldBeAsync(RequestError.InvalidJson);
         var call = node.Seal();
         (await call.OpenAsync(await node.PostAsync(call))).ShouldBe(ScriptedBackend.Whole);

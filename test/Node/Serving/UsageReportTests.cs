@@ -1,12 +1,30 @@
 using System.Diagnostics;
+using ConfidentialChat.Node.Metering;
+using ConfidentialChat.Protocol;
 using ConfidentialChat.Protocol.Relay;
 using Microsoft.AspNetCore.Http;
+using Microsoft.Extensions.DependencyInjection;
 
 namespace ConfidentialChat.Node.Tests.Serving;
 
 /// <summary>spec/gateway.md section 5 rule 6: what was used is told until it is acknowledged.</summary>
 public sealed class UsageReportTests
 {
+    [Fact]
+    public async Task A_hundred_thousand_reports_wait_for_a_gateway_that_is_gone_and_beyond_them_the_oldest_is_given_up()
+    {
+        await using var node = await NodeUnderTest.StartAsync(ScriptedBackend.ThatServes());
+        await node.Gateway.LeaveAsync();
+        var reporter = node.App.Services.GetRequiredService<UsageReporter>();
+        var oldest = node.Gateway.Token();
+        reporter.Report(oldest, new Usage(1, 1));
+        for (var i = 1; i < 100_000; i++)
+            reporter.Report(node.Gateway.Token(), new Usage(1, 1));
+        node.Log.Text.ShouldNotContain("was given up");
+        reporter.Report(node.Gateway.Token(), new Usage(1, 1));
+        node.Log.Text.ShouldContain($"The usage report of request {oldest.Request.Value} was given up");
+    }
+
     [Fact]
     public async Task A_report_outlives_a_gateway_that_fails_and_one_that_is_gone()
     {
