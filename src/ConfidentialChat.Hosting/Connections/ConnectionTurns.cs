@@ -33,11 +33,13 @@ internal static class ConnectionTurns
             : next(context));
 
     /// <summary>Who asks has shown a key, a token or a signature: the connection is no stranger's, and its request may have a body.</summary>
+    /// <param name="context">The request.</param>
+    /// <param name="maxBodyBytes">Of the body, which its reader bounds to the byte; null where it alone does.</param>
     public static void Recognise(this HttpContext context, long? maxBodyBytes)
     {
         context.Features.Get<ConnectionPlace>()?.Know();
         if (context.Features.Get<IHttpMaxRequestBodySizeFeature>() is { IsReadOnly: false } size)
-            size.MaxRequestBodySize = maxBodyBytes;
+            size.MaxRequestBodySize = maxBodyBytes * 2; // Kestrel counts the framing of chunks as well: a body of the very limit would not pass
     }
 
     private static async Task TakeTurnAsync(HttpContext context, ConnectionPlace place, bool isOfService, RequestDelegate next, RequestDelegate refuse)
