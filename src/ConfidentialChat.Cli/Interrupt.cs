@@ -2,41 +2,59 @@ using System.Runtime.InteropServices;
 
 namespace ConfidentialChat.Cli;
 
-/// <summary>Where Ctrl-C goes: to the program, unless a command has taken it over for something smaller, such as one answer.</summary>
+/// <summary>Where Ctrl-C and SIGHUP go: to the program, unless a command has taken them over for something smaller, such as one answer or a certificate.</summary>
 internal static class Interrupt
 {
-    private static Action? takenOver;
+    private static readonly Taker Interrupts = new();
+    private static readonly Taker Hangups = new();
+
+    /// <summary>Ends the program's processes where it ends at once itself. Of the program that runs now.</summary>
+    public static CancellationToken EndingAtOnce { get; set; }
 
     /// <summary>From now on Ctrl-C calls <paramref name="action"/> and nothing else. Disposal gives it back to whoever had it before.</summary>
-    public static IDisposable TakeOver(Action action)
-    {
-        var taken = new Taken(takenOver);
-        takenOver = action;
-        return taken;
-    }
+    public static IDisposable TakeOver(Action action) => Interrupts.TakeOver(action);
 
-    /// <summary>Registers what ends the program. Disposal takes it off again.</summary>
-    public static IDisposable Handle(Action<PosixSignalContext> end) => PosixSignalRegistration.Create(PosixSignal.SIGINT, context =>
+    /// <summary>The same of SIGHUP: a server goes on when its terminal closes, and reads again what it can.</summary>
+    public static IDisposable TakeOverHangup(Action action) => Hangups.TakeOver(action);
+
+    /// <summary>Whether a signal was for something smaller than the program.</summary>
+    public static bool IsTaken(PosixSignal signal) => signal switch
     {
-        if (takenOver is not { } action)
+        PosixSignal.SIGINT => Interrupts.TryGive(),
+        PosixSignal.SIGHUP => Hangups.TryGive(),
+        _ => false,
+    };
+
+    private sealed class Taker
+    {
+        private Action? taken;
+
+        public IDisposable TakeOver(Action action)
         {
-            end(context);
-            return;
+            var back = new Back(this, taken);
+            taken = action;
+            return back;
         }
 
-        context.Cancel = true;
-        try
+        public bool TryGive()
         {
-            action();
-        }
-        catch (ObjectDisposedException)
-        {
-            // It ended by itself in this very moment.
-        }
-    });
+            if (taken is not { } action)
+                return false;
+            try
+            {
+                action();
+            }
+            catch (ObjectDisposedException)
+            {
+                // It ended by itself in this very moment.
+            }
 
-    private sealed class Taken(Action? before) : IDisposable
-    {
-        public void Dispose() => takenOver = before;
+            return true;
+        }
+
+        private sealed class Back(Taker taker, Action? before) : IDisposable
+        {
+            public void Dispose() => taker.taken = before;
+        }
     }
 }

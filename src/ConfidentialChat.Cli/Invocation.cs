@@ -5,6 +5,7 @@ using ConfidentialChat.Cli.Commands;
 using ConfidentialChat.Cli.Stack;
 using ConfidentialChat.Client;
 using ConfidentialChat.Gateway;
+using ConfidentialChat.Hosting;
 using ConfidentialChat.Node;
 using ConfidentialChat.Node.Inference.Llama;
 using ConfidentialChat.Node.Inference.Upstream;
@@ -23,6 +24,8 @@ internal static class ExitCode
     public const int Untrustworthy = 6;
     public const int EvidenceRefused = 7;
     public const int DatabaseBusy = 8;
+
+    /// <summary>As shells say of a program that SIGINT ended.</summary>
     public const int Interrupted = 130;
 
     /// <summary>As shells say of a program that SIGPIPE ended.</summary>
@@ -52,14 +55,15 @@ internal static class Invocation
             return ExitCode.Usage;
         }
 
-        using var interruption = new CancellationTokenSource();
-        using var interrupt = Interrupt.Handle(args.Contains(ChildProcess.FollowParentOption) ? Ignore : Stop);
-        using var terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, Stop);
+        // Ctrl-C reaches every process of the terminal; the parent then stops its children in the right order.
+        var followsParent = args.Contains(ChildProcess.FollowParentOption);
+        using var signals = new Signals(signal => (followsParent && signal is PosixSignal.SIGINT) || Interrupt.IsTaken(signal), ServerRun.IsServer(parsed.CommandResult.Command));
+        Interrupt.EndingAtOnce = signals.EndingAtOnce;
         try
         {
             // Signals are ours: a server drains for as long as its own options say.
             return await parsed.InvokeAsync(
-                new InvocationConfiguration { EnableDefaultExceptionHandler = false, ProcessTerminationTimeout = null }, interruption.Token);
+                new InvocationConfiguration { EnableDefaultExceptionHandler = false, ProcessTerminationTimeout = null }, signals.Stopping);
         }
         catch (Exception e) when (Explain(e) is { } fault)
         {
@@ -67,19 +71,10 @@ internal static class Invocation
             await Console.Error.WriteLineAsync($"hint: {fault.Hint}");
             return fault.ExitCode;
         }
-        catch (OperationCanceledException) when (interruption.IsCancellationRequested)
+        catch (OperationCanceledException) when (signals.Stopping.IsCancellationRequested)
         {
-            return ExitCode.Interrupted;
+            return signals.ExitCode;
         }
-
-        void Stop(PosixSignalContext context)
-        {
-            context.Cancel = true;
-            interruption.Cancel();
-        }
-
-        // Ctrl-C reaches every process of the terminal; the parent then stops its children in the right order.
-        static void Ignore(PosixSignalContext context) => context.Cancel = true;
     }
 
     private static string Hint(ApiException refusal) => refusal.Code switch

@@ -131,6 +131,7 @@ public sealed class GatewayHost
         services.TryAddSingleton(TimeProvider.System);
         services.AddSingleton(options);
         services.AddSingleton<Seldom>();
+        services.AddSingleton<Reload>();
         services.AddSingleton<ConnectionPlaces>();
         services.AddSingleton(database);
         services.AddSingleton(_ => key); // by a factory, so that the container erases it

@@ -1,15 +1,27 @@
 // The bare executable: options from CONFIDENTIALCHAT_GATEWAY_* in the environment, then from the command line (--DataDirectory=/srv/gateway).
+using System.Runtime.InteropServices;
 using ConfidentialChat.Gateway;
 using ConfidentialChat.Hosting;
 
+Action? reload = null;
+using var signals = new Signals(IsTaken, isServer: true);
 var configuration = new ConfigurationBuilder().AddEnvironmentVariables("CONFIDENTIALCHAT_GATEWAY_").AddCommandLine(args).Build();
 try
 {
     var options = configuration.Get<GatewayOptions>() ?? new GatewayOptions { DataDirectory = "" };
-    await using var gateway = await GatewayHost.CreateAsync(options, builder => builder.Configuration.AddConfiguration(configuration));
+    await using var gateway = await GatewayHost.CreateAsync(options, builder =>
+    {
+        builder.Configuration.AddConfiguration(configuration);
+        Signals.LeaveTo(builder.Services);
+    }, signals.Stopping);
+    reload = gateway.Services.GetRequiredService<Reload>().Ask;
     var failures = ServiceFailures.Of(gateway);
-    await gateway.RunAsync();
+    await gateway.RunAsync(signals.Stopping);
     return failures.Any ? 1 : 0;
+}
+catch (OperationCanceledException) when (signals.Stopping.IsCancellationRequested)
+{
+    return signals.ExitCode;
 }
 catch (GatewayOptionsException e)
 {
@@ -20,4 +32,12 @@ catch (GatewayStateException e)
 {
     Console.Error.WriteLine($"{e.Message}\nhint: {e.Hint}");
     return 1;
+}
+
+bool IsTaken(PosixSignal signal)
+{
+    if (signal is not PosixSignal.SIGHUP)
+        return false;
+    reload?.Invoke();
+    return true;
 }

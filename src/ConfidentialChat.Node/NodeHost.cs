@@ -51,6 +51,7 @@ public static class NodeHost
             .AddSingleton(engine)
             .AddSingleton(TimeProvider.System)
             .AddSingleton<Seldom>()
+            .AddSingleton<Reload>()
             .AddSingleton(new ConnectionLimits(options.MaxConnections, TrustedProxies.Loopback))
             .AddSingleton<ConnectionPlaces>()
             .AddSingleton(services => new KeyRing(options, services.GetRequiredService<TimeProvider>(), isAttested: evidence is not null))

@@ -80,7 +80,7 @@ public sealed class ChatCommandTests(RunningStack stack)
 
         await SignalAsync(chat, "TERM");
         await chat.WaitForExitAsync(TestContext.Current.CancellationToken);
-        chat.ExitCode.ShouldBe(130, errors.ToString());
+        chat.ExitCode.ShouldBe(143, errors.ToString());
 
         async Task<bool> SaysAsync(string what, int tries)
         {

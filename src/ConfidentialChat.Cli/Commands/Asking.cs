@@ -111,7 +111,7 @@ internal static class Asking
     {
         try
         {
-            return File.Exists(file) && File.ReadAllText(file).Trim() is { Length: > 0 } key ? key : null;
+            return File.Exists(file) && SecretText.WithoutLineEnd(File.ReadAllText(file)) is { Length: > 0 } key ? key : null;
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {

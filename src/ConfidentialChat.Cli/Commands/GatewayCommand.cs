@@ -46,6 +46,7 @@ internal static class GatewayCommand
 
     private static async Task<int> RunAsync(ParseResult parsed, CancellationToken cancellation)
     {
+        using var hangup = Interrupt.TakeOverHangup(() => { }); // until there is something to read again
         await using var app = await GatewayHost.CreateAsync(Options(parsed), ServerRun.LogToStandardError, cancellation);
         return await ServerRun.RunAsync(
             app,

@@ -73,6 +73,7 @@ internal static class NodeCommand
 
     private static async Task<int> RunAsync(ParseResult parsed, CancellationToken cancellation)
     {
+        using var hangup = Interrupt.TakeOverHangup(() => { }); // until there is something to read again
         var upstream = Upstream.Read(parsed);
         var model = parsed.GetValue(Model)?.FullName;
         if (model is null && upstream is null)

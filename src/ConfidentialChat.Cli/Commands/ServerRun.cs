@@ -20,11 +20,15 @@ internal static class ServerRun
         Description = "Stop when standard input ends: for a supervisor that may die.",
     };
 
-    /// <summary>Logs of a server go to standard error, one line each.</summary>
+    /// <summary>Whether a command runs a server: it has the options that are kept here.</summary>
+    public static bool IsServer(Command command) => command.Options.Contains(ExitWithStdin);
+
+    /// <summary>Logs of a server go to standard error, one line each, and signals to the program.</summary>
     public static void LogToStandardError(WebApplicationBuilder builder)
     {
         builder.Logging.ClearProviders();
         ServerLog.Write(builder.Logging, toStandardError: true);
+        Signals.LeaveTo(builder.Services);
     }
 
     /// <summary>Starts, waits until ready, says so, and runs until told to stop.</summary>
@@ -35,6 +39,7 @@ internal static class ServerRun
     public static async Task<int> RunAsync(
         WebApplication app, Func<CancellationToken, Task<IReadOnlyDictionary<string, string>>> ready, ParseResult parsed, CancellationToken cancellation)
     {
+        using var hangup = Interrupt.TakeOverHangup(app.Services.GetRequiredService<Reload>().Ask);
         try
         {
             await app.StartAsync(cancellation);

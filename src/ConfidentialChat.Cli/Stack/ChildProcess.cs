@@ -14,6 +14,7 @@ internal sealed class ChildProcess : IAsyncDisposable
     public const string FollowParentOption = "--exit-with-stdin";
 
     private readonly Process process;
+    private readonly CancellationTokenRegistration atOnce;
     private readonly Task logging;
     private readonly string name;
     private readonly string logPath;
@@ -24,6 +25,7 @@ internal sealed class ChildProcess : IAsyncDisposable
         this.process = process;
         this.logPath = logPath;
         logging = LogAsync();
+        atOnce = Interrupt.EndingAtOnce.Register(Kill);
     }
 
     /// <summary>Ends when the process does.</summary>
@@ -87,7 +89,7 @@ internal sealed class ChildProcess : IAsyncDisposable
             }
             catch (OperationCanceledException)
             {
-                process.Kill();
+                Kill();
             }
         }
 
@@ -97,7 +99,20 @@ internal sealed class ChildProcess : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         await StopAsync(TimeSpan.FromSeconds(5));
+        await atOnce.DisposeAsync();
         process.Dispose();
+    }
+
+    private void Kill()
+    {
+        try
+        {
+            process.Kill();
+        }
+        catch (InvalidOperationException)
+        {
+            // It has ended by itself.
+        }
     }
 
     private async Task LogAsync()

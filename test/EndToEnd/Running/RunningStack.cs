@@ -148,8 +148,8 @@ public sealed class RunningStack : IAsyncLifetime
 
     internal static Process Start(IEnumerable<string> arguments, IReadOnlyDictionary<string, string>? environment = null)
     {
-        // A shell that runs the tests in the background has interrupts ignored, and so would everything that they start.
-        var start = new ProcessStartInfo("env", ["--default-signal=INT", Path.Combine(AppContext.BaseDirectory, "cchat"), .. arguments])
+        // A shell that runs the tests in the background has interrupts ignored, nohup hangups, and so would everything that they start.
+        var start = new ProcessStartInfo("env", ["--default-signal=INT,HUP", Path.Combine(AppContext.BaseDirectory, "cchat"), .. arguments])
         {
             RedirectStandardInput = true,
             RedirectStandardOutput = true,

@@ -1,0 +1,20 @@
+// docs/operating.md, "Signals".
+using Microsoft.Extensions.Logging;
+
+namespace ConfidentialChat.Hosting;
+
+/// <summary>Asks a server to read again what it can: SIGHUP.</summary>
+internal sealed partial class Reload(ILogger<Reload> log)
+{
+    /// <summary>Whoever keeps something that is on the disk too looks there now.</summary>
+    public event Action? Asked;
+
+    public void Ask()
+    {
+        AskedFor();
+        Asked?.Invoke();
+    }
+
+    [LoggerMessage(1, LogLevel.Information, "SIGHUP: what can be read again is.")]
+    private partial void AskedFor();
+}
