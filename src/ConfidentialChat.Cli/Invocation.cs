@@ -110,6 +110,7 @@ internal static class Invocation
         ApiException e => Split(e, Hint(e), ExitCode.Refused),
         GatewayConnectionException or CallTimeoutException => Split(exception, "is the gateway running there? --gateway names another", ExitCode.NotReached),
         ConfidentialChatException e => Split(e, "do not trust what was printed before; try again", ExitCode.Untrustworthy),
+        IOException or UnauthorizedAccessException => new CommandException(exception.Message, "look at the disk, and at what the output goes to"),
         _ => null,
     };
 }

@@ -1,5 +1,6 @@
 // spec/gateway.md section 8 rule 3.
 using System.Text;
+using ConfidentialChat.Hosting;
 using ConfidentialChat.Protocol;
 
 namespace ConfidentialChat.Cli;
@@ -9,7 +10,7 @@ namespace ConfidentialChat.Cli;
 /// node's name or an error could write into the clipboard, rename the window or hide what stands before. Everything passes here, so that no
 /// command can forget it; what has to be one line is made one (<see cref="ForeignText.Line"/>) by whoever prints it.
 /// </summary>
-internal sealed class PlainWriter(TextWriter inner) : TextWriter(inner.FormatProvider)
+internal sealed class PlainWriter(TextWriter inner, bool mayFail = false) : TextWriter(inner.FormatProvider)
 {
     // Half of a surrogate pair, or a carriage return: what comes next says what it is. An answer may be cut anywhere.
     private char? held;
@@ -19,7 +20,8 @@ internal sealed class PlainWriter(TextWriter inner) : TextWriter(inner.FormatPro
     /// <summary>Messages are for people wherever they go. An answer that goes into a file or to another program stays as it is, byte for byte.</summary>
     public static void TakeOver()
     {
-        Console.SetError(new PlainWriter(Console.Error));
+        StandardText.UseUtf8();
+        Console.SetError(new PlainWriter(Console.Error, mayFail: true));
         if (!Console.IsOutputRedirected)
             Console.SetOut(new PlainWriter(Console.Out));
     }
@@ -36,7 +38,14 @@ internal sealed class PlainWriter(TextWriter inner) : TextWriter(inner.FormatPro
             return;
         var text = held is { } before ? string.Concat([before], buffer) : buffer.ToString();
         held = text[^1] is '\r' || char.IsHighSurrogate(text[^1]) ? text[^1] : null;
-        inner.Write(ForeignText.Lines(held is null ? text : text[..^1]));
+        try
+        {
+            inner.Write(ForeignText.Lines(held is null ? text : text[..^1]));
+        }
+        catch (Exception e) when (mayFail && e is (IOException or UnauthorizedAccessException))
+        {
+            // A full disk, a terminal or a descriptor that is closed: there is nobody to tell, and the exit code still does.
+        }
     }
 
     public override void Flush() => inner.Flush();

@@ -3,6 +3,7 @@ using System.Runtime.InteropServices;
 using ConfidentialChat.Gateway;
 using ConfidentialChat.Hosting;
 
+StandardText.UseUtf8();
 Action? reload = null;
 using var signals = new Signals(IsTaken, isServer: true);
 var configuration = new ConfigurationBuilder().AddEnvironmentVariables("CONFIDENTIALCHAT_GATEWAY_").AddCommandLine(args).Build();

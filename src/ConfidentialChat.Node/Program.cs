@@ -4,6 +4,7 @@ using ConfidentialChat.Hosting;
 using ConfidentialChat.Node;
 using ConfidentialChat.Node.Inference;
 
+StandardText.UseUtf8();
 Action? reload = null;
 using var signals = new Signals(IsTaken, isServer: true);
 var configuration = new ConfigurationBuilder().AddEnvironmentVariables("CONFIDENTIALCHAT_NODE_").AddCommandLine(args).Build();

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Text;
 using System.Text.Json;
 using ConfidentialChat.Hosting;
 
@@ -39,7 +40,7 @@ internal sealed class ChildProcess : IAsyncDisposable
     public static ChildProcess Start(
         string name, IEnumerable<string> arguments, IReadOnlyDictionary<string, string> environment, string logDirectory)
     {
-        var start = new ProcessStartInfo { UseShellExecute = false, RedirectStandardInput = true, RedirectStandardOutput = true, RedirectStandardError = true };
+        var start = new ProcessStartInfo { UseShellExecute = false, RedirectStandardInput = true, RedirectStandardOutput = true, RedirectStandardError = true, StandardOutputEncoding = Encoding.UTF8, StandardErrorEncoding = Encoding.UTF8 };
         var self = Environment.ProcessPath!;
         start.FileName = self;
         if (string.Equals(Path.GetFileNameWithoutExtension(self), "dotnet", StringComparison.Ordinal))
