@@ -9,11 +9,13 @@ using ConfidentialChat.Gateway.State.Sqlite;
 using ConfidentialChat.Gateway.V1;
 using ConfidentialChat.Hosting;
 using ConfidentialChat.Hosting.Bodies;
+using ConfidentialChat.Hosting.Certificates;
 using ConfidentialChat.Hosting.Connections;
 using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.Relay;
 using ConfidentialChat.Protocol.V1;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
+using Microsoft.AspNetCore.Server.Kestrel.Https;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 
 namespace ConfidentialChat.Gateway;
@@ -71,11 +73,18 @@ public sealed class GatewayHost
         // Empty: nothing of the surroundings can open another port or print a header.
         var builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions());
         Log(builder);
-        Listen(builder, listen, options);
+        Listen(builder, listen);
         AddServices(builder.Services, options, key, database);
         builder.Services.AddSingleton(directory);
         builder.Services.AddSingleton(_ => occupation); // by a factory, so that the container lets go of it
         builder.Services.AddSingleton(new ConnectionLimits(options.MaxConnections, listen.Trusted));
+        if (listen.Certificate is var (first, files))
+        {
+            builder.Services.AddSingleton(services => new CertificateWatch(
+                files, first, options.TlsName, services.GetRequiredService<Reload>(), services.GetRequiredService<TimeProvider>(), services.GetRequiredService<ILogger<CertificateWatch>>()));
+            builder.Services.AddHostedService(services => services.GetRequiredService<CertificateWatch>());
+        }
+
         builder.Services.AddCors(origins.Allow);
         configure?.Invoke(builder);
 
@@ -170,29 +179,31 @@ public sealed class GatewayHost
         services.Configure<HostOptions>(host => host.ShutdownTimeout = options.ShutdownTimeout);
     }
 
-    private static void Listen(WebApplicationBuilder builder, ListenPoint listen, GatewayOptions options) =>
+    private static void Listen(WebApplicationBuilder builder, ListenPoint listen) =>
         builder.WebHost.UseKestrelCore().UseKestrelHttpsConfiguration().ConfigureKestrel(kestrel =>
         {
             kestrel.AddServerHeader = false;
             kestrel.Limits.BoundStrangers();
             kestrel.Limits.MaxRequestHeadersTotalSize = MaxHeaderBytes;
             kestrel.Limits.MinResponseDataRate = new MinDataRate(SlowestReaderBytesPerSecond, SlowestReaderGrace);
-            kestrel.Listen(listen.Address, listen.Port, point =>
+            if (listen.Address is { } address)
+                kestrel.Listen(address, listen.Port, Configure);
+            else
+                kestrel.ListenLocalhost(listen.Port, Configure);
+
+            void Configure(ListenOptions point)
             {
                 point.Use(kestrel.ApplicationServices.GetRequiredService<ConnectionPlaces>().Around);
-                if (listen.Certificate is not { } certificate)
+                if (listen.Certificate is null)
                 {
                     point.Protocols = HttpProtocols.Http1;
                     return;
                 }
 
                 point.Protocols = HttpProtocols.Http1AndHttp2;
-                point.UseHttps(https =>
-                {
-                    https.ServerCertificate = certificate.Leaf;
-                    https.ServerCertificateChain = certificate.Chain;
-                });
-            });
+                var certificate = kestrel.ApplicationServices.GetRequiredService<CertificateWatch>();
+                point.UseHttps(new TlsHandshakeCallbackOptions { OnConnection = _ => ValueTask.FromResult(certificate.Current.Handshake) });
+            }
         });
 
     private static void Log(WebApplicationBuilder builder)

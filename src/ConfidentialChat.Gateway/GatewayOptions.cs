@@ -6,17 +6,20 @@ public sealed record GatewayOptions
     /// <summary>Holds the database and the gateway's key; made with mode 0700 where it is absent.</summary>
     public required string DataDirectory { get; init; }
 
-    /// <summary>An IP address. Other than loopback it needs TLS.</summary>
+    /// <summary>An IP address, or <c>localhost</c>: 127.0.0.1 and ::1. Other than loopback it needs TLS.</summary>
     public string ListenAddress { get; init; } = "127.0.0.1";
 
     /// <summary>0 takes a free port; <c>WebApplication.Urls</c> says which.</summary>
     public int Port { get; init; } = 8080;
 
-    /// <summary>PEM file with the certificate and, after it, its chain.</summary>
+    /// <summary>PEM file with the certificate and its chain, in any order. It is read again when it changes.</summary>
     public string? TlsCertificate { get; init; }
 
     /// <summary>PEM file with the certificate's private key.</summary>
     public string? TlsKey { get; init; }
+
+    /// <summary>What clients call the gateway, a DNS name or an IP address: whether the certificate is for it is looked at at each renewal. Null: nobody looks.</summary>
+    public string? TlsName { get; init; }
 
     /// <summary>Allows plain HTTP on any listen address and to any node: whoever is on the path reads API keys and takes them.</summary>
     public bool DangerousPlainHttp { get; init; }

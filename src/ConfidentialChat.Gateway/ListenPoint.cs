@@ -1,7 +1,6 @@
 // spec/gateway.md section 1: HTTPS, or plain HTTP on loopback.
 using System.Net;
-using System.Security.Cryptography;
-using System.Security.Cryptography.X509Certificates;
+using ConfidentialChat.Hosting.Certificates;
 using ConfidentialChat.Hosting.Connections;
 
 namespace ConfidentialChat.Gateway;
@@ -9,15 +8,18 @@ namespace ConfidentialChat.Gateway;
 /// <summary>Where the gateway listens, and with which certificate. Whoever holds one knows that the options were checked.</summary>
 internal sealed record ListenPoint
 {
-    public required IPAddress Address { get; init; }
+    /// <summary>Null is <c>localhost</c>: 127.0.0.1 and ::1, of which a client may take either.</summary>
+    public required IPAddress? Address { get; init; }
 
     public required int Port { get; init; }
 
-    /// <summary>Null on loopback, and where the operator asked for danger.</summary>
-    public required ServerCertificate? Certificate { get; init; }
+    /// <summary>Null on loopback, and where the operator asked for danger; the first that is served, and where the next will be.</summary>
+    public required (ServerCertificate First, CertificateFiles Files)? Certificate { get; init; }
 
     /// <summary>Whose connections are many strangers'.</summary>
     public required TrustedProxies Trusted { get; init; }
+
+    private const string Localhost = "localhost";
 
     /// <exception cref="GatewayOptionsException">The options cannot be used.</exception>
     public static ListenPoint From(GatewayOptions options)
@@ -31,15 +33,44 @@ internal sealed record ListenPoint
         Require(options.HeartbeatSeconds is >= 1 and <= 300, $"HeartbeatSeconds is {options.HeartbeatSeconds}.", "nodes beat every 1 to 300 seconds");
         Require(options.ReportDeadline > TimeSpan.Zero, "ReportDeadline is not positive.", "give nodes minutes: 00:10:00");
         Require(options.ShutdownTimeout >= TimeSpan.Zero, "Answers in flight cannot have less than no time to end.", "--drain-seconds (ShutdownTimeout) is at least 0");
-        if (!IPAddress.TryParse(options.ListenAddress, out var address))
-            throw new GatewayOptionsException($"'{options.ListenAddress}' is no IP address.", "listen on 127.0.0.1, ::1, 0.0.0.0, :: or an address of this machine");
-
-        var certificate = ServerCertificate.From(options);
+        var address = ReadAddress(options);
+        var certificate = ReadCertificate(options);
         Require(
-            certificate is not null || options.DangerousPlainHttp || IPAddress.IsLoopback(address),
+            certificate is not null || options.DangerousPlainHttp || address is null || IPAddress.IsLoopback(address),
             $"Plain HTTP on {address} would show every API key to whoever is on the path.",
             "give --tls-cert and --tls-key (TlsCertificate, TlsKey), listen on 127.0.0.1, or say --dangerous-plain-http (DangerousPlainHttp)");
+        Require(options.TlsName is null || certificate is not null, "TlsName names a certificate's owner, and there is no certificate.", "give --tls-cert and --tls-key too");
         return new ListenPoint { Address = address, Port = options.Port, Certificate = certificate, Trusted = ReadTrusted(options) };
+    }
+
+    private static IPAddress? ReadAddress(GatewayOptions options)
+    {
+        if (options.ListenAddress == Localhost)
+        {
+            Require(options.Port != 0, "localhost is two addresses, and a free port of one may be taken at the other.", "name a port, or listen on 127.0.0.1 or ::1");
+            return null;
+        }
+
+        return IPAddress.TryParse(options.ListenAddress, out var address)
+            ? address
+            : throw new GatewayOptionsException($"'{options.ListenAddress}' is no IP address.", "listen on localhost, 127.0.0.1, ::1, 0.0.0.0, :: (IPv4 too) or an address of this machine");
+    }
+
+    private static (ServerCertificate, CertificateFiles)? ReadCertificate(GatewayOptions options)
+    {
+        if (options.TlsCertificate is null && options.TlsKey is null)
+            return null;
+        if (options.TlsCertificate is null || options.TlsKey is null)
+            throw new GatewayOptionsException("TlsCertificate and TlsKey belong together, and one is missing.", "give both --tls-cert and --tls-key");
+        var files = new CertificateFiles(options.TlsCertificate, options.TlsKey);
+        try
+        {
+            return (files.Read(), files);
+        }
+        catch (CertificateException e)
+        {
+            throw new GatewayOptionsException(e.Message, e.Hint, e);
+        }
     }
 
     private static TrustedProxies ReadTrusted(GatewayOptions options)
@@ -54,29 +85,5 @@ internal sealed record ListenPoint
     {
         if (!condition)
             throw new GatewayOptionsException(message, hint);
-    }
-}
-
-/// <summary>A certificate with its private key, and what leads from it to a root.</summary>
-internal sealed record ServerCertificate(X509Certificate2 Leaf, X509Certificate2Collection Chain)
-{
-    private const string Hint = "both are PEM files that this process can read, and the key belongs to the certificate";
-
-    public static ServerCertificate? From(GatewayOptions options)
-    {
-        if (options.TlsCertificate is null && options.TlsKey is null)
-            return null;
-        if (options.TlsCertificate is null || options.TlsKey is null)
-            throw new GatewayOptionsException("TlsCertificate and TlsKey belong together, and one is missing.", Hint);
-        try
-        {
-            var chain = new X509Certificate2Collection();
-            chain.ImportFromPemFile(options.TlsCertificate);
-            return new ServerCertificate(X509Certificate2.CreateFromPemFile(options.TlsCertificate, options.TlsKey), chain);
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException or CryptographicException or ArgumentException)
-        {
-            throw new GatewayOptionsException($"The certificate {options.TlsCertificate} with the key {options.TlsKey} cannot be used.", Hint, e);
-        }
     }
 }

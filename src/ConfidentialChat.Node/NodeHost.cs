@@ -19,6 +19,7 @@ using Microsoft.AspNetCore.Diagnostics;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
+using Microsoft.AspNetCore.Server.Kestrel.Https;
 
 namespace ConfidentialChat.Node;
 
@@ -66,6 +67,7 @@ public static class NodeHost
             .AddSingleton<UsageReporter>()
             .AddSingleton<GatewayLink>()
             .AddSingleton<ConfidentialHandler>()
+            .AddHostedService<TlsKeyWatch>()
             .AddHostedService<KeyRotation>()
             .AddHostedService(services => services.GetRequiredService<UsageReporter>())
             .AddHostedService(services => services.GetRequiredService<GatewayLink>())
@@ -132,7 +134,7 @@ public static class NodeHost
         {
             listen.Use(kestrel.ApplicationServices.GetRequiredService<ConnectionPlaces>().Around);
             if (identity.Certificate is not null)
-                listen.UseHttps(identity.Certificate);
+                listen.UseHttps(new TlsHandshakeCallbackOptions { OnConnection = _ => ValueTask.FromResult(identity.Handshake!) });
         });
         if (!OperatingSystem.IsWindows())
             kestrel.ListenUnixSocket(ControlSocket.Prepare(options.DataDirectory));

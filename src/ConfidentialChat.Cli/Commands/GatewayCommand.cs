@@ -1,5 +1,4 @@
 using System.CommandLine;
-using System.Net;
 using ConfidentialChat.Gateway;
 
 namespace ConfidentialChat.Cli.Commands;
@@ -8,12 +7,18 @@ namespace ConfidentialChat.Cli.Commands;
 internal static class GatewayCommand
 {
     private static readonly Option<DirectoryInfo> Data = CommonOptions.Data("the database and the gateway's key", made: true);
-    private static readonly Option<IPAddress> Listen = CommonOptions.Listen();
+    private static readonly Option<string> Listen = new("--listen")
+    {
+        Description = "Address to listen on; localhost is 127.0.0.1 and ::1, :: is IPv4 too. Other than loopback it needs TLS.",
+        HelpName = "IP",
+        DefaultValueFactory = _ => "127.0.0.1",
+    };
     private static readonly Option<int> Port = CommonOptions.Port("--port", 8080, "Port to listen on; 0 takes a free one.");
     private static readonly Option<int> LockSeconds = CommonOptions.Between("--lock-seconds", 1, 60, 5, "How long a lock lives when its client does not say.");
     private static readonly Option<long> StackUnits = new("--stack-units") { Description = "Compute units that each user gets on a node for a model.", DefaultValueFactory = _ => 1_000_000_000, HelpName = "N" };
-    private static readonly Option<FileInfo?> Certificate = new("--tls-cert") { Description = "Certificate chain, PEM.", HelpName = "FILE" };
+    private static readonly Option<FileInfo?> Certificate = new("--tls-cert") { Description = "Certificate chain, PEM; read again when it changes.", HelpName = "FILE" };
     private static readonly Option<FileInfo?> Key = new("--tls-key") { Description = "Private key of the certificate, PEM.", HelpName = "FILE" };
+    private static readonly Option<string?> TlsName = new("--tls-name") { Description = "What clients call the gateway: says when a certificate is not for it.", HelpName = "HOST" };
     private static readonly Option<int> MaxBufferedMib = CommonOptions.MaxBufferedMib();
     private static readonly Option<int> DrainSeconds = CommonOptions.DrainSeconds();
     private static readonly Option<bool> LogRequests = CommonOptions.LogRequests();
@@ -37,7 +42,7 @@ internal static class GatewayCommand
     {
         var command = new Command("gateway", "Run a gateway: it authenticates, routes and bounds requests that it cannot read.")
         {
-            Data, Listen, Port, LockSeconds, StackUnits, Certificate, Key, MaxConnections, MaxBufferedMib, TrustedProxies, CorsOrigins, NoDocs, DrainSeconds, LogRequests,
+            Data, Listen, Port, LockSeconds, StackUnits, Certificate, Key, TlsName, MaxConnections, MaxBufferedMib, TrustedProxies, CorsOrigins, NoDocs, DrainSeconds, LogRequests,
             DangerousPlainHttp, ServerRun.Json, ServerRun.ExitWithStdin,
         };
         command.SetAction(RunAsync);
@@ -61,12 +66,13 @@ internal static class GatewayCommand
     private static GatewayOptions Options(ParseResult parsed) => new()
     {
         DataDirectory = parsed.GetRequiredValue(Data).FullName,
-        ListenAddress = (parsed.GetValue(Listen) ?? IPAddress.Loopback).ToString(),
+        ListenAddress = parsed.GetRequiredValue(Listen),
         Port = parsed.GetValue(Port),
         LockSeconds = parsed.GetValue(LockSeconds),
         StackUnits = parsed.GetValue(StackUnits),
         TlsCertificate = parsed.GetValue(Certificate)?.FullName,
         TlsKey = parsed.GetValue(Key)?.FullName,
+        TlsName = parsed.GetValue(TlsName),
         MaxConnections = parsed.GetValue(MaxConnections),
         TrustedProxies = parsed.GetValue(TrustedProxies) is { Length: > 0 } proxies ? proxies : null,
         CorsOrigins = parsed.GetValue(CorsOrigins) ?? [],

@@ -1,8 +1,10 @@
 // spec/gateway.md sections 1 and 2.
 using System.Net;
+using System.Net.Security;
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
 using ConfidentialChat.Hosting;
+using ConfidentialChat.Hosting.Certificates;
 using ConfidentialChat.Protocol.Primitives;
 
 namespace ConfidentialChat.Node.Enrolment;
@@ -10,21 +12,31 @@ namespace ConfidentialChat.Node.Enrolment;
 /// <summary>What a node keeps on its disk: its identity key and its TLS key. Neither proves anything about a TEE.</summary>
 internal sealed class NodeIdentity : IDisposable
 {
-    private NodeIdentity(Ed25519PrivateKey key, X509Certificate2? certificate)
+    private const string DamageHint = "restore it, or move it away and enrol the node anew";
+
+    private readonly string directory;
+    private volatile Tls? tls;
+
+    private NodeIdentity(string directory, Ed25519PrivateKey key, X509Certificate2? certificate)
     {
+        this.directory = directory;
         Key = key;
-        Certificate = certificate;
+        tls = certificate is null ? null : new Tls(certificate, new ServerCertificate(CertificatePath(directory), certificate, []));
     }
+
+    /// <summary>The certificate on the disk was taken, and its key is another: <see cref="TlsPin"/> is no longer what the gateway was told.</summary>
+    public event Action? TlsPinChanged;
 
     public Ed25519PrivateKey Key { get; }
 
     /// <summary>Self-signed: the gateway pins its key and asks for nothing else of it.</summary>
-    public X509Certificate2? Certificate { get; }
+    public X509Certificate2? Certificate => tls?.Certificate;
 
-    /// <summary>SHA-256 of the SubjectPublicKeyInfo, base64.</summary>
-    public string? TlsPin => Certificate is null
-        ? null
-        : Convert.ToBase64String(SHA256.HashData(Certificate.PublicKey.ExportSubjectPublicKeyInfo()));
+    /// <summary>What the next handshake shows.</summary>
+    public SslServerAuthenticationOptions? Handshake => tls?.Shown.Handshake;
+
+    /// <summary>SHA-256 of the SubjectPublicKeyInfo, base64; of the certificate that is served now.</summary>
+    public string? TlsPin => tls?.Pin;
 
     /// <summary>Loads the identity, or makes it at the first start.</summary>
     public static NodeIdentity Open(string directory, bool tls)
@@ -36,7 +48,40 @@ internal sealed class NodeIdentity : IDisposable
         });
         var key = Ed25519PrivateKey.Import(seed);
         CryptographicOperations.ZeroMemory(seed);
-        return new NodeIdentity(key, tls ? OpenCertificate(directory) : null);
+        return new NodeIdentity(directory, key, tls ? OpenCertificate(directory) : null);
+    }
+
+    /// <summary>Takes the certificate on the disk where it is another than the one that is served. Not for two callers at once.</summary>
+    /// <returns>Whether it was taken.</returns>
+    /// <exception cref="NodeOptionsException">There is none, or none that can be served; the one that is served stays.</exception>
+    public bool TakeCertificate()
+    {
+        if (tls is not { } before)
+            return false;
+        var path = CertificatePath(directory);
+        byte[] pkcs12;
+        try
+        {
+            pkcs12 = File.ReadAllBytes(path);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new NodeOptionsException($"{path} cannot be read: {e.Message}", "restore it; the node serves on with what it has in memory, until its end", e);
+        }
+
+        var found = Load(path, pkcs12);
+        if (found.RawDataMemory.Span.SequenceEqual(before.Certificate.RawDataMemory.Span))
+        {
+            found.Dispose();
+            return false;
+        }
+
+        // The one before is left to the collector: a handshake may be showing it.
+        var now = new Tls(found, new ServerCertificate(path, found, []));
+        tls = now;
+        if (now.Pin != before.Pin)
+            TlsPinChanged?.Invoke();
+        return true;
     }
 
     public void Dispose()
@@ -45,9 +90,11 @@ internal sealed class NodeIdentity : IDisposable
         Certificate?.Dispose();
     }
 
+    private static string CertificatePath(string directory) => Path.Combine(directory, "tls.p12");
+
     private static X509Certificate2 OpenCertificate(string directory)
     {
-        var pkcs12 = OpenOrCreate(Path.Combine(directory, "tls.p12"), null, () =>
+        var pkcs12 = OpenOrCreate(CertificatePath(directory), null, () =>
         {
             using var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
             var request = new CertificateRequest("CN=confidentialchat-node", key, HashAlgorithmName.SHA256);
@@ -59,9 +106,24 @@ internal sealed class NodeIdentity : IDisposable
             using var made = request.CreateSelfSigned(DateTimeOffset.UnixEpoch, new DateTimeOffset(9999, 12, 31, 0, 0, 0, TimeSpan.Zero));
             return made.Export(X509ContentType.Pkcs12);
         });
-        var certificate = X509CertificateLoader.LoadPkcs12(pkcs12, null);
-        CryptographicOperations.ZeroMemory(pkcs12);
-        return certificate;
+        return Load(CertificatePath(directory), pkcs12);
+    }
+
+    private static X509Certificate2 Load(string path, byte[] pkcs12)
+    {
+        try
+        {
+            var certificate = X509CertificateLoader.LoadPkcs12(pkcs12, null);
+            return certificate.HasPrivateKey ? certificate : throw new NodeOptionsException($"{path} holds no private key.", DamageHint);
+        }
+        catch (CryptographicException e)
+        {
+            throw new NodeOptionsException(pkcs12.Length == 0 ? $"{path} is empty." : $"{path} is damaged, or has a password.", DamageHint, e);
+        }
+        finally
+        {
+            CryptographicOperations.ZeroMemory(pkcs12);
+        }
     }
 
     private static byte[] OpenOrCreate(string path, int? size, Func<byte[]> make)
@@ -75,7 +137,12 @@ internal sealed class NodeIdentity : IDisposable
 
         var bytes = File.ReadAllBytes(path);
         if (size is { } expected && bytes.Length != expected)
-            throw new NodeOptionsException($"{path} is damaged: {bytes.Length} bytes instead of {expected}.", "restore it, or move it away and enrol the node anew");
+            throw new NodeOptionsException($"{path} is damaged: {bytes.Length} bytes instead of {expected}.", DamageHint);
         return bytes;
+    }
+
+    private sealed record Tls(X509Certificate2 Certificate, ServerCertificate Shown)
+    {
+        public string Pin { get; } = Convert.ToBase64String(SHA256.HashData(Certificate.PublicKey.ExportSubjectPublicKeyInfo()));
     }
 }

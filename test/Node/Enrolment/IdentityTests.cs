@@ -1,4 +1,6 @@
 using System.Net;
+using System.Security.Cryptography;
+using System.Security.Cryptography.X509Certificates;
 using ConfidentialChat.Node.Enrolment;
 
 namespace ConfidentialChat.Node.Tests.Enrolment;
@@ -18,6 +20,41 @@ public sealed class IdentityTests : IDisposable
         second.Key.PublicKey.ShouldBe(first.Key.PublicKey);
         second.TlsPin.ShouldBe(first.TlsPin);
         second.Certificate!.HasPrivateKey.ShouldBeTrue();
+    }
+
+    [Fact]
+    public void A_certificate_that_is_put_on_the_disk_is_taken_and_another_key_is_said_to_be_one()
+    {
+        using var identity = NodeIdentity.Open(directory.FullName, tls: true);
+        var (pin, changes) = (identity.TlsPin, 0);
+        identity.TlsPinChanged += () => changes++;
+        var path = Path.Combine(directory.FullName, "tls.p12");
+        identity.TakeCertificate().ShouldBeFalse();
+
+        using (var key = identity.Certificate!.GetECDsaPrivateKey()!)
+            File.WriteAllBytes(path, SelfSigned(key));
+        identity.TakeCertificate().ShouldBeTrue();
+        (identity.Certificate!.Subject, identity.TlsPin, changes).ShouldBe(("CN=renewed", pin, 0));
+
+        foreach (var bytes in (byte[][])[[], [1, 2, 3]])
+        {
+            File.WriteAllBytes(path, bytes);
+            Should.Throw<NodeOptionsException>(() => identity.TakeCertificate()).Message.ShouldContain(path);
+            Should.Throw<NodeOptionsException>(() => NodeIdentity.Open(directory.FullName, tls: true)).Hint.ShouldNotBeEmpty();
+            identity.TlsPin.ShouldBe(pin);
+        }
+
+        using (var other = ECDsa.Create(ECCurve.NamedCurves.nistP256))
+            File.WriteAllBytes(path, SelfSigned(other));
+        identity.TakeCertificate().ShouldBeTrue();
+        identity.TlsPin.ShouldNotBe(pin);
+        changes.ShouldBe(1);
+    }
+
+    private static byte[] SelfSigned(ECDsa key)
+    {
+        using var made = new CertificateRequest("CN=renewed", key, HashAlgorithmName.SHA256).CreateSelfSigned(DateTimeOffset.UnixEpoch, DateTimeOffset.UnixEpoch.AddYears(900));
+        return made.Export(X509ContentType.Pkcs12);
     }
 
     [Fact]

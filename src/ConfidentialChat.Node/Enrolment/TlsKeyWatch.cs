@@ -1,0 +1,61 @@
+// docs/operating.md, "Certificates".
+using ConfidentialChat.Hosting;
+
+namespace ConfidentialChat.Node.Enrolment;
+
+/// <summary>Keeps the node's own certificate what is on the disk, as an operator puts it there: looked at every ten seconds and on SIGHUP.</summary>
+internal sealed partial class TlsKeyWatch(NodeIdentity identity, Reload reload, TimeProvider time, ILogger<TlsKeyWatch> log) : IHostedService, IDisposable
+{
+    private static readonly TimeSpan Interval = TimeSpan.FromSeconds(10);
+
+    private readonly Lock gate = new();
+    private ITimer? timer;
+    private string? fault; // that was said last
+
+    public Task StartAsync(CancellationToken cancellationToken)
+    {
+        if (identity.Certificate is null)
+            return Task.CompletedTask;
+        identity.TlsPinChanged += OtherKey;
+        reload.Asked += Look;
+        timer = time.CreateTimer(static watch => ((TlsKeyWatch)watch!).Look(), this, Interval, Interval);
+        return Task.CompletedTask;
+    }
+
+    public Task StopAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+
+    public void Dispose()
+    {
+        identity.TlsPinChanged -= OtherKey;
+        reload.Asked -= Look;
+        timer?.Dispose();
+    }
+
+    private void Look()
+    {
+        lock (gate)
+        {
+            try
+            {
+                if (identity.TakeCertificate())
+                    Taken();
+                fault = null;
+            }
+            catch (NodeOptionsException e)
+            {
+                if (!string.Equals(fault, e.Message, StringComparison.Ordinal))
+                    Kept(e.Message, e.Hint);
+                fault = e.Message;
+            }
+        }
+    }
+
+    [LoggerMessage(1, LogLevel.Information, "New handshakes show the new certificate in tls.p12.")]
+    private partial void Taken();
+
+    [LoggerMessage(2, LogLevel.Warning, "The certificate in use stays, because the one on the disk is not good: {Why} hint: {Hint}")]
+    private partial void Kept(string why, string hint);
+
+    [LoggerMessage(3, LogLevel.Warning, "The TLS key of this node is another one now. The gateway pins the one before, and reaches this node no more until it is told.")]
+    private partial void OtherKey();
+}
