@@ -81,6 +81,8 @@ internal static class Invocation
     {
         "MODEL_NOT_FOUND" => "./cchat models lists those that the gateway offers; without --model the first is taken",
         "NOT_FOUND" => "is this a gateway? A node's port answers like this too",
+        null when refusal.Status is 413 => "no gateway said this: a proxy before it takes no body that large; nginx has client_max_body_size",
+        null => "no gateway said this: look at what stands before it, or whether this is one",
         _ => refusal.IsRetryable ? "try again" : "spec/envelope-v1.md section 9 lists what this means",
     };
 

@@ -44,6 +44,27 @@ public sealed class HostTests
         Directory.Exists(directory).ShouldBeFalse();
     }
 
+    [Theory]
+    [InlineData("127.0.0.1", "127.0.0.1")]
+    [InlineData("::1", "[::1]")]
+    [InlineData("::", "[::1] 127.0.0.1 localhost")]
+    [InlineData("localhost", "127.0.0.1 localhost [::1]")]
+    public async Task A_gateway_is_reached_by_every_address_that_it_was_told_to_listen_on(string listen, string hosts)
+    {
+        if (!System.Net.Sockets.Socket.OSSupportsIPv6 && listen.Contains(':', StringComparison.Ordinal))
+            return;
+        await using var gateway = await GatewayUnderTest.StartAsync(options => options with
+        {
+            ListenAddress = listen,
+            Port = listen == "localhost" ? Random.Shared.Next(10_000, 32_000) : 0, // below those that the system gives out
+            DangerousPlainHttp = listen == "::",
+        });
+        gateway.Url.IsAbsoluteUri.ShouldBeTrue();
+        using var client = new HttpClient();
+        foreach (var host in hosts.Split(' ').Where(host => System.Net.Sockets.Socket.OSSupportsIPv6 || host != "[::1]"))
+            (await client.GetAsync(new Uri($"http://{host}:{gateway.Url.Port}/health"))).StatusCode.ShouldBe(HttpStatusCode.OK, host);
+    }
+
     [Fact]
     public async Task Other_users_of_the_machine_read_neither_key_nor_database()
     {

@@ -36,6 +36,7 @@ public sealed class RelayTests
         var response = await user.SendAsync(request);
 
         (await response.Content.ReadAsStringAsync()).ShouldBe(ScriptedNode.SealedAnswer);
+        response.Headers.CacheControl!.ToString().ShouldBe("no-store, no-transform");
         response.Headers.Select(header => header.Key).ShouldBe(["Cache-Control", "X-Accel-Buffering", "X-Request-ID", "Date", "Transfer-Encoding"], ignoreOrder: true);
         var seen = await node.SeenAsync();
         seen.Body.ShouldBe(body);

@@ -42,8 +42,8 @@ internal sealed class RelayTransformer(RelayRoute route, Reservation reservation
 
         var to = httpContext.Response;
         to.ContentType = proxyResponse.Content.Headers.ContentType!.MediaType;
-        to.Headers.CacheControl = "no-store";
-        to.Headers["X-Accel-Buffering"] = "no"; // proxies in front would hold events back
+        to.Headers.CacheControl = "no-store, no-transform"; // who compresses holds events back
+        to.Headers["X-Accel-Buffering"] = "no"; // and so would proxies in front
         return true;
     }
 
