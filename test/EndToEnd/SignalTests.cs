@@ -55,10 +55,13 @@ public sealed class SignalTests : IAsyncLifetime
                     afterHangups++;
                     if (afterHangups == 20) // a second later: all that was sent has been heard
                     {
+                        await Task.Delay(600, cancellation); // what comes sooner is the same wish
                         (node.HasExited, gateway.HasExited).ShouldBe((false, false));
-                        await RunningStack.SignalAsync(node.Id, "INT");
-                        await EndsAsync(node, 130);
-                        await RunningStack.SignalAsync(gateway.Id, "TERM");
+
+                        // Both in one moment: where one has ended the other has nothing left to end.
+                        using (var kill = Process.Start("kill", ["-TERM", $"{node.Id}", $"{gateway.Id}"]))
+                            await kill.WaitForExitAsync(cancellation);
+                        await EndsAsync(node, 143);
                         await EndsAsync(gateway, 143);
                     }
 
@@ -99,17 +102,11 @@ public sealed class SignalTests : IAsyncLifetime
     {
         var cancellation = TestContext.Current.CancellationToken;
         await using var engine = await ScriptedEngine.StartAsync(new EngineScript { Model = ScriptedStack.Model, Events = 600, DelayMs = 50 });
-        var data = Path.Combine(directory.FullName, "up");
-        var up = RunningStack.Start(["up", "--json", "--gateway-port", "0", "--node-port", "0", "--data", data, "--upstream", $"{engine.Url}", "--upstream-model", ScriptedStack.Model]);
-        started.Add(up);
-        var errors = up.StandardError.ReadToEndAsync(cancellation);
-        var ready = JsonElement.Parse(await up.StandardOutput.ReadLineAsync(cancellation) ?? throw new InvalidOperationException(await errors));
-        using var client = new ConfidentialChatClient(new ConfidentialChatOptions
-        {
-            ServerUrl = new Uri(ready.GetProperty("gateway").GetString()!),
-            BearerKey = ready.GetProperty("api_key").GetString()!,
-            Retries = RetryConfig.None,
-        });
+        await using var up = new RunningStack(["--upstream", $"{engine.Url}", "--upstream-model", ScriptedStack.Model]);
+        await up.InitializeAsync();
+        using var client = new ConfidentialChatClient(new ConfidentialChatOptions { ServerUrl = up.Gateway, BearerKey = up.ApiKey, Retries = RetryConfig.None });
+        var servers = up.Children();
+        servers.Count.ShouldBe(2);
         var events = 0;
         await Should.ThrowAsync<ConfidentialChatException>(async () =>
         {
@@ -117,21 +114,26 @@ public sealed class SignalTests : IAsyncLifetime
             {
                 switch (events++)
                 {
-                    case 0:
-                        await RunningStack.SignalAsync(up.Id, "HUP");
+                    case 0: // Ctrl-C reaches every process of the terminal, and "up" alone decides in which order they end
+                        foreach (var (_, id) in servers)
+                            await RunningStack.SignalAsync(id, "INT");
                         break;
-                    case 20: // it drains: the answer goes on
-                        up.HasExited.ShouldBeFalse();
-                        await RunningStack.SignalAsync(up.Id, "TERM");
-                        await EndsAsync(up, 143);
+                    case 10:
+                        (await client.Models.ListAsync(cancellation)).Data.ShouldNotBeEmpty();
+                        await up.SignalAsync("HUP");
+                        break;
+                    case 30: // it drains: the answer goes on
+                        await Should.ThrowAsync<ConfidentialChatException>(() => client.ConfidentialChat.CreateAsync(
+                            new ChatCompletionRequest { Model = ScriptedStack.Model, Messages = [ChatMessage.User("Hello?")] }, cancellation));
+                        await up.SignalAsync("TERM");
+                        (await up.EndAsync()).ExitCode.ShouldBe(143);
                         break;
                 }
             }
         });
-        events.ShouldBeGreaterThan(20);
-        using var http = new HttpClient { Timeout = TimeSpan.FromSeconds(2) };
-        foreach (var server in (string[])["gateway", "node"])
-            await Should.ThrowAsync<HttpRequestException>(() => http.GetAsync(new Uri(new Uri(ready.GetProperty(server).GetString()!), "/health"), cancellation));
+        events.ShouldBeGreaterThan(30);
+        foreach (var (role, id) in servers)
+            await GoneAsync(role, id);
     }
 
     [Theory]
@@ -178,6 +180,26 @@ public sealed class SignalTests : IAsyncLifetime
         }
 
         throw new InvalidOperationException($"It ended, and did not say '{says}'.");
+    }
+
+    // Killed a moment ago; who inherits it has yet to bury it.
+    private static async Task GoneAsync(string role, int id)
+    {
+        for (var tries = 0; ; tries++)
+        {
+            try
+            {
+                if ((await File.ReadAllTextAsync($"/proc/{id}/stat", TestContext.Current.CancellationToken)).Contains(") Z ", StringComparison.Ordinal))
+                    return;
+            }
+            catch (IOException)
+            {
+                return;
+            }
+
+            tries.ShouldBeLessThan(50, role);
+            await Task.Delay(100, TestContext.Current.CancellationToken);
+        }
     }
 
     private static async Task EndsAsync(Process process, int code)
