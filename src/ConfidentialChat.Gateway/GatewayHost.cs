@@ -1,3 +1,4 @@
+using System.Net;
 using ConfidentialChat.Gateway.Auth;
 using ConfidentialChat.Gateway.Errors;
 using ConfidentialChat.Gateway.Health;
@@ -16,6 +17,7 @@ using ConfidentialChat.Protocol.Relay;
 using ConfidentialChat.Protocol.V1;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.AspNetCore.Server.Kestrel.Https;
+using Microsoft.Data.Sqlite;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 
 namespace ConfidentialChat.Gateway;
@@ -33,23 +35,47 @@ public sealed class GatewayHost
     {
     }
 
-    /// <summary>Makes or opens the data directory, applies migrations and builds the application, which does not listen yet.</summary>
+    /// <summary>
+    /// Makes or opens the data directory, applies migrations, takes the port and builds the application, which answers once it is started.
+    /// </summary>
     /// <param name="options">Checked before anything is touched.</param>
     /// <param name="configure">May replace what is registered, add configuration (section <c>Logging</c> counts) or log elsewhere.</param>
+    /// <param name="progress">Hears a line for people where the start has to wait or takes longer than a moment; there is no log yet.</param>
     /// <param name="cancel">Gives up.</param>
     /// <returns>The caller's to start and to dispose of.</returns>
-    /// <exception cref="GatewayOptionsException">The options cannot be used, or another gateway serves the data directory.</exception>
+    /// <exception cref="GatewayOptionsException">The options cannot be used, another gateway serves the data directory, or the port is not to be had.</exception>
     /// <exception cref="GatewayStateException">The database cannot be used.</exception>
     public static async Task<WebApplication> CreateAsync(
-        GatewayOptions options, Action<WebApplicationBuilder>? configure = null, CancellationToken cancel = default)
+        GatewayOptions options, Action<WebApplicationBuilder>? configure = null, Action<string>? progress = null, CancellationToken cancel = default)
     {
         var listen = ListenPoint.From(options);
         var origins = BrowserOrigins.From(options);
         var directory = DataDirectory.Open(options.DataDirectory);
-        var occupation = directory.Occupy();
+        var occupation = await directory.OccupyAsync(progress, cancel);
         try
         {
-            return await BuildAsync(options, listen, origins, directory, occupation, configure, cancel);
+            var database = await Database.OpenAsync(directory, isOccupied: true, progress, cancel);
+            var key = directory.LoadOrCreateKey();
+            var places = TakePlaces(listen);
+            WebApplication? app = null;
+            try
+            {
+                app = Build(options, listen, origins, key, database, directory, occupation, places, configure);
+                await ReadAsync(app.Services);
+                return app;
+            }
+            catch
+            {
+                if (app is not null)
+                    await app.DisposeAsync();
+                Array.ForEach(places, place => place.Dispose());
+                throw;
+            }
+        }
+        catch (SqliteException e) when (SqliteFault.Of(e) is not null)
+        {
+            occupation.Dispose();
+            throw SqliteFault.Of(e, directory.DatabasePath)!;
         }
         catch
         {
@@ -58,22 +84,22 @@ public sealed class GatewayHost
         }
     }
 
-    private static async Task<WebApplication> BuildAsync(
+    private static WebApplication Build(
         GatewayOptions options,
         ListenPoint listen,
         BrowserOrigins origins,
+        GatewayKey key,
+        Database database,
         DataDirectory directory,
         Occupation occupation,
-        Action<WebApplicationBuilder>? configure,
-        CancellationToken cancel)
+        ListenSocket[] places,
+        Action<WebApplicationBuilder>? configure)
     {
-        var key = directory.LoadOrCreateKey();
-        var database = await Database.OpenAsync(directory, isOccupied: true, cancel);
-
         // Empty: nothing of the surroundings can open another port or print a header.
         var builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions());
         Log(builder);
-        Listen(builder, listen);
+        ListenSocket.Use(builder.WebHost, places);
+        Listen(builder, listen, places);
         AddServices(builder.Services, options, key, database);
         builder.Services.AddSingleton(directory);
         builder.Services.AddSingleton(_ => occupation); // by a factory, so that the container lets go of it
@@ -90,6 +116,7 @@ public sealed class GatewayHost
 
         var app = builder.Build();
         app.Services.GetRequiredService<Occupation>(); // first, so that it ends last
+        _ = app.Services.GetServices<ListenSocket>().ToList(); // else they would not end with a gateway that never starts
         app.UseRequestNames();
         app.UseConnectionTurns(IsOfService, new ErrorAnswer(RequestError.TooManyRequests).ExecuteAsync);
         app.UseMiddleware<ErrorBoundary>();
@@ -108,6 +135,28 @@ public sealed class GatewayHost
     private const string PlainAdvice =
         "This gateway takes sealed requests only, so that it cannot read them: ask with the ConfidentialChat SDK, with cchat ask, or with any client that seals "
         + "envelopes for POST /v1/confidential/chat/completions and its neighbours (spec/envelope-v1.md).";
+    private static ListenSocket[] TakePlaces(ListenPoint listen)
+    {
+        var places = new List<ListenSocket>();
+        try
+        {
+            foreach (var point in listen.Points)
+                places.Add(ListenSocket.Take(point, "--port (up: --gateway-port; setting Port)", (message, hint, e) => new GatewayOptionsException(message, hint, e)));
+            return [.. places];
+        }
+        catch
+        {
+            places.ForEach(place => place.Dispose());
+            throw;
+        }
+    }
+
+    // Before the server starts, so that a database that cannot be used is said once and not out of its middle.
+    private static async Task ReadAsync(IServiceProvider services)
+    {
+        await services.GetRequiredService<Ledger>().SpendAbandonedAsync();
+        await services.GetRequiredService<ForeignChanges>().LookAsync();
+    }
 
     private static bool IsOfService(PathString path) =>
         path.Value is Endpoints.Health or Endpoints.Live or Endpoints.Ready or NodePaths.Enrolment or NodePaths.Heartbeat or NodePaths.Address or NodePaths.UsageReports;
@@ -179,17 +228,15 @@ public sealed class GatewayHost
         services.Configure<HostOptions>(host => host.ShutdownTimeout = options.ShutdownTimeout);
     }
 
-    private static void Listen(WebApplicationBuilder builder, ListenPoint listen) =>
+    private static void Listen(WebApplicationBuilder builder, ListenPoint listen, ListenSocket[] places) =>
         builder.WebHost.UseKestrelCore().UseKestrelHttpsConfiguration().ConfigureKestrel(kestrel =>
         {
             kestrel.AddServerHeader = false;
             kestrel.Limits.BoundStrangers();
             kestrel.Limits.MaxRequestHeadersTotalSize = MaxHeaderBytes;
             kestrel.Limits.MinResponseDataRate = new MinDataRate(SlowestReaderBytesPerSecond, SlowestReaderGrace);
-            if (listen.Address is { } address)
-                kestrel.Listen(address, listen.Port, Configure);
-            else
-                kestrel.ListenLocalhost(listen.Port, Configure);
+            foreach (var place in places)
+                kestrel.Listen((IPEndPoint)place.Point, Configure);
 
             void Configure(ListenOptions point)
             {

@@ -30,14 +30,24 @@ public sealed class GatewayOperator
     /// <summary>Makes the directory and the database where they are absent.</summary>
     /// <param name="dataDirectory">As in <see cref="GatewayOptions.DataDirectory"/>.</param>
     /// <param name="clock">Null is the system's.</param>
+    /// <param name="progress">Hears a line for people where something takes longer than a moment, here as in any other member.</param>
     /// <param name="cancel">Gives up.</param>
     /// <exception cref="GatewayOptionsException">The directory cannot be used.</exception>
     /// <exception cref="GatewayStateException">The database cannot be used, from here as from any other member.</exception>
-    public static async Task<GatewayOperator> OpenAsync(string dataDirectory, TimeProvider? clock = null, CancellationToken cancel = default)
+    public static async Task<GatewayOperator> OpenAsync(
+        string dataDirectory, TimeProvider? clock = null, Action<string>? progress = null, CancellationToken cancel = default)
     {
         var directory = DataDirectory.Open(dataDirectory);
-        return new(directory, await Database.OpenAsync(directory, isOccupied: false, cancel), clock ?? TimeProvider.System);
+        return new(directory, await Database.OpenAsync(directory, isOccupied: false, progress, cancel), clock ?? TimeProvider.System);
     }
+
+    /// <summary>The version of a database's tables, also of one that this program refuses. Changes nothing.</summary>
+    /// <param name="database">Its file.</param>
+    /// <exception cref="GatewayStateException">It cannot be read, or is none.</exception>
+    public static TablesVersion ReadTables(string database) => Database.ReadTables(database);
+
+    /// <summary>The name of the tables that this program makes.</summary>
+    public static string NewestTables() => Database.NewestTables();
 
     /// <summary>Makes a user with an API key.</summary>
     /// <returns>The key, to be shown once: only its hash is kept. Null where the name is taken.</returns>

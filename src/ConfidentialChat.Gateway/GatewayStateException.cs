@@ -3,22 +3,30 @@ namespace ConfidentialChat.Gateway;
 /// <summary>The database cannot be used just now. What was to be changed is as it was, unless <see cref="StateFault.Unsynced"/> says otherwise.</summary>
 /// <param name="fault">What is wrong.</param>
 /// <param name="inner">What the system said.</param>
-public sealed class GatewayStateException(StateFault fault, Exception? inner = null) : Exception(Explain(fault).Message, inner)
+/// <param name="path">The database's file, for whoever named its directory.</param>
+public sealed class GatewayStateException(StateFault fault, Exception? inner = null, string? path = null) : Exception(Explain(fault, path).Message, inner)
 {
     public StateFault Fault { get; } = fault;
 
     /// <summary>What the operator can do.</summary>
-    public string Hint => Explain(Fault).Hint;
+    public string Hint => Explain(Fault, null).Hint;
 
-    private static (string Message, string Hint) Explain(StateFault fault) => fault switch
+    private static (string Message, string Hint) Explain(StateFault fault, string? path)
     {
-        StateFault.Busy => ("The gateway's database is busy: another process has been writing to it for ten seconds.", "try again; if it stays so, find the process that holds gateway.db open"),
-        StateFault.Full => ("The gateway's database cannot be written: its disk is full.", "make room; a running gateway goes on by itself"),
-        StateFault.Unusable => ("The gateway's database cannot be read or written.", "look at its disk, and at the owner and mode of its files"),
-        StateFault.Unsynced => ("The gateway's database is not known to be on its disk: the disk failed to take it.", "look at the disk, then start the gateway again"),
-        StateFault.OtherVersion => ("The gateway's database is of an older version, and a running gateway holds it.", "use the cchat of that gateway, or stop it: the next start brings the database up to date"),
-        _ => throw new ArgumentOutOfRangeException(nameof(fault)),
-    };
+        var database = path is null ? "The gateway's database" : $"The gateway's database {path}";
+        return fault switch
+        {
+            StateFault.Busy => ($"{database} is busy: another process has been writing to it for ten seconds.", "try again; if it stays so, find the process that holds gateway.db open"),
+            StateFault.Full => ($"{database} cannot be written: its disk is full.", "make room; a running gateway goes on by itself"),
+            StateFault.Unusable => ($"{database} cannot be read or written.", "look at its disk, and at the owner and mode of its files"),
+            StateFault.Unsynced => ($"{database} is not known to be on its disk: the disk failed to take it.", "look at the disk, then start the gateway again"),
+            StateFault.OtherVersion => ($"{database} is of an older version, and a running gateway holds it.", "use the cchat of that gateway, or stop it: the next start brings the database up to date"),
+            StateFault.LaterVersion => ($"{database} was written by a later version than this one.", "start that version, or restore the copy that was made before the upgrade; \"cchat version --data DIR\" names both versions"),
+            StateFault.Foreign => ($"{path ?? "The file"} is no database of a gateway.", "name the gateway's own directory, or restore the file from a copy"),
+            StateFault.Damaged => ($"{database} is damaged.", "stop what uses it and restore a copy; a gateway.db-wal or -shm of before must not stand beside it (docs/operating.md, Restore)"),
+            _ => throw new ArgumentOutOfRangeException(nameof(fault)),
+        };
+    }
 }
 
 /// <summary>Why the database cannot be used.</summary>
@@ -29,7 +37,7 @@ public enum StateFault
 
     Full,
 
-    /// <summary>An error of the disk, of the files' modes, or of the files themselves.</summary>
+    /// <summary>An error of the disk or of the files' modes.</summary>
     Unusable,
 
     /// <summary>It is written, and the disk failed to sync: after a power loss it may be gone.</summary>
@@ -37,4 +45,13 @@ public enum StateFault
 
     /// <summary>Its tables are older than this program, and nobody may change them while a gateway serves.</summary>
     OtherVersion,
+
+    /// <summary>Its tables are newer than this program, which does not know what they mean.</summary>
+    LaterVersion,
+
+    /// <summary>The file is no database, or another program's.</summary>
+    Foreign,
+
+    /// <summary>The file is a database no more in all its parts.</summary>
+    Damaged,
 }

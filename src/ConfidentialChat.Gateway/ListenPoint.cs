@@ -1,5 +1,6 @@
 // spec/gateway.md section 1: HTTPS, or plain HTTP on loopback.
 using System.Net;
+using System.Net.Sockets;
 using ConfidentialChat.Hosting.Certificates;
 using ConfidentialChat.Hosting.Connections;
 
@@ -12,6 +13,12 @@ internal sealed record ListenPoint
     public required IPAddress? Address { get; init; }
 
     public required int Port { get; init; }
+
+    /// <summary>All that a socket is needed for.</summary>
+    public IReadOnlyList<IPEndPoint> Points =>
+        Address is not null ? [new(Address, Port)]
+        : Socket.OSSupportsIPv6 ? [new(IPAddress.Loopback, Port), new(IPAddress.IPv6Loopback, Port)]
+        : [new(IPAddress.Loopback, Port)];
 
     /// <summary>Null on loopback, and where the operator asked for danger; the first that is served, and where the next will be.</summary>
     public required (ServerCertificate First, CertificateFiles Files)? Certificate { get; init; }

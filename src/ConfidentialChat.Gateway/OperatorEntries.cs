@@ -60,3 +60,20 @@ public enum NodeCondition
     /// <summary>The gateway could not connect to it since it was last heard.</summary>
     Unreachable,
 }
+
+/// <summary>Which version of the program a database's tables are of.</summary>
+/// <param name="Name">The newest change that was made to them; null where there are none yet.</param>
+/// <param name="Age">Beside this program.</param>
+public sealed record TablesVersion(string? Name, TablesAge Age);
+
+/// <summary>How tables stand to a program.</summary>
+public enum TablesAge
+{
+    Same,
+
+    /// <summary>The program brings them up to date when it opens them.</summary>
+    Older,
+
+    /// <summary>The program refuses them.</summary>
+    Later,
+}

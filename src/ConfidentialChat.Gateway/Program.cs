@@ -9,12 +9,12 @@ using var signals = new Signals(IsTaken, isServer: true);
 var configuration = new ConfigurationBuilder().AddEnvironmentVariables("CONFIDENTIALCHAT_GATEWAY_").AddCommandLine(args).Build();
 try
 {
-    var options = configuration.Get<GatewayOptions>() ?? new GatewayOptions { DataDirectory = "" };
+    var options = Read() ?? new GatewayOptions { DataDirectory = "" };
     await using var gateway = await GatewayHost.CreateAsync(options, builder =>
     {
         builder.Configuration.AddConfiguration(configuration);
         Signals.LeaveTo(builder.Services);
-    }, signals.Stopping);
+    }, Console.Error.WriteLine, signals.Stopping);
     reload = gateway.Services.GetRequiredService<Reload>().Ask;
     var failures = ServiceFailures.Of(gateway);
     await gateway.RunAsync(signals.Stopping);
@@ -26,12 +26,12 @@ catch (OperationCanceledException) when (signals.Stopping.IsCancellationRequeste
 }
 catch (GatewayOptionsException e)
 {
-    Console.Error.WriteLine($"{e.Message}\nhint: {e.Hint}");
+    Console.Error.WriteLine($"error: {e.Message}\nhint: {e.Hint}");
     return 2;
 }
 catch (GatewayStateException e)
 {
-    Console.Error.WriteLine($"{e.Message}\nhint: {e.Hint}");
+    Console.Error.WriteLine($"error: {e.Message}\nhint: {e.Hint}");
     return 1;
 }
 
@@ -41,4 +41,16 @@ bool IsTaken(PosixSignal signal)
         return false;
     reload?.Invoke();
     return true;
+}
+
+GatewayOptions? Read()
+{
+    try
+    {
+        return configuration.Get<GatewayOptions>();
+    }
+    catch (InvalidOperationException e)
+    {
+        throw new GatewayOptionsException(e.Message, "docs/operating.md says which settings there are; GatewayOptions, of which kind each is", e);
+    }
 }

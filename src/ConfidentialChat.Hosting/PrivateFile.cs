@@ -4,6 +4,7 @@ namespace ConfidentialChat.Hosting;
 internal static class PrivateFile
 {
     private const UnixFileMode OwnerOnly = UnixFileMode.UserRead | UnixFileMode.UserWrite;
+    private const int SharingViolation = unchecked((int)0x80070020);
     private const UnixFileMode OwnerEnters = OwnerOnly | UnixFileMode.UserExecute;
 
     /// <summary>Writes a file whole or not at all.</summary>
@@ -38,6 +39,20 @@ internal static class PrivateFile
         {
             file.Dispose();
             throw;
+        }
+    }
+
+    /// <summary>Opens a file, made where it is missing, that one process at a time has open by this method; the system lets go of it with its process.</summary>
+    /// <returns>Null while another process has it.</returns>
+    public static FileStream? TryLock(string path)
+    {
+        try
+        {
+            return Open(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
+        }
+        catch (IOException e) when (e.HResult == (OperatingSystem.IsWindows() ? SharingViolation : OperatingSystem.IsMacOS() ? 35 : 11)) // EAGAIN
+        {
+            return null; // and nothing else is: a disk that is read-only is no other process
         }
     }
 

@@ -1,4 +1,5 @@
 using System.Net;
+using System.Net.Sockets;
 using ConfidentialChat.Attestation.Bundles;
 using ConfidentialChat.Hosting;
 using ConfidentialChat.Hosting.Bodies;
@@ -39,13 +40,34 @@ public static class NodeHost
     public static WebApplication Create(NodeOptions options, IInferenceBackend engine, Action<WebApplicationBuilder>? configure = null, IEvidenceSource? evidence = null)
     {
         options.Validate();
-        var identity = OpenIdentity(options);
+        var (identity, enrolment, controlPath) = OpenData(options);
+        var places = TakePlaces(options, controlPath);
+        try
+        {
+            return Build(options, engine, evidence, identity, enrolment, places, configure);
+        }
+        catch
+        {
+            Array.ForEach(places, place => place.Dispose());
+            throw;
+        }
+    }
 
+    private static WebApplication Build(
+        NodeOptions options,
+        IInferenceBackend engine,
+        IEvidenceSource? evidence,
+        NodeIdentity identity,
+        GatewayEnrolment enrolment,
+        ListenSocket[] places,
+        Action<WebApplicationBuilder>? configure)
+    {
         // Empty: nothing of the surroundings (a variable, a file in the working directory) can open another port.
         var builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions());
         builder.Services.AddRouting();
         ServerLog.Listen(builder.Logging);
-        builder.WebHost.UseKestrelCore().UseKestrelHttpsConfiguration().ConfigureKestrel(kestrel => Listen(kestrel, options, identity));
+        builder.WebHost.UseKestrelCore().UseKestrelHttpsConfiguration().ConfigureKestrel(kestrel => Listen(kestrel, places, identity));
+        ListenSocket.Use(builder.WebHost, places);
         builder.Services
             .AddSingleton(options)
             .AddSingleton(identity)
@@ -59,7 +81,7 @@ public static class NodeHost
             .AddSingleton<Admission>()
             .AddSingleton(new BodyBudget(options.MaxBufferedBytes))
             .AddSingleton(services => new BodyShare(services.GetRequiredService<BodyBudget>(), options.MaxBufferedBytes)) // the gateway alone asks, and tells no users apart
-            .AddSingleton<GatewayEnrolment>()
+            .AddSingleton(enrolment)
             .AddSingleton<GatewayClock>()
             .AddSingleton<GatewayClient>()
             .AddSingleton<NodeAddress>()
@@ -77,6 +99,7 @@ public static class NodeHost
         configure?.Invoke(builder);
 
         var app = builder.Build();
+        _ = app.Services.GetServices<ListenSocket>().ToList(); // else they would not end with a node that never starts
         app.UseConnectionTurns(
             path => path.Value is Health or Live or Ready or NodePaths.Proof, context => context.Response.WriteAsync(new Rejection(RequestError.TooManyRequests)));
         app.UseExceptionHandler(new ExceptionHandlerOptions { ExceptionHandler = OnExceptionAsync, AllowStatusCode404Response = true });
@@ -113,12 +136,15 @@ public static class NodeHost
     public static Task WhenReadyAsync(WebApplication app, CancellationToken cancellation) =>
         app.Services.GetRequiredService<GatewayLink>().Ready.WaitAsync(cancellation);
 
-    private static NodeIdentity OpenIdentity(NodeOptions options)
+    private static (NodeIdentity Identity, GatewayEnrolment Enrolment, string ControlPath) OpenData(NodeOptions options)
     {
         try
         {
             PrivateFile.CreateDirectory(options.DataDirectory);
-            return NodeIdentity.Open(options.DataDirectory, options.UsesTls);
+            return (
+                NodeIdentity.Open(options.DataDirectory, options.UsesTls),
+                new GatewayEnrolment(options),
+                OperatingSystem.IsWindows() ? "" : ControlSocket.Prepare(options.DataDirectory));
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
@@ -126,18 +152,45 @@ public static class NodeHost
         }
     }
 
-    private static void Listen(KestrelServerOptions kestrel, NodeOptions options, NodeIdentity identity)
+    // The network's, and behind it the operator's where there is one.
+    private static ListenSocket[] TakePlaces(NodeOptions options, string controlPath)
+    {
+        var network = Take(new IPEndPoint(options.ListenAddress, options.Port));
+        if (controlPath.Length == 0)
+            return [network];
+        try
+        {
+            return [network, Take(new UnixDomainSocketEndPoint(controlPath))];
+        }
+        catch
+        {
+            network.Dispose();
+            throw;
+        }
+
+        static ListenSocket Take(EndPoint point) =>
+            ListenSocket.Take(point, "--port (up: --node-port; setting Port)", (message, hint, e) => new NodeOptionsException(message, hint, e));
+    }
+
+    private static void Listen(KestrelServerOptions kestrel, ListenSocket[] places, NodeIdentity identity)
     {
         kestrel.AddServerHeader = false;
         kestrel.Limits.BoundStrangers();
-        kestrel.Listen(new IPEndPoint(options.ListenAddress, options.Port), listen =>
+        foreach (var place in places)
         {
-            listen.Use(kestrel.ApplicationServices.GetRequiredService<ConnectionPlaces>().Around);
-            if (identity.Certificate is not null)
-                listen.UseHttps(new TlsHandshakeCallbackOptions { OnConnection = _ => ValueTask.FromResult(identity.Handshake!) });
-        });
-        if (!OperatingSystem.IsWindows())
-            kestrel.ListenUnixSocket(ControlSocket.Prepare(options.DataDirectory));
+            if (place.Point is not IPEndPoint point)
+            {
+                kestrel.ListenUnixSocket(place.Point.ToString()!);
+                continue;
+            }
+
+            kestrel.Listen(point, listen =>
+            {
+                listen.Use(kestrel.ApplicationServices.GetRequiredService<ConnectionPlaces>().Around);
+                if (identity.Certificate is not null)
+                    listen.UseHttps(new TlsHandshakeCallbackOptions { OnConnection = _ => ValueTask.FromResult(identity.Handshake!) });
+            });
+        }
     }
 
     private static void MapHealth(this WebApplication app)

@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Diagnostics;
 using System.Globalization;
 using System.Net;
@@ -84,10 +85,13 @@ public sealed class DatabaseFaultTests
         {
             await holder.OpenAsync(TestContext.Current.CancellationToken);
             await using var transaction = holder.BeginTransaction();
-            var command = Task.Run(() => gateway.Operator.CreateApiKeyAsync("bob"));
+            var said = new ConcurrentQueue<string>();
+            var patient = await GatewayOperator.OpenAsync(gateway.DataDirectory, progress: said.Enqueue, cancel: TestContext.Current.CancellationToken);
+            var command = Task.Run(() => patient.CreateApiKeyAsync("bob"));
             await (await user.PostAsync("/v1/nodes/lock", Http.Json(Lock))).ShouldBeErrorAsync(503, "SERVICE_UNAVAILABLE");
             await (await anyone.GetAsync("/health/ready")).ShouldBeErrorAsync(503, "SERVICE_UNAVAILABLE");
             (await Should.ThrowAsync<GatewayStateException>(() => command)).Fault.ShouldBe(StateFault.Busy);
+            said.ShouldHaveSingleItem().ShouldMatch("waiting .*gateway.db.* 10 s");
         }
 
         await ReadyAsync(gateway);
@@ -99,7 +103,7 @@ public sealed class DatabaseFaultTests
     public async Task After_a_sync_that_failed_nothing_is_called_durable_and_the_gateway_is_not_ready_until_it_starts_again()
     {
         var directory = Directory.CreateTempSubdirectory("gateway-test-").FullName;
-        var database = await Database.OpenAsync(DataDirectory.Open(directory), isOccupied: false, TestContext.Current.CancellationToken);
+        var database = await Database.OpenAsync(DataDirectory.Open(directory), isOccupied: false, null, TestContext.Current.CancellationToken);
         using (var log = new CapturedLog())
         {
             var health = new WriteHealth(TimeProvider.System, new LoggerFactory([log]).CreateLogger<WriteHealth>());

@@ -1,3 +1,5 @@
+using System.Collections.Concurrent;
+using System.Security.Cryptography;
 using ConfidentialChat.Gateway.State;
 using Microsoft.Data.Sqlite;
 using Microsoft.EntityFrameworkCore;
@@ -29,7 +31,7 @@ public sealed class SchemaTests : IDisposable
     [Fact]
     public async Task A_fresh_file_needs_no_migration()
     {
-        var opened = await Database.OpenAsync(DataDirectory.Open(directory), isOccupied: false, default);
+        var opened = await Database.OpenAsync(DataDirectory.Open(directory), isOccupied: false, null, default);
 
         await using var context = opened.CreateContext();
         (await context.Database.GetPendingMigrationsAsync()).ShouldBeEmpty();
@@ -42,10 +44,10 @@ public sealed class SchemaTests : IDisposable
         var place = await OlderAsync();
         Run(place, "INSERT INTO users (name, created_at) VALUES ('alice', 1)").ShouldBeNull();
 
-        await Database.OpenAsync(place, isOccupied: false, default);
+        await Database.OpenAsync(place, isOccupied: false, null, default);
 
         var fresh = DataDirectory.Open(Path.Combine(directory, "fresh"));
-        await Database.OpenAsync(fresh, isOccupied: false, default);
+        await Database.OpenAsync(fresh, isOccupied: false, null, default);
         const string Tables = "SELECT GROUP_CONCAT(name || ' ' || sql, ';') FROM (SELECT name, sql FROM sqlite_master WHERE SUBSTR(name, 1, 4) <> '__EF' AND sql IS NOT NULL ORDER BY name)";
         Run(place, Tables).ShouldBe(Run(fresh, Tables));
         Run(place, "SELECT name FROM users").ShouldBe("alice");
@@ -65,7 +67,7 @@ public sealed class SchemaTests : IDisposable
             VALUES ('r2', 'capped', 1, 2, 3, 4, 5, 6, 12)
             """);
 
-        await Database.OpenAsync(place, isOccupied: false, default);
+        await Database.OpenAsync(place, isOccupied: false, null, default);
 
         Run(place, "SELECT GROUP_CONCAT(request_id || ' ' || stack_id || ' ' || held || ' ' || state || ' ' || deadline_at) FROM (SELECT * FROM reservations ORDER BY request_id)")
             .ShouldBe("r1 3 7 held 10,r2 3 8 settled 11");
@@ -79,45 +81,136 @@ public sealed class SchemaTests : IDisposable
     [Fact]
     public async Task Several_may_make_it_at_once()
     {
-        await Task.WhenAll(Enumerable.Range(0, 8).Select(_ => Task.Run(() => Database.OpenAsync(DataDirectory.Open(directory), isOccupied: false, default))));
+        await Task.WhenAll(Enumerable.Range(0, 8).Select(_ => Task.Run(() => Database.OpenAsync(DataDirectory.Open(directory), isOccupied: false, null, default))));
 
         await using var context = Design();
         Run(DataDirectory.Open(directory), "SELECT COUNT(*) FROM __EFMigrationsHistory").ShouldBe((long)context.Database.GetMigrations().Count());
     }
 
     [Fact]
-    public async Task A_migration_lock_that_outlived_its_process_holds_nobody_up()
+    public async Task A_migration_lock_that_outlived_its_process_holds_up_neither_a_command_nor_a_gateway()
     {
         var place = await OlderAsync();
         Run(place, """
             CREATE TABLE IF NOT EXISTS "__EFMigrationsLock" ("Id" INTEGER NOT NULL CONSTRAINT "PK___EFMigrationsLock" PRIMARY KEY, "Timestamp" TEXT NOT NULL);
             INSERT OR REPLACE INTO "__EFMigrationsLock" VALUES (1, '2026-01-01 00:00:00')
             """);
-        using (place.Occupy())
-            await Database.OpenAsync(place, isOccupied: true, TestContext.Current.CancellationToken).WaitAsync(TimeSpan.FromSeconds(60));
-        Run(place, "SELECT COUNT(*) FROM __EFMigrationsHistory").ShouldBe(Migrations());
+        var image = Path.Combine(directory, "command");
+        Directory.CreateDirectory(image);
+        SqliteConnection.ClearAllPools();
+        File.Copy(place.DatabasePath, Path.Combine(image, "gateway.db"));
+
+        var said = new ConcurrentQueue<string>();
+        await using (await GatewayHost.CreateAsync(new GatewayOptions { DataDirectory = directory, Port = 0 }, null, said.Enqueue, TestContext.Current.CancellationToken).WaitAsync(TimeSpan.FromSeconds(60)))
+            Run(place, "SELECT COUNT(*) FROM __EFMigrationsHistory").ShouldBe(Migrations());
+        said.ShouldHaveSingleItem().ShouldContain("up to date");
+
+        await GatewayOperator.OpenAsync(image, cancel: TestContext.Current.CancellationToken).WaitAsync(TimeSpan.FromSeconds(60));
+        Run(DataDirectory.Open(image), "SELECT COUNT(*) FROM __EFMigrationsHistory").ShouldBe(Migrations());
     }
 
     [Fact]
     public async Task A_command_leaves_the_tables_of_a_running_gateway_alone_and_waits_for_a_while()
     {
         var place = await OlderAsync();
-        using (place.Occupy())
+        using (place.TryOccupy(serves: true).ShouldNotBeNull())
         {
-            var waits = Database.OpenAsync(place, isOccupied: false, TestContext.Current.CancellationToken);
+            var said = new ConcurrentQueue<string>();
+            var waits = Database.OpenAsync(place, isOccupied: false, said.Enqueue, TestContext.Current.CancellationToken);
             (await Should.ThrowAsync<GatewayStateException>(() => waits.WaitAsync(TimeSpan.FromSeconds(60)))).Fault.ShouldBe(StateFault.OtherVersion);
+            said.ShouldHaveSingleItem().ShouldMatch("waiting .*gateway.db.* 10 s");
             Run(place, "SELECT COUNT(*) FROM __EFMigrationsHistory").ShouldBe(1L);
         }
 
-        using (var ends = place.Occupy())
+        using (var ends = place.TryOccupy(serves: true).ShouldNotBeNull())
         {
-            var waits = Database.OpenAsync(place, isOccupied: false, TestContext.Current.CancellationToken);
+            var waits = Database.OpenAsync(place, isOccupied: false, null, TestContext.Current.CancellationToken);
             waits.IsCompleted.ShouldBeFalse();
             ends.Dispose();
             await waits.WaitAsync(TimeSpan.FromSeconds(60));
         }
 
         Run(place, "SELECT COUNT(*) FROM __EFMigrationsHistory").ShouldBe(Migrations());
+    }
+
+    [Fact]
+    public async Task A_gateway_waits_for_a_command_that_changes_the_tables_and_says_so()
+    {
+        var place = DataDirectory.Open(directory);
+        var said = new ConcurrentQueue<string>();
+        using var command = place.TryOccupy(serves: false).ShouldNotBeNull();
+        var waits = GatewayHost.CreateAsync(new GatewayOptions { DataDirectory = directory, Port = 0 }, null, said.Enqueue, TestContext.Current.CancellationToken);
+        waits.IsCompleted.ShouldBeFalse();
+        said.ShouldHaveSingleItem().ShouldContain(directory);
+        command.Dispose();
+        await using var gateway = await waits.WaitAsync(TimeSpan.FromSeconds(60), TestContext.Current.CancellationToken);
+    }
+
+    [Fact]
+    public async Task A_database_of_a_later_version_is_refused_and_left_as_it_is()
+    {
+        var place = DataDirectory.Open(directory);
+        await Database.OpenAsync(place, isOccupied: false, null, default);
+        GatewayOperator.ReadTables(place.DatabasePath).ShouldBe(new TablesVersion(GatewayOperator.NewestTables(), TablesAge.Same));
+        Run(place, "INSERT INTO __EFMigrationsHistory VALUES ('20990101000000_Marvels', '30.0.0')");
+
+        var refusals = new[]
+        {
+            await Should.ThrowAsync<GatewayStateException>(() => GatewayHost.CreateAsync(new GatewayOptions { DataDirectory = directory, Port = 0 })),
+            await Should.ThrowAsync<GatewayStateException>(() => GatewayOperator.OpenAsync(directory)),
+        };
+        foreach (var refusal in refusals)
+        {
+            refusal.Fault.ShouldBe(StateFault.LaterVersion);
+            refusal.Message.ShouldContain(place.DatabasePath);
+            refusal.Hint.ShouldContain("cchat version");
+        }
+
+        GatewayOperator.ReadTables(place.DatabasePath).ShouldBe(new TablesVersion("20990101000000_Marvels", TablesAge.Later));
+        Run(place, "DELETE FROM __EFMigrationsHistory WHERE MigrationId LIKE '2099%'");
+        await using var gateway = await GatewayHost.CreateAsync(new GatewayOptions { DataDirectory = directory, Port = 0 }); // the refused one holds nothing
+    }
+
+    [Theory]
+    [InlineData("", StateFault.Foreign)] // no database
+    [InlineData("CREATE TABLE recipes (name TEXT)", StateFault.Foreign)] // somebody else's
+    [InlineData("DROP TABLE locks", StateFault.Damaged)] // half of ours
+    public async Task A_file_that_is_not_a_whole_database_of_a_gateway_is_named_and_left_as_it_is(string sql, StateFault fault)
+    {
+        var place = DataDirectory.Open(directory);
+        if (sql.StartsWith("DROP", StringComparison.Ordinal))
+            await Database.OpenAsync(place, isOccupied: false, null, default);
+        if (sql.Length > 0)
+            Run(place, sql);
+        else
+            await File.WriteAllBytesAsync(place.DatabasePath, RandomNumberGenerator.GetBytes(8192));
+        SqliteConnection.ClearAllPools();
+        var before = await File.ReadAllBytesAsync(place.DatabasePath);
+
+        var refusal = await Should.ThrowAsync<GatewayStateException>(() => GatewayHost.CreateAsync(new GatewayOptions { DataDirectory = directory, Port = 0 }));
+        (refusal.Fault, refusal.Message.Contains(place.DatabasePath, StringComparison.Ordinal)).ShouldBe((fault, true), refusal.Message);
+        if (fault is StateFault.Foreign)
+            (await Should.ThrowAsync<GatewayStateException>(() => GatewayOperator.OpenAsync(directory))).Fault.ShouldBe(fault);
+        SqliteConnection.ClearAllPools();
+        (await File.ReadAllBytesAsync(place.DatabasePath)).ShouldBe(before);
+    }
+
+    [Fact]
+    public async Task A_damaged_database_is_named_when_it_is_met()
+    {
+        var place = DataDirectory.Open(directory);
+        await Database.OpenAsync(place, isOccupied: false, null, default);
+        Run(place, "PRAGMA wal_checkpoint(TRUNCATE)");
+        var root = (long)Run(place, "SELECT rootpage FROM sqlite_master WHERE name = 'locks'")!;
+        SqliteConnection.ClearAllPools();
+        await using (var file = new FileStream(place.DatabasePath, FileMode.Open))
+        {
+            file.Position = (root - 1) * 4096;
+            file.Write(RandomNumberGenerator.GetBytes(4096).Select(value => (byte)(value | 0x80)).ToArray()); // no kind of page begins like this
+        }
+
+        var refusal = await Should.ThrowAsync<GatewayStateException>(() => GatewayHost.CreateAsync(new GatewayOptions { DataDirectory = directory, Port = 0 }));
+        (refusal.Fault, refusal.Hint.Contains("gateway.db-wal", StringComparison.Ordinal)).ShouldBe((StateFault.Damaged, true), refusal.ToString());
     }
 
     private async Task<DataDirectory> OlderAsync(string? migration = null)

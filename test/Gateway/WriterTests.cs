@@ -23,7 +23,7 @@ public sealed class WriterTests : IAsyncLifetime
 
     public async ValueTask InitializeAsync()
     {
-        database = await Database.OpenAsync(DataDirectory.Open(directory.FullName), isOccupied: false, default);
+        database = await Database.OpenAsync(DataDirectory.Open(directory.FullName), isOccupied: false, null, default);
         using (var connection = database.Connect())
         {
             Run(connection, "INSERT INTO users (id, name, created_at) VALUES (1, 'alice', 0)");

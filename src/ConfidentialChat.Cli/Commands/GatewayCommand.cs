@@ -52,7 +52,7 @@ internal static class GatewayCommand
     private static async Task<int> RunAsync(ParseResult parsed, CancellationToken cancellation)
     {
         using var hangup = Interrupt.TakeOverHangup(() => { }); // until there is something to read again
-        await using var app = await GatewayHost.CreateAsync(Options(parsed), ServerRun.LogToStandardError, cancellation);
+        await using var app = await GatewayHost.CreateAsync(Options(parsed), ServerRun.LogToStandardError, Console.Error.WriteLine, cancellation);
         return await ServerRun.RunAsync(
             app,
             _ => Task.FromResult<IReadOnlyDictionary<string, string>>(new Dictionary<string, string>(StringComparer.Ordinal)

@@ -11,14 +11,16 @@ internal static class GatewayData
 
     public static readonly Option<bool> Json = new("--json") { Description = "Print JSON." };
 
-    /// <summary>A key made for a gateway that is not there would open nothing. <c>up</c> keeps the gateway's data one level down.</summary>
-    public static Task<GatewayOperator> OpenAsync(ParseResult parsed, CancellationToken cancellation)
+    /// <summary>A key made for a gateway that is not there would open nothing.</summary>
+    public static Task<GatewayOperator> OpenAsync(ParseResult parsed, CancellationToken cancellation) =>
+        GatewayOperator.OpenAsync(Find(parsed.GetRequiredValue(Option).FullName), progress: Console.Error.WriteLine, cancel: cancellation);
+
+    /// <summary>The directory with the database: <c>up</c> keeps the gateway's data one level down.</summary>
+    public static string Find(string directory)
     {
-        var directory = parsed.GetRequiredValue(Option).FullName;
         string[] places = [directory, Path.Combine(directory, "gateway")];
-        var place = Array.Find(places, candidate => File.Exists(Path.Combine(candidate, "gateway.db")))
+        return Array.Find(places, candidate => File.Exists(Path.Combine(candidate, "gateway.db")))
             ?? throw new CommandException($"there is no gateway in {directory}.", "start it once, or name its directory with --data", ExitCode.Usage);
-        return GatewayOperator.OpenAsync(place, cancel: cancellation);
     }
 
     /// <summary>UTF-16 units: sixty models.</summary>

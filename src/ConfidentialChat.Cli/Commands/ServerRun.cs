@@ -40,15 +40,7 @@ internal static class ServerRun
         WebApplication app, Func<CancellationToken, Task<IReadOnlyDictionary<string, string>>> ready, ParseResult parsed, CancellationToken cancellation)
     {
         using var hangup = Interrupt.TakeOverHangup(app.Services.GetRequiredService<Reload>().Ask);
-        try
-        {
-            await app.StartAsync(cancellation);
-        }
-        catch (IOException e)
-        {
-            throw new CommandException(e.Message, "choose another with --port, or 0 for a free one", ExitCode.Usage);
-        }
-
+        await app.StartAsync(cancellation);
         var failures = ServiceFailures.Of(app);
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellation, app.Lifetime.ApplicationStopping);
         if (parsed.GetValue(ExitWithStdin))

@@ -68,7 +68,11 @@ internal sealed class LocalStack : IAsyncDisposable
     {
         var gatewayData = Path.Combine(options.DataDirectory, "gateway");
         var logs = Path.Combine(options.DataDirectory, "logs");
-        CreateDirectory(options.DataDirectory);
+        Use(() =>
+        {
+            PrivateFile.MakeDirectory(options.DataDirectory); // it holds the API key: only its owner enters
+            return true;
+        });
         var occupation = Occupy(options.DataDirectory);
         var model = options.ModelPath
             ?? (options.Fixture ? WriteFixture(options.DataDirectory) : options.UpstreamArguments.Count > 0 ? null : DemoModel.Locate());
@@ -145,17 +149,8 @@ internal sealed class LocalStack : IAsyncDisposable
     }
 
     // A second stack on the same data would take the node away from the first.
-    private static FileStream Occupy(string directory)
-    {
-        try
-        {
-            return PrivateFile.Open(Path.Combine(directory, "in-use"), FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
-        }
-        catch (IOException)
-        {
-            throw new CommandException($"another stack runs on the data directory {directory}.", "stop it, or give another directory with --data", ExitCode.Usage);
-        }
-    }
+    private static FileStream Occupy(string directory) => Use(() => PrivateFile.TryLock(Path.Combine(directory, "in-use")))
+        ?? throw new CommandException($"another stack runs on the data directory {directory}.", "stop it, or give another directory with --data", ExitCode.Usage);
 
     private static string Text(JsonElement ready, string name) => ready.GetProperty(name).GetString()!;
 
@@ -169,7 +164,7 @@ internal sealed class LocalStack : IAsyncDisposable
     // The key of the local user is kept beside the data that it opens, for later starts.
     private static async Task<(string ApiKey, string EnrolmentToken)> CredentialsAsync(string directory, string gatewayData, CancellationToken cancellation)
     {
-        var gateway = await GatewayOperator.OpenAsync(gatewayData, cancel: cancellation);
+        var gateway = await GatewayOperator.OpenAsync(gatewayData, progress: Console.Error.WriteLine, cancel: cancellation);
         var keyFile = Path.Combine(directory, ApiKeyFile);
         var apiKey = File.Exists(keyFile) ? SecretText.WithoutLineEnd(await File.ReadAllTextAsync(keyFile, cancellation)) : null;
         if (apiKey is null || !await gateway.KnowsApiKeyAsync(apiKey, cancellation))
@@ -183,12 +178,11 @@ internal sealed class LocalStack : IAsyncDisposable
         return (apiKey, token.Text);
     }
 
-    // It holds the API key: only its owner enters.
-    private static void CreateDirectory(string path)
+    private static T Use<T>(Func<T> use)
     {
         try
         {
-            PrivateFile.MakeDirectory(path);
+            return use();
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {

@@ -22,12 +22,6 @@ internal sealed class Sweeper(Ledger ledger, InFlight inFlight, GatewayOptions o
         }
     }
 
-    public override async Task StartAsync(CancellationToken cancellationToken)
-    {
-        await ledger.SpendAbandonedAsync(); // before the first request
-        await base.StartAsync(cancellationToken);
-    }
-
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
         using var timer = new PeriodicTimer(Interval, time);

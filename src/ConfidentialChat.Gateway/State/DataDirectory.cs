@@ -19,6 +19,9 @@ internal sealed class DataDirectory
 
     /// <summary>For operators: why nodes were last refused.</summary>
     public string RefusedNodesPath => Path.Combine(path, "refused-nodes.json");
+    /// <summary>How long a gateway waits for a command that changes tables.</summary>
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan Look = TimeSpan.FromMilliseconds(100);
 
     private string LockPath => Path.Combine(path, "gateway.lock");
 
@@ -49,38 +52,51 @@ internal sealed class DataDirectory
     /// Makes this process the one that serves the directory, or changes the tables of its database, until the result is disposed of. The
     /// system holds the lock, so that it ends with its process, however that ends.
     /// </summary>
+    /// <param name="serves">Whether for as long as a gateway serves: whoever finds it occupied then need not wait.</param>
     /// <returns>Null while another process has it.</returns>
     /// <exception cref="GatewayOptionsException">The lock's file cannot be made.</exception>
-    public Occupation? TryOccupy()
+    public Occupation? TryOccupy(bool serves)
     {
         try
         {
-            var occupation = new Occupation(PrivateFile.Open(LockPath, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None));
-            SayWho();
-            return occupation;
-        }
-        catch (IOException) when (File.Exists(LockPath))
-        {
-            return null;
+            if (PrivateFile.TryLock(LockPath) is not { } held)
+                return null;
+            SayWho(serves);
+            return new Occupation(held);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            throw new GatewayOptionsException($"{LockPath} cannot be made.", "it belongs to the user that runs the gateway, with mode 0600", e);
+            throw new GatewayOptionsException($"{LockPath} cannot be made or locked.", "it belongs to the user that runs the gateway, with mode 0600", e);
         }
     }
 
-    /// <summary>For the one gateway that serves the directory.</summary>
-    /// <exception cref="GatewayOptionsException">Another one does.</exception>
-    public Occupation Occupy() => TryOccupy() ?? throw new GatewayOptionsException(
-        $"Another gateway{Occupant()} serves the data directory {path}.", "stop it, or give this one a directory of its own");
+    /// <summary>For the one gateway that serves the directory. A command that changes its tables is waited for.</summary>
+    /// <param name="progress">Hears that it waits.</param>
+    /// <param name="cancel">Gives up.</param>
+    /// <exception cref="GatewayOptionsException">Another gateway does.</exception>
+    public async Task<Occupation> OccupyAsync(Action<string>? progress, CancellationToken cancel)
+    {
+        var started = Environment.TickCount64;
+        for (var isTold = false; ; isTold = true)
+        {
+            if (TryOccupy(serves: true) is { } occupation)
+                return occupation;
+            if (Occupant() is not null || Environment.TickCount64 - started > Patience.TotalMilliseconds)
+                throw new GatewayOptionsException($"Another gateway{Occupant()} serves the data directory {path}.", "stop it, or give this one a directory of its own");
+            if (!isTold)
+                progress?.Invoke($"waiting for another process that has the data directory {path}: {Patience.TotalSeconds} s at most");
+            await Task.Delay(Look, cancel);
+        }
+    }
 
     // On a full disk nobody is named: no reason not to serve, and better than the one before.
-    private void SayWho()
+    private void SayWho(bool serves)
     {
         try
         {
             File.Delete(ProcessPath);
-            PrivateFile.Write(ProcessPath, System.Text.Encoding.ASCII.GetBytes($"{Environment.ProcessId}\n"));
+            if (serves)
+                PrivateFile.Write(ProcessPath, System.Text.Encoding.ASCII.GetBytes($"{Environment.ProcessId}\n"));
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
@@ -88,15 +104,16 @@ internal sealed class DataDirectory
         }
     }
 
-    private string Occupant()
+    // Null where nobody is named, as while a command changes the tables.
+    private string? Occupant()
     {
         try
         {
-            return int.TryParse(File.ReadAllText(ProcessPath), CultureInfo.InvariantCulture, out var process) ? $" (process {process})" : "";
+            return int.TryParse(File.ReadAllText(ProcessPath), CultureInfo.InvariantCulture, out var process) ? $" (process {process})" : null;
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            return "";
+            return null;
         }
     }
 

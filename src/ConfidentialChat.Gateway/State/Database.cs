@@ -25,15 +25,23 @@ internal sealed class Database
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(BusySeconds);
     private static readonly TimeSpan Look = TimeSpan.FromMilliseconds(100);
 
+    /// <summary>Before a word is said about it.</summary>
+    private static readonly TimeSpan Silence = TimeSpan.FromSeconds(1);
+
     private const string HasHistory = "SELECT 1 FROM sqlite_master WHERE name = '__EFMigrationsHistory'";
+    private const string HasOnlyOthers = "SELECT SUM(name = '__EFMigrationsHistory') = 0 AND SUM(SUBSTR(name, 1, 4) <> '__EF') > 0 FROM sqlite_master";
     private const string SchemaResource = "ConfidentialChat.Gateway.Schema.sql";
 
+    private readonly string path;
     private readonly string connectionString;
+    private readonly Action<string>? progress;
     private readonly Lazy<DbContextOptions<SqliteGatewayDbContext>> options;
 
-    private Database(DataDirectory directory)
+    private Database(DataDirectory directory, Action<string>? progress)
     {
-        connectionString = new SqliteConnectionStringBuilder { DataSource = directory.DatabasePath, ForeignKeys = true, DefaultTimeout = BusySeconds }.ToString();
+        this.progress = progress;
+        path = directory.DatabasePath;
+        connectionString = new SqliteConnectionStringBuilder { DataSource = path, ForeignKeys = true, DefaultTimeout = BusySeconds }.ToString();
         options = new(() => new DbContextOptionsBuilder<SqliteGatewayDbContext>()
             .UseSqlite(connectionString)
             .AddInterceptors(new PragmasOnOpen())
@@ -49,23 +57,29 @@ internal sealed class Database
     /// Whether the caller occupies the directory. Else it is occupied here for as long as tables are changed; beside a gateway that serves
     /// none are.
     /// </param>
+    /// <param name="progress">Hears a line for people where something takes longer than a moment.</param>
     /// <param name="cancel">Gives up.</param>
-    /// <exception cref="GatewayStateException">The file cannot be used, or a gateway serves it whose tables are older.</exception>
-    public static async Task<Database> OpenAsync(DataDirectory directory, bool isOccupied, CancellationToken cancel)
+    /// <exception cref="GatewayStateException">The file cannot be used, is of a later version, or a gateway serves it whose tables are older.</exception>
+    public static async Task<Database> OpenAsync(DataDirectory directory, bool isOccupied, Action<string>? progress, CancellationToken cancel)
     {
-        var database = new Database(directory);
+        var database = new Database(directory, progress);
         var started = Environment.TickCount64;
-        while (!Translated(database.IsUpToDate))
+        var isTold = false;
+        while (!database.Translated(database.IsUpToDate))
         {
-            using var occupation = isOccupied ? null : directory.TryOccupy();
+            using var occupation = isOccupied ? null : directory.TryOccupy(serves: false);
             if (isOccupied || occupation is not null)
             {
                 await database.MigrateAsync(cancel);
                 return database;
             }
 
-            if (Environment.TickCount64 - started > Patience.TotalMilliseconds)
-                throw new GatewayStateException(StateFault.OtherVersion);
+            var waited = Environment.TickCount64 - started;
+            if (waited > Patience.TotalMilliseconds)
+                throw new GatewayStateException(StateFault.OtherVersion, path: database.path);
+            if (!isTold && waited > Silence.TotalMilliseconds)
+                progress?.Invoke($"waiting for the process that holds {database.path}, whose tables are older: {BusySeconds} s at most");
+            isTold |= waited > Silence.TotalMilliseconds;
             await Task.Delay(Look, cancel); // whoever has it may be bringing the tables up to date
         }
 
@@ -86,6 +100,7 @@ internal sealed class Database
     /// <exception cref="GatewayStateException">The file cannot be used.</exception>
     public async Task<T> QueryAsync<T>(Func<GatewayDbContext, Task<T>> query)
     {
+        using var word = BusyWord();
         try
         {
             await using var context = CreateContext();
@@ -93,7 +108,7 @@ internal sealed class Database
         }
         catch (SqliteException e) when (SqliteFault.Of(e) is not null)
         {
-            throw SqliteFault.Of(e)!;
+            throw SqliteFault.Of(e, path)!;
         }
     }
 
@@ -110,6 +125,7 @@ internal sealed class Database
     // has the directory's lock, so the row is nobody's.
     private async Task MigrateAsync(CancellationToken cancel)
     {
+        progress?.Invoke($"bringing the tables of {path} up to date");
         await QueryAsync(async context =>
         {
             using (var connection = Connect())
@@ -123,21 +139,28 @@ internal sealed class Database
         });
     }
 
-    private static T Translated<T>(Func<T> use)
+    private T Translated<T>(Func<T> use)
     {
+        using var word = BusyWord();
         try
         {
             return use();
         }
         catch (SqliteException e) when (SqliteFault.Of(e) is not null)
         {
-            throw SqliteFault.Of(e)!;
+            throw SqliteFault.Of(e, path)!;
         }
     }
+
+    private Timer? BusyWord() => Word($"waiting for another process that writes to {path}: {BusySeconds} s at most");
+
+    private Timer? Word(string text) => progress is null ? null : new Timer(_ => progress(text), null, Silence, Timeout.InfiniteTimeSpan);
 
     private bool IsUpToDate()
     {
         using var connection = Connect();
+        if (Run(connection, HasOnlyOthers) is 1L)
+            throw new GatewayStateException(StateFault.Foreign, path: path);
         Run(connection, "PRAGMA journal_mode = WAL");
         if (Run(connection, HasHistory) is null)
         {
@@ -148,8 +171,44 @@ internal sealed class Database
             transaction.Commit();
         }
 
-        var applied = ((string)Run(connection, "SELECT COALESCE(GROUP_CONCAT(MigrationId), '') FROM __EFMigrationsHistory")!).Split(',');
-        return MigrationIds().All(applied.Contains);
+        return Tables(connection).Age switch
+        {
+            TablesAge.Same => true,
+            TablesAge.Older => false,
+            _ => throw new GatewayStateException(StateFault.LaterVersion, path: path),
+        };
+    }
+
+    /// <summary>The version of a file's tables. Changes nothing, and makes nothing where there is no file.</summary>
+    /// <exception cref="GatewayStateException">The file cannot be read.</exception>
+    public static TablesVersion ReadTables(string path)
+    {
+        var connectionString = new SqliteConnectionStringBuilder { DataSource = path, Mode = SqliteOpenMode.ReadOnly, Pooling = false, DefaultTimeout = BusySeconds }.ToString();
+        try
+        {
+            using var connection = new SqliteConnection(connectionString);
+            connection.Open();
+            return Run(connection, HasHistory) is not null ? Tables(connection)
+                : Run(connection, HasOnlyOthers) is not 1L ? new TablesVersion(null, TablesAge.Older)
+                : throw new GatewayStateException(StateFault.Foreign, path: path);
+        }
+        catch (SqliteException e) when (SqliteFault.Of(e) is not null)
+        {
+            throw SqliteFault.Of(e, path)!;
+        }
+    }
+
+    /// <summary>The newest migration that this program knows.</summary>
+    public static string NewestTables() => MigrationIds().Max(StringComparer.Ordinal)!;
+
+    // Their names begin with the time of their making. One that is not known came after all that are.
+    private static TablesVersion Tables(SqliteConnection connection)
+    {
+        var applied = ((string)Run(connection, "SELECT COALESCE(GROUP_CONCAT(MigrationId), '') FROM __EFMigrationsHistory")!).Split(',', StringSplitOptions.RemoveEmptyEntries);
+        var known = MigrationIds().ToList();
+        return new TablesVersion(
+            applied.Max(StringComparer.Ordinal),
+            applied.Except(known, StringComparer.Ordinal).Any() ? TablesAge.Later : known.TrueForAll(applied.Contains) ? TablesAge.Same : TablesAge.Older);
     }
 
     private static object? Run(DbConnection connection, string sql, DbTransaction? transaction = null)

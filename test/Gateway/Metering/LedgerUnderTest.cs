@@ -42,7 +42,7 @@ internal sealed class LedgerUnderTest : IAsyncDisposable
     public static async Task<LedgerUnderTest> OpenAsync(long total = 1000, int maxOpen = 4)
     {
         var directory = Directory.CreateTempSubdirectory("ledger-test-").FullName;
-        var database = await Database.OpenAsync(DataDirectory.Open(directory), isOccupied: false, default);
+        var database = await Database.OpenAsync(DataDirectory.Open(directory), isOccupied: false, null, default);
         await using (var state = database.CreateContext())
         {
             state.Users.Add(new UserRow { Id = 1, Name = "alice", CreatedAt = DateTimeOffset.UnixEpoch });

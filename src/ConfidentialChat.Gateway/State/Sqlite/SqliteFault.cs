@@ -7,12 +7,20 @@ namespace ConfidentialChat.Gateway.State.Sqlite;
 internal static class SqliteFault
 {
     /// <summary>The fault of the surroundings that this is; null for a bug of ours, such as a statement that is wrong.</summary>
-    public static GatewayStateException? Of(Exception exception) => exception is not SqliteException e ? null : e.SqliteErrorCode switch
+    /// <param name="exception">What was met.</param>
+    /// <param name="path">The file, where whoever is told did not name it.</param>
+    public static GatewayStateException? Of(Exception exception, string? path = null)
     {
-        raw.SQLITE_BUSY or raw.SQLITE_LOCKED => new GatewayStateException(StateFault.Busy, e),
-        raw.SQLITE_FULL => new GatewayStateException(StateFault.Full, e),
-        raw.SQLITE_IOERR or raw.SQLITE_CANTOPEN or raw.SQLITE_READONLY or raw.SQLITE_PERM or raw.SQLITE_CORRUPT or raw.SQLITE_NOTADB
-            or raw.SQLITE_PROTOCOL or raw.SQLITE_NOMEM => new GatewayStateException(StateFault.Unusable, e),
-        _ => null,
-    };
+        StateFault? fault = exception is not SqliteException e ? null : e.SqliteErrorCode switch
+        {
+            raw.SQLITE_BUSY or raw.SQLITE_LOCKED => StateFault.Busy,
+            raw.SQLITE_FULL => StateFault.Full,
+            raw.SQLITE_NOTADB => StateFault.Foreign,
+            raw.SQLITE_CORRUPT => StateFault.Damaged,
+            raw.SQLITE_ERROR when e.Message.Contains("no such table", StringComparison.Ordinal) => StateFault.Damaged, // its history says that it was made
+            raw.SQLITE_IOERR or raw.SQLITE_CANTOPEN or raw.SQLITE_READONLY or raw.SQLITE_PERM or raw.SQLITE_PROTOCOL or raw.SQLITE_NOMEM => StateFault.Unusable,
+            _ => null,
+        };
+        return fault is { } known ? new GatewayStateException(known, exception, path) : null;
+    }
 }
