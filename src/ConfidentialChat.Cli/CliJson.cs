@@ -10,6 +10,7 @@ namespace ConfidentialChat.Cli;
 [JsonSerializable(typeof(IReadOnlyDictionary<string, string>))]
 [JsonSerializable(typeof(UpReady))]
 [JsonSerializable(typeof(Commands.CreatedKey))]
+[JsonSerializable(typeof(Commands.Versions))]
 [JsonSerializable(typeof(IReadOnlyList<ApiKeyEntry>))]
 [JsonSerializable(typeof(IReadOnlyList<NodeEntry>))]
 internal sealed partial class CliJson : JsonSerializerContext
@@ -19,7 +20,12 @@ internal sealed partial class CliJson : JsonSerializerContext
     {
         Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping,
         PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower,
-        Converters = { new JsonStringEnumConverter<NodeCondition>(JsonNamingPolicy.SnakeCaseLower), new JsonStringEnumConverter<NodeRefusal>(JsonNamingPolicy.SnakeCaseLower) },
+        Converters =
+        {
+            new JsonStringEnumConverter<NodeCondition>(JsonNamingPolicy.SnakeCaseLower),
+            new JsonStringEnumConverter<NodeRefusal>(JsonNamingPolicy.SnakeCaseLower),
+            new JsonStringEnumConverter<TablesAge>(JsonNamingPolicy.SnakeCaseLower),
+        },
     });
 }
 

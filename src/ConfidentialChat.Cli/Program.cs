@@ -16,5 +16,7 @@ var root = new RootCommand("ConfidentialChat: chat completions sealed between cl
     KeysCommand.Create(),
     NodeCommand.Create(),
     NodesCommand.Create(),
+    VersionCommand.Create(),
 };
+HelpWidth.Bound(root);
 return await Invocation.RunAsync(root, args);
