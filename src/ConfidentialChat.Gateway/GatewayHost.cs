@@ -15,6 +15,7 @@ using ConfidentialChat.Hosting.Connections;
 using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.Relay;
 using ConfidentialChat.Protocol.V1;
+using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.AspNetCore.Server.Kestrel.Https;
 using Microsoft.Data.Sqlite;
@@ -50,6 +51,7 @@ public sealed class GatewayHost
     {
         var listen = ListenPoint.From(options);
         var origins = BrowserOrigins.From(options);
+        HeapLimit.Require(HeapLimit.Bytes, (message, hint) => new GatewayOptionsException(message, hint));
         var directory = DataDirectory.Open(options.DataDirectory);
         var occupation = await directory.OccupyAsync(progress, cancel);
         try
@@ -103,7 +105,9 @@ public sealed class GatewayHost
         AddServices(builder.Services, options, key, database);
         builder.Services.AddSingleton(directory);
         builder.Services.AddSingleton(_ => occupation); // by a factory, so that the container lets go of it
-        builder.Services.AddSingleton(new ConnectionLimits(options.MaxConnections, listen.Trusted));
+        builder.Services.AddSingleton(ConnectionLimits.Within(
+            options.MaxConnections, listen.Trusted, OpenFiles.Limit, (message, hint) => new GatewayOptionsException(message, hint)));
+        builder.Services.AddSingleton<IConnectionListenerFactory, AcceptGate>();
         if (listen.Certificate is var (first, files))
         {
             builder.Services.AddSingleton(services => new CertificateWatch(

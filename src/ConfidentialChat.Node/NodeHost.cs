@@ -16,6 +16,7 @@ using ConfidentialChat.Node.Serving;
 using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.Relay;
 using ConfidentialChat.Protocol.V1;
+using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Diagnostics;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
@@ -40,6 +41,7 @@ public static class NodeHost
     public static WebApplication Create(NodeOptions options, IInferenceBackend engine, Action<WebApplicationBuilder>? configure = null, IEvidenceSource? evidence = null)
     {
         options.Validate();
+        HeapLimit.Require(HeapLimit.Bytes, (message, hint) => new NodeOptionsException(message, hint));
         var (identity, enrolment, controlPath) = OpenData(options);
         var places = TakePlaces(options, controlPath);
         try
@@ -75,7 +77,9 @@ public static class NodeHost
             .AddSingleton(TimeProvider.System)
             .AddSingleton<Seldom>()
             .AddSingleton<Reload>()
-            .AddSingleton(new ConnectionLimits(options.MaxConnections, TrustedProxies.Loopback))
+            .AddSingleton(ConnectionLimits.Within(
+                options.MaxConnections, TrustedProxies.Loopback, OpenFiles.Limit, (message, hint) => new NodeOptionsException(message, hint)))
+            .AddSingleton<IConnectionListenerFactory, AcceptGate>()
             .AddSingleton<ConnectionPlaces>()
             .AddSingleton(services => new KeyRing(options, services.GetRequiredService<TimeProvider>(), isAttested: evidence is not null))
             .AddSingleton<Admission>()

@@ -9,6 +9,9 @@ internal sealed record ConnectionLimits(int Most, TrustedProxies Trusted)
     /// <summary>Below it the parts come out as nothing.</summary>
     public const int LeastMost = 16;
 
+    /// <summary>Connections beyond the places that are just coming or going.</summary>
+    public const int Coming = 64;
+
     /// <summary>For a whole head, from the connection on; a handshake comes before it. Ten round trips of a second each: no client is slower and of use.</summary>
     public static readonly TimeSpan HeadTime = TimeSpan.FromSeconds(10);
 
@@ -21,6 +24,22 @@ internal sealed record ConnectionLimits(int Most, TrustedProxies Trusted)
 
     // Whatever requests take, nodes and health checks find 256 of 4096.
     private const int ShareOfService = 16;
+
+    /// <summary>How many the operator asked for.</summary>
+    public int Wanted { get; private init; } = Most;
+
+    /// <summary>As many as are asked for and fit the files that the process may have open.</summary>
+    /// <param name="wanted">How many.</param>
+    /// <param name="trusted">As in the constructor.</param>
+    /// <param name="files">Files that may be open; null for any number.</param>
+    /// <param name="refuse">Makes the exception of a message and a hint.</param>
+    public static ConnectionLimits Within(int wanted, TrustedProxies trusted, int? files, Func<string, string, Exception> refuse)
+    {
+        var most = files is { } limit ? Math.Min(wanted, OpenFiles.Connections(limit)) : wanted;
+        if (most < LeastMost)
+            throw refuse($"This process may have {files} files open, and a server needs {OpenFiles.For(LeastMost)} at least.", $"let it have {OpenFiles.For(wanted)} (ulimit -n, LimitNOFILE=): two for each of --max-connections ({wanted}), and its own");
+        return new ConnectionLimits(most, trusted) { Wanted = wanted };
+    }
 
     /// <summary>Silent connections of strangers at one address.</summary>
     public int MostSilentOfAddress { get; } = Math.Max(LeastOfAddress, Most / ShareOfAddress);
