@@ -74,7 +74,7 @@ public sealed class GatewayHost
                 throw;
             }
         }
-        catch (SqliteException e) when (SqliteFault.Of(e) is not null)
+        catch (SqliteException e) when (SqliteFault.Of(e, directory.DatabasePath) is not null)
         {
             occupation.Dispose();
             throw SqliteFault.Of(e, directory.DatabasePath)!;
@@ -160,6 +160,8 @@ public sealed class GatewayHost
     {
         await services.GetRequiredService<Ledger>().SpendAbandonedAsync();
         await services.GetRequiredService<ForeignChanges>().LookAsync();
+        if (services.GetRequiredService<KnownNodes>().Count() is { Closed: > 0 } nodes)
+            services.GetRequiredService<ILogger<GatewayHost>>().NodesClosed(nodes.Closed, nodes.All);
     }
 
     private static bool IsOfService(PathString path) =>
@@ -208,6 +210,7 @@ public sealed class GatewayHost
         services.AddSingleton<NodeMessages>();
         services.AddSingleton<RefusedNodes>();
         services.AddHostedService(provider => provider.GetRequiredService<RefusedNodes>());
+        services.AddSingleton<DroppedKeys>();
         services.AddSingleton<Enrolment>();
         services.AddSingleton<Heartbeat>();
         services.AddSingleton<Models>();

@@ -72,4 +72,10 @@ internal static partial class Log
 
     [LoggerMessage(19, LogLevel.Warning, "A message ({What}) of a node that is not enrolled is refused: {Reason}.")]
     public static partial void StrangerRefused(this ILogger log, string what, string reason);
+
+    [LoggerMessage(20, LogLevel.Warning, "Of {All} nodes {Closed} have no relay key that this gateway.key opens, and have to enrol anew. hint: restore the gateway.key that belongs to this database, or make a token for each: cchat nodes token")]
+    public static partial void NodesClosed(this ILogger log, int closed, int all);
+
+    [LoggerMessage(21, LogLevel.Error, "Two processes run as node {Node}: the one that began to speak last is heard, the other refused. hint: a copy of a node's data directory is the same node; give the copy an empty directory and a token of its own (cchat nodes token)")]
+    public static partial void Doubled(this ILogger log, NodeId node);
 }

@@ -24,7 +24,7 @@ internal static partial class Log
     [LoggerMessage(6, LogLevel.Critical, "This node is not enrolled at {Gateway}, and no enrolment secret was given. The node stops. hint: at the gateway: cchat nodes token; here: export CONFIDENTIALCHAT_ENROLMENT_TOKEN=cce_...")]
     public static partial void NoEnrolment(this ILogger log, Uri gateway);
 
-    [LoggerMessage(7, LogLevel.Critical, "{Gateway} does not know this node, and there is no enrolment token that it takes. The node stops. hint: make a token at the gateway and start the node with it.")]
+    [LoggerMessage(7, LogLevel.Critical, "{Gateway} does not know this node, and there is no enrolment token that it takes. The node stops. hint: make a token at the gateway (cchat nodes token) and start the node with it; where a copy of this node's data directory is in use elsewhere, give the copy an empty one.")]
     public static partial void NotEnrolled(this ILogger log, Uri gateway);
 
     [LoggerMessage(8, LogLevel.Warning, "An engine came or went: {Alive} of {Models} models are served.")]

@@ -40,10 +40,13 @@ internal sealed class ScriptedNode : IAsyncDisposable
 
     private ScriptedNode(GatewayUnderTest gateway, WebApplication app)
     {
-        this.gateway = gateway;
+        Gateway = gateway;
         this.app = app;
         KeySets = [NewKeySet(gateway.Clock.GetUtcNow().AddHours(1))];
     }
+
+    /// <summary>Whom it speaks to.</summary>
+    public GatewayUnderTest Gateway { get; set; }
 
     public long Id { get; private set; }
 
@@ -198,7 +201,7 @@ internal sealed class ScriptedNode : IAsyncDisposable
         string path, string json, string? token = null, string? signedBody = null, long? asNode = null, long? timeMs = null)
     {
         var signature = NodeSignature.Over(path, timeMs ?? NextTime(), Encoding.UTF8.GetBytes(signedBody ?? json));
-        using var client = gateway.Client(token);
+        using var client = Gateway.Client(token);
         var request = new HttpRequestMessage(HttpMethod.Post, path) { Content = Http.Json(json) };
         request.Headers.Add(NodeSignature.HeaderName, signature.Sign(identity));
         request.Headers.Add(NodeSignature.TimeHeaderName, $"{signature.TimeMs}");
@@ -249,7 +252,7 @@ internal sealed class ScriptedNode : IAsyncDisposable
         await Script(context);
     }
 
-    public long NextTime() => lastTime = Math.Max(lastTime + 1, gateway.Clock.GetUtcNow().ToUnixTimeMilliseconds());
+    public long NextTime() => lastTime = Math.Max(lastTime + 1, Gateway.Clock.GetUtcNow().ToUnixTimeMilliseconds());
 }
 
 /// <summary>A lock and envelopes that fit it.</summary>

@@ -47,6 +47,9 @@ internal sealed class KnownNodes(IStateWriter state, RelayKeySeal seal, GatewayO
         await ReloadAsync();
     }
 
+    /// <summary>How many there are, and how many of them have no relay key that this gateway's key opens.</summary>
+    public (int All, int Closed) Count() => (latest.Value.Nodes.Length, latest.Value.Nodes.Count(node => node.RelayKey is null));
+
     public KnownNode? Find(NodeId node) => latest.Value.Find(node);
 
     /// <summary>The healthy nodes that serve a model, the least loaded first. Price comes before load once there are prices.</summary>
@@ -86,7 +89,7 @@ internal sealed class KnownNodes(IStateWriter state, RelayKeySeal seal, GatewayO
                 .ToFrozenDictionary(model => model.Key, model => model.ToArray(), StringComparer.Ordinal);
         }
 
-        public IReadOnlyList<KnownNode> Nodes { get; }
+        public KnownNode[] Nodes { get; }
 
         public KnownNode? Find(NodeId node) => byId.GetValueOrDefault(node);
 

@@ -33,6 +33,9 @@ public enum NodeRefusal
 
     /// <summary>Its time is not larger than that of a message before it: a recording, or a clock that was set back.</summary>
     NotNewer,
+
+    /// <summary>Another process began to speak under its identity after it.</summary>
+    SecondProcess,
 }
 
 /// <summary>The words for operators.</summary>
@@ -49,6 +52,7 @@ internal static class NodeRefusals
         NodeRefusal.WrongSignature => "it is not signed by the identity key of its number",
         NodeRefusal.WrongRelayKey => "it does not hold the relay key of its last enrolment here",
         NodeRefusal.AlteredBody => "its body is not the one that was signed",
+        NodeRefusal.SecondProcess => "another process runs under its identity, and began to speak later",
         NodeRefusal.NotNewer => "its time is not later than that of a message before it",
         _ => throw new ArgumentOutOfRangeException(nameof(reason)),
     };

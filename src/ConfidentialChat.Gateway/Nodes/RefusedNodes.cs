@@ -45,8 +45,8 @@ internal sealed class RefusedNodes(DataDirectory directory, KnownNodes nodes, Ti
             NodePaths.Address => "address",
             _ => "usage report",
         };
-        if (reason is NodeRefusal.ClockTooFarAway)
-            return new ErrorAnswer(RequestError.AuthError); // NodeClock has said it, with the difference
+        if (reason is NodeRefusal.ClockTooFarAway or NodeRefusal.SecondProcess)
+            return new ErrorAnswer(RequestError.AuthError); // said already, with more words
         if (known is { } node && seldom.Says($"Refused messages ({reason}) of node", node.Value))
             log.NodeRefused(message, node, reason.InWords());
         else if (known is null && seldom.Says($"Refused messages ({reason}) of nodes that are not enrolled"))

@@ -26,7 +26,7 @@ internal sealed class Database
     private static readonly TimeSpan Look = TimeSpan.FromMilliseconds(100);
 
     /// <summary>Before a word is said about it.</summary>
-    private static readonly TimeSpan Silence = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan Silence = TimeSpan.FromSeconds(2);
 
     private const string HasHistory = "SELECT 1 FROM sqlite_master WHERE name = '__EFMigrationsHistory'";
     private const string HasOnlyOthers = "SELECT SUM(name = '__EFMigrationsHistory') = 0 AND SUM(SUBSTR(name, 1, 4) <> '__EF') > 0 FROM sqlite_master";
@@ -106,7 +106,7 @@ internal sealed class Database
             await using var context = CreateContext();
             return await query(context);
         }
-        catch (SqliteException e) when (SqliteFault.Of(e) is not null)
+        catch (SqliteException e) when (SqliteFault.Of(e, path) is not null)
         {
             throw SqliteFault.Of(e, path)!;
         }
@@ -146,7 +146,7 @@ internal sealed class Database
         {
             return use();
         }
-        catch (SqliteException e) when (SqliteFault.Of(e) is not null)
+        catch (SqliteException e) when (SqliteFault.Of(e, path) is not null)
         {
             throw SqliteFault.Of(e, path)!;
         }
@@ -192,7 +192,7 @@ internal sealed class Database
                 : Run(connection, HasOnlyOthers) is not 1L ? new TablesVersion(null, TablesAge.Older)
                 : throw new GatewayStateException(StateFault.Foreign, path: path);
         }
-        catch (SqliteException e) when (SqliteFault.Of(e) is not null)
+        catch (SqliteException e) when (SqliteFault.Of(e, path) is not null)
         {
             throw SqliteFault.Of(e, path)!;
         }
