@@ -189,8 +189,7 @@ public sealed class SchemaTests : IDisposable
 
         var refusal = await Should.ThrowAsync<GatewayStateException>(() => GatewayHost.CreateAsync(new GatewayOptions { DataDirectory = directory, Port = 0 }));
         (refusal.Fault, refusal.Message.Contains(place.DatabasePath, StringComparison.Ordinal)).ShouldBe((fault, true), refusal.Message);
-        if (fault is StateFault.Foreign)
-            (await Should.ThrowAsync<GatewayStateException>(() => GatewayOperator.OpenAsync(directory))).Fault.ShouldBe(fault);
+        (await Should.ThrowAsync<GatewayStateException>(() => GatewayOperator.OpenAsync(directory))).Fault.ShouldBe(fault);
         SqliteConnection.ClearAllPools();
         (await File.ReadAllBytesAsync(place.DatabasePath)).ShouldBe(before);
     }

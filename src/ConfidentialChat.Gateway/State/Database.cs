@@ -30,6 +30,10 @@ internal sealed class Database
 
     private const string HasHistory = "SELECT 1 FROM sqlite_master WHERE name = '__EFMigrationsHistory'";
     private const string HasOnlyOthers = "SELECT SUM(name = '__EFMigrationsHistory') = 0 AND SUM(SUBSTR(name, 1, 4) <> '__EF') > 0 FROM sqlite_master";
+    private const string HasAll = """
+        SELECT COUNT(*) = 10 FROM sqlite_master WHERE type = 'table' AND name IN
+        ('users', 'api_keys', 'enrolment_tokens', 'nodes', 'node_models', 'node_key_sets', 'stacks', 'locks', 'reservations', 'settlements')
+        """;
     private const string SchemaResource = "ConfidentialChat.Gateway.Schema.sql";
 
     private readonly string path;
@@ -173,7 +177,7 @@ internal sealed class Database
 
         return Tables(connection).Age switch
         {
-            TablesAge.Same => true,
+            TablesAge.Same => Run(connection, HasAll) is 1L ? true : throw new GatewayStateException(StateFault.Damaged, path: path),
             TablesAge.Older => false,
             _ => throw new GatewayStateException(StateFault.LaterVersion, path: path),
         };

@@ -8,7 +8,7 @@ internal static class SqliteFault
 {
     /// <summary>The fault of the surroundings that this is; null for a bug of ours, such as a statement that is wrong.</summary>
     /// <param name="exception">What was met.</param>
-    /// <param name="path">The file, where it is being opened: what is missing in it then is no bug of a statement.</param>
+    /// <param name="path">The file, where whoever is told did not name it.</param>
     public static GatewayStateException? Of(Exception exception, string? path = null)
     {
         StateFault? fault = exception is not SqliteException e ? null : e.SqliteErrorCode switch
@@ -17,7 +17,6 @@ internal static class SqliteFault
             raw.SQLITE_FULL => StateFault.Full,
             raw.SQLITE_NOTADB => StateFault.Foreign,
             raw.SQLITE_CORRUPT => StateFault.Damaged,
-            raw.SQLITE_ERROR when path is not null && e.Message.Contains("no such table", StringComparison.Ordinal) => StateFault.Damaged, // its history says that there is one
             raw.SQLITE_IOERR or raw.SQLITE_CANTOPEN or raw.SQLITE_READONLY or raw.SQLITE_PERM or raw.SQLITE_PROTOCOL or raw.SQLITE_NOMEM => StateFault.Unusable,
             _ => null,
         };
