@@ -18,7 +18,7 @@ public sealed class GatewayStateException(StateFault fault, Exception? inner = n
         {
             StateFault.Busy => ($"{database} is busy: another process has been writing to it for ten seconds.", "try again; if it stays so, find the process that holds gateway.db open"),
             StateFault.Full => ($"{database} cannot be written: its disk is full.", "make room; a running gateway goes on by itself"),
-            StateFault.Unusable => ($"{database} cannot be read or written.", "look at its disk, and at the owner and mode of its files"),
+            StateFault.Unusable => ($"{database} cannot be read or written.", "look at its disk, at the owner and mode of its files, and at the length of its path: 500 bytes at most, with links followed"),
             StateFault.Unsynced => ($"{database} is not known to be on its disk: the disk failed to take it.", "look at the disk, then start the gateway again"),
             StateFault.OtherVersion => ($"{database} is of an older version, and a running gateway holds it.", "use the cchat of that gateway, or stop it: the next start brings the database up to date"),
             StateFault.LaterVersion => ($"{database} was written by a later version than this one.", "start that version, or restore the copy that was made before the upgrade; \"cchat version --data DIR\" names both versions"),

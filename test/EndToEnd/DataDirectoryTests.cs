@@ -53,8 +53,37 @@ public sealed class DataDirectoryTests : IDisposable
 
         var (exitCode, output, errors) = await InProcess.RunAsync("keys", "create", "--data", data);
         (exitCode, output).ShouldBe((8, ""), errors);
-        errors.ShouldMatch("^error: .*busy.*\nhint: .*try again.*\n$");
+        errors.ShouldMatch("^waiting .* 10 s at most\nerror: .*busy.*\nhint: .*try again.*\n$");
         (await InProcess.RunAsync("keys", "list", "--data", data)).ExitCode.ShouldBe(0); // reading waits for nobody
+    }
+
+    [Fact]
+    public async Task A_directory_of_any_name_serves_and_one_that_a_link_leads_to_and_under_a_strict_umask()
+    {
+        if (OperatingSystem.IsWindows())
+            return;
+        var odd = Directory.CreateDirectory(Path.Combine(data, "a;b'c\"d e=%20|?#&Mode=ReadOnly", new string('x', 120))).FullName; // too long for a socket
+        var link = Path.Combine(data, "link");
+        Directory.CreateSymbolicLink(link, odd);
+        using var up = Process.Start(new ProcessStartInfo(
+            "sh", ["-c", "umask 077; exec \"$@\"", "sh", Path.Combine(AppContext.BaseDirectory, "cchat"), "up", "--fixture", "--json", "--gateway-port", "0", "--node-port", "0", "--data", link])
+        {
+            RedirectStandardInput = true,
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+        })!;
+        var errors = up.StandardError.ReadToEndAsync(TestContext.Current.CancellationToken);
+        var ready = await up.StandardOutput.ReadLineAsync(TestContext.Current.CancellationToken);
+        ready.ShouldNotBeNull(ready is null ? await errors : "");
+
+        var (exitCode, output, said) = await InProcess.RunAsync("nodes", "list", "--data", odd);
+        exitCode.ShouldBe(0, said);
+        output.ShouldContain("ready");
+        (await InProcess.RunAsync("node", "rotate", "--data", link)).ExitCode.ShouldBe(0);
+        File.Exists(Path.Combine(odd, "gateway", "gateway.db")).ShouldBeTrue();
+        await RunningStack.SignalAsync(up.Id, "TERM");
+        await up.WaitForExitAsync(TestContext.Current.CancellationToken);
+        up.ExitCode.ShouldBe(0, await errors);
     }
 
     [Fact]

@@ -67,6 +67,19 @@ public sealed class StartFaultTests : IDisposable
         message.ShouldContain(mentions.Replace("DATA", data, StringComparison.Ordinal));
     }
 
+    [Fact]
+    public async Task A_path_too_long_for_the_database_is_named()
+    {
+        var deep = string.Concat(Enumerable.Repeat("/" + new string('x', 200), 3));
+        (await FailAsync(ExitCode.Usage, $"cchat gateway --data DATA{deep} --port 0")).Message.ShouldContain("too long");
+        Directory.Exists(data + "/" + new string('x', 200)).ShouldBeFalse();
+
+        // Where only a link leads there, the system says it.
+        var link = Path.Combine(data, "link");
+        Directory.CreateSymbolicLink(link, Directory.CreateDirectory(data + deep).FullName);
+        (await FailAsync(ExitCode.Failure, "cchat gateway --data DATA/link --port 0")).Hint.ShouldContain("500 bytes");
+    }
+
     [Theory]
     [InlineData("keys list --data DATA")]
     [InlineData("nodes token --data DATA")]

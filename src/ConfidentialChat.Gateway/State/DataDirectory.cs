@@ -9,6 +9,9 @@ namespace ConfidentialChat.Gateway.State;
 /// <summary>The gateway's directory: its database and its key, readable by its own user only.</summary>
 internal sealed class DataDirectory
 {
+    /// <summary>SQLite opens no longer ones, with 9 bytes more for the names of its companions.</summary>
+    private const int MaxPathBytes = 500;
+
     private readonly string path;
 
     private DataDirectory(string path) => this.path = path;
@@ -34,8 +37,10 @@ internal sealed class DataDirectory
         try
         {
             var full = Path.GetFullPath(path);
-            PrivateFile.MakeDirectory(full);
             var directory = new DataDirectory(full);
+            if (System.Text.Encoding.UTF8.GetByteCount(directory.DatabasePath) > MaxPathBytes)
+                throw new GatewayOptionsException($"The path of the data directory '{path}' is too long.", $"{MaxPathBytes} bytes at most, with links followed and the name of the database in it");
+            PrivateFile.MakeDirectory(full);
 
             // SQLite gives its companions (-wal, -shm) the mode of this file, so it is made here and not by SQLite.
             if (!File.Exists(directory.DatabasePath))
