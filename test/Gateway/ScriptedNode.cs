@@ -33,7 +33,6 @@ internal sealed class ScriptedNode : IAsyncDisposable
     public const string SealedAnswer = """{"ciphertext":"AAAA","nonce":"AAAA","response_hash":null,"signature":null}""";
 
     private WebApplication app;
-    private readonly GatewayUnderTest gateway;
     private readonly Ed25519PrivateKey identity = Ed25519PrivateKey.Generate(out _);
     private readonly Channel<SeenRequest> seen = Channel.CreateUnbounded<SeenRequest>();
     private long lastTime;

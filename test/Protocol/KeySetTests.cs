@@ -53,13 +53,24 @@ public sealed class KeySetTests
     public void An_announced_set_is_read_back_as_it_was()
     {
         var announced = AnnouncedKeySet.Of(Alone);
-        announced.ShouldBe(new AnnouncedKeySet(OfOneKey, null, "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=", null, null, 1_800_003_600));
+        announced.ShouldBe(new AnnouncedKeySet(OfOneKey, "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=", null, 1_800_003_600));
         announced.TryRead(out var read).ShouldBeTrue();
-        read.ShouldBe(Alone);
+        read.ShouldBe(new PublishedKeySet(Alone.Digest, Alone.X25519, null, Alone.Expires));
     }
 
     [Fact]
-    public void A_set_with_another_digest_or_with_what_nodes_do_not_have_is_refused()
+    public void An_attested_set_is_announced_by_its_digest_and_its_bundle()
+    {
+        var attested = Alone with { Ohttp = new byte[1220], Bundle = Enumerable.Repeat((byte)7, 32).ToArray() };
+        var announced = AnnouncedKeySet.Of(attested);
+        announced.TryRead(out var read).ShouldBeTrue();
+        read!.Digest.ShouldBe(attested.Digest);
+        read.Bundle.ShouldBe(attested.Bundle!.Value.ToArray());
+        (announced with { Bundle = null }).TryRead(out _).ShouldBeFalse("without a bundle the digest is that of the one key");
+    }
+
+    [Fact]
+    public void A_set_with_another_digest_or_malformed_members_is_refused()
     {
         var good = AnnouncedKeySet.Of(Alone);
         AnnouncedKeySet[] bad =
@@ -70,10 +81,9 @@ public sealed class KeySetTests
             good with { X25519 = "" },
             good with { X25519 = "AAAA" },
             good with { X25519 = good.X25519.TrimEnd('=') },
-            good with { Ohttp = "" },
-            good with { Ohttp = "AAAA" },
-            good with { Signing = good.X25519 },
-            good with { Bundle = good.X25519 },
+            good with { Bundle = "" },
+            good with { Bundle = "AAAA" },
+            good with { Bundle = good.X25519.TrimEnd('=') },
             good with { Expires = -1 },
             good with { Expires = long.MaxValue },
         ];

@@ -102,7 +102,7 @@ public sealed class TotalityTests : IDisposable
         NodeSignature.Over(text, 0, bytes).IsSignedBy(GatewayKey.PublicKey, text);
         EnrolmentSignature.Verify(GatewayKey.PublicKey, bytes, bytes, text);
         _ = KeySetDigest.TryParse(text, out _);
-        _ = new AnnouncedKeySet(text, null, text, null, null, bytes.Length).TryRead(out _);
+        _ = new AnnouncedKeySet(text, text, text, bytes.Length).TryRead(out _);
         _ = X25519PublicKey.TryParse(text, out _);
         _ = Ed25519PublicKey.TryParse(text, out _);
         _ = RequestId.TryParse(text, out _);

@@ -63,7 +63,7 @@ internal sealed class EnvelopeV2Door(KeyRing ring, BodyShare room, IInferenceBac
     {
         using var opener = new ChunkedRequestOpener(hold.Keys, PipeReader.Create(new ReadOnlySequence<byte>(body.Memory)), ChunkLimits.Request);
         var length = 0;
-        SealedAnswer? answer = null;
+        SealedAnswerWriter? answer = null;
         while (true)
         {
             var chunk = await opener.ReadAsync();
@@ -76,7 +76,7 @@ internal sealed class EnvelopeV2Door(KeyRing ring, BodyShare room, IInferenceBac
                     return (null, new Refusal(RequestError.Replay));
                 response.ContentType = ChunkedAnswerSealer.MediaType;
                 response.Headers.CacheControl = "no-store";
-                answer = new SealedAnswer(opener.SealAnswer(response.BodyWriter));
+                answer = new SealedAnswerWriter(opener.SealAnswer(response.BodyWriter));
             }
 
             if (!chunk.IsOpened)
@@ -147,7 +147,7 @@ internal sealed class EnvelopeV2Door(KeyRing ring, BodyShare room, IInferenceBac
     private static RequestError InsideOf(OpenOutcome outcome) =>
         outcome is OpenOutcome.ChunkTooLarge or OpenOutcome.TooManyChunks or OpenOutcome.TooLarge ? RequestError.BodyTooLarge : RequestError.DecryptionFailed;
 
-    private sealed class Call(ReceivedBody body, ReadOnlyMemory<byte> message, SealedAnswer answer) : OpenedCall
+    private sealed class Call(ReceivedBody body, ReadOnlyMemory<byte> message, SealedAnswerWriter answer) : OpenedCall
     {
         private InferenceRequest? request;
         private InferenceAnswer? ready;
@@ -215,7 +215,7 @@ internal sealed class EnvelopeV2Door(KeyRing ring, BodyShare room, IInferenceBac
     }
 
     // The sealed answer writes to the response itself: what these are given is the same.
-    private sealed class WholeWriter(SealedAnswer answer, int status, FieldSection fields) : IAnswerWriter
+    private sealed class WholeWriter(SealedAnswerWriter answer, int status, FieldSection fields) : IAnswerWriter
     {
         public bool IsWhole => false; // its length is known, but the head is out
 
@@ -235,7 +235,7 @@ internal sealed class EnvelopeV2Door(KeyRing ring, BodyShare room, IInferenceBac
         public bool TryEnd(IBufferWriter<byte> output) => false; // with its only part
     }
 
-    private sealed class EventWriter(SealedAnswer answer) : IAnswerWriter
+    private sealed class EventWriter(SealedAnswerWriter answer) : IAnswerWriter
     {
         private readonly ArrayBufferWriter<byte> text = new(1024);
 

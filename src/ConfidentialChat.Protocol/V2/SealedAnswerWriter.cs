@@ -10,7 +10,7 @@ namespace ConfidentialChat.Protocol.V2;
 /// Writes one answer, sealed, in the shape of section 8: signs of life, then a whole answer or a stream. Nothing is held back: what is written
 /// is whole chunks. Not for concurrent use.
 /// </summary>
-public sealed class SealedAnswer : IDisposable
+public sealed class SealedAnswerWriter : IDisposable
 {
     private const int Processing = 102; // RFC 2518 section 10.1
     private const string PaddingField = "padding";
@@ -20,7 +20,7 @@ public sealed class SealedAnswer : IDisposable
     private bool hasFraming;
 
     /// <param name="sealer">Owned from here on.</param>
-    public SealedAnswer(ChunkedAnswerSealer sealer)
+    public SealedAnswerWriter(ChunkedAnswerSealer sealer)
     {
         ArgumentNullException.ThrowIfNull(sealer);
         this.sealer = sealer;
