@@ -209,7 +209,7 @@ public sealed class OddAnswerTests
         {
             call.Context.Response.ContentType = "Text/Event-Stream; Charset=UTF-8";
             await call.SendAsync(between + $"data: {call.Event(Chats.Chunk("a"))}\n\n" + between);
-            await call.SendAsync(between + $"data: {call.Event(Chats.Chunk("b", "stop"))}\n\n" + between + "data: [DONE] \n\ndata: after\n\n");
+            await call.SendAsync(between + $"data: {call.Event(Chats.Chunk("b", "stop"), isLast: true)}\n\n" + between + "data: [DONE] \n\ndata: after\n\n");
         });
         using var client = gateway.Client();
         (await client.ReadAsync()).ShouldBe("ab");

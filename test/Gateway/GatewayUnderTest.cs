@@ -29,7 +29,7 @@ internal sealed class GatewayUnderTest : IAsyncDisposable
         Log = log;
         DataDirectory = dataDirectory;
         this.directory = directory;
-        Url = new Uri(app.Urls.Single());
+        Url = new Uri(app.Urls.First());
     }
 
     public WebApplication App { get; }

@@ -21,7 +21,7 @@ public sealed class RestoreTests : IDisposable
         await using var stays = await ScriptedNode.StartAsync(today);
         await using var renewed = await ScriptedNode.StartAsync(today);
         renewed.Models = ["elsewhere"];
-        (await renewed.BeatAsync()).StatusCode.ShouldBe(HttpStatusCode.NoContent);
+        (await renewed.BeatAsync()).StatusCode.ShouldBe(HttpStatusCode.OK);
         var alice = await today.KeyAsync("alice");
         using var before = today.Client(alice);
         var held = await AskAsync(before, stays); // its report will come after the restore
@@ -30,7 +30,7 @@ public sealed class RestoreTests : IDisposable
         // What the copy knows nothing of: a node, another relay key, a user, and requests of both.
         await using var since = await ScriptedNode.StartAsync(today);
         since.Models = ["newer"];
-        (await since.BeatAsync()).StatusCode.ShouldBe(HttpStatusCode.NoContent);
+        (await since.BeatAsync()).StatusCode.ShouldBe(HttpStatusCode.OK);
         await EnrolAsync(renewed, today);
         var bob = await today.KeyAsync("bob");
         using var gone = today.Client(bob);
@@ -40,7 +40,7 @@ public sealed class RestoreTests : IDisposable
         await using var restored = await GatewayUnderTest.StartAsync(options => options with { DataDirectory = image });
         foreach (var node in (ScriptedNode[])[stays, since, renewed])
             node.Gateway = restored;
-        (await stays.BeatAsync()).StatusCode.ShouldBe(HttpStatusCode.NoContent);
+        (await stays.BeatAsync()).StatusCode.ShouldBe(HttpStatusCode.OK);
         await (await renewed.BeatAsync()).ShouldBeErrorAsync(401, "AUTH_ERROR");
         await (await since.BeatAsync()).ShouldBeErrorAsync(401, "AUTH_ERROR");
 
@@ -57,14 +57,14 @@ public sealed class RestoreTests : IDisposable
         await (await restored.Client(bob).GetAsync("/v1/models")).ShouldBeErrorAsync(401, "AUTH_ERROR");
         using var user = restored.Client(alice);
         next.State = NodeState.Draining;
-        (await next.BeatAsync()).StatusCode.ShouldBe(HttpStatusCode.NoContent);
+        (await next.BeatAsync()).StatusCode.ShouldBe(HttpStatusCode.OK);
         await AskAsync(user, stays);
 
         await EnrolAsync(since, restored);
         since.Id.ShouldNotBe(next.Id);
         await EnrolAsync(renewed, restored);
-        (await since.BeatAsync()).StatusCode.ShouldBe(HttpStatusCode.NoContent);
-        (await renewed.BeatAsync()).StatusCode.ShouldBe(HttpStatusCode.NoContent);
+        (await since.BeatAsync()).StatusCode.ShouldBe(HttpStatusCode.OK);
+        (await renewed.BeatAsync()).StatusCode.ShouldBe(HttpStatusCode.OK);
     }
 
     [Fact]
@@ -81,7 +81,7 @@ public sealed class RestoreTests : IDisposable
         node.Gateway = restored;
         await (await node.BeatAsync()).ShouldBeErrorAsync(401, "AUTH_ERROR");
         await EnrolAsync(node, restored);
-        (await node.BeatAsync()).StatusCode.ShouldBe(HttpStatusCode.NoContent);
+        (await node.BeatAsync()).StatusCode.ShouldBe(HttpStatusCode.OK);
     }
 
     [Fact]
@@ -91,11 +91,11 @@ public sealed class RestoreTests : IDisposable
         await using var node = await ScriptedNode.StartAsync(gateway);
         using var user = await gateway.UserAsync();
         var (ofOne, ofOther) = (node.KeySets, (IReadOnlyList<ConfidentialChat.Protocol.KeySet>)[ScriptedNode.NewKeySet(gateway.Clock.GetUtcNow().AddHours(1))]);
-        (await node.BeatAsync()).StatusCode.ShouldBe(HttpStatusCode.NoContent);
+        (await node.BeatAsync()).StatusCode.ShouldBe(HttpStatusCode.OK);
 
         // The clone starts. A node that started anew looks the same, and is heard.
         node.KeySets = ofOther;
-        (await node.BeatAsync()).StatusCode.ShouldBe(HttpStatusCode.NoContent);
+        (await node.BeatAsync()).StatusCode.ShouldBe(HttpStatusCode.OK);
         gateway.Log.Text.ShouldNotContain("Two processes");
 
         for (var i = 0; i < 3; i++)
@@ -103,7 +103,7 @@ public sealed class RestoreTests : IDisposable
             node.KeySets = ofOne;
             await (await node.BeatAsync()).ShouldBeErrorAsync(401, "AUTH_ERROR");
             node.KeySets = ofOther;
-            (await node.BeatAsync()).StatusCode.ShouldBe(HttpStatusCode.NoContent);
+            (await node.BeatAsync()).StatusCode.ShouldBe(HttpStatusCode.OK);
             (await LockedNode.LockAsync(user)).PublicKey.ShouldBe(ofOther[0].X25519.ToString());
         }
 
@@ -112,7 +112,7 @@ public sealed class RestoreTests : IDisposable
         // Its operator's word is stronger: who enrols is the node.
         node.KeySets = ofOne;
         await EnrolAsync(node, gateway);
-        (await node.BeatAsync()).StatusCode.ShouldBe(HttpStatusCode.NoContent);
+        (await node.BeatAsync()).StatusCode.ShouldBe(HttpStatusCode.OK);
         (await LockedNode.LockAsync(user)).PublicKey.ShouldBe(ofOne[0].X25519.ToString());
     }
 
@@ -124,13 +124,13 @@ public sealed class RestoreTests : IDisposable
         var first = node.KeySets;
         var recorded = node.NextTime();
         node.KeySets = [ScriptedNode.NewKeySet(gateway.Clock.GetUtcNow().AddHours(1)), .. first];
-        (await node.BeatAsync()).StatusCode.ShouldBe(HttpStatusCode.NoContent);
+        (await node.BeatAsync()).StatusCode.ShouldBe(HttpStatusCode.OK);
 
         var rotated = node.KeySets;
         node.KeySets = first;
         await (await node.BeatAsync(timeMs: recorded)).ShouldBeErrorAsync(401, "AUTH_ERROR");
         node.KeySets = rotated;
-        (await node.BeatAsync()).StatusCode.ShouldBe(HttpStatusCode.NoContent);
+        (await node.BeatAsync()).StatusCode.ShouldBe(HttpStatusCode.OK);
         gateway.Log.Text.ShouldNotContain("Two processes");
     }
 

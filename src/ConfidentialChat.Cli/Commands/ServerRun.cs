@@ -39,7 +39,7 @@ internal static class ServerRun
     public static async Task<int> RunAsync(
         WebApplication app, Func<CancellationToken, Task<IReadOnlyDictionary<string, string>>> ready, ParseResult parsed, CancellationToken cancellation)
     {
-        using var hangup = Interrupt.TakeOverHangup(app.Services.GetRequiredService<Reload>().Ask);
+        using var hangup = Interrupt.TakeOverHangup(app.Services.GetService<Reload>() is { } reload ? reload.Ask : () => { });
         await app.StartAsync(cancellation);
         var failures = ServiceFailures.Of(app);
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellation, app.Lifetime.ApplicationStopping);
