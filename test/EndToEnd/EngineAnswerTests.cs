@@ -124,10 +124,14 @@ public sealed class EngineAnswerTests(ScriptedStack stack) : IClassFixture<Scrip
         {
             return Truncated;
         }
+        catch (ApiException e) when (e.Code == "INTERNAL_ERROR")
+        {
+            return Truncated; // it broke off before the gateway had passed on any of it, which can then still be said
+        }
         catch (ApiException e)
         {
             e.Message.ShouldNotContain("again");
-            e.IsRetryable.ShouldBeFalse();
+            e.IsRetryable.ShouldBeFalse(e.Message);
             return $"{e.Status} {e.Code} {e.Param}";
         }
         catch (ConfidentialChatException e)

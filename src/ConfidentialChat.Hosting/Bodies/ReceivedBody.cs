@@ -31,6 +31,9 @@ internal sealed class ReceivedBody : IDisposable, IBufferWriter<byte>
     /// <summary>Also of one that was disposed of.</summary>
     public int Length { get; private set; }
 
+    /// <summary>Whether the memory is gone.</summary>
+    public bool IsDisposed { get; private set; }
+
     /// <summary>Valid until disposal; who has it pinned may go on for as long.</summary>
     public Memory<byte> Memory => pages is null ? array : pages.Memory[..Length];
 
@@ -81,6 +84,7 @@ internal sealed class ReceivedBody : IDisposable, IBufferWriter<byte>
 
     public void Dispose()
     {
+        IsDisposed = true;
         pages?.Dispose();
         array = [];
         room.Return(Interlocked.Exchange(ref taken, 0));

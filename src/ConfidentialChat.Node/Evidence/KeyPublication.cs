@@ -58,8 +58,7 @@ internal sealed class KeyPublication(
             var bundle = await evidence.MakeAsync(gateway, set.Announced(default), issuedAt, issuedAt + lifetime, NoNonce, cancellation);
             if (enrolment.Current!.Node != gateway.Node)
                 return false; // the node has another number by now, and another statement
-            ring.TryPublish(set, new KeySetEvidence(bundle, Sha256.Hash(bundle), began, lifetime, issuedAt + lifetime));
-            return true;
+            return ring.TryPublish(set, new KeySetEvidence(bundle, Sha256.Hash(bundle), began, lifetime, issuedAt + lifetime)) || ring.Pending != set;
         }
         catch (EvidenceUnavailableException e)
         {

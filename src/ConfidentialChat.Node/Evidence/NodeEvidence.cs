@@ -13,6 +13,9 @@ internal sealed class NodeEvidence(IEvidenceSource source, NodeOptions options, 
     private static readonly NodeSoftware Software = new(
         "ConfidentialChat", typeof(NodeEvidence).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion.Split('+')[0] ?? "0");
 
+    /// <summary>For one quote: whoever hangs longer gives none, and keys have to go on.</summary>
+    private static readonly TimeSpan QuoteTime = TimeSpan.FromSeconds(30);
+
     private readonly SemaphoreSlim turn = new(1);
 
     /// <summary>A bundle of these keys.</summary>
@@ -30,8 +33,14 @@ internal sealed class NodeEvidence(IEvidenceSource source, NodeOptions options, 
         try
         {
             var statement = Statement(gateway, keys, issuedAt, notAfter, nonce).ToBytes();
-            var cpu = await source.CollectAsync(BundleStatement.ReportData(statement), cancellation);
+            using var late = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
+            late.CancelAfter(QuoteTime);
+            var cpu = await source.CollectAsync(BundleStatement.ReportData(statement), late.Token).AsTask().WaitAsync(late.Token);
             return EvidenceBundle.Write(statement, cpu, []);
+        }
+        catch (OperationCanceledException) when (!cancellation.IsCancellationRequested)
+        {
+            throw new EvidenceUnavailableException($"The processor gave no evidence within {QuoteTime.TotalSeconds} s.");
         }
         finally
         {

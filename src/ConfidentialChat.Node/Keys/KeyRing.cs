@@ -117,8 +117,8 @@ public sealed class KeyRing : IDisposable
     {
         lock (gate)
         {
-            if (sets.Pending is not { } pending || pending.Set != set)
-                return false;
+            if (sets.Pending is not { } pending || pending.Set != set || time.GetElapsedTime(evidence.IssuedAt) >= evidence.Lifetime)
+                return false; // evidence that took longer than it holds is none
             Entry[] held = [.. sets.NewestFirst.Where(entry => !IsDue(entry))];
             Swap([pending with { Evidence = evidence }, .. Retire(held)], null);
         }

@@ -81,6 +81,9 @@ internal sealed class NodeKeySet : IDisposable
         }
     }
 
+    /// <summary>Whether it takes sealed requests.</summary>
+    public bool IsSealed => sealedRing is not null;
+
     /// <summary>The key of sealed requests, for as long as it is held; false where there is none, or no more.</summary>
     public bool TryHoldSealed([NotNullWhen(true)] out SealedHold? hold)
     {

@@ -27,16 +27,19 @@ internal sealed class SealedReplayMemory(int capacity, TimeProvider time)
     private TimeSpan Elapsed => time.GetElapsedTime(startedAt);
 
     /// <summary>False where this <c>enc</c> was marked before.</summary>
-    public bool TryMark(ReadOnlySpan<byte> enc)
+    /// <param name="enc">Of a request that opens.</param>
+    /// <param name="markedAt">When, on this memory's clock: its date is judged by that.</param>
+    public bool TryMark(ReadOnlySpan<byte> enc, out TimeSpan markedAt)
     {
         Span<byte> digest = stackalloc byte[Sha256.Size];
         Sha256.Hash(enc, digest);
         var mark = BinaryPrimitives.ReadUInt128BigEndian(digest);
         lock (gate)
         {
+            markedAt = Elapsed;
             if (!marks.Add(mark))
                 return false;
-            order.Enqueue((mark, Elapsed));
+            order.Enqueue((mark, markedAt));
             if (order.Count > capacity)
             {
                 var oldest = order.Dequeue();
@@ -48,10 +51,10 @@ internal sealed class SealedReplayMemory(int capacity, TimeProvider time)
         }
     }
 
-    /// <summary>Whether a request of this date may be served now. It has to be marked before.</summary>
-    public DateFit Judge(DateTimeOffset date)
+    /// <summary>Whether a request of this date may be served that was marked at this time.</summary>
+    public DateFit Judge(DateTimeOffset date, TimeSpan markedAt)
     {
-        var now = Now;
+        var now = clockAt + markedAt;
         if (date < now - Window || date > now + Window)
             return DateFit.Outside;
         lock (gate)

@@ -30,50 +30,62 @@ internal sealed class EnvelopeV2Door(KeyRing ring, BodyShare room, IInferenceBac
     public async Task<(OpenedCall? Call, Refusal? Refusal)> OpenAsync(HttpRequest request, RelayToken token)
     {
         // 10 pick the key set.
-        if (!ring.TryFind(token.KeySet, out var set) || !set.TryHoldSealed(out var hold))
+        if (!ring.TryFind(token.KeySet, out var set) || !set.IsSealed)
             return (null, new Refusal(RequestError.UnknownNodeKey));
-        using (hold)
-        {
-            if (!string.Equals(request.ContentType, ChunkedRequestSealer.MediaType, StringComparison.OrdinalIgnoreCase))
-                return (null, new Refusal(RequestError.DecryptionFailed));
-            var (body, fault) = await BodyReading.ReadAsync(request.HttpContext, options, room, time);
-            if (body is null)
-                return (null, new Refusal(fault));
-            Call? call = null;
-            try
-            {
-                (call, var refusal) = await OpenAsync(hold, body, request.HttpContext.Response);
-                if (call is null || refusal is not null)
-                    return (call, refusal);
+        if (!string.Equals(request.ContentType, ChunkedRequestSealer.MediaType, StringComparison.OrdinalIgnoreCase))
+            return (null, new Refusal(RequestError.DecryptionFailed));
+        var (body, fault) = await BodyReading.ReadAsync(request.HttpContext, options, room, time);
+        if (body is null)
+            return (null, new Refusal(fault));
 
+        // The key is held for the opening alone: it is erased at its time, however slow a sender is.
+        Call? call = null;
+        var isTaken = false;
+        try
+        {
+            if (!set.TryHoldSealed(out var hold))
+                return (null, new Refusal(RequestError.UnknownNodeKey));
+            Refusal? refusal;
+            TimeSpan markedAt;
+            using (hold)
+                (call, refusal, markedAt) = await OpenAsync(hold, body, request.HttpContext.Response);
+            if (call is not null && refusal is null)
+            {
                 // The gateway learns that it opened, and the client that its answer is coming.
                 await request.HttpContext.Response.BodyWriter.FlushAsync(request.HttpContext.RequestAborted);
-                return (call, Check(call, hold.Replay, token));
+                refusal = Check(call, set.SealedReplay, markedAt, token);
             }
-            finally
+
+            isTaken = call is not null;
+            return (call, refusal);
+        }
+        finally
+        {
+            if (!isTaken)
             {
-                if (call is null)
-                    body.Dispose();
+                call?.Dispose();
+                Forget(body);
             }
         }
     }
 
     // 11 open, in place: a request is in memory once. What is opened is shorter than what it was sealed to, and is written behind where that is read.
-    private static async ValueTask<(Call? Call, Refusal? Refusal)> OpenAsync(NodeKeySet.SealedHold hold, ReceivedBody body, HttpResponse response)
+    private static async ValueTask<(Call? Call, Refusal? Refusal, TimeSpan MarkedAt)> OpenAsync(NodeKeySet.SealedHold hold, ReceivedBody body, HttpResponse response)
     {
         using var opener = new ChunkedRequestOpener(hold.Keys, PipeReader.Create(new ReadOnlySequence<byte>(body.Memory)), ChunkLimits.Request);
         var length = 0;
         SealedAnswerWriter? answer = null;
+        TimeSpan markedAt = default;
         while (true)
         {
             var chunk = await opener.ReadAsync();
             if (!chunk.IsOpened && answer is null)
-                return (null, new Refusal(OutsideOf(chunk.Outcome)));
+                return (null, new Refusal(OutsideOf(chunk.Outcome)), default);
             if (answer is null)
             {
                 // The first chunk has opened: this request is known from here on, whatever comes of it, and its answer is sealed.
-                if (!hold.Replay.TryMark(opener.Enc.Span))
-                    return (null, new Refusal(RequestError.Replay));
+                if (!hold.Replay.TryMark(opener.Enc.Span, out markedAt))
+                    return (null, new Refusal(RequestError.Replay), default);
                 response.ContentType = ChunkedAnswerSealer.MediaType;
                 response.Headers.CacheControl = "no-store";
                 answer = new SealedAnswerWriter(opener.SealAnswer(response.BodyWriter));
@@ -87,24 +99,24 @@ internal sealed class EnvelopeV2Door(KeyRing ring, BodyShare room, IInferenceBac
                     throw new CallerGoneException(); // half a request has no answer
                 }
 
-                return (new Call(body, body.Memory[..length], answer), new Refusal(InsideOf(chunk.Outcome)));
+                return (new Call(body, body.Memory[..length], answer), new Refusal(InsideOf(chunk.Outcome)), markedAt);
             }
 
             chunk.Plaintext.CopyTo(body.Memory[length..]);
             length += chunk.Plaintext.Length;
             if (chunk.Outcome == OpenOutcome.Final)
-                return (new Call(body, body.Memory[..length], answer), null);
+                return (new Call(body, body.Memory[..length], answer), null, markedAt);
         }
     }
 
     // 11 inner against outer, the time, the path, the body.
-    private Refusal? Check(Call call, SealedReplayMemory replay, RelayToken token)
+    private Refusal? Check(Call call, SealedReplayMemory replay, TimeSpan markedAt, RelayToken token)
     {
         if (!InnerCall.TryRead(call.Message, out var inner, out var rejection))
             return new Refusal(rejection);
         if (inner.Fits(token.Request, token.Model, token.Units) is { } other)
             return new Refusal(other);
-        switch (replay.Judge(inner.Date))
+        switch (replay.Judge(inner.Date, markedAt))
         {
             case DateFit.Outside:
                 call.SayDate(replay.Now);
@@ -135,6 +147,14 @@ internal sealed class EnvelopeV2Door(KeyRing ring, BodyShare room, IInferenceBac
             return new Refusal(RequestError.InvalidField, "stream");
         call.Take(new InferenceRequest { Endpoint = endpoint.Endpoint, Model = inner.Model, Stream = outline.Stream ?? false, Body = inner.Body, MaxUnits = token.Units }, null);
         return null;
+    }
+
+    // Opened chunks stand in it, also of a request that came to nothing.
+    private static void Forget(ReceivedBody body)
+    {
+        if (!body.IsDisposed)
+            CryptographicOperations.ZeroMemory(body.Memory.Span);
+        body.Dispose();
     }
 
     private static RequestError OutsideOf(OpenOutcome outcome) => outcome switch
@@ -192,11 +212,7 @@ internal sealed class EnvelopeV2Door(KeyRing ring, BodyShare room, IInferenceBac
         {
         }
 
-        public override void ForgetRequest()
-        {
-            CryptographicOperations.ZeroMemory(body.Memory.Span);
-            body.Dispose();
-        }
+        public override void ForgetRequest() => Forget(body);
 
         public override IAnswerWriter Begin(HttpResponse response, InferenceAnswer answered)
         {
@@ -237,8 +253,6 @@ internal sealed class EnvelopeV2Door(KeyRing ring, BodyShare room, IInferenceBac
 
     private sealed class EventWriter(SealedAnswerWriter answer) : IAnswerWriter
     {
-        private readonly ArrayBufferWriter<byte> text = new(1024);
-
         public bool IsWhole => false;
 
         public bool MayBeLast(AnswerPart part) => false; // the end is a chunk of its own
@@ -247,16 +261,14 @@ internal sealed class EnvelopeV2Door(KeyRing ring, BodyShare room, IInferenceBac
         {
             if (part.EventName is { } name)
             {
-                text.Write("event: "u8);
-                Encoding.UTF8.GetBytes(name.AsSpan(), text);
-                text.Write("\n"u8);
+                answer.WriteEvents("event: "u8);
+                answer.WriteEvents(Encoding.UTF8.GetBytes(name));
+                answer.WriteEvents("\n"u8);
             }
 
-            text.Write("data: "u8);
-            text.Write(part.Data.Span);
-            text.Write("\n\n"u8);
-            answer.WriteEvents(text.WrittenSpan);
-            text.Clear(); // and erases what was in it
+            answer.WriteEvents("data: "u8);
+            answer.WriteEvents(part.Data.Span);
+            answer.WriteEvents("\n\n"u8);
         }
 
         public void KeepAlive(IBufferWriter<byte> output) => answer.KeepAlive();

@@ -1,5 +1,6 @@
 // spec/binary-http.md section 8.2.
 using System.Buffers;
+using System.Security.Cryptography;
 using ConfidentialChat.Protocol.Oblivious;
 using ConfidentialChat.Protocol.Oblivious.BinaryHttp;
 
@@ -25,7 +26,7 @@ namespace ConfidentialChat.Protocol.Shape;
 /// each event, in constant memory. Not safe for two threads at once. Order of calls: <see cref="TryPad"/> until all events
 /// have come and it has been told so, <see cref="EndContent"/>, <see cref="Finish"/>.
 /// </summary>
-public sealed class EventPadder
+public sealed class EventPadder : IDisposable
 {
     /// <summary>In bytes; every chunk is a multiple.</summary>
     public const int BlockSize = 512;
@@ -135,6 +136,13 @@ public sealed class EventPadder
         chunk.AsSpan(finalSize, padded - finalSize).Clear();
         finished = true;
         return chunk.AsSpan(0, padded);
+    }
+
+    /// <summary>Clears what it held of the stream.</summary>
+    public void Dispose()
+    {
+        CryptographicOperations.ZeroMemory(pending);
+        CryptographicOperations.ZeroMemory(chunk);
     }
 
     private static int Blocks(int size) => size / BlockSize * BlockSize;

@@ -46,7 +46,7 @@ public sealed class SealedAnswerWriter : IDisposable
     public void WriteWhole(int status, FieldSection fields, ReadOnlySpan<byte> content)
     {
         BeginHead();
-        var message = new ArrayBufferWriter<byte>(content.Length + EventPadder.BlockSize);
+        var message = new ArrayBufferWriter<byte>(MessagePadding.PaddedSize(content.Length + EventPadder.BlockSize)); // grown, it would leave a copy behind
         var writer = new IndeterminateWriter(message, ChunkLengthForm.FourBytes);
         writer.WriteHead(new ResponseHead(status, fields));
         writer.WriteContent(content);
@@ -85,7 +85,11 @@ public sealed class SealedAnswerWriter : IDisposable
         sealer.SealFinal(stream.Finish(FieldSection.Empty));
     }
 
-    public void Dispose() => sealer.Dispose();
+    public void Dispose()
+    {
+        sealer.Dispose();
+        stream?.Dispose();
+    }
 
     private void BeginHead()
     {

@@ -6,6 +6,7 @@ using System.Security.Cryptography;
 using ConfidentialChat.Protocol.Hpke;
 using ConfidentialChat.Protocol.Oblivious;
 using ConfidentialChat.Protocol.Oblivious.BinaryHttp;
+using ConfidentialChat.Protocol.Shape;
 
 namespace ConfidentialChat.Protocol.V2;
 
@@ -28,7 +29,7 @@ public sealed class SealedCall : IDisposable
     public static SealedCall Seal(InnerCall call, KeyConfiguration key, SymmetricSuite suite)
     {
         ArgumentNullException.ThrowIfNull(call);
-        var message = new ArrayBufferWriter<byte>(call.Body.Length + 4096);
+        var message = new ArrayBufferWriter<byte>(MessagePadding.PaddedSize(call.Body.Length + 8192)); // grown, it would leave a copy behind
         call.Write(message);
         var made = Seal(message.WrittenSpan, key, suite);
         CryptographicOperations.ZeroMemory(MemoryMarshal.AsMemory(message.WrittenMemory).Span);

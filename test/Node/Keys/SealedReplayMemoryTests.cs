@@ -13,41 +13,41 @@ public sealed class SealedReplayMemoryTests
     public void The_window_is_five_minutes_to_either_side_to_the_tick()
     {
         var memory = new SealedReplayMemory(10, host);
-        memory.Judge(Start.AddMinutes(-5)).ShouldBe(DateFit.Inside);
-        memory.Judge(Start.AddMinutes(-5).AddTicks(-1)).ShouldBe(DateFit.Outside);
-        memory.Judge(Start.AddMinutes(5)).ShouldBe(DateFit.Inside);
-        memory.Judge(Start.AddMinutes(5).AddTicks(1)).ShouldBe(DateFit.Outside);
+        memory.Judge(Start.AddMinutes(-5), host.Elapsed).ShouldBe(DateFit.Inside);
+        memory.Judge(Start.AddMinutes(-5).AddTicks(-1), host.Elapsed).ShouldBe(DateFit.Outside);
+        memory.Judge(Start.AddMinutes(5), host.Elapsed).ShouldBe(DateFit.Inside);
+        memory.Judge(Start.AddMinutes(5).AddTicks(1), host.Elapsed).ShouldBe(DateFit.Outside);
     }
 
     [Fact]
     public void A_host_that_sets_its_clock_back_or_forwards_changes_nothing()
     {
         var memory = new SealedReplayMemory(10, host);
-        memory.TryMark([1]).ShouldBeTrue();
+        memory.TryMark([1], out _).ShouldBeTrue();
         host.Elapsed += TimeSpan.FromMinutes(11);
         host.Wall = Start;
-        memory.Judge(Start).ShouldBe(DateFit.Outside);
+        memory.Judge(Start, host.Elapsed).ShouldBe(DateFit.Outside);
         memory.Now.ShouldBe(Start.AddMinutes(11));
         host.Wall = Start.AddYears(1);
-        memory.Judge(Start.AddYears(1)).ShouldBe(DateFit.Outside);
-        memory.TryMark([1]).ShouldBeFalse();
+        memory.Judge(Start.AddYears(1), host.Elapsed).ShouldBe(DateFit.Outside);
+        memory.TryMark([1], out _).ShouldBeFalse();
     }
 
     [Fact]
     public void Where_it_is_full_what_is_forgotten_cannot_be_served_again()
     {
         var memory = new SealedReplayMemory(2, host);
-        memory.TryMark([1]).ShouldBeTrue();
+        memory.TryMark([1], out _).ShouldBeTrue();
         host.Elapsed += TimeSpan.FromMinutes(8);
-        memory.TryMark([2]).ShouldBeTrue();
-        memory.Judge(Start.AddMinutes(4)).ShouldBe(DateFit.Inside);
+        memory.TryMark([2], out _).ShouldBeTrue();
+        memory.Judge(Start.AddMinutes(4), host.Elapsed).ShouldBe(DateFit.Inside);
 
-        memory.TryMark([3]).ShouldBeTrue(); // the first goes, which was taken at the start, of a date up to five minutes later
-        memory.TryMark([1]).ShouldBeTrue();
-        memory.Judge(Start.AddMinutes(5)).ShouldBe(DateFit.Forgotten);
-        memory.Judge(Start.AddMinutes(13)).ShouldBe(DateFit.Forgotten); // the second went too, a moment ago
+        memory.TryMark([3], out _).ShouldBeTrue(); // the first goes, which was taken at the start, of a date up to five minutes later
+        memory.TryMark([1], out _).ShouldBeTrue();
+        memory.Judge(Start.AddMinutes(5), host.Elapsed).ShouldBe(DateFit.Forgotten);
+        memory.Judge(Start.AddMinutes(13), host.Elapsed).ShouldBe(DateFit.Forgotten); // the second went too, a moment ago
         host.Elapsed += TimeSpan.FromMinutes(1);
-        memory.Judge(Start.AddMinutes(13).AddTicks(1)).ShouldBe(DateFit.Inside);
+        memory.Judge(Start.AddMinutes(13).AddTicks(1), host.Elapsed).ShouldBe(DateFit.Inside);
     }
 
     [Fact]
@@ -55,9 +55,9 @@ public sealed class SealedReplayMemoryTests
     {
         var memory = new SealedReplayMemory(1000, host);
         var through = 0;
-        Parallel.For(0, 1000, _ =>
+        Parallel.For(0, 1000, index =>
         {
-            if (memory.TryMark([7]))
+            if (memory.TryMark([7], out _))
                 Interlocked.Increment(ref through);
         });
         through.ShouldBe(1);

@@ -44,6 +44,21 @@ public sealed class EnvelopeV2Tests : IDisposable
         (await node.Gateway.ReportAsync(token.Request)).Usage.ShouldBe(new Usage(3, 4));
     }
 
+    [Theory]
+    [InlineData(100_000, false)]
+    [InlineData(100_000, true)]
+    [InlineData(100, true)]
+    public async Task A_large_request_and_one_of_unknown_length_are_answered_whole_and_counted_and_leave_no_room_taken(int size, bool isChunked)
+    {
+        await using var node = await StartAsync(ScriptedBackend.ThatServes());
+        var token = Token(node);
+        using var call = Seal(await VerifiedAsync(node), token, body: Chat.Replace("\"one\"", $"\"{new string('x', size)}\"", StringComparison.Ordinal));
+        var answer = await OpenAsync(call, await PostAsync(node, call.Body.ToArray(), token, isChunked: isChunked));
+        answer.Text.ShouldBe(ScriptedBackend.Whole);
+        (await node.Gateway.ReportAsync(token.Request)).Usage.ShouldBe(new Usage(3, 4));
+        ((ConfidentialChat.Hosting.Bodies.BodyBudget)node.App.Services.GetService(typeof(ConfidentialChat.Hosting.Bodies.BodyBudget))!).Taken.ShouldBe(0);
+    }
+
     [Fact]
     public async Task A_stream_is_an_event_a_chunk_of_whole_blocks_and_ends_with_done()
     {
@@ -57,8 +72,9 @@ public sealed class EnvelopeV2Tests : IDisposable
         var unpadder = new EventUnpadder();
         unpadder.Unpad(Encoding.UTF8.GetBytes(answer.Text), unpadded);
         unpadder.Complete(unpadded);
-        Encoding.UTF8.GetString(unpadded.WrittenSpan).ShouldBe(
-            string.Concat(((string[])["a", new string('b', 100), new string('c', 20_000)]).Select(text => $"data: {ScriptedBackend.Chunk(text)}\n\n")) + "data: [DONE]\n\n");
+        var text = Encoding.UTF8.GetString(unpadded.WrittenSpan);
+        text.ShouldStartWith(string.Concat(((string[])["a", new string('b', 100), new string('c', 20_000)]).Select(words => $"data: {ScriptedBackend.Chunk(words)}\n\n")));
+        text.ShouldEndWith("\n\ndata: [DONE]\n\n");
     }
 
     [Fact]
@@ -342,6 +358,9 @@ public sealed class EnvelopeV2Tests : IDisposable
             var token = Token(node);
             calls.Add(Seal(keys, token));
             (await PostAsync(node, calls[^1], token)).StatusCode.ShouldBe(HttpStatusCode.OK); // opened, and waiting
+            var admission = AdmissionOf(node);
+            while (admission.Running + admission.Queued < calls.Count)
+                await Task.Delay(5);
         }
 
         var late = Token(node);
@@ -391,7 +410,9 @@ public sealed class EnvelopeV2Tests : IDisposable
     private Task<NodeUnderTest> StartAsync(ScriptedBackend engine, Func<NodeOptions, NodeOptions>? change = null, TimeProvider? time = null) =>
         NodeUnderTest.StartAsync(engine, change, time, platform);
 
-    private static int Inside(NodeUnderTest node) => ((Node.Serving.Admission)node.App.Services.GetService(typeof(Node.Serving.Admission))!).Inside;
+    private static int Inside(NodeUnderTest node) => AdmissionOf(node).Inside;
+
+    private static Node.Serving.Admission AdmissionOf(NodeUnderTest node) => (Node.Serving.Admission)node.App.Services.GetService(typeof(Node.Serving.Admission))!;
 
     private static VerifiedBundle Verify(ReadOnlyMemory<byte> bundle, ReadOnlyMemory<byte>? nonce = null, DateTimeOffset? at = null)
     {
@@ -451,7 +472,7 @@ public sealed class EnvelopeV2Tests : IDisposable
 
     private static Task<HttpResponseMessage> PostAsync(NodeUnderTest node, SealedCall call, RelayToken token) => PostAsync(node, call.Body.ToArray(), token);
 
-    private static async Task<HttpResponseMessage> PostAsync(NodeUnderTest node, byte[] body, RelayToken? token, string? type = null)
+    private static async Task<HttpResponseMessage> PostAsync(NodeUnderTest node, byte[] body, RelayToken? token, string? type = null, bool isChunked = false)
     {
         using var request = new HttpRequestMessage(HttpMethod.Post, new Uri(node.Url, "/v2/relay"))
         {
@@ -459,6 +480,7 @@ public sealed class EnvelopeV2Tests : IDisposable
         };
         if (token is not null)
             request.Headers.Add(RelayToken.HeaderName, token.Write(node.Gateway.RelayKey));
+        request.Headers.TransferEncodingChunked = isChunked;
         return await node.Client.SendAsync(request, HttpCompletionOption.ResponseHeadersRead).Soon();
     }
 

@@ -101,6 +101,7 @@ public sealed class GatewayLinkTests : IDisposable
         kept = kept.Replace(kept.Split('"')[3], node.Gateway.Url.ToString(), StringComparison.Ordinal);
         await File.WriteAllTextAsync(Path.Combine(node.DataDirectory, "enrolment.json"), kept);
         node.Gateway.Fault = http => Task.FromResult(Forgotten(http));
+        await node.RestartAsync();
         await ShouldGiveUpAsync(node);
     }
 
@@ -119,7 +120,7 @@ public sealed class GatewayLinkTests : IDisposable
         await File.WriteAllTextAsync(
             Path.Combine(node.DataDirectory, "enrolment.json"),
             $$"""{"Gateway":"{{node.Gateway.Url}}","NodeId":7,"GatewayKey":"{{node.Gateway.Key.PublicKey}}"}""");
-        // The host reads it when it is built into the link, which is when it starts.
+        await node.RestartAsync();
         await node.App.StartAsync();
         await NodeHost.WhenReadyAsync(node.App, TestContext.Current.CancellationToken).Soon();
         await node.Gateway.EnrolmentAsync();

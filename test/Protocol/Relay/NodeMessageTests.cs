@@ -10,7 +10,7 @@ namespace ConfidentialChat.Tests.Relay;
 public sealed class NodeMessageTests
 {
     private const string Status =
-        """{"state":"ready","models":["tiny"],"key_sets":[{"digest":"AAAA","ohttp":null,"x25519":"DDDD","signing":null,"bundle":null,"expires":1800003600}],"running":1,"queued":0}""";
+        """{"state":"ready","models":["tiny"],"key_sets":[{"digest":"AAAA","x25519":"DDDD","bundle":null,"expires":1800003600}],"running":1,"queued":0}""";
 
     private const string Enrolment =
         $$"""{"address":"https://node.example:8443","tls_pin":"BBBB","agreement_key":"CCCC","status":{{Status}}}""";
