@@ -1,3 +1,4 @@
+using System.Formats.Asn1;
 using System.Net.Security;
 using System.Net.Sockets;
 using System.Security.Cryptography;
@@ -228,6 +229,52 @@ public sealed class CertificateTests : IDisposable
         calendar.Now = calendar.Now.AddDays(10);
         reload.Ask();
         (Said("ends in"), Said("ended on"), Said("New handshakes show")).ShouldBe((8, 3, 1));
+    }
+
+    [Theory]
+    [InlineData("EC PRIVATE KEY")]
+    [InlineData("PRIVATE KEY")]
+    public async Task A_renewal_with_a_key_on_a_curve_that_this_machine_lacks_leaves_the_pair_in_use_and_ends_nothing(string label)
+    {
+        var good = certificates.Issue();
+        certificates.Write(good);
+        await using var gateway = await StartAsync();
+        certificates.Write((certificates.Issue().Certificate, PemEncoding.WriteString(label, OnAnUnknownCurve(isPkcs8: label[0] == 'P'))));
+        gateway.Clock.Advance(TimeSpan.FromSeconds(11));
+        gateway.App.Services.GetRequiredService<Reload>().Ask();
+        Lines(gateway, "The certificate in use stays")[0].ShouldContain($"The private key in {certificates.KeyFile} is damaged, or neither RSA nor ECDSA.");
+        using var seen = await HandshakeAsync(gateway);
+        seen.RemoteCertificate!.GetRawCertData().ShouldBe(Der(good.Certificate));
+    }
+
+    private static byte[] OnAnUnknownCurve(bool isPkcs8)
+    {
+        const string Curve = "1.3.6.1.4.1.99999.1";
+        var key = new AsnWriter(AsnEncodingRules.DER);
+        using (key.PushSequence())
+        {
+            key.WriteInteger(1);
+            key.WriteOctetString(RandomNumberGenerator.GetBytes(32));
+            using (key.PushSequence(new Asn1Tag(TagClass.ContextSpecific, 0)))
+                key.WriteObjectIdentifier(Curve);
+        }
+
+        if (!isPkcs8)
+            return key.Encode();
+        var wrapped = new AsnWriter(AsnEncodingRules.DER);
+        using (wrapped.PushSequence())
+        {
+            wrapped.WriteInteger(0);
+            using (wrapped.PushSequence())
+            {
+                wrapped.WriteObjectIdentifier("1.2.840.10045.2.1");
+                wrapped.WriteObjectIdentifier(Curve);
+            }
+
+            wrapped.WriteOctetString(key.Encode());
+        }
+
+        return wrapped.Encode();
     }
 
     private Task<GatewayUnderTest> StartAsync(string? name = null) => GatewayUnderTest.StartAsync(

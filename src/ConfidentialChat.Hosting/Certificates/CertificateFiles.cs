@@ -19,6 +19,18 @@ internal sealed record CertificateFiles(string Certificate, string Key)
     /// <exception cref="CertificateException">Nothing can be served with what is there.</exception>
     public ServerCertificate Read()
     {
+        try
+        {
+            return ReadPair();
+        }
+        catch (Exception e) when (IsOfCryptography(e))
+        {
+            throw new CertificateException($"TLS cannot use the certificate in {Certificate} with the key in {Key}.", "this machine's OpenSSL may lack that kind of key: ask for a certificate with RSA 2048 or ECDSA P-256", e);
+        }
+    }
+
+    private ServerCertificate ReadPair()
+    {
         var certificates = ReadCertificates();
         using var key = ReadKey();
         var spki = key.ExportSubjectPublicKeyInfo();
@@ -35,6 +47,9 @@ internal sealed record CertificateFiles(string Certificate, string Key)
         return new ServerCertificate(Certificate, withKey, [.. certificates.Where(certificate => !ReferenceEquals(certificate, leaf))]);
     }
 
+    /// <summary>Whether this is how the system says that it can do nothing with a key or a certificate.</summary>
+    internal static bool IsOfCryptography(Exception exception) => exception is CryptographicException or NotSupportedException or ArgumentException;
+
     private List<X509Certificate2> ReadCertificates()
     {
         var pem = ReadFile(Certificate);
@@ -47,7 +62,7 @@ internal sealed record CertificateFiles(string Certificate, string Key)
             {
                 certificates.Add(X509CertificateLoader.LoadCertificate(der));
             }
-            catch (CryptographicException e)
+            catch (Exception e) when (IsOfCryptography(e))
             {
                 throw new CertificateException($"Certificate {certificates.Count + 1} in {Certificate} is damaged.", "copy the file anew from where it was issued", e);
             }
@@ -136,7 +151,7 @@ internal sealed record CertificateFiles(string Certificate, string Key)
             import();
             return true;
         }
-        catch (CryptographicException)
+        catch (Exception e) when (IsOfCryptography(e)) // a curve that OpenSSL lacks is no CryptographicException
         {
             return false;
         }

@@ -96,6 +96,10 @@ internal sealed partial class CertificateWatch : IHostedService, IDisposable
         {
             return $"{e.Message} hint: {e.Hint}";
         }
+        catch (Exception e) // on a timer's thread it would end the server, which serves well with what it has
+        {
+            return $"{files.Certificate} and {files.Key} cannot be used ({e.GetType().Name}).";
+        }
 
         if (read.IsSameAs(current))
             return null;
