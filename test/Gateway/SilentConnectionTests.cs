@@ -1,10 +1,15 @@
+using System.Collections.Concurrent;
 using System.Net;
 using System.Net.Security;
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
 using ConfidentialChat.Hosting.Connections;
+using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Options;
 
 namespace ConfidentialChat.Gateway.Tests;
 
@@ -189,6 +194,52 @@ public sealed class SilentConnectionTests
         trusted.Holds(IPAddress.Parse("2001:db8::8")).ShouldBeFalse();
         trusted.Holds(IPAddress.Loopback).ShouldBeFalse();
         TrustedProxies.Loopback.Holds(IPAddress.Parse("::ffff:127.0.0.1")).ShouldBeTrue();
+    }
+
+    [Fact]
+    public async Task A_flood_at_two_addresses_is_let_in_no_further_than_one_at_one_address()
+    {
+        using var log = new CapturedLog();
+        using var logs = new LoggerFactory([log]);
+        var limits = ConnectionLimits.Within(100, TrustedProxies.Loopback, OpenFiles.For(ConnectionLimits.LeastMost), (message, _) => new InvalidOperationException(message));
+        var gate = new AcceptGate(Options.Create(new SocketTransportOptions()), limits, logs, logs.CreateLogger<AcceptGate>());
+        var room = limits.Most + ConnectionLimits.Coming;
+        var accepted = new ConcurrentQueue<ConnectionContext>();
+        IConnectionListener[] listeners = [await gate.BindAsync(new IPEndPoint(IPAddress.Loopback, 0)), await gate.BindAsync(new IPEndPoint(IPAddress.Loopback, 0))];
+        log.Text.Split('\n').Count(line => line.Contains("There is room for", StringComparison.Ordinal)).ShouldBe(1);
+        var accepting = listeners.Select(AcceptAllAsync).ToList();
+        List<RawConnection> flood = [];
+        foreach (var listener in listeners)
+            flood.AddRange(await RawConnection.OpenAsync(new Uri($"http://{listener.EndPoint}"), room));
+
+        await UntilAsync(room);
+        await Task.Delay(100, TestContext.Current.CancellationToken);
+        accepted.Count.ShouldBe(room);
+        accepted.TryDequeue(out var gone).ShouldBeTrue();
+        await gone!.DisposeAsync();
+        await UntilAsync(room);
+
+        foreach (var listener in listeners)
+            await listener.UnbindAsync();
+        await Task.WhenAll(accepting);
+        foreach (var connection in accepted)
+            await connection.DisposeAsync();
+        foreach (var listener in listeners)
+            await listener.DisposeAsync();
+        flood.ForEach(connection => connection.Dispose());
+
+        async Task AcceptAllAsync(IConnectionListener listener)
+        {
+            while (await listener.AcceptAsync() is { } connection)
+                accepted.Enqueue(connection);
+        }
+
+        async Task UntilAsync(int count)
+        {
+            using var late = new CancellationTokenSource(Patience);
+            while (accepted.Count < count)
+                await Task.Delay(10, late.Token);
+        }
     }
 
     private static async Task ClosedAsync(List<RawConnection> connections, int count)

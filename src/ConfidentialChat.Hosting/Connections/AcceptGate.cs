@@ -17,6 +17,8 @@ internal sealed partial class AcceptGate(IOptions<SocketTransportOptions> option
     : IConnectionListenerFactory, IConnectionListenerFactorySelector
 {
     private readonly SocketTransportFactory sockets = new(options, loggers);
+    private readonly SemaphoreSlim free = Room(limits); // of all listeners together: files are the process's
+    private int isTold;
 
     public bool CanBind(EndPoint endpoint) => sockets.CanBind(endpoint);
 
@@ -25,17 +27,19 @@ internal sealed partial class AcceptGate(IOptions<SocketTransportOptions> option
         var listener = await sockets.BindAsync(endpoint, cancellationToken);
         if (endpoint is not IPEndPoint)
             return listener;
-        if (limits.Most < limits.Wanted)
+        if (limits.Most < limits.Wanted && Interlocked.Exchange(ref isTold, 1) == 0)
             FewFiles(log, limits.Most, limits.Wanted, OpenFiles.Limit, OpenFiles.For(limits.Wanted));
-        return new Listener(listener, limits.Most + ConnectionLimits.Coming);
+        return new Listener(listener, free);
     }
+
+    // Nobody disposes of it: connections may outlive the server, and it holds nothing of the system's.
+    private static SemaphoreSlim Room(ConnectionLimits limits) => new(limits.Most + ConnectionLimits.Coming);
 
     [LoggerMessage(1, LogLevel.Warning, "There is room for {Connections} connections and not for {Wanted}: this process may have {Files} files open. hint: let it have {Needed} (ulimit -n, LimitNOFILE=), or ask for fewer with --max-connections")]
     private static partial void FewFiles(ILogger log, int connections, int wanted, int? files, int needed);
 
-    private sealed class Listener(IConnectionListener listener, int most) : IConnectionListener
+    private sealed class Listener(IConnectionListener listener, SemaphoreSlim free) : IConnectionListener
     {
-        private readonly SemaphoreSlim free = new(most);
         private readonly CancellationTokenSource unbound = new();
 
         public EndPoint EndPoint => listener.EndPoint;
@@ -69,7 +73,6 @@ internal sealed partial class AcceptGate(IOptions<SocketTransportOptions> option
             await listener.UnbindAsync(cancellationToken);
         }
 
-        // Connections may outlive it, and let go of the semaphore, which holds nothing of the system's.
         public ValueTask DisposeAsync()
         {
             unbound.Cancel();
