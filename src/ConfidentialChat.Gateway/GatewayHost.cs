@@ -18,7 +18,6 @@ using ConfidentialChat.Protocol.V1;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.AspNetCore.Server.Kestrel.Https;
-using Microsoft.Data.Sqlite;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 
 namespace ConfidentialChat.Gateway;
@@ -52,36 +51,34 @@ public sealed class GatewayHost
         var listen = ListenPoint.From(options);
         var origins = BrowserOrigins.From(options);
         HeapLimit.Require(HeapLimit.Bytes, (message, hint) => new GatewayOptionsException(message, hint));
+        var limits = ConnectionLimits.Within(
+            options.MaxConnections, listen.Trusted, OpenFiles.Limit, (message, hint) => new GatewayOptionsException(message, hint));
         var directory = DataDirectory.Open(options.DataDirectory);
         var occupation = await directory.OccupyAsync(progress, cancel);
+        ListenSocket[] places = [];
+        GatewayKey? key = null;
+        WebApplication? app = null;
         try
         {
+            // The database comes last: whatever else refuses the start leaves its tables to the version that they are of.
+            places = BindPlaces(listen);
+            key = directory.LoadOrCreateKey();
             var database = await Database.OpenAsync(directory, isOccupied: true, progress, cancel);
-            var key = directory.LoadOrCreateKey();
-            var places = TakePlaces(listen);
-            WebApplication? app = null;
-            try
-            {
-                app = Build(options, listen, origins, key, database, directory, occupation, places, configure);
-                await ReadAsync(app.Services);
-                return app;
-            }
-            catch
-            {
-                if (app is not null)
-                    await app.DisposeAsync();
-                Array.ForEach(places, place => place.Dispose());
-                throw;
-            }
+            Array.ForEach(places, place => place.Listen());
+            app = Build(options, listen, limits, origins, key, database, directory, occupation, places, configure);
+            Assemble(app, options);
+            await ReadAsync(app.Services);
+            return app;
         }
-        catch (SqliteException e) when (SqliteFault.Of(e, directory.DatabasePath) is not null)
+        catch (Exception e)
         {
+            if (app is not null)
+                await app.DisposeAsync();
+            Array.ForEach(places, place => place.Dispose());
+            key?.Dispose();
             occupation.Dispose();
-            throw SqliteFault.Of(e, directory.DatabasePath)!;
-        }
-        catch
-        {
-            occupation.Dispose();
+            if (SqliteFault.Of(e, directory.DatabasePath) is { } fault)
+                throw fault;
             throw;
         }
     }
@@ -89,6 +86,7 @@ public sealed class GatewayHost
     private static WebApplication Build(
         GatewayOptions options,
         ListenPoint listen,
+        ConnectionLimits limits,
         BrowserOrigins origins,
         GatewayKey key,
         Database database,
@@ -105,8 +103,7 @@ public sealed class GatewayHost
         AddServices(builder.Services, options, key, database);
         builder.Services.AddSingleton(directory);
         builder.Services.AddSingleton(_ => occupation); // by a factory, so that the container lets go of it
-        builder.Services.AddSingleton(ConnectionLimits.Within(
-            options.MaxConnections, listen.Trusted, OpenFiles.Limit, (message, hint) => new GatewayOptionsException(message, hint)));
+        builder.Services.AddSingleton(limits);
         builder.Services.AddSingleton<IConnectionListenerFactory, AcceptGate>();
         if (listen.Certificate is var (first, files))
         {
@@ -117,8 +114,11 @@ public sealed class GatewayHost
 
         builder.Services.AddCors(origins.Allow);
         configure?.Invoke(builder);
+        return builder.Build();
+    }
 
-        var app = builder.Build();
+    private static void Assemble(WebApplication app, GatewayOptions options)
+    {
         app.Services.GetRequiredService<Occupation>(); // first, so that it ends last
         _ = app.Services.GetServices<ListenSocket>().ToList(); // else they would not end with a gateway that never starts
         app.UseRequestNames();
@@ -133,19 +133,19 @@ public sealed class GatewayHost
             app.MapApiDocs();
         var log = app.Services.GetRequiredService<ILogger<GatewayHost>>();
         app.Lifetime.ApplicationStarted.Register(() => log.Listening(string.Join(' ', app.Urls)));
-        return app;
     }
 
     private const string PlainAdvice =
         "This gateway takes sealed requests only, so that it cannot read them: ask with the ConfidentialChat SDK, with cchat ask, or with any client that seals "
         + "envelopes for POST /v1/confidential/chat/completions and its neighbours (spec/envelope-v1.md).";
-    private static ListenSocket[] TakePlaces(ListenPoint listen)
+
+    private static ListenSocket[] BindPlaces(ListenPoint listen)
     {
         var places = new List<ListenSocket>();
         try
         {
             foreach (var point in listen.Points)
-                places.Add(ListenSocket.Take(point, "--port (up: --gateway-port; setting Port)", (message, hint, e) => new GatewayOptionsException(message, hint, e)));
+                places.Add(ListenSocket.Bind(point, "--port (up: --gateway-port; setting Port)", (message, hint, e) => new GatewayOptionsException(message, hint, e)));
             return [.. places];
         }
         catch

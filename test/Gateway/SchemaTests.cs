@@ -53,6 +53,22 @@ public sealed class SchemaTests : IDisposable
         Run(place, "SELECT name FROM users").ShouldBe("alice");
     }
 
+    [Theory]
+    [InlineData("the port is taken")]
+    [InlineData("the key file is none")]
+    public async Task A_start_that_is_refused_leaves_the_tables_to_the_version_that_they_are_of(string why)
+    {
+        var place = await OlderAsync();
+        var before = Run(place, "SELECT GROUP_CONCAT(MigrationId) FROM __EFMigrationsHistory");
+        using var taken = new System.Net.Sockets.TcpListener(System.Net.IPAddress.Loopback, 0);
+        taken.Start();
+        var options = new GatewayOptions { DataDirectory = directory, Port = why[4] == 'p' ? ((System.Net.IPEndPoint)taken.LocalEndpoint).Port : 0 };
+        if (options.Port == 0)
+            await File.WriteAllBytesAsync(place.KeyPath, new byte[31], TestContext.Current.CancellationToken);
+        await Should.ThrowAsync<GatewayOptionsException>(() => GatewayHost.CreateAsync(options));
+        Run(place, "SELECT GROUP_CONCAT(MigrationId) FROM __EFMigrationsHistory").ShouldBe(before);
+    }
+
     [Fact]
     public async Task What_was_reserved_and_settled_outlives_the_tables_that_are_made_anew()
     {

@@ -13,33 +13,59 @@ namespace ConfidentialChat.Hosting.Connections;
 internal sealed class ListenSocket : IDisposable
 {
     private readonly Socket socket;
+    private readonly Func<SocketException, Exception> refusal;
 
-    private ListenSocket(EndPoint point, Socket socket)
+    private ListenSocket(EndPoint point, Socket socket, Func<SocketException, Exception> refusal)
     {
         Point = point;
         this.socket = socket;
+        this.refusal = refusal;
     }
 
     /// <summary>As it was asked for: with port 0 where any would do.</summary>
     public EndPoint Point { get; }
 
+    /// <summary>Binds and listens.</summary>
     /// <param name="point">Where.</param>
     /// <param name="option">How an operator names another port.</param>
     /// <param name="refuse">Makes the exception of a message and a hint.</param>
     public static ListenSocket Take(EndPoint point, string option, Func<string, string, SocketException, Exception> refuse)
     {
-        Socket? socket = null;
+        var place = Bind(point, option, refuse);
+        place.Listen();
+        return place;
+    }
+
+    /// <summary>As <see cref="Take"/>, for who has something to do before anybody may connect.</summary>
+    public static ListenSocket Bind(EndPoint point, string option, Func<string, string, SocketException, Exception> refuse)
+    {
         try
         {
-            socket = SocketTransportOptions.CreateDefaultBoundListenSocket(point);
-            socket.Listen(); // two processes can bind a port that neither listens on
-            return new ListenSocket(point, socket);
+            return new ListenSocket(point, SocketTransportOptions.CreateDefaultBoundListenSocket(point), Refusal);
         }
         catch (SocketException e)
         {
-            socket?.Dispose();
+            throw Refusal(e);
+        }
+
+        Exception Refusal(SocketException e)
+        {
             var (message, hint) = Explain(point, option, e.SocketErrorCode);
-            throw refuse(message, hint, e);
+            return refuse(message, hint, e);
+        }
+    }
+
+    /// <summary>From now on whoever connects waits for the server. Two processes can bind a port that neither listens on: one of them is refused here.</summary>
+    public void Listen()
+    {
+        try
+        {
+            socket.Listen();
+        }
+        catch (SocketException e)
+        {
+            Dispose();
+            throw refusal(e);
         }
     }
 
