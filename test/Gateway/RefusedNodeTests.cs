@@ -7,6 +7,23 @@ namespace ConfidentialChat.Gateway.Tests;
 /// <summary>spec/gateway.md section 2: what a node that is refused is not told, and its operator is.</summary>
 public sealed class RefusedNodeTests
 {
+    [Theory]
+    [InlineData("[null]")]
+    [InlineData("""[{"Node":-1,"Reason":"NotNewer","At":"2026-01-01T00:00:00Z"},{"Node":null,"Reason":"NotNewer","At":"2026-01-01T00:00:00Z"}]""")]
+    [InlineData("[{")]
+    public async Task A_list_that_somebody_damaged_keeps_no_gateway_from_starting(string list)
+    {
+        var directory = Directory.CreateTempSubdirectory("gateway-test-").FullName;
+        await File.WriteAllTextAsync(Path.Combine(directory, "refused-nodes.json"), list, TestContext.Current.CancellationToken);
+        await using (var app = await GatewayHost.CreateAsync(new GatewayOptions { DataDirectory = directory, Port = 0 }))
+        {
+            await app.StartAsync(TestContext.Current.CancellationToken);
+            await app.StopAsync(TestContext.Current.CancellationToken);
+        }
+
+        Directory.Delete(directory, recursive: true);
+    }
+
     [Fact]
     public async Task Every_refusal_is_the_same_401_on_the_wire_and_the_log_and_the_list_know_why()
     {

@@ -60,7 +60,7 @@ internal sealed class RefusedNodes(DataDirectory directory, KnownNodes nodes, Ti
         try
         {
             return JsonSerializer.Deserialize(File.ReadAllBytes(directory.RefusedNodesPath), RefusedNodesJson.Default.IReadOnlyListRefusedNode) is { } read
-                ? [.. read.Where(refused => Enum.IsDefined(refused.Reason)).DistinctBy(refused => refused.Node)]
+                ? [.. read.Where(refused => refused is { Node: null or >= 0 } && Enum.IsDefined(refused.Reason)).DistinctBy(refused => refused.Node)]
                 : [];
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or JsonException)
@@ -99,7 +99,9 @@ internal sealed class RefusedNodes(DataDirectory directory, KnownNodes nodes, Ti
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            // A full disk: the log has said why, and there is no harm in an older list.
+            // A full disk: the log has said why, and there is no harm in an older list meanwhile.
+            lock (gate)
+                isChanged = true;
         }
     }
 }
