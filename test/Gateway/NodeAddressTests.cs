@@ -183,6 +183,19 @@ public sealed class NodeAddressTests
         await (await node.AnnounceAsync(before, timeMs: time)).ShouldBeErrorAsync(401, "AUTH_ERROR");
     }
 
+    [Fact]
+    public async Task A_recorded_announcement_does_not_use_the_nodes_own_turn()
+    {
+        await using var gateway = await GatewayUnderTest.StartAsync();
+        await using var node = await ScriptedNode.StartAsync(gateway);
+        var (before, time) = (node.Address, node.NextTime());
+        (await ReachAsync(await node.AnnounceAsync(timeMs: time))).Reached.ShouldBeTrue();
+        gateway.Clock.Advance(NodeProbe.LeastInterval);
+        await (await node.AnnounceAsync(before, timeMs: time)).ShouldBeErrorAsync(401, "AUTH_ERROR");
+        (await ReachAsync(await node.AnnounceAsync())).Reached.ShouldBeTrue();
+        await (await node.AnnounceAsync()).ShouldBeErrorAsync(429, "TOO_MANY_REQUESTS");
+    }
+
     // A silent place, as a firewall or a service that waits makes it.
     [Fact]
     public async Task A_place_that_says_nothing_costs_seconds_and_one_turn_and_keeps_no_heartbeat_waiting()
@@ -216,6 +229,7 @@ public sealed class NodeAddressTests
         await using var gateway = await GatewayUnderTest.StartAsync();
         var probe = gateway.App.Services.GetRequiredService<NodeProbe>();
         var turns = Enumerable.Range(1, NodeProbe.MaxAtOnce).Select(node => probe.TryBegin(new NodeId(node)).ShouldNotBeNull()).ToList();
+        turns[0].Count();
         probe.TryBegin(new NodeId(99)).ShouldBeNull();
         turns[0].Dispose();
         probe.TryBegin(new NodeId(1)).ShouldBeNull(); // once a second

@@ -29,19 +29,23 @@ internal sealed class NodeAddressEndpoint(
         if (NodeAddress.FaultIn(announced.Address, announced.TlsPin, options.DangerousPlainHttp, out var url) is { } field)
             return new ErrorAnswer(RequestError.InvalidField, field);
 
-        // Who enrolled with TLS does not leave it without its operator: the gateway's own machine is the last place that it may send the gateway to.
-        var known = node.Address;
-        if (known.TlsPin is not null && announced.TlsPin is null)
-            return new ErrorAnswer(RequestError.InvalidField, "address");
+        // A new reading, now that nobody else has the turn: an attempt that ended while this message was on its way may have moved the node.
         using var turn = probe.TryBegin(node.Id);
         if (turn is null)
             return new ErrorAnswer(RequestError.TooManyRequests);
+        if (nodes.Find(node.Id) is not { Address: var known })
+            return messages.Refuse(context, NodeRefusal.UnknownNode);
+
+        // Who enrolled with TLS does not leave it without its operator: the gateway's own machine is the last place that it may send the gateway to.
+        if (known.TlsPin is not null && announced.TlsPin is null)
+            return new ErrorAnswer(RequestError.InvalidField, "address");
 
         // A recorded one goes nowhere: the largest time wins, as with heartbeats.
         var (isNew, last) = await state.RunAsync(
             async rows => (await rows.Nodes.TrySignAsync(node.Id, message.SignedAt, time.GetUtcNow()), await rows.Nodes.LastSignedAsync(key.ToString())));
         if (!isNew)
             return messages.RefuseStale(context, last, NodeRefusal.NotNewer, node.Id);
+        turn.Count(); // not before: whoever has a recording would use the node's turns
 
         var wanted = new NodeAddress(node.Id, url, announced.TlsPin);
         var isReached = await NodeProbe.ReachesAsync(wanted, relayKey, context.RequestAborted);

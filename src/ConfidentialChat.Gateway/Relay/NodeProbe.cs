@@ -25,7 +25,7 @@ internal sealed class NodeProbe(TimeProvider time)
     private readonly Lock gate = new();
 
     /// <summary>The right to try addresses for a node, until it is disposed of; null where it is not its turn.</summary>
-    public IDisposable? TryBegin(NodeId node)
+    public Turn? TryBegin(NodeId node)
     {
         lock (gate)
         {
@@ -33,7 +33,6 @@ internal sealed class NodeProbe(TimeProvider time)
                 || (begun.TryGetValue(node, out var last) && time.GetElapsedTime(last) < LeastInterval))
                 return null;
             running.Add(node);
-            begun[node] = time.GetTimestamp(); // a number for each node there ever was: no more than there are rows
             return new Turn(this, node);
         }
     }
@@ -75,8 +74,17 @@ internal sealed class NodeProbe(TimeProvider time)
             running.Remove(node);
     }
 
-    private sealed class Turn(NodeProbe probe, NodeId node) : IDisposable
+    private void Count(NodeId node)
     {
+        lock (gate)
+            begun[node] = time.GetTimestamp(); // a number for each node there ever was: no more than there are rows
+    }
+
+    public sealed class Turn(NodeProbe probe, NodeId node) : IDisposable
+    {
+        /// <summary>The node itself asked: its next turn comes no sooner than <see cref="LeastInterval"/> from now.</summary>
+        public void Count() => probe.Count(node);
+
         public void Dispose() => probe.End(node);
     }
 }
