@@ -94,6 +94,13 @@ public sealed class ClockTests
         refused.Headers.GetValues(NodeSignature.TimeHeaderName).ShouldBe([$"{ahead + 1}"]);
         (await node.EnrolAsync(token, timeMs: ahead + 2)).StatusCode.ShouldBe(HttpStatusCode.OK);
         (await node.EnrolAsync(token)).ShouldTellNoClock(); // or it would be told to wait for its clock, again and again
+
+        // And where its operator has removed it meanwhile.
+        await gateway.Operator.RemoveNodeAsync(node.Id);
+        token = (await gateway.Operator.CreateEnrolmentTokenAsync(TimeSpan.FromHours(1))).Text;
+        refused = await node.EnrolAsync(token);
+        refused.Headers.GetValues(NodeSignature.TimeHeaderName).ShouldBe([$"{ahead + 2}"]);
+        (await node.EnrolAsync(token, timeMs: ahead + 3)).StatusCode.ShouldBe(HttpStatusCode.OK);
     }
 
     [Fact]

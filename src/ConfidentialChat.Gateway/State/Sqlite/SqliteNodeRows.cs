@@ -30,7 +30,7 @@ internal sealed class SqliteNodeRows : INodeRows, IDisposable
             UPDATE nodes SET signed_at = ?1, heard_at = ?2, ready = ?3, key_set = ?4, running = ?5, queued = ?6
             WHERE id = ?7 AND removed_at IS NULL AND (signed_at < ?1 OR signed_at > ?8)
             """);
-        lastSigned = new(database, "SELECT signed_at FROM nodes WHERE identity_key = ? AND removed_at IS NULL");
+        lastSigned = new(database, "SELECT signed_at FROM nodes WHERE identity_key = ?"); // of a removed one too, which is coming back
         sign = new(database, "UPDATE nodes SET signed_at = ?1 WHERE id = ?2 AND removed_at IS NULL AND (signed_at < ?1 OR signed_at > ?3)");
         setReached = new(database, "UPDATE nodes SET address = ?, tls_pin = ?, unreachable = ? WHERE id = ? AND removed_at IS NULL AND relay_key = ?");
         markUnreachable = new(database, "UPDATE nodes SET unreachable = 1 WHERE id = ? AND address = ? AND tls_pin IS ?");
