@@ -231,6 +231,21 @@ public sealed class CertificateTests : IDisposable
         (Said("ends in"), Said("ended on"), Said("New handshakes show")).ShouldBe((8, 3, 1));
     }
 
+    [Fact]
+    public async Task A_pair_that_was_put_there_too_early_is_taken_when_its_time_has_come_though_nobody_touches_it_again()
+    {
+        var (good, later) = (certificates.Issue(), certificates.Issue(begins: certificates.Now.AddDays(1)));
+        certificates.Write(good);
+        await using var gateway = await StartAsync();
+        gateway.Clock.Advance(TimeSpan.FromSeconds(11));
+        certificates.Write(later);
+        gateway.Clock.Advance(TimeSpan.FromSeconds(11));
+        Lines(gateway, "begins on").ShouldHaveSingleItem().ShouldContain("The certificate in use stays");
+        gateway.Clock.Advance(TimeSpan.FromDays(1));
+        using var seen = await HandshakeAsync(gateway);
+        seen.RemoteCertificate!.GetRawCertData().ShouldBe(Der(later.Certificate));
+    }
+
     [Theory]
     [InlineData("EC PRIVATE KEY")]
     [InlineData("PRIVATE KEY")]

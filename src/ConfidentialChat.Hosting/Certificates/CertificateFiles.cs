@@ -29,22 +29,53 @@ internal sealed record CertificateFiles(string Certificate, string Key)
         }
     }
 
+    /// <summary>Tells what both hold from what they held before, without a key or a certificate being made of it.</summary>
+    /// <exception cref="CertificateException">One cannot be read.</exception>
+    public byte[] Digest()
+    {
+        var (certificate, key) = (ReadFile(Certificate), ReadFile(Key));
+        try
+        {
+            return SHA256.HashData([.. SHA256.HashData(certificate), .. SHA256.HashData(key)]);
+        }
+        finally
+        {
+            CryptographicOperations.ZeroMemory(key);
+        }
+    }
+
     private ServerCertificate ReadPair()
     {
         var certificates = ReadCertificates();
-        using var key = ReadKey();
-        var spki = key.ExportSubjectPublicKeyInfo();
-
-        // By its key, not by its place: chain files begin with the root here and with the leaf there, and some hold the leaf before it too.
-        var leaf = certificates.Where(certificate => certificate.PublicKey.ExportSubjectPublicKeyInfo().AsSpan().SequenceEqual(spki)).MaxBy(certificate => certificate.NotAfter)
-            ?? throw new CertificateException($"The private key in {Key} belongs to no certificate in {Certificate}.", "give the key with which this certificate was asked for; after a renewal both files change");
-        var withKey = key switch
+        X509Certificate2? withKey = null;
+        try
         {
-            ECDsa ecdsa => leaf.CopyWithPrivateKey(ecdsa),
-            RSA rsa => leaf.CopyWithPrivateKey(rsa),
-            _ => throw new InvalidOperationException("There is a third kind of key."),
-        };
-        return new ServerCertificate(Certificate, withKey, [.. certificates.Where(certificate => !ReferenceEquals(certificate, leaf))]);
+            using var key = ReadKey();
+            var leaf = Leaf(certificates, key);
+            withKey = key switch
+            {
+                ECDsa ecdsa => leaf.CopyWithPrivateKey(ecdsa),
+                RSA rsa => leaf.CopyWithPrivateKey(rsa),
+                _ => throw new InvalidOperationException("There is a third kind of key."),
+            };
+            var read = new ServerCertificate(Certificate, withKey, [.. certificates.Where(certificate => !ReferenceEquals(certificate, leaf))]);
+            leaf.Dispose();
+            return read;
+        }
+        catch
+        {
+            withKey?.Dispose();
+            certificates.ForEach(certificate => certificate.Dispose());
+            throw;
+        }
+    }
+
+    // By its key, not by its place: chain files begin with the root here and with the leaf there, and some hold the leaf before it too.
+    private X509Certificate2 Leaf(List<X509Certificate2> certificates, AsymmetricAlgorithm key)
+    {
+        var spki = key.ExportSubjectPublicKeyInfo();
+        return certificates.Where(certificate => certificate.PublicKey.ExportSubjectPublicKeyInfo().AsSpan().SequenceEqual(spki)).MaxBy(certificate => certificate.NotAfter)
+            ?? throw new CertificateException($"The private key in {Key} belongs to no certificate in {Certificate}.", "give the key with which this certificate was asked for; after a renewal both files change");
     }
 
     /// <summary>Whether this is how the system says that it can do nothing with a key or a certificate.</summary>

@@ -1,4 +1,5 @@
 // docs/operating.md, "Certificates".
+using System.Security.Cryptography;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 
@@ -22,6 +23,7 @@ internal sealed partial class CertificateWatch : IHostedService, IDisposable
     private readonly Lock gate = new();
     private volatile ServerCertificate current;
     private ITimer? timer;
+    private byte[]? served; // the files' digest, once they were found to hold what is in use
     private string? fault; // that was said last
     private int? stage; // of the end that comes nearer
 
@@ -87,9 +89,13 @@ internal sealed partial class CertificateWatch : IHostedService, IDisposable
     private string? TryRead(DateTimeOffset now, out ServerCertificate? found)
     {
         found = null;
+        byte[] digest;
         ServerCertificate read;
         try
         {
+            digest = files.Digest();
+            if (served is not null && CryptographicOperations.FixedTimeEquals(digest, served))
+                return null;
             read = files.Read();
         }
         catch (CertificateException e)
@@ -102,12 +108,21 @@ internal sealed partial class CertificateWatch : IHostedService, IDisposable
         }
 
         if (read.IsSameAs(current))
+        {
+            read.Dispose();
+            served = digest;
             return null;
+        }
 
         // Clients take the one in use and would not take this one. Where they take neither the operator's last word holds.
         if (read.Faults(now, name).FirstOrDefault() is { } why && !current.Faults(now, name).Any())
+        {
+            read.Dispose(); // and judged anew at the next look: it may begin meanwhile
             return why;
-        found = read;
+        }
+
+        // The one before is left to the collector: a handshake may be showing it.
+        (found, served) = (read, digest);
         return null;
     }
 

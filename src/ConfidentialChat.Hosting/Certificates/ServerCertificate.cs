@@ -6,7 +6,7 @@ using System.Security.Cryptography.X509Certificates;
 namespace ConfidentialChat.Hosting.Certificates;
 
 /// <summary>A certificate with its private key, and what leads from it to a root: what a handshake shows.</summary>
-internal sealed class ServerCertificate
+internal sealed class ServerCertificate : IDisposable
 {
     private readonly string file;
     private readonly X509Certificate2 leaf;
@@ -54,6 +54,14 @@ internal sealed class ServerCertificate
             yield return $"The certificate in {file} is for {Names()}, and not for {name}: clients that call the gateway so refuse it.";
     }
 
+    /// <summary>Of one that no handshake has shown.</summary>
+    public void Dispose()
+    {
+        leaf.Dispose();
+        foreach (var certificate in chain)
+            certificate.Dispose();
+    }
+
     public override string ToString() => $"{Names()}, until {Date(Ends)}";
 
     private static string Date(DateTimeOffset time) => time.UtcDateTime.ToString("yyyy-MM-dd HH:mm 'UTC'", CultureInfo.InvariantCulture);
@@ -91,6 +99,10 @@ internal sealed class ServerCertificate
         if (issuer.AsSpan().SequenceEqual(leaf.SubjectName.RawData) || chain.Any(certificate => certificate.SubjectName.RawData.AsSpan().SequenceEqual(issuer)))
             return null;
         using var roots = new X509Store(StoreName.Root, StoreLocation.LocalMachine, OpenFlags.ReadOnly);
-        return roots.Certificates.Any(root => root.SubjectName.RawData.AsSpan().SequenceEqual(issuer)) ? null : leaf.Issuer;
+        var all = roots.Certificates; // made anew by each call
+        var isThere = all.Any(root => root.SubjectName.RawData.AsSpan().SequenceEqual(issuer));
+        foreach (var root in all)
+            root.Dispose();
+        return isThere ? null : leaf.Issuer;
     }
 }
