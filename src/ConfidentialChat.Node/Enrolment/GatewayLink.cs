@@ -41,6 +41,10 @@ internal sealed class GatewayLink(
     private bool beaten;
     private bool isLost; // the gateway says that it does not reach this node
     private bool isAnnounced; // where this node is; again after each enrolment, and when the gateway has it elsewhere
+    private string? announcedPin;
+
+    // The key on the disk may be exchanged at any time, and the gateway goes by the pin that it was told.
+    private bool IsKnownHere => isAnnounced && announcedPin == identity.TlsPin;
 
     /// <summary>Completes with the first enrolment or heartbeat that the gateway answered and that named keys.</summary>
     public Task Ready => ready.Task;
@@ -71,6 +75,7 @@ internal sealed class GatewayLink(
     {
         ring.Changed += Tell;
         engine.AliveChanged += OnEngineChanged;
+        identity.TlsPinChanged += Tell;
         if (enrolment.IsOutdated)
             log.EnrolmentOutdated(options.GatewayUrl);
         try
@@ -82,7 +87,7 @@ internal sealed class GatewayLink(
             {
                 var hasKeys = ring.KeySets.Count > 0; // before it is said: the first key set may still wait for its evidence
                 // Where it is before how it is: with new keys the gateway would send callers to where it was.
-                var outcome = enrols ? await EnrolAsync(stoppingToken) : isAnnounced || admission.IsClosed ? Outcome.Done : await AnnounceAsync(stoppingToken);
+                var outcome = enrols ? await EnrolAsync(stoppingToken) : IsKnownHere || admission.IsClosed ? Outcome.Done : await AnnounceAsync(stoppingToken);
                 if (outcome == Outcome.Done && !enrols)
                     outcome = await BeatAsync(stoppingToken);
                 Volatile.Write(ref beaten, outcome == Outcome.Done);
@@ -106,7 +111,7 @@ internal sealed class GatewayLink(
                     enrols = !enrols && options.EnrolmentToken is not null;
                 }
 
-                await news.WaitAsync(outcome == Outcome.Done && isAnnounced && clock.IsNear ? interval : RetryDelay, stoppingToken);
+                await news.WaitAsync(outcome == Outcome.Done && IsKnownHere && clock.IsNear ? interval : RetryDelay, stoppingToken);
             }
         }
         catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested)
@@ -116,6 +121,7 @@ internal sealed class GatewayLink(
         {
             ring.Changed -= Tell;
             engine.AliveChanged -= OnEngineChanged;
+            identity.TlsPinChanged -= Tell;
             left.TrySetResult();
         }
     }
@@ -207,8 +213,9 @@ internal sealed class GatewayLink(
     private async Task<Outcome> AnnounceAsync(CancellationToken cancellation)
     {
         var here = await address.Known.WaitAsync(cancellation);
+        announcedPin = identity.TlsPin;
         using var answer = await gateway.PostAsync(
-            NodePaths.Address, new AnnouncedAddress { Address = here, TlsPin = identity.TlsPin }, NodeMessageJson.Default.AnnouncedAddress, enrolment.Current!, cancellation);
+            NodePaths.Address, new AnnouncedAddress { Address = here, TlsPin = announcedPin }, NodeMessageJson.Default.AnnouncedAddress, enrolment.Current!, cancellation);
         switch (answer?.StatusCode)
         {
             case HttpStatusCode.OK when await GatewayClient.ReadAsync(answer, NodeMessageJson.Default.NodeReach, cancellation) is { } reach:

@@ -21,7 +21,7 @@ internal sealed class NodeIdentity : IDisposable
     {
         this.directory = directory;
         Key = key;
-        tls = certificate is null ? null : new Tls(certificate, new ServerCertificate(CertificatePath(directory), certificate, []));
+        tls = certificate is null ? null : Shown(CertificatePath(directory), certificate);
     }
 
     /// <summary>The certificate on the disk was taken, and its key is another: <see cref="TlsPin"/> is no longer what the gateway was told.</summary>
@@ -48,7 +48,15 @@ internal sealed class NodeIdentity : IDisposable
         });
         var key = Ed25519PrivateKey.Import(seed);
         CryptographicOperations.ZeroMemory(seed);
-        return new NodeIdentity(directory, key, tls ? OpenCertificate(directory) : null);
+        try
+        {
+            return new NodeIdentity(directory, key, tls ? OpenCertificate(directory) : null);
+        }
+        catch
+        {
+            key.Dispose();
+            throw;
+        }
     }
 
     /// <summary>Takes the certificate on the disk where it is another than the one that is served. Not for two callers at once.</summary>
@@ -77,7 +85,7 @@ internal sealed class NodeIdentity : IDisposable
         }
 
         // The one before is left to the collector: a handshake may be showing it.
-        var now = new Tls(found, new ServerCertificate(path, found, []));
+        var now = Shown(path, found);
         tls = now;
         if (now.Pin != before.Pin)
             TlsPinChanged?.Invoke();
@@ -109,6 +117,19 @@ internal sealed class NodeIdentity : IDisposable
         return Load(CertificatePath(directory), pkcs12);
     }
 
+    private static Tls Shown(string path, X509Certificate2 certificate)
+    {
+        try
+        {
+            return new Tls(certificate, new ServerCertificate(path, certificate, []));
+        }
+        catch (Exception e) when (CertificateFiles.IsOfCryptography(e))
+        {
+            certificate.Dispose();
+            throw new NodeOptionsException($"TLS cannot use the key in {path}.", "put one there with RSA 2048 or ECDSA P-256, or restore the one before", e);
+        }
+    }
+
     private static X509Certificate2 Load(string path, byte[] pkcs12)
     {
         try
@@ -116,7 +137,7 @@ internal sealed class NodeIdentity : IDisposable
             var certificate = X509CertificateLoader.LoadPkcs12(pkcs12, null);
             return certificate.HasPrivateKey ? certificate : throw new NodeOptionsException($"{path} holds no private key.", DamageHint);
         }
-        catch (CryptographicException e)
+        catch (Exception e) when (CertificateFiles.IsOfCryptography(e))
         {
             throw new NodeOptionsException(pkcs12.Length == 0 ? $"{path} is empty." : $"{path} is damaged, or has a password.", DamageHint, e);
         }

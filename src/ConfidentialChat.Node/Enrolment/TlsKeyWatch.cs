@@ -43,11 +43,20 @@ internal sealed partial class TlsKeyWatch(NodeIdentity identity, Reload reload, 
             }
             catch (NodeOptionsException e)
             {
-                if (!string.Equals(fault, e.Message, StringComparison.Ordinal))
-                    Kept(e.Message, e.Hint);
-                fault = e.Message;
+                Keep(e.Message, e.Hint);
+            }
+            catch (Exception e) // on a timer's thread it would end the node, which serves well with what it has
+            {
+                Keep($"tls.p12 cannot be used ({e.GetType().Name}).", "restore the one before");
             }
         }
+    }
+
+    private void Keep(string why, string hint)
+    {
+        if (!string.Equals(fault, why, StringComparison.Ordinal))
+            Kept(why, hint);
+        fault = why;
     }
 
     [LoggerMessage(1, LogLevel.Information, "New handshakes show the new certificate in tls.p12.")]
@@ -56,6 +65,6 @@ internal sealed partial class TlsKeyWatch(NodeIdentity identity, Reload reload, 
     [LoggerMessage(2, LogLevel.Warning, "The certificate in use stays, because the one on the disk is not good: {Why} hint: {Hint}")]
     private partial void Kept(string why, string hint);
 
-    [LoggerMessage(3, LogLevel.Warning, "The TLS key of this node is another one now. The gateway pins the one before, and reaches this node no more until it is told.")]
+    [LoggerMessage(3, LogLevel.Warning, "The TLS key of this node is another one now. The gateway pins the one before, and is told now.")]
     private partial void OtherKey();
 }

@@ -51,6 +51,23 @@ public sealed class IdentityTests : IDisposable
         changes.ShouldBe(1);
     }
 
+    [Fact]
+    public void A_key_that_TLS_cannot_use_is_refused_in_words_and_the_one_that_is_served_stays()
+    {
+        using var identity = NodeIdentity.Open(directory.FullName, tls: true);
+        var (pin, path) = (identity.TlsPin, Path.Combine(directory.FullName, "tls.p12"));
+        using var key = ECDiffieHellman.Create(ECCurve.NamedCurves.nistP256);
+        using var issuer = ECDsa.Create(ECCurve.NamedCurves.nistP256);
+        using var made = new CertificateRequest(new X500DistinguishedName("CN=agrees"), new PublicKey(key), HashAlgorithmName.SHA256) { CertificateExtensions = { new X509KeyUsageExtension(X509KeyUsageFlags.KeyAgreement, critical: true) } }
+            .Create(new X500DistinguishedName("CN=agrees"), X509SignatureGenerator.CreateForECDsa(issuer), DateTimeOffset.UnixEpoch, DateTimeOffset.UnixEpoch.AddYears(900), [1]);
+        using var withKey = made.CopyWithPrivateKey(key);
+        File.WriteAllBytes(path, withKey.Export(X509ContentType.Pkcs12));
+
+        Should.Throw<NodeOptionsException>(() => identity.TakeCertificate()).Message.ShouldContain(path);
+        identity.TlsPin.ShouldBe(pin);
+        Should.Throw<NodeOptionsException>(() => NodeIdentity.Open(directory.FullName, tls: true)).Hint.ShouldNotBeEmpty();
+    }
+
     private static byte[] SelfSigned(ECDsa key)
     {
         using var made = new CertificateRequest("CN=renewed", key, HashAlgorithmName.SHA256).CreateSelfSigned(DateTimeOffset.UnixEpoch, DateTimeOffset.UnixEpoch.AddYears(900));

@@ -1,3 +1,6 @@
+using System.Security.Cryptography;
+using System.Security.Cryptography.X509Certificates;
+using ConfidentialChat.Hosting;
 using ConfidentialChat.Node.Enrolment;
 using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.Primitives;
@@ -236,6 +239,21 @@ public sealed class GatewayLinkTests : IDisposable
         node.Ring.TryRotate();
         (await node.Gateway.HeartbeatAsync()).KeySets.Count.ShouldBe(2);
         (await node.Client.GetAsync(new Uri(node.Url, "/health/ready"))).StatusCode.ShouldBe(System.Net.HttpStatusCode.OK);
+    }
+
+    [Fact]
+    public async Task Another_tls_key_on_the_disk_is_told_to_the_gateway_at_once()
+    {
+        await using var node = await NodeUnderTest.StartAsync(ScriptedBackend.ThatServes(), options => options with { Tls = true });
+        var before = (await node.Gateway.EnrolmentAsync()).TlsPin;
+        (await node.Gateway.AddressAsync()).TlsPin.ShouldBe(before);
+        using (var key = ECDsa.Create(ECCurve.NamedCurves.nistP256))
+        using (var made = new CertificateRequest("CN=renewed", key, HashAlgorithmName.SHA256).CreateSelfSigned(DateTimeOffset.UnixEpoch, DateTimeOffset.UnixEpoch.AddYears(900)))
+            await File.WriteAllBytesAsync(Path.Combine(node.DataDirectory, "tls.p12"), made.Export(X509ContentType.Pkcs12), TestContext.Current.CancellationToken);
+        node.App.Services.GetRequiredService<Reload>().Ask();
+        var pin = node.App.Services.GetRequiredService<NodeIdentity>().TlsPin;
+        pin.ShouldNotBe(before);
+        (await node.Gateway.AddressAsync()).TlsPin.ShouldBe(pin); // the next heartbeat by schedule is a minute away
     }
 
     [Fact]
