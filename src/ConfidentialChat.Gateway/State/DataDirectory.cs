@@ -81,15 +81,25 @@ internal sealed class DataDirectory
     /// <exception cref="GatewayOptionsException">Another gateway does.</exception>
     public async Task<Occupation> OccupyAsync(Action<string>? progress, CancellationToken cancel)
     {
-        var started = Environment.TickCount64;
-        for (var isTold = false; ; isTold = true)
+        var (started, isTold, before) = (Environment.TickCount64, false, (string?)null);
+        while (true)
         {
             if (TryOccupy(serves: true) is { } occupation)
                 return occupation;
-            if (Occupant() is not null || Environment.TickCount64 - started > Patience.TotalMilliseconds)
-                throw new GatewayOptionsException($"Another gateway{Occupant()} serves the data directory {path}.", "stop it, or give this one a directory of its own");
-            if (!isTold)
+
+            // Seen twice: between a lock and the naming of its holder the file may still name a gateway that was killed.
+            var occupant = Occupant();
+            if (occupant is not null && occupant == before)
+                throw new GatewayOptionsException($"Another gateway{occupant} serves the data directory {path}.", "stop it, or give this one a directory of its own");
+            before = occupant;
+            if (Environment.TickCount64 - started > Patience.TotalMilliseconds)
+                throw new GatewayOptionsException($"Another process has the data directory {path}.", $"it changes the database's tables, or could not say who it is: find out who holds {LockPath}, or give this gateway a directory of its own");
+            if (!isTold && occupant is null)
+            {
+                isTold = true;
                 progress?.Invoke($"waiting for another process that has the data directory {path}: {Patience.TotalSeconds} s at most");
+            }
+
             await Task.Delay(Look, cancel);
         }
     }
