@@ -64,10 +64,12 @@ public sealed class GatewayHost
             places = BindPlaces(listen);
             key = directory.LoadOrCreateKey();
             var database = await Database.OpenAsync(directory, isOccupied: true, progress, cancel);
+            database.Use(SqliteLedgerRows.SpendAbandoned); // not by the writer, which would log what is told here
             Array.ForEach(places, place => place.Listen());
             app = Build(options, listen, limits, origins, key, database, directory, occupation, places, configure);
             Assemble(app, options);
             await ReadAsync(app.Services);
+            database.EndProgress();
             return app;
         }
         catch (Exception e)
@@ -145,7 +147,7 @@ public sealed class GatewayHost
         try
         {
             foreach (var point in listen.Points)
-                places.Add(ListenSocket.Bind(point, "--port (up: --gateway-port; setting Port)", (message, hint, e) => new GatewayOptionsException(message, hint, e)));
+                places.Add(ListenSocket.Bind(point, "--port (setting Port)", (message, hint, e) => new GatewayOptionsException(message, hint, e)));
             return [.. places];
         }
         catch
@@ -158,7 +160,6 @@ public sealed class GatewayHost
     // Before the server starts, so that a database that cannot be used is said once and not out of its middle.
     private static async Task ReadAsync(IServiceProvider services)
     {
-        await services.GetRequiredService<Ledger>().SpendAbandonedAsync();
         await services.GetRequiredService<ForeignChanges>().LookAsync();
         if (services.GetRequiredService<KnownNodes>().Count() is { Closed: > 0 } nodes)
             services.GetRequiredService<ILogger<GatewayHost>>().NodesClosed(nodes.Closed, nodes.All);

@@ -173,7 +173,7 @@ public static class NodeHost
         }
 
         static ListenSocket Take(EndPoint point) =>
-            ListenSocket.Take(point, "--port (up: --node-port; setting Port)", (message, hint, e) => new NodeOptionsException(message, hint, e));
+            ListenSocket.Take(point, "--port (setting Port)", (message, hint, e) => new NodeOptionsException(message, hint, e));
     }
 
     private static void Listen(KestrelServerOptions kestrel, ListenSocket[] places, NodeIdentity identity)

@@ -36,6 +36,7 @@ public sealed class StartFaultTests : IDisposable
         var (message, hint) = await FailAsync(ExitCode.Usage, line.Replace("TAKEN", $"{port}", StringComparison.Ordinal));
         message.ShouldContain($"{port}");
         hint.ShouldContain(option);
+        hint.ShouldNotContain("up:");
     }
 
     [Theory]

@@ -163,6 +163,51 @@ public sealed class SchemaTests : IDisposable
     }
 
     [Fact]
+    public async Task A_process_that_was_killed_is_not_named_as_the_one_that_holds_the_directory()
+    {
+        var place = DataDirectory.Open(directory);
+        var said = new ConcurrentQueue<string>();
+        using var command = place.TryOccupy(serves: false).ShouldNotBeNull();
+        var left = Path.Combine(directory, "gateway.pid");
+        await File.WriteAllTextAsync(left, "4711\n", TestContext.Current.CancellationToken);
+        var waits = GatewayHost.CreateAsync(new GatewayOptions { DataDirectory = directory, Port = 0 }, null, said.Enqueue, TestContext.Current.CancellationToken);
+        File.Delete(left); // as whoever has the lock does next
+        while (said.IsEmpty && !waits.IsCompleted)
+            await Task.Delay(10, TestContext.Current.CancellationToken);
+        said.ShouldHaveSingleItem().ShouldContain(directory);
+        command.Dispose();
+        await using var gateway = await waits.WaitAsync(TimeSpan.FromSeconds(60), TestContext.Current.CancellationToken);
+    }
+
+    [Fact]
+    public async Task The_version_of_a_copy_is_read_without_a_file_being_made_beside_it()
+    {
+        var place = DataDirectory.Open(Path.Combine(directory, "gateway"));
+        await Database.OpenAsync(place, isOccupied: false, null, default);
+        Run(place, "PRAGMA wal_checkpoint(TRUNCATE)");
+        SqliteConnection.ClearAllPools();
+        var copy = Directory.CreateDirectory(Path.Combine(directory, "a b%20?c#d;e=f'")).FullName;
+        File.Copy(place.DatabasePath, Path.Combine(copy, "gateway.db"));
+        GatewayOperator.ReadTables(Path.Combine(copy, "gateway.db")).ShouldBe(new TablesVersion(GatewayOperator.NewestTables(), TablesAge.Same));
+        Directory.GetFiles(copy).Select(Path.GetFileName).ShouldBe(["gateway.db"]);
+    }
+
+    [Fact]
+    public async Task A_later_versions_file_keeps_its_journal_mode()
+    {
+        var place = DataDirectory.Open(directory);
+        await Database.OpenAsync(place, isOccupied: false, null, default);
+        Run(place, "INSERT INTO __EFMigrationsHistory VALUES ('20990101000000_Marvels', '30.0.0')");
+        SqliteConnection.ClearAllPools();
+        Run(place, "PRAGMA journal_mode = DELETE").ShouldBe("delete");
+        SqliteConnection.ClearAllPools();
+        var before = await File.ReadAllBytesAsync(place.DatabasePath);
+        (await Should.ThrowAsync<GatewayStateException>(() => GatewayOperator.OpenAsync(directory))).Fault.ShouldBe(StateFault.LaterVersion);
+        SqliteConnection.ClearAllPools();
+        (await File.ReadAllBytesAsync(place.DatabasePath)).ShouldBe(before);
+    }
+
+    [Fact]
     public async Task A_database_of_a_later_version_is_refused_and_left_as_it_is()
     {
         var place = DataDirectory.Open(directory);
@@ -190,6 +235,7 @@ public sealed class SchemaTests : IDisposable
     [Theory]
     [InlineData("", StateFault.Foreign)] // no database
     [InlineData("CREATE TABLE recipes (name TEXT)", StateFault.Foreign)] // somebody else's
+    [InlineData("CREATE TABLE __EFMigrationsHistory (MigrationId TEXT, ProductVersion TEXT); INSERT INTO __EFMigrationsHistory VALUES ('20300101000000_Recipes', '10.0.0'); CREATE TABLE recipes (name TEXT)", StateFault.Foreign)] // by the same library
     [InlineData("DROP TABLE locks", StateFault.Damaged)] // half of ours
     public async Task A_file_that_is_not_a_whole_database_of_a_gateway_is_named_and_left_as_it_is(string sql, StateFault fault)
     {

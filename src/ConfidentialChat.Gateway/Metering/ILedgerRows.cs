@@ -47,9 +47,6 @@ internal interface ILedgerRows
     /// <summary>Claimed → spent.</summary>
     ValueTask<bool> TrySpendAsync(LockId id);
 
-    /// <summary>Claimed → spent, all of them; how many.</summary>
-    ValueTask<int> SpendAllAsync();
-
     /// <summary>Claimed → returned.</summary>
     ValueTask<bool> TryReturnAsync(LockId id, DateTimeOffset expires);
 

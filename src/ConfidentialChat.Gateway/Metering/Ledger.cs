@@ -72,9 +72,6 @@ internal sealed class Ledger(IStateWriter state, TimeProvider time)
             _ = state.RunAsync(rows => rows.Ledger.TrySpendAsync(claimed.Id), Commit.Lazily);
     }
 
-    /// <summary>Rule 3, before this process serves: what is claimed was claimed by one that died.</summary>
-    public Task SpendAbandonedAsync() => state.RunAsync(rows => rows.Ledger.SpendAllAsync());
-
     /// <summary>Rules 4 and 5: gives the lock back, and with <paramref name="release"/> what the request held.</summary>
     public Task ReturnAsync(Reservation reservation, bool release) => state.RunAsync(async rows =>
     {

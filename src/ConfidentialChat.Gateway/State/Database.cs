@@ -30,6 +30,7 @@ internal sealed class Database
 
     private const string HasHistory = "SELECT 1 FROM sqlite_master WHERE name = '__EFMigrationsHistory'";
     private const string HasOnlyOthers = "SELECT SUM(name = '__EFMigrationsHistory') = 0 AND SUM(SUBSTR(name, 1, 4) <> '__EF') > 0 FROM sqlite_master";
+    private const string KeepLog = "PRAGMA journal_mode = WAL";
     private const string HasAll = """
         SELECT COUNT(*) = 10 FROM sqlite_master WHERE type = 'table' AND name IN
         ('users', 'api_keys', 'enrolment_tokens', 'nodes', 'node_models', 'node_key_sets', 'stacks', 'locks', 'reservations', 'settlements')
@@ -38,7 +39,7 @@ internal sealed class Database
 
     private readonly string path;
     private readonly string connectionString;
-    private readonly Action<string>? progress;
+    private volatile Action<string>? progress;
     private readonly Lazy<DbContextOptions<SqliteGatewayDbContext>> options;
 
     private Database(DataDirectory directory, Action<string>? progress)
@@ -90,6 +91,9 @@ internal sealed class Database
         return database;
     }
 
+    /// <summary>What follows is told to nobody: a gateway that serves has a log.</summary>
+    public void EndProgress() => progress = null;
+
     public GatewayDbContext CreateContext() => new SqliteGatewayDbContext(options.Value);
 
     /// <summary>Runs statements by hand over a connection.</summary>
@@ -129,8 +133,8 @@ internal sealed class Database
     // has the directory's lock, so the row is nobody's.
     private async Task MigrateAsync(CancellationToken cancel)
     {
-        progress?.Invoke($"bringing the tables of {path} up to date");
-        await QueryAsync(async context =>
+        progress?.Invoke($"bringing the tables of {path} up to date"); // and no word of waiting: it may take its time
+        try
         {
             using (var connection = Connect())
             {
@@ -138,9 +142,13 @@ internal sealed class Database
                     Run(connection, "DELETE FROM __EFMigrationsLock");
             }
 
+            await using var context = CreateContext();
             await context.Database.MigrateAsync(cancel);
-            return true;
-        });
+        }
+        catch (SqliteException e) when (SqliteFault.Of(e, path) is not null)
+        {
+            throw SqliteFault.Of(e, path)!;
+        }
     }
 
     private T Translated<T>(Func<T> use)
@@ -158,16 +166,17 @@ internal sealed class Database
 
     private Timer? BusyWord() => Word($"waiting for another process that writes to {path}: {BusySeconds} s at most");
 
-    private Timer? Word(string text) => progress is null ? null : new Timer(_ => progress(text), null, Silence, Timeout.InfiniteTimeSpan);
+    private Timer? Word(string text) => progress is not { } say ? null : new Timer(_ => say(text), null, Silence, Timeout.InfiniteTimeSpan);
 
     private bool IsUpToDate()
     {
         using var connection = Connect();
         if (Run(connection, HasOnlyOthers) is 1L)
             throw new GatewayStateException(StateFault.Foreign, path: path);
-        Run(connection, "PRAGMA journal_mode = WAL");
         if (Run(connection, HasHistory) is null)
         {
+            Run(connection, KeepLog);
+
             // Another process may be here too: whoever writes first makes all the tables.
             using var transaction = connection.BeginTransaction();
             if (Run(connection, HasHistory, transaction) is null)
@@ -175,24 +184,30 @@ internal sealed class Database
             transaction.Commit();
         }
 
-        return Tables(connection).Age switch
-        {
-            TablesAge.Same => Run(connection, HasAll) is 1L ? true : throw new GatewayStateException(StateFault.Damaged, path: path),
-            TablesAge.Older => false,
-            _ => throw new GatewayStateException(StateFault.LaterVersion, path: path),
-        };
+        var age = Tables(connection, path).Age;
+        if (age is TablesAge.Later)
+            throw new GatewayStateException(StateFault.LaterVersion, path: path);
+        if (age is TablesAge.Same && Run(connection, HasAll) is not 1L)
+            throw new GatewayStateException(StateFault.Damaged, path: path);
+        Run(connection, KeepLog); // not before: it writes to the file, and what is refused is left as it is
+        return age is TablesAge.Same;
     }
 
-    /// <summary>The version of a file's tables. Changes nothing, and makes nothing where there is no file.</summary>
+    /// <summary>
+    /// The version of a file's tables. Changes nothing in it, and makes nothing where there is no file. Only beside a write-ahead log (-wal) that
+    /// stands there without its index (-shm) SQLite makes that, as whoever reads the two needs it.
+    /// </summary>
     /// <exception cref="GatewayStateException">The file cannot be read.</exception>
     public static TablesVersion ReadTables(string path)
     {
-        var connectionString = new SqliteConnectionStringBuilder { DataSource = path, Mode = SqliteOpenMode.ReadOnly, Pooling = false, DefaultTimeout = BusySeconds }.ToString();
+        // A copy has no log, and nobody writes to it: read so, SQLite makes no companions, which would have to go before a restore.
+        var source = File.Exists(path) && !File.Exists(path + "-wal") ? Immutable(path) : path;
+        var connectionString = new SqliteConnectionStringBuilder { DataSource = source, Mode = SqliteOpenMode.ReadOnly, Pooling = false, DefaultTimeout = BusySeconds }.ToString();
         try
         {
             using var connection = new SqliteConnection(connectionString);
             connection.Open();
-            return Run(connection, HasHistory) is not null ? Tables(connection)
+            return Run(connection, HasHistory) is not null ? Tables(connection, path)
                 : Run(connection, HasOnlyOthers) is not 1L ? new TablesVersion(null, TablesAge.Older)
                 : throw new GatewayStateException(StateFault.Foreign, path: path);
         }
@@ -206,13 +221,22 @@ internal sealed class Database
     public static string NewestTables() => MigrationIds().Max(StringComparer.Ordinal)!;
 
     // Their names begin with the time of their making. One that is not known came after all that are.
-    private static TablesVersion Tables(SqliteConnection connection)
+    // Of which none is known another program made the file.
+    private static TablesVersion Tables(SqliteConnection connection, string path)
     {
         var applied = ((string)Run(connection, "SELECT COALESCE(GROUP_CONCAT(MigrationId), '') FROM __EFMigrationsHistory")!).Split(',', StringSplitOptions.RemoveEmptyEntries);
         var known = MigrationIds().ToList();
+        if (applied.Length > 0 && !applied.Intersect(known, StringComparer.Ordinal).Any())
+            throw new GatewayStateException(StateFault.Foreign, path: path);
         return new TablesVersion(
             applied.Max(StringComparer.Ordinal),
             applied.Except(known, StringComparer.Ordinal).Any() ? TablesAge.Later : known.TrueForAll(applied.Contains) ? TablesAge.Same : TablesAge.Older);
+    }
+
+    private static string Immutable(string path)
+    {
+        var full = Path.GetFullPath(path).Replace(Path.DirectorySeparatorChar, '/');
+        return $"file:///{string.Join('/', full.TrimStart('/').Split('/').Select(Uri.EscapeDataString))}?immutable=1";
     }
 
     private static object? Run(DbConnection connection, string sql, DbTransaction? transaction = null)

@@ -47,12 +47,6 @@ internal sealed class ForeignChanges(IStateWriter state, KnownApiKeys apiKeys, K
             return asked ??= PauseAndLookAsync();
     }
 
-    public override async Task StartAsync(CancellationToken cancellationToken)
-    {
-        await LookAsync(); // before the first request
-        await base.StartAsync(cancellationToken);
-    }
-
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
         using var timer = new PeriodicTimer(Interval, time);

@@ -1,6 +1,7 @@
 // spec/gateway.md section 5 in SQLite: the transaction is a writer's from its beginning, so nothing changes between two of these statements.
 using ConfidentialChat.Gateway.Metering;
 using ConfidentialChat.Protocol;
+using Microsoft.Data.Sqlite;
 using SQLitePCL;
 
 namespace ConfidentialChat.Gateway.State.Sqlite;
@@ -8,7 +9,7 @@ namespace ConfidentialChat.Gateway.State.Sqlite;
 internal sealed class SqliteLedgerRows : ILedgerRows, IDisposable
 {
     private readonly SqliteStatement makeStack, findStackOf, findStack, findStackOfModel, findRoom, hold, holdForLock, takeOver, freeUnits, chargeUnits;
-    private readonly SqliteStatement insertLock, findOldest, claimLock, spendLock, spendAll, returnLock, expireReturned, expireLocks, forgetLocks, shortenLocks, findPlaces;
+    private readonly SqliteStatement insertLock, findOldest, claimLock, spendLock, returnLock, expireReturned, expireLocks, forgetLocks, shortenLocks, findPlaces;
     private readonly SqliteStatement insertReservation, findReservation, endReservation, postpone, shortenReservations, endOverdue, blame, insertSettlement;
 
     public SqliteLedgerRows(sqlite3 database)
@@ -41,7 +42,6 @@ internal sealed class SqliteLedgerRows : ILedgerRows, IDisposable
             """);
         claimLock = new(database, "UPDATE locks SET state = 'claimed' WHERE id = ? AND state IN ('open', 'returned')");
         spendLock = new(database, "UPDATE locks SET state = 'spent' WHERE id = ? AND state = 'claimed'");
-        spendAll = new(database, "UPDATE locks SET state = 'spent' WHERE state = 'claimed'");
         returnLock = new(database, "UPDATE locks SET state = 'returned', expires_at = ? WHERE id = ? AND state = 'claimed'");
         expireReturned = new(database, "UPDATE locks SET state = 'expired' WHERE id = ? AND state = 'returned'");
         expireLocks = new(database, """
@@ -123,8 +123,6 @@ internal sealed class SqliteLedgerRows : ILedgerRows, IDisposable
 
     public ValueTask<bool> TrySpendAsync(LockId id) => new(spendLock.Bind(0, id.Value).Run() == 1);
 
-    public ValueTask<int> SpendAllAsync() => new(spendAll.Run());
-
     public ValueTask<bool> TryReturnAsync(LockId id, DateTimeOffset expires) => new(returnLock.Bind(0, expires).Bind(1, id.Value).Run() == 1);
 
     public ValueTask<bool> TryExpireReturnedAsync(LockId id) => new(expireReturned.Bind(0, id.Value).Run() == 1);
@@ -186,12 +184,20 @@ internal sealed class SqliteLedgerRows : ILedgerRows, IDisposable
         return default;
     }
 
+    /// <summary>Spends what is claimed, before this process serves: one that died claimed it (spec/gateway.md section 5, rule 3).</summary>
+    public static int SpendAbandoned(SqliteConnection connection)
+    {
+        using var command = connection.CreateCommand();
+        command.CommandText = "UPDATE locks SET state = 'spent' WHERE state = 'claimed'";
+        return command.ExecuteNonQuery();
+    }
+
     public void Dispose()
     {
         foreach (var statement in (SqliteStatement[])
                  [
                      makeStack, findStackOf, findStack, findStackOfModel, findRoom, hold, holdForLock, takeOver, freeUnits, chargeUnits,
-                     insertLock, findOldest, claimLock, spendLock, spendAll, returnLock, expireReturned, expireLocks, forgetLocks, shortenLocks, findPlaces,
+                     insertLock, findOldest, claimLock, spendLock, returnLock, expireReturned, expireLocks, forgetLocks, shortenLocks, findPlaces,
                      insertReservation, findReservation, endReservation, postpone, shortenReservations, endOverdue, blame, insertSettlement,
                  ])
             statement.Dispose();

@@ -197,7 +197,7 @@ internal sealed class SqliteWriter : IStateWriter, IStateRows, IThreadPoolWorkIt
         {
             RollBack();
             failure = e;
-            if (SqliteFault.Of(e) is { } fault)
+            if (SqliteFault.Of(e, connection.DataSource) is { } fault)
             {
                 health.Failed(fault, works.Length);
                 failure = fault;
