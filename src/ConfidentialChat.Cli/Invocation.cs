@@ -110,10 +110,9 @@ internal static class Invocation
         ConfigurationException e => Split(e, "see --help", ExitCode.Usage),
         ApiException { Status: 401 } => new CommandException("the gateway does not know this API key (AUTH_ERROR).", "\"up\" prints the key and keeps it in its data directory; ./cchat keys create makes another", ExitCode.Refused),
         ApiException e => Split(e, Hint(e), ExitCode.Refused),
-        GatewayConnectionException or CallTimeoutException => Split(exception, "is the gateway running there? --gateway names another", ExitCode.NotReached),
-        UnauthorizedAccessException or (IOException and not HttpIOException) => new CommandException(exception.Message, "look at the file's owner and mode, and at its disk"),
+        GatewayConnectionException or CallTimeoutException or HttpIOException => Split(exception, "is the gateway running there? --gateway names another", ExitCode.NotReached),
+        IOException or UnauthorizedAccessException => new CommandException(exception.Message, "look at the owner and mode of what is read or written, and at its disk"),
         ConfidentialChatException e => Split(e, "do not trust what was printed before; try again", ExitCode.Untrustworthy),
-        IOException or UnauthorizedAccessException => new CommandException(exception.Message, "look at the disk, and at what the output goes to"),
         _ => null,
     };
 }

@@ -32,7 +32,7 @@ catch (GatewayOptionsException e)
 catch (GatewayStateException e)
 {
     Console.Error.WriteLine($"error: {e.Message}\nhint: {e.Hint}");
-    return 1;
+    return e.Fault is StateFault.Busy ? 8 : 1;
 }
 
 bool IsTaken(PosixSignal signal)

@@ -209,6 +209,8 @@ public sealed class CommandTests(RunningStack stack)
         documented.ShouldBe([0, 1, 2, 3, 4, 5, 6, 7, 8, 129, 130, 141, 143]);
         (ExitCode.Success, ExitCode.Failure, ExitCode.Usage, ExitCode.NotEnrolled, ExitCode.Refused, ExitCode.NotReached).ShouldBe((0, 1, 2, 3, 4, 5));
         (ExitCode.Untrustworthy, ExitCode.EvidenceRefused, ExitCode.DatabaseBusy, ExitCode.Interrupted, ExitCode.OutputClosed).ShouldBe((6, 7, 8, 130, 141));
+        Invocation.Explain(new HttpIOException(HttpRequestError.ResponseEnded))!.ExitCode.ShouldBe(5); // of the network, though .NET counts it among files'
+        Invocation.Explain(new IOException())!.ExitCode.ShouldBe(1);
     }
 
     [Theory]

@@ -51,8 +51,16 @@ public sealed class DataDirectoryTests : IDisposable
         await holder.OpenAsync(TestContext.Current.CancellationToken);
         await using var transaction = holder.BeginTransaction();
 
+        using var bare = Process.Start(new ProcessStartInfo(Path.Combine(AppContext.BaseDirectory, "ConfidentialChat.Gateway"), ["--DataDirectory", data, "--Port", "0"])
+        {
+            RedirectStandardError = true,
+        })!;
+        var start = bare.StandardError.ReadToEndAsync(TestContext.Current.CancellationToken);
         var (exitCode, output, errors) = await InProcess.RunAsync("keys", "create", "--data", data);
         (exitCode, output).ShouldBe((8, ""), errors);
+        await bare.WaitForExitAsync(TestContext.Current.CancellationToken);
+        bare.ExitCode.ShouldBe(8);
+        (await start).ShouldMatch("^waiting .* 10 s at most\nerror: .*gateway.db is busy.*\nhint: .*\n$"); // said once, and nothing of a log
         errors.ShouldMatch("^waiting .* 10 s at most\nerror: .*busy.*\nhint: .*try again.*\n$");
         (await InProcess.RunAsync("keys", "list", "--data", data)).ExitCode.ShouldBe(0); // reading waits for nobody
     }
