@@ -21,7 +21,7 @@ public sealed class CryptographyTests
         ["src/ConfidentialChat.Gateway/Nodes/NodeAddress.cs"] = ["SHA256"],
         ["src/ConfidentialChat.Gateway/Relay/NodeConnections.cs"] = ["SHA256", "X509Certificate2"],
         ["src/ConfidentialChat.Hosting/Certificates/CertificateFiles.cs"] =
-            ["AsymmetricAlgorithm", "CryptographicException", "ECDsa", "PemEncoding", "RSA", "X509Certificate2", "X509CertificateLoader"],
+            ["AsymmetricAlgorithm", "CryptographicException", "ECDsa", "PemEncoding", "RSA", "SHA256", "X509Certificate2", "X509CertificateLoader"],
         ["src/ConfidentialChat.Hosting/Certificates/ServerCertificate.cs"] =
             ["CryptographicException", "StoreLocation", "StoreName", "OpenFlags", "X509Certificate2", "X509Certificate2Collection", "X509Store", "X509SubjectAlternativeNameExtension"],
         // Words of ours that the framework has types for: a parameter, a message, the primitive of that name.
