@@ -1,6 +1,6 @@
 using System.Text.RegularExpressions;
 
-namespace ConfidentialChat.Architecture;
+namespace ConfidentialChat.Architecture.Tests;
 
 /// <summary>Ciphers, key agreement and signatures are in one folder, where they are tested against foreign vectors.</summary>
 public sealed class CryptographyTests

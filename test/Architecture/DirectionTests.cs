@@ -1,6 +1,6 @@
 using System.Text.RegularExpressions;
 
-namespace ConfidentialChat.Architecture;
+namespace ConfidentialChat.Architecture.Tests;
 
 /// <summary>docs/architecture.md, "Who may know whom", within a project: the compiler would let any folder name any other.</summary>
 public sealed class DirectionTests

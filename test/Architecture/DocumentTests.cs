@@ -1,6 +1,6 @@
 using System.Text.RegularExpressions;
 
-namespace ConfidentialChat.Architecture;
+namespace ConfidentialChat.Architecture.Tests;
 
 /// <summary>What documents and comments point at is there.</summary>
 public sealed class DocumentTests

@@ -2,7 +2,7 @@ using System.Text.RegularExpressions;
 using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.V1;
 
-namespace ConfidentialChat.Architecture;
+namespace ConfidentialChat.Architecture.Tests;
 
 /// <summary>spec/envelope-v1.md section 9 and its one table in code.</summary>
 public sealed class ErrorTableTests

@@ -1,6 +1,6 @@
 using System.Text.RegularExpressions;
 
-namespace ConfidentialChat.Architecture;
+namespace ConfidentialChat.Architecture.Tests;
 
 /// <summary>The one rule of the format that neither the build nor <c>dotnet format whitespace</c> holds.</summary>
 public sealed class ImportTests

@@ -1,6 +1,6 @@
 using System.Text.RegularExpressions;
 
-namespace ConfidentialChat.Architecture;
+namespace ConfidentialChat.Architecture.Tests;
 
 /// <summary>CONTRIBUTING.md: logs hold ids, sizes, durations and codes.</summary>
 public sealed class LogTests

@@ -1,6 +1,6 @@
 using System.Text.RegularExpressions;
 
-namespace ConfidentialChat.Architecture;
+namespace ConfidentialChat.Architecture.Tests;
 
 /// <summary>CONTRIBUTING.md: if the only name that comes to mind is Manager, Helper or Util, the noun is not found yet.</summary>
 public sealed class NameTests
@@ -27,5 +27,17 @@ public sealed class NameTests
             from Match match in Regex.Matches(source.Code, @"\b(?:class|struct|record|interface|enum)\s+(\w*(?:Manager|Helpers?|Utils?|Utility|Utilities))\b")
             select $"{source.Path}: {match.Groups[1].Value}";
         findings.ShouldBeNone("The noun is not found yet.");
+    }
+
+    [Fact]
+    public void A_namespace_is_its_projects_and_its_folders()
+    {
+        var findings =
+            from source in Repository.Sources
+            from Match match in Regex.Matches(source.Code, @"^namespace\s+(?<name>[\w.]+)", RegexOptions.Multiline)
+            let expected = Repository.NamespaceOf(source.Path)
+            where match.Groups["name"].Value != expected
+            select $"{source.Path}: {match.Groups["name"].Value}, and not {expected}";
+        findings.ShouldBeNone("A file's namespace is the root namespace of its project, then its folder; what several sets of tests share is in ConfidentialChat.Tests.");
     }
 }

@@ -5,7 +5,7 @@ using ConfidentialChat.Client;
 using ConfidentialChat.Protocol.V1;
 using PublicApiGenerator;
 
-namespace ConfidentialChat.Architecture;
+namespace ConfidentialChat.Architecture.Tests;
 
 /// <summary>What users compile against changes knowingly or not at all.</summary>
 public sealed class PublicApiTests

@@ -1,7 +1,7 @@
 using System.Reflection;
 using System.Text.RegularExpressions;
 
-namespace ConfidentialChat.Architecture;
+namespace ConfidentialChat.Architecture.Tests;
 
 /// <summary>docs/architecture.md, "Who may know whom".</summary>
 public sealed class ReferenceTests

@@ -1,11 +1,16 @@
 using System.Text.RegularExpressions;
 using System.Xml.Linq;
 
-namespace ConfidentialChat.Architecture;
+namespace ConfidentialChat.Architecture.Tests;
 
 /// <summary>The working tree that these tests were built from.</summary>
 internal static class Repository
 {
+    // By the folder of the project.
+    private static readonly Dictionary<string, string> RootNamespaces = new[] { "src", "test" }
+        .SelectMany(folder => Under(folder, "*.csproj"))
+        .ToDictionary(path => Relative(Path.GetDirectoryName(path)!), path => new Project(path).RootNamespace, StringComparer.Ordinal);
+
     /// <summary>The projects under <c>src/</c>, by name.</summary>
     public static IReadOnlyDictionary<string, Project> Projects { get; } = Directory
         .GetFiles(Path.Combine(Tree.Root, "src"), "*.csproj", SearchOption.AllDirectories)
@@ -17,6 +22,19 @@ internal static class Repository
 
     public static IEnumerable<string> MarkdownFiles =>
         Directory.GetFiles(Tree.Root, "*.md").Concat(new[] { "docs", "spec", "src", "test" }.SelectMany(folder => Under(folder, "*.md")));
+
+    /// <summary>The namespace of a source file at this path.</summary>
+    public static string NamespaceOf(string path)
+    {
+        var folder = path[..path.LastIndexOf('/')];
+        for (var project = folder; project.Contains('/', StringComparison.Ordinal); project = project[..project.LastIndexOf('/')])
+        {
+            if (RootNamespaces.TryGetValue(project, out var root))
+                return (root + folder[project.Length..]).Replace('/', '.');
+        }
+
+        return "ConfidentialChat.Tests";
+    }
 
     public static string Read(string relativePath) => File.ReadAllText(Path.Combine(Tree.Root, relativePath));
 
@@ -34,11 +52,14 @@ internal sealed class Project
     {
         Name = Path.GetFileNameWithoutExtension(path);
         var xml = XDocument.Load(path);
+        RootNamespace = xml.Descendants("RootNamespace").SingleOrDefault()?.Value ?? Name;
         ProjectReferences = [.. Includes(xml, "ProjectReference").Select(include => Path.GetFileNameWithoutExtension(include.Replace('\\', '/'))).Order(StringComparer.Ordinal)];
         PackageReferences = [.. Includes(xml, "PackageReference")];
     }
 
     public string Name { get; }
+
+    public string RootNamespace { get; }
 
     public IReadOnlyList<string> ProjectReferences { get; }
 

@@ -6,7 +6,7 @@ using ConfidentialChat.Attestation.SevSnp;
 using ConfidentialChat.Attestation.Simulated;
 using ConfidentialChat.Attestation.Tdx;
 
-namespace ConfidentialChat.Tests.Attestation;
+namespace ConfidentialChat.Attestation.Tests;
 
 /// <summary>docs/attestation-coverage.md: each table has a row for each factor, and the tests that a row names are there.</summary>
 public sealed class CoverageTests

@@ -1,4 +1,4 @@
-namespace ConfidentialChat.Tests.Attestation;
+namespace ConfidentialChat.Attestation.Tests;
 
 /// <summary>
 /// Large families of cases: every one with CONFIDENTIALCHAT_SLOW=1, and in the fast run a part that is another one each day,

@@ -1,9 +1,8 @@
 using System.Globalization;
 using System.Text.Json;
-using ConfidentialChat.Attestation;
 using ConfidentialChat.Attestation.Tdx;
 
-namespace ConfidentialChat.Tests.Attestation;
+namespace ConfidentialChat.Attestation.Tests;
 
 /// <summary>Recorded evidence of the shared vectors, and what is done to it.</summary>
 internal static class Evidence

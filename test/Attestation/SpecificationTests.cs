@@ -1,8 +1,7 @@
 using System.Text.RegularExpressions;
-using ConfidentialChat.Attestation;
 using ConfidentialChat.Attestation.Bundles;
 
-namespace ConfidentialChat.Tests.Attestation;
+namespace ConfidentialChat.Attestation.Tests;
 
 /// <summary>spec/attestation.md and the code name the same things.</summary>
 public sealed class SpecificationTests

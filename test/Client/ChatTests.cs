@@ -1,11 +1,10 @@
 using System.Text;
 using System.Text.Json;
 using System.Text.Json.Nodes;
-using ConfidentialChat.Client;
 using ConfidentialChat.Client.Chat;
 using ConfidentialChat.Protocol;
 
-namespace ConfidentialChat.Tests;
+namespace ConfidentialChat.Client.Tests;
 
 /// <summary>What a user asks for, and gets.</summary>
 public sealed class ChatTests

@@ -1,7 +1,6 @@
-using ConfidentialChat.Client;
 using ConfidentialChat.Client.Chat;
 
-namespace ConfidentialChat.Tests;
+namespace ConfidentialChat.Client.Tests;
 
 /// <summary>Requests and answers that many tests use.</summary>
 internal static class Chats

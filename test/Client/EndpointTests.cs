@@ -1,12 +1,11 @@
 using System.Text;
 using System.Text.Json;
 using System.Text.Json.Nodes;
-using ConfidentialChat.Client;
 using ConfidentialChat.Client.Completions;
 using ConfidentialChat.Client.Embeddings;
 using ConfidentialChat.Client.Images;
 
-namespace ConfidentialChat.Tests;
+namespace ConfidentialChat.Client.Tests;
 
 /// <summary>Completions, embeddings and pictures, as a user asks for them.</summary>
 public sealed class EndpointTests

@@ -1,12 +1,11 @@
 using System.Text;
 using System.Text.Json.Nodes;
-using ConfidentialChat.Client;
 using ConfidentialChat.Client.Transport;
 using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.V1;
 using Microsoft.AspNetCore.Http;
 
-namespace ConfidentialChat.Tests;
+namespace ConfidentialChat.Client.Tests;
 
 /// <summary>What a broken or hostile gateway or node does, and what the user is told. No text of any fault holds key, prompt or answer.</summary>
 public sealed class FaultTests

@@ -1,4 +1,4 @@
-namespace ConfidentialChat.Tests;
+namespace ConfidentialChat.Client.Tests;
 
 /// <summary>Says when the head of a confidential request's success has reached the client.</summary>
 internal sealed class HeadWatch(TaskCompletionSource begun) : DelegatingHandler(new SocketsHttpHandler { UseProxy = false })

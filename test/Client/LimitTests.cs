@@ -1,10 +1,9 @@
 using System.Text;
-using ConfidentialChat.Client;
 using ConfidentialChat.Client.Chat;
 using ConfidentialChat.Client.Transport;
 using ConfidentialChat.Protocol;
 
-namespace ConfidentialChat.Tests;
+namespace ConfidentialChat.Client.Tests;
 
 /// <summary>What is just as large as it may be passes; a byte more does not.</summary>
 public sealed class LimitTests

@@ -1,13 +1,12 @@
 using System.Text;
 using System.Text.Json;
 using System.Text.Json.Nodes;
-using ConfidentialChat.Client;
 using ConfidentialChat.Client.Chat;
 using ConfidentialChat.Client.Completions;
 using ConfidentialChat.Client.Embeddings;
 using ConfidentialChat.Protocol.V1;
 
-namespace ConfidentialChat.Tests;
+namespace ConfidentialChat.Client.Tests;
 
 /// <summary>
 /// Every recorded and every specified exchange of the OpenAI API goes through the real client to a node that really opens and seals:

@@ -1,10 +1,9 @@
 using System.Text;
 using System.Text.Json;
-using ConfidentialChat.Client;
 using ConfidentialChat.Client.Chat;
 using ConfidentialChat.Client.Completions;
 
-namespace ConfidentialChat.Tests;
+namespace ConfidentialChat.Client.Tests;
 
 /// <summary>
 /// Answers as engines write them, not as the API has them: what was finished and paid for reaches its caller, and what cannot be read is

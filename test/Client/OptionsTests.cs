@@ -1,7 +1,6 @@
 using System.Net;
-using ConfidentialChat.Client;
 
-namespace ConfidentialChat.Tests;
+namespace ConfidentialChat.Client.Tests;
 
 /// <summary>Where the key and the gateway come from, and what is refused.</summary>
 public sealed class OptionsTests

@@ -1,9 +1,8 @@
 using System.Text;
-using ConfidentialChat.Client;
 using ConfidentialChat.Protocol;
 using ConfidentialChat.Protocol.Errors;
 
-namespace ConfidentialChat.Tests;
+namespace ConfidentialChat.Client.Tests;
 
 /// <summary>A caller who has JSON and wants JSON: a proxy, a handler, or an application with types of its own.</summary>
 public sealed class RawCallTests

@@ -1,11 +1,10 @@
 using System.Text.Json.Nodes;
-using ConfidentialChat.Client;
 using ConfidentialChat.Client.Embeddings;
 using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.V1;
 using Microsoft.AspNetCore.Http;
 
-namespace ConfidentialChat.Tests;
+namespace ConfidentialChat.Client.Tests;
 
 /// <summary>What is made again, after how long, and what never is. The time is the test's; the connections are real.</summary>
 public sealed class RetryTests

@@ -4,7 +4,7 @@ using System.Text.Json.Nodes;
 using ConfidentialChat.Client.Chat;
 using ConfidentialChat.Client.Embeddings;
 
-namespace ConfidentialChat.Tests;
+namespace ConfidentialChat.Client.Tests;
 
 /// <summary>Whatever an application or an engine writes passes through the types without loss: unknown members, nulls, odd kinds.</summary>
 public sealed class RoundTripTests

@@ -1,6 +1,6 @@
 using System.Text.Json;
 
-namespace ConfidentialChat.Tests;
+namespace ConfidentialChat.Client.Tests;
 
 /// <summary>The same JSON: the same members in the same order with the same values, whatever the blanks and escapes.</summary>
 internal static class SameJson

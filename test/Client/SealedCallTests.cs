@@ -1,10 +1,9 @@
 using System.Text;
 using System.Text.Json.Nodes;
-using ConfidentialChat.Client;
 using ConfidentialChat.Protocol;
 using ConfidentialChat.Protocol.V1;
 
-namespace ConfidentialChat.Tests;
+namespace ConfidentialChat.Client.Tests;
 
 /// <summary>A caller who locks, seals and opens for themselves.</summary>
 public sealed class SealedCallTests

@@ -1,7 +1,6 @@
-using ConfidentialChat.Client;
 using ConfidentialChat.Protocol;
 
-namespace ConfidentialChat.Tests;
+namespace ConfidentialChat.Client.Tests;
 
 /// <summary>spec/envelope-v1.md section 8: a gateway that opens nothing drops, moves and repeats what a node has sealed.</summary>
 public sealed class StreamOrderTests

@@ -1,7 +1,7 @@
 using System.Threading.Channels;
 using Microsoft.Extensions.Time.Testing;
 
-namespace ConfidentialChat.Tests;
+namespace ConfidentialChat.Client.Tests;
 
 /// <summary>A clock that stands still until a test moves it, and tells the test when somebody waits for it.</summary>
 internal sealed class WatchedTime : FakeTimeProvider

@@ -2,10 +2,10 @@ using System.Diagnostics;
 using System.Text;
 using ConfidentialChat.Client;
 using ConfidentialChat.Client.Chat;
-using ConfidentialChat.EndToEnd.Running;
+using ConfidentialChat.EndToEnd.Tests.Running;
 using ConfidentialChat.Fixtures;
 
-namespace ConfidentialChat.EndToEnd;
+namespace ConfidentialChat.EndToEnd.Tests;
 
 /// <summary>What a user of the SDK gets through gateway, node and engine.</summary>
 public sealed class AnswerTests(RunningStack stack) : IDisposable

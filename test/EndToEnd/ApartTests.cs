@@ -2,11 +2,11 @@ using System.Diagnostics;
 using System.Text.Json;
 using ConfidentialChat.Client;
 using ConfidentialChat.Client.Chat;
-using ConfidentialChat.EndToEnd.Running;
+using ConfidentialChat.EndToEnd.Tests.Running;
 using ConfidentialChat.Fixtures;
 using ConfidentialChat.Scripting;
 
-namespace ConfidentialChat.EndToEnd;
+namespace ConfidentialChat.EndToEnd.Tests;
 
 /// <summary>Gateway and node started by hand, as on two machines; the node serves TLS under a key that the gateway pins.</summary>
 [TimeLimit(300)] // processes that start one after the other

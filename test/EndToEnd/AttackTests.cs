@@ -1,5 +1,5 @@
 using System.Text.Json.Nodes;
-using ConfidentialChat.EndToEnd.Running;
+using ConfidentialChat.EndToEnd.Tests.Running;
 using ConfidentialChat.Fixtures;
 using Xunit.Sdk;
 using Xunit.v3;
@@ -7,7 +7,7 @@ using Xunit.v3;
 [assembly: AssemblyFixture(typeof(RunningStack))]
 [assembly: Parallelization(Mode = ParallelMode.None)] // the ledger is compared before and after
 
-namespace ConfidentialChat.EndToEnd;
+namespace ConfidentialChat.EndToEnd.Tests;
 
 /// <summary>Each attack is refused as the specification says, charges nothing and takes nothing down.</summary>
 public sealed class AttackTests(RunningStack stack) : IAsyncLifetime

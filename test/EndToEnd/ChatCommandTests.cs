@@ -1,9 +1,9 @@
 using System.Diagnostics;
 using System.Text;
-using ConfidentialChat.EndToEnd.Running;
+using ConfidentialChat.EndToEnd.Tests.Running;
 using ConfidentialChat.Fixtures;
 
-namespace ConfidentialChat.EndToEnd;
+namespace ConfidentialChat.EndToEnd.Tests;
 
 /// <summary><c>cchat chat</c> and the inputs of <c>cchat ask</c>, as transcripts.</summary>
 public sealed class ChatCommandTests(RunningStack stack)

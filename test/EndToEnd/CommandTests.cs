@@ -1,9 +1,9 @@
 using System.Diagnostics;
 using ConfidentialChat.Cli;
-using ConfidentialChat.EndToEnd.Running;
+using ConfidentialChat.EndToEnd.Tests.Running;
 using ConfidentialChat.Fixtures;
 
-namespace ConfidentialChat.EndToEnd;
+namespace ConfidentialChat.EndToEnd.Tests;
 
 /// <summary>The command line, as transcripts.</summary>
 public sealed class CommandTests(RunningStack stack)

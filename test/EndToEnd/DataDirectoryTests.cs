@@ -1,10 +1,10 @@
 using System.Diagnostics;
 using System.Text.Json;
-using ConfidentialChat.EndToEnd.Running;
+using ConfidentialChat.EndToEnd.Tests.Running;
 using ConfidentialChat.Gateway;
 using Microsoft.Data.Sqlite;
 
-namespace ConfidentialChat.EndToEnd;
+namespace ConfidentialChat.EndToEnd.Tests;
 
 /// <summary>Who may use a data directory: one gateway, commands beside it, and its owner alone.</summary>
 [TimeLimit(300)] // processes that start one after the other

@@ -3,9 +3,9 @@ using ConfidentialChat.Cli;
 using ConfidentialChat.Cli.Stack;
 using ConfidentialChat.Client;
 using ConfidentialChat.Client.Chat;
-using ConfidentialChat.EndToEnd.Running;
+using ConfidentialChat.EndToEnd.Tests.Running;
 
-namespace ConfidentialChat.EndToEnd;
+namespace ConfidentialChat.EndToEnd.Tests;
 
 /// <summary>What a newcomer gets: gateway, node and the demonstration model, started without an option.</summary>
 public sealed class DemoModelStack : IAsyncLifetime

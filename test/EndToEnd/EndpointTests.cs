@@ -3,10 +3,10 @@ using System.Text.Json.Nodes;
 using ConfidentialChat.Client;
 using ConfidentialChat.Client.Completions;
 using ConfidentialChat.Client.Embeddings;
-using ConfidentialChat.EndToEnd.Running;
+using ConfidentialChat.EndToEnd.Tests.Running;
 using ConfidentialChat.Fixtures;
 
-namespace ConfidentialChat.EndToEnd;
+namespace ConfidentialChat.EndToEnd.Tests;
 
 /// <summary>The endpoints beside chat, from the SDK through gateway and node to the embedded engine.</summary>
 public sealed class EndpointTests(RunningStack stack)

@@ -3,10 +3,10 @@ using System.Text;
 using System.Text.Json;
 using ConfidentialChat.Client;
 using ConfidentialChat.Client.Chat;
-using ConfidentialChat.EndToEnd.Running;
+using ConfidentialChat.EndToEnd.Tests.Running;
 using ConfidentialChat.Scripting;
 
-namespace ConfidentialChat.EndToEnd;
+namespace ConfidentialChat.EndToEnd.Tests;
 
 /// <summary>
 /// Answers of engines as public bug reports have them, through gateway, node and SDK: the inputs in <c>engine/answers.jsonl</c> of the faults

@@ -1,13 +1,13 @@
 using System.Net.Http.Headers;
 using System.Text;
 using System.Text.Json.Nodes;
-using ConfidentialChat.EndToEnd.Running;
+using ConfidentialChat.EndToEnd.Tests.Running;
 using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.V1;
 using ConfidentialChat.Scripting;
 using Microsoft.Data.Sqlite;
 
-namespace ConfidentialChat.EndToEnd;
+namespace ConfidentialChat.EndToEnd.Tests;
 
 /// <summary>
 /// spec/envelope-v1.md section 9, row by row, through gateway, node and engine: the status and the code, and that nothing was charged

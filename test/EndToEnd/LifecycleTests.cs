@@ -2,10 +2,10 @@ using System.Text;
 using System.Text.Json;
 using ConfidentialChat.Client;
 using ConfidentialChat.Client.Chat;
-using ConfidentialChat.EndToEnd.Running;
+using ConfidentialChat.EndToEnd.Tests.Running;
 using ConfidentialChat.Fixtures;
 
-namespace ConfidentialChat.EndToEnd;
+namespace ConfidentialChat.EndToEnd.Tests;
 
 /// <summary>Starting, stopping and starting again, as an operator does it.</summary>
 [TimeLimit(300)] // processes that start one after the other

@@ -2,10 +2,10 @@ using System.Diagnostics;
 using System.Text.Json;
 using ConfidentialChat.Client;
 using ConfidentialChat.Client.Chat;
-using ConfidentialChat.EndToEnd.Running;
+using ConfidentialChat.EndToEnd.Tests.Running;
 using ConfidentialChat.Fixtures;
 
-namespace ConfidentialChat.EndToEnd;
+namespace ConfidentialChat.EndToEnd.Tests;
 
 /// <summary>A real HTTP engine, llama.cpp's own server, behind the node. Built by llama-server.sh; only <c>./test.sh --slow</c> runs what is explicit.</summary>
 public sealed class LlamaServerTests

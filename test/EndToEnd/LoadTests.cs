@@ -2,10 +2,10 @@ using System.Diagnostics;
 using System.Text;
 using ConfidentialChat.Client;
 using ConfidentialChat.Client.Chat;
-using ConfidentialChat.EndToEnd.Running;
+using ConfidentialChat.EndToEnd.Tests.Running;
 using ConfidentialChat.Scripting;
 
-namespace ConfidentialChat.EndToEnd;
+namespace ConfidentialChat.EndToEnd.Tests;
 
 /// <summary>Many at once, and engines that fail, through gateway and node in processes of their own.</summary>
 public sealed class LoadTests(ScriptedStack scripted) : IClassFixture<ScriptedStack>

@@ -1,8 +1,8 @@
 using System.Buffers.Binary;
-using ConfidentialChat.EndToEnd.Running;
+using ConfidentialChat.EndToEnd.Tests.Running;
 using ConfidentialChat.Fixtures;
 
-namespace ConfidentialChat.EndToEnd;
+namespace ConfidentialChat.EndToEnd.Tests;
 
 /// <summary>A model that cannot be served is said before anything listens.</summary>
 public sealed class ModelFileTests : IDisposable

@@ -1,7 +1,7 @@
 using System.Text.Json;
-using ConfidentialChat.EndToEnd.Running;
+using ConfidentialChat.EndToEnd.Tests.Running;
 
-namespace ConfidentialChat.EndToEnd;
+namespace ConfidentialChat.EndToEnd.Tests;
 
 /// <summary><c>cchat keys</c> and <c>cchat nodes</c> beside a running gateway.</summary>
 public sealed class OperatorCommandTests(RunningStack stack)

@@ -1,6 +1,6 @@
 using ConfidentialChat.Cli;
 
-namespace ConfidentialChat.EndToEnd;
+namespace ConfidentialChat.EndToEnd.Tests;
 
 /// <summary>spec/gateway.md section 8 rule 3, where a person reads: whatever pieces an answer comes in.</summary>
 public sealed class PlainWriterTests

@@ -1,7 +1,7 @@
 using System.Security.Cryptography;
-using ConfidentialChat.EndToEnd.Running;
+using ConfidentialChat.EndToEnd.Tests.Running;
 
-namespace ConfidentialChat.EndToEnd;
+namespace ConfidentialChat.EndToEnd.Tests;
 
 /// <summary><c>cchat policy</c>, as transcripts: begun, pinned, and what <c>cchat verify</c> then says.</summary>
 public sealed class PolicyCommandTests : IDisposable

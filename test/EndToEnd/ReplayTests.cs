@@ -1,6 +1,6 @@
-using ConfidentialChat.EndToEnd.Running;
+using ConfidentialChat.EndToEnd.Tests.Running;
 
-namespace ConfidentialChat.EndToEnd;
+namespace ConfidentialChat.EndToEnd.Tests;
 
 /// <summary>A request is served once, whoever sends it again and however it is spelled.</summary>
 public sealed class ReplayTests(RunningStack stack) : IDisposable

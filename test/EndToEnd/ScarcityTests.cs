@@ -4,9 +4,9 @@ using System.Net;
 using System.Net.Sockets;
 using System.Text.Json;
 using ConfidentialChat.Cli;
-using ConfidentialChat.EndToEnd.Running;
+using ConfidentialChat.EndToEnd.Tests.Running;
 
-namespace ConfidentialChat.EndToEnd;
+namespace ConfidentialChat.EndToEnd.Tests;
 
 /// <summary>A gateway with few files, or little memory: it serves what it can, or does not start and says why.</summary>
 [TimeLimit(300)] // processes that start one after the other

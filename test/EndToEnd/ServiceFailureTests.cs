@@ -6,7 +6,7 @@ using Microsoft.AspNetCore.Hosting;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 
-namespace ConfidentialChat.EndToEnd;
+namespace ConfidentialChat.EndToEnd.Tests;
 
 /// <summary>docs/operating.md, "Exit codes": a service that fails after the start ends a host in good order, which would look like success.</summary>
 public sealed class ServiceFailureTests

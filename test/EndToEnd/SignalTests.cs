@@ -2,10 +2,10 @@ using System.Diagnostics;
 using System.Text.Json;
 using ConfidentialChat.Client;
 using ConfidentialChat.Client.Chat;
-using ConfidentialChat.EndToEnd.Running;
+using ConfidentialChat.EndToEnd.Tests.Running;
 using ConfidentialChat.Scripting;
 
-namespace ConfidentialChat.EndToEnd;
+namespace ConfidentialChat.EndToEnd.Tests;
 
 /// <summary>docs/operating.md, "Signals": real processes, real signals.</summary>
 [TimeLimit(300)] // processes that start one after the other

@@ -2,10 +2,10 @@ using System.Collections.Concurrent;
 using System.Globalization;
 using ConfidentialChat.Client;
 using ConfidentialChat.Client.Chat;
-using ConfidentialChat.EndToEnd.Running;
+using ConfidentialChat.EndToEnd.Tests.Running;
 using ConfidentialChat.Scripting;
 
-namespace ConfidentialChat.EndToEnd;
+namespace ConfidentialChat.EndToEnd.Tests;
 
 /// <summary>Minutes of random faults: nothing leaks. A few seconds in the fast run, four minutes in the slow one.</summary>
 public sealed class SoakTests(ScriptedStack scripted, ITestOutputHelper output) : IClassFixture<ScriptedStack>

@@ -3,11 +3,11 @@ using System.Net;
 using System.Net.Sockets;
 using System.Security.Cryptography;
 using ConfidentialChat.Cli;
-using ConfidentialChat.EndToEnd.Running;
+using ConfidentialChat.EndToEnd.Tests.Running;
 using ConfidentialChat.Gateway;
 using Microsoft.Data.Sqlite;
 
-namespace ConfidentialChat.EndToEnd;
+namespace ConfidentialChat.EndToEnd.Tests;
 
 /// <summary>A start that cannot be: one line that names what was asked for, one that says what to do, the right exit code and nothing else.</summary>
 [TimeLimit(300)] // processes that start one after the other

@@ -1,7 +1,7 @@
 using System.Reflection.PortableExecutable;
 using System.Runtime.InteropServices;
 
-namespace ConfidentialChat.EndToEnd;
+namespace ConfidentialChat.EndToEnd.Tests;
 
 /// <summary>What makes a start fast, where that can be seen without a watch.</summary>
 public sealed class StartTests

@@ -1,9 +1,9 @@
 using ConfidentialChat.Client;
 using ConfidentialChat.Client.Chat;
-using ConfidentialChat.EndToEnd.Running;
+using ConfidentialChat.EndToEnd.Tests.Running;
 using ConfidentialChat.Scripting;
 
-namespace ConfidentialChat.EndToEnd;
+namespace ConfidentialChat.EndToEnd.Tests;
 
 /// <summary><c>cchat up --upstream</c>: several engines, a key, engines elsewhere.</summary>
 public sealed class UpstreamCommandTests

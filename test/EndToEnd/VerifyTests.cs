@@ -6,9 +6,9 @@ using ConfidentialChat.Attestation;
 using ConfidentialChat.Attestation.Bundles;
 using ConfidentialChat.Attestation.Collateral;
 using ConfidentialChat.Attestation.Simulated;
-using ConfidentialChat.EndToEnd.Running;
+using ConfidentialChat.EndToEnd.Tests.Running;
 
-namespace ConfidentialChat.EndToEnd;
+namespace ConfidentialChat.EndToEnd.Tests;
 
 /// <summary><c>cchat verify</c>, as transcripts; and without a network.</summary>
 public sealed class VerifyTests : IDisposable

@@ -1,8 +1,8 @@
 using System.Diagnostics;
 using System.Text.Json;
-using ConfidentialChat.EndToEnd.Running;
+using ConfidentialChat.EndToEnd.Tests.Running;
 
-namespace ConfidentialChat.Interop;
+namespace ConfidentialChat.Interop.Tests;
 
 /// <summary>Runs one scenario of <c>atoma/run.mjs</c>.</summary>
 internal static class AtomaSdk

@@ -1,8 +1,8 @@
 using System.Text.Json;
-using ConfidentialChat.EndToEnd.Running;
+using ConfidentialChat.EndToEnd.Tests.Running;
 using ConfidentialChat.Scripting;
 
-namespace ConfidentialChat.Interop;
+namespace ConfidentialChat.Interop.Tests;
 
 /// <summary>npm <c>atoma-sdk</c> 0.1.1, unmodified, with a node before an HTTP engine: retries, load, large prompts, leaving early.</summary>
 public sealed class AtomaSdkOnEngineTests(ScriptedStack scripted) : IClassFixture<ScriptedStack>

@@ -1,10 +1,10 @@
 using System.Text.Json;
-using ConfidentialChat.EndToEnd.Running;
+using ConfidentialChat.EndToEnd.Tests.Running;
 using ConfidentialChat.Fixtures;
 
 [assembly: AssemblyFixture(typeof(RunningStack))]
 
-namespace ConfidentialChat.Interop;
+namespace ConfidentialChat.Interop.Tests;
 
 /// <summary>npm <c>atoma-sdk</c> 0.1.1, unmodified, against gateway, node and engine in processes of their own.</summary>
 public sealed class AtomaSdkTests(RunningStack stack)

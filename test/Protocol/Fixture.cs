@@ -1,11 +1,10 @@
 using System.Buffers;
 using System.Text;
-using ConfidentialChat.Protocol;
 using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.Primitives;
 using ConfidentialChat.Protocol.V1;
 
-namespace ConfidentialChat.Tests;
+namespace ConfidentialChat.Protocol.Tests;
 
 /// <summary>A client and a node that talk to each other, and the small change of these tests.</summary>
 internal sealed class Fixture : IDisposable

@@ -1,9 +1,8 @@
 using System.Globalization;
 using System.Text;
-using ConfidentialChat.Protocol;
 using CsCheck;
 
-namespace ConfidentialChat.Tests;
+namespace ConfidentialChat.Protocol.Tests;
 
 /// <summary>spec/gateway.md section 8 rule 3: what others write cannot forge a line, steer a terminal or look like something else.</summary>
 public sealed class ForeignTextTests

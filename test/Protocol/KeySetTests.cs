@@ -1,8 +1,7 @@
-using ConfidentialChat.Protocol;
 using ConfidentialChat.Protocol.Primitives;
 using ConfidentialChat.Protocol.Relay;
 
-namespace ConfidentialChat.Tests;
+namespace ConfidentialChat.Protocol.Tests;
 
 /// <summary>spec/gateway.md section 3: what names a node's keys, and what is taken of a node's word.</summary>
 public sealed class KeySetTests

@@ -1,6 +1,4 @@
-using ConfidentialChat.Protocol;
-
-namespace ConfidentialChat.Tests;
+namespace ConfidentialChat.Protocol.Tests;
 
 /// <summary>docs/operating.md, "Secrets": what is forgiven a secret that comes from a file or a variable, and what is not.</summary>
 public sealed class SecretTextTests

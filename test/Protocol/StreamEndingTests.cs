@@ -1,8 +1,7 @@
 using System.Text;
 using System.Text.Json;
-using ConfidentialChat.Protocol;
 
-namespace ConfidentialChat.Tests;
+namespace ConfidentialChat.Protocol.Tests;
 
 /// <summary>spec/inference.md section 6, the end of a stream, and section 4, whole numbers: what nodes and clients read alike.</summary>
 public sealed class StreamEndingTests

@@ -1,8 +1,7 @@
 using System.Text;
-using ConfidentialChat.Protocol;
 using CsCheck;
 
-namespace ConfidentialChat.Tests;
+namespace ConfidentialChat.Protocol.Tests;
 
 /// <summary>spec/README.md, notation: every byte string has one spelling, and every other is refused.</summary>
 public sealed class StrictBase64Tests

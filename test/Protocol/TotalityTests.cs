@@ -1,12 +1,11 @@
 using System.Text;
-using ConfidentialChat.Protocol;
 using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.Primitives;
 using ConfidentialChat.Protocol.Relay;
 using ConfidentialChat.Protocol.V1;
 using CsCheck;
 
-namespace ConfidentialChat.Tests;
+namespace ConfidentialChat.Protocol.Tests;
 
 /// <summary>Whatever bytes a stranger sends, every parser answers yes or no, and none throws.</summary>
 public sealed class TotalityTests : IDisposable

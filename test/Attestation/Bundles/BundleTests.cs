@@ -1,14 +1,13 @@
 using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json.Nodes;
-using ConfidentialChat.Attestation;
 using ConfidentialChat.Attestation.Bundles;
 using ConfidentialChat.Attestation.Policies;
 using ConfidentialChat.Attestation.Simulated;
 using ConfidentialChat.Attestation.Tdx;
-using ConfidentialChat.Tests.Attestation.Tdx;
+using ConfidentialChat.Attestation.Tests.Tdx;
 
-namespace ConfidentialChat.Tests.Attestation.Bundles;
+namespace ConfidentialChat.Attestation.Tests.Bundles;
 
 /// <summary>spec/attestation.md sections 11, 12 and 14: a node's bundle, right but for one thing.</summary>
 public sealed class BundleTests

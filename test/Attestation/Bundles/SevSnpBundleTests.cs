@@ -1,13 +1,12 @@
 using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json.Nodes;
-using ConfidentialChat.Attestation;
 using ConfidentialChat.Attestation.Bundles;
 using ConfidentialChat.Attestation.Policies;
 using ConfidentialChat.Attestation.SevSnp;
-using ConfidentialChat.Tests.Attestation.SevSnp;
+using ConfidentialChat.Attestation.Tests.SevSnp;
 
-namespace ConfidentialChat.Tests.Attestation.Bundles;
+namespace ConfidentialChat.Attestation.Tests.Bundles;
 
 /// <summary>spec/attestation.md sections 9, 11 and 12: a bundle whose processor is a SEV-SNP chip, of our own or recorded.</summary>
 public sealed class SevSnpBundleTests

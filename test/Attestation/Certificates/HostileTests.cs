@@ -4,14 +4,13 @@ using System.Net.Sockets;
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
 using System.Text;
-using ConfidentialChat.Attestation;
 using ConfidentialChat.Attestation.Bundles;
 using ConfidentialChat.Attestation.Certificates;
 using ConfidentialChat.Attestation.Policies;
 using ConfidentialChat.Attestation.Tdx;
-using ConfidentialChat.Tests.Attestation.Tdx;
+using ConfidentialChat.Attestation.Tests.Tdx;
 
-namespace ConfidentialChat.Tests.Attestation.Certificates;
+namespace ConfidentialChat.Attestation.Tests.Certificates;
 
 /// <summary>spec/attestation.md sections 3 and 4: certificates that want to be fetched for, and bytes that want to be expensive.</summary>
 public sealed class HostileTests

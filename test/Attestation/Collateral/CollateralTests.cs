@@ -1,9 +1,8 @@
-using ConfidentialChat.Attestation;
 using ConfidentialChat.Attestation.Collateral;
 using ConfidentialChat.Attestation.Policies;
 using ConfidentialChat.Attestation.Tdx;
 
-namespace ConfidentialChat.Tests.Attestation.Collateral;
+namespace ConfidentialChat.Attestation.Tests.Collateral;
 
 /// <summary>Where collateral comes from: a folder, and what is kept of it.</summary>
 public sealed class CollateralTests : IDisposable

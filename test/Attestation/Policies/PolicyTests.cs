@@ -1,9 +1,8 @@
-using ConfidentialChat.Attestation;
 using ConfidentialChat.Attestation.Bundles;
 using ConfidentialChat.Attestation.Policies;
 using ConfidentialChat.Attestation.Tdx;
 
-namespace ConfidentialChat.Tests.Attestation.Policies;
+namespace ConfidentialChat.Attestation.Tests.Policies;
 
 /// <summary>spec/attestation.md section 10.</summary>
 public sealed class PolicyTests

@@ -3,12 +3,11 @@ using System.Formats.Asn1;
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
 using System.Text;
-using ConfidentialChat.Attestation;
 using ConfidentialChat.Attestation.Certificates;
 using ConfidentialChat.Attestation.Policies;
 using ConfidentialChat.Attestation.SevSnp;
 
-namespace ConfidentialChat.Tests.Attestation.SevSnp;
+namespace ConfidentialChat.Attestation.Tests.SevSnp;
 
 /// <summary>
 /// A processor of our own: signs reports with a VCEK or VLEK under a root that only the test's policy trusts.

@@ -1,12 +1,11 @@
 using System.Security.Cryptography;
 using System.Text;
-using ConfidentialChat.Attestation;
 using ConfidentialChat.Attestation.Certificates;
 using ConfidentialChat.Attestation.Policies;
 using ConfidentialChat.Attestation.SevSnp;
 using CsCheck;
 
-namespace ConfidentialChat.Tests.Attestation.SevSnp;
+namespace ConfidentialChat.Attestation.Tests.SevSnp;
 
 /// <summary>Recorded reports and certificates with something changed: always a verdict, and never an accepting one.</summary>
 public sealed class MutationTests

@@ -1,10 +1,9 @@
 using System.Security.Cryptography;
-using ConfidentialChat.Attestation;
 using ConfidentialChat.Attestation.Bundles;
 using ConfidentialChat.Attestation.Policies;
 using ConfidentialChat.Attestation.SevSnp;
 
-namespace ConfidentialChat.Tests.Attestation.SevSnp;
+namespace ConfidentialChat.Attestation.Tests.SevSnp;
 
 /// <summary>spec/attestation.md, AMD SEV-SNP: reports of chips of our own, wrong in one way each, and what a policy says of them.</summary>
 public sealed class ReportTests

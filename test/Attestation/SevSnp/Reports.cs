@@ -1,9 +1,8 @@
 using System.Text.Json;
-using ConfidentialChat.Attestation;
 using ConfidentialChat.Attestation.Policies;
 using ConfidentialChat.Attestation.SevSnp;
 
-namespace ConfidentialChat.Tests.Attestation.SevSnp;
+namespace ConfidentialChat.Attestation.Tests.SevSnp;
 
 /// <summary>Recorded reports of the shared vectors.</summary>
 internal static class Reports

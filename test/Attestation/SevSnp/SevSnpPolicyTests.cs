@@ -2,7 +2,7 @@ using ConfidentialChat.Attestation.Certificates;
 using ConfidentialChat.Attestation.Policies;
 using ConfidentialChat.Attestation.SevSnp;
 
-namespace ConfidentialChat.Tests.Attestation.SevSnp;
+namespace ConfidentialChat.Attestation.Tests.SevSnp;
 
 /// <summary>spec/attestation.md section 10, table [sev_snp].</summary>
 public sealed class SevSnpPolicyTests

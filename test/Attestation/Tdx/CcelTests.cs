@@ -1,9 +1,8 @@
 using System.Security.Cryptography;
 using System.Text;
-using ConfidentialChat.Attestation;
 using ConfidentialChat.Attestation.Tdx;
 
-namespace ConfidentialChat.Tests.Attestation.Tdx;
+namespace ConfidentialChat.Attestation.Tests.Tdx;
 
 /// <summary>spec/attestation.md section 7, CCEL: a log of our own, right but for one thing.</summary>
 public sealed class CcelTests

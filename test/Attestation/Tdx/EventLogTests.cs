@@ -1,11 +1,10 @@
 using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json.Nodes;
-using ConfidentialChat.Attestation;
 using ConfidentialChat.Attestation.Policies;
 using ConfidentialChat.Attestation.Tdx;
 
-namespace ConfidentialChat.Tests.Attestation.Tdx;
+namespace ConfidentialChat.Attestation.Tests.Tdx;
 
 /// <summary>spec/attestation.md section 7.</summary>
 public sealed class EventLogTests

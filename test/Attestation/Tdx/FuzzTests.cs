@@ -1,14 +1,13 @@
 using System.Buffers.Binary;
 using System.Text;
-using ConfidentialChat.Attestation;
 using ConfidentialChat.Attestation.Bundles;
 using ConfidentialChat.Attestation.Certificates;
 using ConfidentialChat.Attestation.Policies;
 using ConfidentialChat.Attestation.Tdx;
-using ConfidentialChat.Tests.Attestation.Bundles;
+using ConfidentialChat.Attestation.Tests.Bundles;
 using CsCheck;
 
-namespace ConfidentialChat.Tests.Attestation.Tdx;
+namespace ConfidentialChat.Attestation.Tests.Tdx;
 
 /// <summary>
 /// Cut at every byte, turned at every signed bit, and mutated at random: what comes out is a verdict that refuses, and nothing else.

@@ -8,7 +8,7 @@ using ConfidentialChat.Attestation.Certificates;
 using ConfidentialChat.Attestation.Policies;
 using ConfidentialChat.Attestation.Tdx;
 
-namespace ConfidentialChat.Tests.Attestation.Tdx;
+namespace ConfidentialChat.Attestation.Tests.Tdx;
 
 /// <summary>
 /// A platform of our own with the PKI, collateral and quotes of Intel's shape, all of them right until a test says otherwise.

@@ -1,10 +1,9 @@
 using System.Text;
 using System.Text.Json;
-using ConfidentialChat.Attestation;
 using ConfidentialChat.Attestation.Policies;
 using ConfidentialChat.Attestation.Tdx;
 
-namespace ConfidentialChat.Tests.Attestation.Tdx;
+namespace ConfidentialChat.Attestation.Tests.Tdx;
 
 /// <summary>The altered quotes and collateral of the shared vectors: all refused, each by a factor, but for padding.</summary>
 public sealed class MutationTests

@@ -1,9 +1,8 @@
-using ConfidentialChat.Attestation;
 using ConfidentialChat.Attestation.Certificates;
 using ConfidentialChat.Attestation.Policies;
 using ConfidentialChat.Attestation.Tdx;
 
-namespace ConfidentialChat.Tests.Attestation.Tdx;
+namespace ConfidentialChat.Attestation.Tests.Tdx;
 
 /// <summary>Every recorded quote of the shared vectors, and the factors that refuse it: exactly these.</summary>
 public sealed class RecordedQuoteTests

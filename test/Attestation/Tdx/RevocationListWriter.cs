@@ -1,7 +1,7 @@
 using System.Formats.Asn1;
 using System.Security.Cryptography;
 
-namespace ConfidentialChat.Tests.Attestation.Tdx;
+namespace ConfidentialChat.Attestation.Tests.Tdx;
 
 /// <summary>Writes revocation lists, right ones and wrong ones: RFC 5280 section 5.</summary>
 internal sealed class RevocationListWriter

@@ -1,7 +1,7 @@
 using System.Text.Json.Nodes;
 using ConfidentialChat.Attestation.Tdx;
 
-namespace ConfidentialChat.Tests.Attestation.Tdx;
+namespace ConfidentialChat.Attestation.Tests.Tdx;
 
 /// <summary>spec/attestation.md section 6, "TCB status": each security version counts, one by one.</summary>
 public sealed class TcbLevelTests

@@ -7,7 +7,7 @@ using ConfidentialChat.Attestation;
 using ConfidentialChat.Attestation.Bundles;
 using ConfidentialChat.Attestation.SevSnp;
 
-namespace ConfidentialChat.EndToEnd.Running;
+namespace ConfidentialChat.EndToEnd.Tests.Running;
 
 /// <summary>A Milan of our own: its report, certificates and bundle, for a policy that trusts its root.</summary>
 internal sealed class EmulatedChip : IDisposable

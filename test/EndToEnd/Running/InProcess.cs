@@ -1,7 +1,7 @@
 using System.Text;
 using ConfidentialChat.Cli;
 
-namespace ConfidentialChat.EndToEnd.Running;
+namespace ConfidentialChat.EndToEnd.Tests.Running;
 
 /// <summary>
 /// <c>cchat</c> within the process of the tests: what it says of its arguments and of files needs no start of a process. Not for

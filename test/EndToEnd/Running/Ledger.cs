@@ -1,6 +1,6 @@
 using Microsoft.Data.Sqlite;
 
-namespace ConfidentialChat.EndToEnd.Running;
+namespace ConfidentialChat.EndToEnd.Tests.Running;
 
 /// <summary>Looks into the gateway's database from outside.</summary>
 public static class Ledger

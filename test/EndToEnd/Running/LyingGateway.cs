@@ -5,7 +5,7 @@ using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.Logging;
 
-namespace ConfidentialChat.EndToEnd.Running;
+namespace ConfidentialChat.EndToEnd.Tests.Running;
 
 /// <summary>A gateway that gives one answer to everything, for what no honest one says.</summary>
 internal sealed class LyingGateway : IAsyncDisposable

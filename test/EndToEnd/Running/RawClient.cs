@@ -9,7 +9,7 @@ using ConfidentialChat.Protocol;
 using ConfidentialChat.Protocol.Primitives;
 using ConfidentialChat.Protocol.V1;
 
-namespace ConfidentialChat.EndToEnd.Running;
+namespace ConfidentialChat.EndToEnd.Tests.Running;
 
 /// <summary>A client that can be told to misbehave: every step by hand, on the real protocol types.</summary>
 public sealed class RawClient(RunningStack stack, string? apiKey = null) : IDisposable

@@ -3,7 +3,7 @@ using System.Text.Json;
 using ConfidentialChat.Cli.Stack;
 using ConfidentialChat.Gateway;
 
-namespace ConfidentialChat.EndToEnd.Running;
+namespace ConfidentialChat.EndToEnd.Tests.Running;
 
 /// <summary>
 /// <c>cchat up</c> as people start it: gateway, node and engine in processes of their own, on free ports, with a data directory of

@@ -3,7 +3,7 @@ using ConfidentialChat.Cli.Stack;
 using ConfidentialChat.Client;
 using ConfidentialChat.Scripting;
 
-namespace ConfidentialChat.EndToEnd.Running;
+namespace ConfidentialChat.EndToEnd.Tests.Running;
 
 /// <summary>Gateway and node in processes of their own, before an HTTP engine that does what a test says.</summary>
 public sealed class ScriptedStack : IAsyncLifetime

@@ -1,9 +1,9 @@
 using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.Oblivious.BinaryHttp;
 using CsCheck;
-using static ConfidentialChat.Tests.BinaryHttp.Messages;
+using static ConfidentialChat.Protocol.Tests.BinaryHttp.Messages;
 
-namespace ConfidentialChat.Tests.BinaryHttp;
+namespace ConfidentialChat.Protocol.Tests.BinaryHttp;
 
 /// <summary>
 /// The fuzz targets of Binary HTTP over the messages in <c>corpus/</c>: short in the fast run, long where

@@ -1,9 +1,9 @@
 using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.Oblivious;
 using ConfidentialChat.Protocol.Oblivious.BinaryHttp;
-using static ConfidentialChat.Tests.BinaryHttp.Messages;
+using static ConfidentialChat.Protocol.Tests.BinaryHttp.Messages;
 
-namespace ConfidentialChat.Tests.BinaryHttp;
+namespace ConfidentialChat.Protocol.Tests.BinaryHttp;
 
 /// <summary>spec/binary-http.md sections 1 to 5: what an attacker writes, and the word that it earns.</summary>
 public sealed class RejectionTests

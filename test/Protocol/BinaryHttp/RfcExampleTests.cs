@@ -1,9 +1,9 @@
 using System.Text;
 using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.Oblivious.BinaryHttp;
-using static ConfidentialChat.Tests.BinaryHttp.Messages;
+using static ConfidentialChat.Protocol.Tests.BinaryHttp.Messages;
 
-namespace ConfidentialChat.Tests.BinaryHttp;
+namespace ConfidentialChat.Protocol.Tests.BinaryHttp;
 
 /// <summary>The examples of RFC 9292 section 5, byte for byte.</summary>
 public sealed class RfcExampleTests

@@ -1,8 +1,8 @@
 using ConfidentialChat.Protocol.Oblivious.BinaryHttp;
 using CsCheck;
-using static ConfidentialChat.Tests.BinaryHttp.Messages;
+using static ConfidentialChat.Protocol.Tests.BinaryHttp.Messages;
 
-namespace ConfidentialChat.Tests.BinaryHttp;
+namespace ConfidentialChat.Protocol.Tests.BinaryHttp;
 
 /// <summary>What is written is read again, however it arrives.</summary>
 public sealed class RoundTripTests

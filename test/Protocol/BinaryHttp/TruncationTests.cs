@@ -1,8 +1,8 @@
 using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.Oblivious.BinaryHttp;
-using static ConfidentialChat.Tests.BinaryHttp.Messages;
+using static ConfidentialChat.Protocol.Tests.BinaryHttp.Messages;
 
-namespace ConfidentialChat.Tests.BinaryHttp;
+namespace ConfidentialChat.Protocol.Tests.BinaryHttp;
 
 /// <summary>spec/binary-http.md section 5: whoever cuts a message short gets no other message.</summary>
 public sealed class TruncationTests

@@ -1,8 +1,8 @@
 using System.Text.Json;
 using ConfidentialChat.Protocol.Oblivious.BinaryHttp;
-using static ConfidentialChat.Tests.BinaryHttp.Messages;
+using static ConfidentialChat.Protocol.Tests.BinaryHttp.Messages;
 
-namespace ConfidentialChat.Tests.BinaryHttp;
+namespace ConfidentialChat.Protocol.Tests.BinaryHttp;
 
 /// <summary>The Binary HTTP messages inside the vectors of Oblivious HTTP.</summary>
 public sealed class VectorTests

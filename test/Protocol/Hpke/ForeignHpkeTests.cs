@@ -3,7 +3,7 @@ using System.Text;
 using System.Text.Json;
 using ConfidentialChat.Protocol.Hpke;
 
-namespace ConfidentialChat.Tests.Hpke;
+namespace ConfidentialChat.Protocol.Tests.Hpke;
 
 /// <summary>npm <c>@hpke/core</c> with its X-Wing package, unmodified, opens ours, and we open theirs.</summary>
 public sealed class ForeignHpkeTests

@@ -1,9 +1,9 @@
 using System.Security.Cryptography;
 using ConfidentialChat.Protocol.Hpke;
-using ConfidentialChat.Tests.Primitives;
+using ConfidentialChat.Protocol.Tests.Primitives;
 using CsCheck;
 
-namespace ConfidentialChat.Tests.Hpke;
+namespace ConfidentialChat.Protocol.Tests.Hpke;
 
 public sealed class HpkeContextTests
 {

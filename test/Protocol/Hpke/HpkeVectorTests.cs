@@ -2,7 +2,7 @@ using System.Globalization;
 using System.Text.Json;
 using ConfidentialChat.Protocol.Hpke;
 
-namespace ConfidentialChat.Tests.Hpke;
+namespace ConfidentialChat.Protocol.Tests.Hpke;
 
 /// <summary>spec/oblivious-v2.md section 3 against every published vector of its suites in base mode.</summary>
 public sealed class HpkeVectorTests

@@ -3,7 +3,7 @@ using System.IO.Pipelines;
 using ConfidentialChat.Protocol.Hpke;
 using ConfidentialChat.Protocol.Oblivious;
 
-namespace ConfidentialChat.Tests.Oblivious;
+namespace ConfidentialChat.Protocol.Tests.Oblivious;
 
 /// <summary>What a relay, or whoever sits on its lines, may do to a message: each is a test, for requests and for answers.</summary>
 public sealed class ChunkAttackTests : IDisposable

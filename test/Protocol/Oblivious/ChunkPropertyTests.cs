@@ -4,7 +4,7 @@ using ConfidentialChat.Protocol.Hpke;
 using ConfidentialChat.Protocol.Oblivious;
 using CsCheck;
 
-namespace ConfidentialChat.Tests.Oblivious;
+namespace ConfidentialChat.Protocol.Tests.Oblivious;
 
 /// <summary>Whatever the chunking and however the bytes arrive: open of seal is the identity.</summary>
 public sealed class ChunkPropertyTests : IDisposable

@@ -2,7 +2,7 @@ using System.IO.Pipelines;
 using ConfidentialChat.Protocol.Hpke;
 using ConfidentialChat.Protocol.Oblivious;
 
-namespace ConfidentialChat.Tests.Oblivious;
+namespace ConfidentialChat.Protocol.Tests.Oblivious;
 
 /// <summary>Memory does not grow with the message: a chunk costs none, whichever side it is on.</summary>
 public sealed class ConstantMemoryTests

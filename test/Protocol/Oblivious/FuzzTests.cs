@@ -5,7 +5,7 @@ using System.IO.Pipelines;
 using ConfidentialChat.Protocol.Hpke;
 using ConfidentialChat.Protocol.Oblivious;
 
-namespace ConfidentialChat.Tests.Oblivious;
+namespace ConfidentialChat.Protocol.Tests.Oblivious;
 
 /// <summary>
 /// Mutates the committed corpus, <c>Oblivious/corpus/TARGET/*.bin</c>, and feeds each parser. Short in the fast run; with

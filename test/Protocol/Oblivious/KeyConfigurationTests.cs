@@ -1,10 +1,10 @@
 using System.Buffers;
 using ConfidentialChat.Protocol.Hpke;
 using ConfidentialChat.Protocol.Oblivious;
-using ConfidentialChat.Tests.Primitives;
+using ConfidentialChat.Protocol.Tests.Primitives;
 using CsCheck;
 
-namespace ConfidentialChat.Tests.Oblivious;
+namespace ConfidentialChat.Protocol.Tests.Oblivious;
 
 public sealed class KeyConfigurationTests : IDisposable
 {

@@ -4,7 +4,7 @@ using System.Text.Json;
 using ConfidentialChat.Protocol.Hpke;
 using ConfidentialChat.Protocol.Oblivious;
 
-namespace ConfidentialChat.Tests.Oblivious;
+namespace ConfidentialChat.Protocol.Tests.Oblivious;
 
 /// <summary>spec/oblivious-v2.md sections 4 to 8 against the published examples and the generated exchanges, byte for byte.</summary>
 public sealed class ObliviousVectorTests

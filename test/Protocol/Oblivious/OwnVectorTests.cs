@@ -4,7 +4,7 @@ using System.Text.Json;
 using ConfidentialChat.Protocol.Hpke;
 using ConfidentialChat.Protocol.Oblivious;
 
-namespace ConfidentialChat.Tests.Oblivious;
+namespace ConfidentialChat.Protocol.Tests.Oblivious;
 
 /// <summary><c>spec/vectors</c>, which <c>spec/tools</c> makes, reproduced here byte for byte and outcome for outcome.</summary>
 public sealed class OwnVectorTests

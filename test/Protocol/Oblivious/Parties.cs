@@ -3,7 +3,7 @@ using System.IO.Pipelines;
 using ConfidentialChat.Protocol.Hpke;
 using ConfidentialChat.Protocol.Oblivious;
 
-namespace ConfidentialChat.Tests.Oblivious;
+namespace ConfidentialChat.Protocol.Tests.Oblivious;
 
 /// <summary>A node with one key, and a client that seals to it, again and again with the same randomness where a test wants that.</summary>
 internal sealed class Parties : IDisposable

@@ -2,9 +2,9 @@ using System.Buffers;
 using System.IO.Pipelines;
 using ConfidentialChat.Protocol.Hpke;
 using ConfidentialChat.Protocol.Oblivious;
-using ConfidentialChat.Tests.Primitives;
+using ConfidentialChat.Protocol.Tests.Primitives;
 
-namespace ConfidentialChat.Tests.Oblivious;
+namespace ConfidentialChat.Protocol.Tests.Oblivious;
 
 /// <summary>What may be done to the beginning of a request: its key, its suite, its enc.</summary>
 public sealed class RequestAttackTests : IDisposable

@@ -1,7 +1,7 @@
 using System.Text.Json;
 using ConfidentialChat.Protocol.Primitives;
 
-namespace ConfidentialChat.Tests.Primitives;
+namespace ConfidentialChat.Protocol.Tests.Primitives;
 
 /// <summary>The two AEADs that envelope v1 does not know, against Wycheproof.</summary>
 public sealed class AeadTests

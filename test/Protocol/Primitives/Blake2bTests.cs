@@ -2,7 +2,7 @@ using System.Text.Json;
 using ConfidentialChat.Protocol.Primitives;
 using Org.BouncyCastle.Crypto.Digests;
 
-namespace ConfidentialChat.Tests.Primitives;
+namespace ConfidentialChat.Protocol.Tests.Primitives;
 
 /// <summary>
 /// BLAKE2b. Our primitives expose a bare digest of 32 bytes and a tag of 16 bytes under a random key of their own.

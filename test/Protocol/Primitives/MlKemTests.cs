@@ -1,7 +1,7 @@
 using System.Text.Json;
 using ConfidentialChat.Protocol.Primitives;
 
-namespace ConfidentialChat.Tests.Primitives;
+namespace ConfidentialChat.Protocol.Tests.Primitives;
 
 /// <summary>
 /// ML-KEM-768 and X-Wing against Wycheproof and the draft's vectors. Out of scope: <c>mlkem_768_semi_expanded_decaps</c>,

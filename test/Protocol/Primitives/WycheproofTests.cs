@@ -1,7 +1,7 @@
 using System.Text.Json;
 using ConfidentialChat.Protocol.Primitives;
 
-namespace ConfidentialChat.Tests.Primitives;
+namespace ConfidentialChat.Protocol.Tests.Primitives;
 
 /// <summary>The vectors of the Wycheproof project against the primitives. Each test collects every vector that fails, by its number.</summary>
 public sealed class WycheproofTests

@@ -1,10 +1,9 @@
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using System.Text.Json.Serialization.Metadata;
-using ConfidentialChat.Protocol;
 using ConfidentialChat.Protocol.Relay;
 
-namespace ConfidentialChat.Tests.Relay;
+namespace ConfidentialChat.Protocol.Tests.Relay;
 
 /// <summary>spec/gateway.md sections 2, 3 and 5: what a node and its gateway write to each other, literally.</summary>
 public sealed class NodeMessageTests

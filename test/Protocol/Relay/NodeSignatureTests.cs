@@ -1,7 +1,7 @@
 using ConfidentialChat.Protocol.Primitives;
 using ConfidentialChat.Protocol.Relay;
 
-namespace ConfidentialChat.Tests.Relay;
+namespace ConfidentialChat.Protocol.Tests.Relay;
 
 /// <summary>spec/gateway.md section 2: what stands in the headers of a node's message, and what a gateway makes of whatever stands there.</summary>
 public sealed class NodeSignatureTests : IDisposable

@@ -2,7 +2,7 @@ using System.Text;
 using ConfidentialChat.Protocol.Primitives;
 using ConfidentialChat.Protocol.Relay;
 
-namespace ConfidentialChat.Tests.Relay;
+namespace ConfidentialChat.Protocol.Tests.Relay;
 
 /// <summary>spec/gateway.md section 3: what node and gateway agree upon at enrolment, and the signature under it.</summary>
 public sealed class RelayKeyTests : IDisposable

@@ -1,10 +1,9 @@
 using System.Buffers.Text;
 using System.Security.Cryptography;
 using System.Text;
-using ConfidentialChat.Protocol;
 using ConfidentialChat.Protocol.Relay;
 
-namespace ConfidentialChat.Tests.Relay;
+namespace ConfidentialChat.Protocol.Tests.Relay;
 
 /// <summary>spec/gateway.md section 4.</summary>
 public sealed class RelayTokenTests

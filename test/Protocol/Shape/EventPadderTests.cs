@@ -2,9 +2,9 @@ using System.Text;
 using ConfidentialChat.Protocol.Oblivious.BinaryHttp;
 using ConfidentialChat.Protocol.Shape;
 using CsCheck;
-using static ConfidentialChat.Tests.Shape.Streams;
+using static ConfidentialChat.Protocol.Tests.Shape.Streams;
 
-namespace ConfidentialChat.Tests.Shape;
+namespace ConfidentialChat.Protocol.Tests.Shape;
 
 /// <summary>spec/binary-http.md section 8.2: what an observer of lengths gets to see, and what an application does.</summary>
 public sealed class EventPadderTests

@@ -1,9 +1,9 @@
 using System.Text;
 using ConfidentialChat.Protocol.Shape;
 using CsCheck;
-using static ConfidentialChat.Tests.Shape.Streams;
+using static ConfidentialChat.Protocol.Tests.Shape.Streams;
 
-namespace ConfidentialChat.Tests.Shape;
+namespace ConfidentialChat.Protocol.Tests.Shape;
 
 public sealed class EventUnpadderTests
 {

@@ -3,7 +3,7 @@ using ConfidentialChat.Protocol.Oblivious.BinaryHttp;
 using ConfidentialChat.Protocol.Shape;
 using CsCheck;
 
-namespace ConfidentialChat.Tests.Shape;
+namespace ConfidentialChat.Protocol.Tests.Shape;
 
 public sealed class MessagePaddingTests
 {

@@ -1,7 +1,7 @@
 using ConfidentialChat.Protocol.Shape;
 using CsCheck;
 
-namespace ConfidentialChat.Tests.Shape;
+namespace ConfidentialChat.Protocol.Tests.Shape;
 
 public sealed class PadmeTests
 {

@@ -2,9 +2,9 @@ using System.Text.Json;
 using ConfidentialChat.Protocol.Oblivious.BinaryHttp;
 using ConfidentialChat.Protocol.Shape;
 using CsCheck;
-using static ConfidentialChat.Tests.Shape.Streams;
+using static ConfidentialChat.Protocol.Tests.Shape.Streams;
 
-namespace ConfidentialChat.Tests.Shape;
+namespace ConfidentialChat.Protocol.Tests.Shape;
 
 /// <summary>Streams through padder and un-padder: recorded, long, and the fuzz targets over <c>corpus/streams.json</c>.</summary>
 public sealed class StreamTests(ITestOutputHelper output)

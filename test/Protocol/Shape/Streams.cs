@@ -5,7 +5,7 @@ using ConfidentialChat.Protocol.Oblivious.BinaryHttp;
 using ConfidentialChat.Protocol.Shape;
 using CsCheck;
 
-namespace ConfidentialChat.Tests.Shape;
+namespace ConfidentialChat.Protocol.Tests.Shape;
 
 /// <summary>Event streams, and both ends of a padded one.</summary>
 internal static class Streams

@@ -1,11 +1,10 @@
 using System.Text;
 using System.Text.Json;
 using System.Text.Json.Nodes;
-using ConfidentialChat.Protocol;
 using ConfidentialChat.Protocol.Primitives;
 using ConfidentialChat.Protocol.V1;
 
-namespace ConfidentialChat.Tests.V1;
+namespace ConfidentialChat.Protocol.Tests.V1;
 
 /// <summary>Exchanges of the origin API as its own clients and nodes make them; spec/envelope-v1.md.</summary>
 public sealed class AtomaVectorTests

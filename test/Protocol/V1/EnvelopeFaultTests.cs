@@ -1,10 +1,9 @@
 using System.Text;
-using ConfidentialChat.Protocol;
 using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.V1;
 using CsCheck;
 
-namespace ConfidentialChat.Tests.V1;
+namespace ConfidentialChat.Protocol.Tests.V1;
 
 /// <summary>spec/envelope-v1.md section 3: every way in which one member of an envelope is wrong, and the name that the caller is told.</summary>
 public sealed class EnvelopeFaultTests

@@ -1,7 +1,7 @@
 using System.Text;
 using ConfidentialChat.Protocol.V1;
 
-namespace ConfidentialChat.Tests.V1;
+namespace ConfidentialChat.Protocol.Tests.V1;
 
 /// <summary>spec/envelope-v1.md section 8: what a relay can make of a stream that it cannot open.</summary>
 public sealed class EventOrderTests : IDisposable

@@ -1,9 +1,8 @@
 using System.Text;
-using ConfidentialChat.Protocol;
 using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.V1;
 
-namespace ConfidentialChat.Tests.V1;
+namespace ConfidentialChat.Protocol.Tests.V1;
 
 /// <summary>spec/envelope-v1.md section 5: what the node reads of an opened request.</summary>
 public sealed class InnerRequestTests

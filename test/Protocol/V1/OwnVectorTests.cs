@@ -3,7 +3,7 @@ using System.Text.Json;
 using ConfidentialChat.Protocol.Primitives;
 using ConfidentialChat.Protocol.V1;
 
-namespace ConfidentialChat.Tests.V1;
+namespace ConfidentialChat.Protocol.Tests.V1;
 
 /// <summary><c>spec/vectors/envelope-v1.json</c>, made by the second implementation in <c>spec/tools</c>, opened by ours.</summary>
 public sealed class OwnVectorTests

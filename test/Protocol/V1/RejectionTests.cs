@@ -2,7 +2,7 @@ using System.Text;
 using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.V1;
 
-namespace ConfidentialChat.Tests.V1;
+namespace ConfidentialChat.Protocol.Tests.V1;
 
 /// <summary>spec/envelope-v1.md section 9.</summary>
 public sealed class RejectionTests

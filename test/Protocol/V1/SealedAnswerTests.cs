@@ -1,7 +1,7 @@
 using System.Text;
 using ConfidentialChat.Protocol.V1;
 
-namespace ConfidentialChat.Tests.V1;
+namespace ConfidentialChat.Protocol.Tests.V1;
 
 /// <summary>spec/envelope-v1.md section 7: what a client takes for a sealed answer.</summary>
 public sealed class SealedAnswerTests

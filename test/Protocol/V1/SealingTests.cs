@@ -5,7 +5,7 @@ using ConfidentialChat.Protocol.Shape;
 using ConfidentialChat.Protocol.V1;
 using CsCheck;
 
-namespace ConfidentialChat.Tests.V1;
+namespace ConfidentialChat.Protocol.Tests.V1;
 
 /// <summary>spec/envelope-v1.md sections 3, 7 and 8: what is sealed opens, and looks as it should from outside.</summary>
 public sealed class SealingTests : IDisposable

@@ -9,7 +9,7 @@ using Org.BouncyCastle.Crypto.Generators;
 using Org.BouncyCastle.Crypto.Modes;
 using Org.BouncyCastle.Crypto.Parameters;
 
-namespace ConfidentialChat.Tests.V1;
+namespace ConfidentialChat.Protocol.Tests.V1;
 
 /// <summary>spec/envelope-v1.md sections 3 and 7 written a second time, on another library, and set against ours.</summary>
 public sealed class SecondImplementationTests : IDisposable

@@ -5,7 +5,7 @@ using ConfidentialChat.Protocol.Primitives;
 using ConfidentialChat.Protocol.Shape;
 using ConfidentialChat.Protocol.V1;
 
-namespace ConfidentialChat.Tests.V1;
+namespace ConfidentialChat.Protocol.Tests.V1;
 
 /// <summary>spec/envelope-v1.md sections 4, 6, 7 and 8: whoever relays the bytes changes them.</summary>
 public sealed class TamperingTests : IDisposable

@@ -1,10 +1,9 @@
 using System.Text;
 using System.Text.RegularExpressions;
-using ConfidentialChat.Protocol;
 using ConfidentialChat.Protocol.Primitives;
 using ConfidentialChat.Protocol.V1;
 
-namespace ConfidentialChat.Tests.V1;
+namespace ConfidentialChat.Protocol.Tests.V1;
 
 /// <summary>Both bodies of envelope v1, literally. Computed apart from this code, with another library, from the secrets below.</summary>
 public sealed class WireTests
