@@ -36,7 +36,7 @@ public sealed class PolicyCommandTests : IDisposable
     [Fact]
     public async Task A_bundle_of_a_chip_is_refused_until_its_measurement_is_pinned_and_then_accepted()
     {
-        using var chip = new EmulatedChip();
+        var chip = new NodeOnChip();
         var (bundle, policy) = (await WriteAsync("bundle.json", chip.Bundle()), await WriteAsync("policy.toml", chip.Policy("")));
         var (exitCode, _, errors) = await RunAsync("verify", bundle, "--policy", policy);
         exitCode.ShouldBe(7, errors);
@@ -44,11 +44,11 @@ public sealed class PolicyCommandTests : IDisposable
 
         (exitCode, var output, errors) = await RunAsync("policy", "pin", bundle, "--policy", policy);
         exitCode.ShouldBe(0, errors);
-        output.ShouldBe($"measurement = {EmulatedChip.Measurement}\n");
+        output.ShouldBe($"measurement = {NodeOnChip.Measurement}\n");
         errors.ShouldContain("note: this pins what ran there");
         (exitCode, output, errors) = await RunAsync("verify", bundle, "--policy", policy);
         exitCode.ShouldBe(0, errors);
-        output.ShouldContain($"PASS  snp.measurement             expected {EmulatedChip.Measurement}; found {EmulatedChip.Measurement}\n");
+        output.ShouldContain($"PASS  snp.measurement             expected {NodeOnChip.Measurement}; found {NodeOnChip.Measurement}\n");
         errors.ShouldContain("warning: policy.test_roots");
 
         // A second program stands beside the first, or in its place.
@@ -65,7 +65,7 @@ public sealed class PolicyCommandTests : IDisposable
     [Fact]
     public async Task A_bundle_for_a_challenge_is_pinned_with_it_where_the_policy_wants_one()
     {
-        using var chip = new EmulatedChip();
+        var chip = new NodeOnChip();
         var nonce = RandomNumberGenerator.GetBytes(32);
         var bundle = await WriteAsync("bundle.json", chip.Bundle(nonce: nonce));
         var policy = await WriteAsync("policy.toml", chip.Policy("[freshness]\nrequire_nonce = true"));

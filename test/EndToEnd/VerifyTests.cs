@@ -77,8 +77,8 @@ public sealed class VerifyTests : IDisposable
         if (!Environment.IsPrivilegedProcess)
             Assert.SkipUnless(available, "unshare is not allowed to this user");
         available.ShouldBeTrue("root may cut the network");
-        using var chip = new EmulatedChip();
-        var (bundle, policy) = (await WriteAsync("bundle.json", chip.Bundle()), await WriteAsync("policy.toml", chip.Policy($"measurement = [\"{EmulatedChip.Measurement}\"]")));
+        var chip = new NodeOnChip();
+        var (bundle, policy) = (await WriteAsync("bundle.json", chip.Bundle()), await WriteAsync("policy.toml", chip.Policy($"measurement = [\"{NodeOnChip.Measurement}\"]")));
         foreach (var arguments in new string[][]
         {
             ["verify", "tdx", Vectors.Locate($"{Accepted}/quote.bin"), "--collateral", Vectors.Locate(Accepted), "--at", At],
@@ -124,8 +124,8 @@ public sealed class VerifyTests : IDisposable
     [Fact]
     public async Task A_revocation_list_is_taken_for_a_report_alone()
     {
-        using var chip = new EmulatedChip();
-        var report = await WriteAsync("report.bin", chip.Report(new byte[64], 0x4E));
+        var chip = new NodeOnChip();
+        var report = await WriteAsync("report.bin", chip.Report(new byte[64]));
         var (path, policy) = (await WriteAsync("vcek.pem", chip.Path()), await WriteAsync("policy.toml", chip.Policy("require_crl = true")));
         string[] arguments = [report, "--cert", path, "--policy", policy];
         (await RunAsync(["verify", "snp", .. arguments])).Errors.ShouldContain("snp.crl (MISSING)");
@@ -134,7 +134,7 @@ public sealed class VerifyTests : IDisposable
         exitCode.ShouldBe(0, errors);
         output.ShouldContain("PASS  snp.crl ");
         (await RunAsync(["policy", "pin", .. arguments, "--crl", list])).ExitCode.ShouldBe(0);
-        var revoking = await WriteAsync("revoking.der", chip.List([1, 2, 3]));
+        var revoking = await WriteAsync("revoking.der", chip.List(NodeOnChip.IssuerSerialNumber));
         (await RunAsync(["verify", "snp", .. arguments, "--crl", revoking])).Errors.ShouldContain("error: the evidence is refused: snp.crl (REVOKED)\n");
     }
 
@@ -148,7 +148,7 @@ public sealed class VerifyTests : IDisposable
             Evidence = await File.ReadAllBytesAsync(Vectors.Locate($"{Accepted}/quote.bin"), TestContext.Current.CancellationToken),
             Collateral = new CollateralFolder(Vectors.Locate(Accepted)).Tdx(null).ToNamed(),
         };
-        var bundle = await WriteAsync("bundle.json", EvidenceBundle.Write(EmulatedChip.Statement(at).ToBytes(), cpu, []));
+        var bundle = await WriteAsync("bundle.json", EvidenceBundle.Write(NodeOnChip.Statement(at).ToBytes(), cpu, []));
         var policy = await WriteAsync("any.toml", "version = 1\nmeasurements = \"any\"\n"u8.ToArray());
         var (exitCode, output, errors) = await RunAsync("verify", bundle, "--policy", policy, "--at", At);
         exitCode.ShouldBe(7, errors);
@@ -241,7 +241,7 @@ public sealed class VerifyTests : IDisposable
     public async Task A_bundle_of_simulated_evidence_is_refused_unless_the_policy_allows_it_and_then_warned_of()
     {
         using var platform = new SimulatedPlatform();
-        var statement = EmulatedChip.Statement(DateTimeOffset.UtcNow).ToBytes();
+        var statement = NodeOnChip.Statement(DateTimeOffset.UtcNow).ToBytes();
         var bundle = Path.Combine(folder.FullName, "bundle.json");
         await File.WriteAllBytesAsync(bundle, EvidenceBundle.Write(statement, platform.Sign(BundleStatement.ReportData(statement)), []), TestContext.Current.CancellationToken);
         var (exitCode, _, errors) = await RunAsync("verify", bundle);

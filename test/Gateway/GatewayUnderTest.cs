@@ -8,8 +8,6 @@ using Microsoft.AspNetCore.Builder;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
-using Microsoft.Extensions.Logging.Abstractions;
-using Microsoft.Extensions.Time.Testing;
 
 namespace ConfidentialChat.Gateway.Tests;
 
@@ -107,61 +105,6 @@ internal sealed class GatewayUnderTest : IAsyncDisposable
         await App.StopAsync();
         await App.DisposeAsync();
         Directory.Delete(directory, recursive: true);
-    }
-}
-
-/// <summary>A clock that goes as the test says, and that somebody may set meanwhile: for how long something lasts that is nothing.</summary>
-internal sealed class SettableClock(DateTimeOffset start) : FakeTimeProvider(start)
-{
-    /// <summary>How far it was set forward, or back.</summary>
-    public TimeSpan SetBy { get; set; }
-
-    public override DateTimeOffset GetUtcNow() => base.GetUtcNow() + SetBy;
-
-    public override long GetTimestamp() => base.GetUtcNow().Ticks;
-}
-
-/// <summary>Every line that the gateway logged, as it stands in its log.</summary>
-internal sealed class CapturedLog : ILoggerProvider, ILogger
-{
-    private readonly List<string> lines = [];
-    private readonly LogLine format = new(TimeProvider.System);
-
-    public string Text
-    {
-        get
-        {
-            lock (lines)
-                return string.Concat(lines);
-        }
-    }
-
-    public int Count
-    {
-        get
-        {
-            lock (lines)
-                return lines.Count;
-        }
-    }
-
-    public ILogger CreateLogger(string categoryName) => this;
-
-    public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
-    {
-        using var line = new StringWriter();
-        format.Write(new LogEntry<TState>(logLevel, "test", eventId, state, exception, formatter), null, line);
-        lock (lines)
-            lines.Add(line.ToString());
-    }
-
-    public bool IsEnabled(LogLevel logLevel) => true;
-
-    public IDisposable? BeginScope<TState>(TState state)
-        where TState : notnull => null;
-
-    public void Dispose()
-    {
     }
 }
 

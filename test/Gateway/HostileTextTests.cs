@@ -49,7 +49,7 @@ public sealed class HostileTextTests
         }
 
         // What was wrong with the node, and how the request ended; nothing where the HTTP library takes the answer for one.
-        await UntilAsync(() => gateway.Log.Count >= before + lines);
+        await Waiting.UntilAsync(() => gateway.Log.Count >= before + lines);
         var log = gateway.Log.Text;
         log.ShouldNotContain(Content);
         log.ShouldNotContain("forged");
@@ -99,7 +99,7 @@ public sealed class HostileTextTests
         (gateway.Log.Count - before).ShouldBe(10, gateway.Log.Text);
 
         gateway.Clock.Advance(TimeSpan.FromMinutes(1));
-        await UntilAsync(() => gateway.Log.Text.Contains($"Usage reports (Unknown) of node {node.Id}: 2990 more in 60 s.", StringComparison.Ordinal));
+        await Waiting.UntilAsync(() => gateway.Log.Text.Contains($"Usage reports (Unknown) of node {node.Id}: 2990 more in 60 s.", StringComparison.Ordinal));
         gateway.Log.Count.ShouldBe(before + 11);
     }
 
@@ -255,13 +255,6 @@ public sealed class HostileTextTests
         }
 
         return status;
-    }
-
-    private static async Task UntilAsync(Func<bool> condition)
-    {
-        using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(30));
-        while (!condition())
-            await Task.Delay(10, patience.Token);
     }
 
     private sealed class OneLog(CapturedLog log) : ILoggerFactory

@@ -60,6 +60,20 @@ internal sealed class Fixture : IDisposable
         return output.WrittenSpan.ToArray();
     }
 
+    /// <summary>An envelope for what looks at its plain members alone.</summary>
+    public static EnvelopeRequest Blank(bool? stream) => new()
+    {
+        Ciphertext = new byte[16],
+        Nonce = new byte[12],
+        Salt = new byte[16],
+        ClientKey = new(new byte[32]),
+        NodeKey = new(new byte[32]),
+        PlaintextBodyHash = new byte[32],
+        ModelName = Model,
+        Stack = new(7),
+        Stream = stream,
+    };
+
     public static EnvelopeRequest Parse(ReadOnlySpan<byte> body)
     {
         EnvelopeRequest.TryParse(body, out var envelope, out var rejection).ShouldBeTrue(rejection?.Message);

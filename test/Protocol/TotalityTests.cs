@@ -34,18 +34,18 @@ public sealed class TotalityTests : IDisposable
     public void A_mutated_envelope_breaks_no_parser()
     {
         using var request = ours.Seal(Fixture.Request);
-        Mutants(Fixture.Write(request.Envelope)).Sample(Survives, iter: Rounds);
+        Mutants.Json(Fixture.Write(request.Envelope)).Sample(Survives, iter: Rounds);
     }
 
     [Fact]
-    public void A_mutated_inner_request_breaks_no_parser() => Mutants(Fixture.Request).Sample(Survives, iter: Rounds);
+    public void A_mutated_inner_request_breaks_no_parser() => Mutants.Json(Fixture.Request).Sample(Survives, iter: Rounds);
 
     [Fact]
     public void A_mutated_answer_breaks_no_parser()
     {
         using var request = ours.Seal(Fixture.Request);
         using var opened = ours.Open(request.Envelope);
-        Mutants(Fixture.Whole(opened, "{}"u8, new ClearUsage(1, 2))).Sample(
+        Mutants.Json(Fixture.Whole(opened, "{}"u8, new ClearUsage(1, 2))).Sample(
             bytes =>
             {
                 Survives(bytes);
@@ -58,13 +58,13 @@ public sealed class TotalityTests : IDisposable
 
     [Fact]
     public void A_mutated_error_body_breaks_no_parser() =>
-        Mutants(new Rejection(RequestError.InvalidField, "messages").ToJson()).Sample(Survives, iter: Rounds);
+        Mutants.Json(new Rejection(RequestError.InvalidField, "messages").ToJson()).Sample(Survives, iter: Rounds);
 
     [Fact]
     public void A_mutated_relay_token_breaks_no_parser_and_is_never_read()
     {
         var token = Relay.RelayTokenTests.Token().Write(Relay.RelayTokenTests.Key);
-        Mutants(Encoding.UTF8.GetBytes(token)).Sample(
+        Mutants.Json(Encoding.UTF8.GetBytes(token)).Sample(
             bytes =>
             {
                 var text = Encoding.Latin1.GetString(bytes);
@@ -77,7 +77,7 @@ public sealed class TotalityTests : IDisposable
     public void Whatever_a_gateway_authenticates_is_read_or_refused()
     {
         var payload = """{"request":"7f2c1e6a-0000-4000-8000-000000000000","node":1,"key_set":"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8","endpoint":"/v1/confidential/completions","model":"tiny","units":3,"expires":4}"""u8.ToArray();
-        Mutants(payload).Sample(
+        Mutants.Json(payload).Sample(
             bytes => { RelayToken.TryRead(Relay.RelayTokenTests.Write(bytes), Relay.RelayTokenTests.Key, out _); },
             iter: Rounds);
     }
@@ -89,7 +89,7 @@ public sealed class TotalityTests : IDisposable
         var text = Encoding.Latin1.GetString(bytes);
         if (EnvelopeRequest.TryParse(bytes, out var envelope, out var rejection) != (rejection is null) || (envelope is null) == (rejection is null))
             throw new InvalidOperationException("an envelope is either parsed or rejected");
-        envelope ??= Any;
+        envelope ??= Fixture.Blank(stream: null);
         if (InnerRequest.TryCheck(bytes, envelope, true, out _, out rejection) != (rejection is null))
             throw new InvalidOperationException("a request is either checked or rejected");
         InnerRequest.TryCheck(bytes, envelope, false, out _, out _);
@@ -109,41 +109,4 @@ public sealed class TotalityTests : IDisposable
         if (StrictBase64.TryDecode(bytes, out var decoded) && Convert.ToBase64String(decoded) != text)
             throw new InvalidOperationException("two spellings of one value");
     }
-
-    private static EnvelopeRequest Any { get; } = new()
-    {
-        Ciphertext = new byte[16],
-        Nonce = new byte[12],
-        Salt = new byte[16],
-        ClientKey = new(new byte[32]),
-        NodeKey = new(new byte[32]),
-        PlaintextBodyHash = new byte[32],
-        ModelName = "tiny",
-        Stack = new(7),
-    };
-
-    // One to four edits: a byte is changed, removed, doubled or put in; a stretch is repeated or cut out.
-    private static Gen<byte[]> Mutants(byte[] valid) =>
-        Gen.Select(Gen.Int[0, 5], Gen.Int[0, int.MaxValue], Gen.Int[0, int.MaxValue], Gen.Byte).Array[1, 4].Select(edits =>
-        {
-            var bytes = valid.ToList();
-            foreach (var (kind, first, second, value) in edits)
-            {
-                if (bytes.Count == 0)
-                    break;
-                var at = first % bytes.Count;
-                var length = 1 + (second % (bytes.Count - at));
-                switch (kind)
-                {
-                    case 0: bytes[at] = value; break;
-                    case 1: bytes.RemoveAt(at); break;
-                    case 2: bytes.Insert(at, bytes[at]); break;
-                    case 3: bytes.Insert(at, "\"\\{}[],:0"u8[second % 9]); break;
-                    case 4: bytes.InsertRange(at, bytes.GetRange(at, length)); break;
-                    default: bytes.RemoveRange(at, length); break;
-                }
-            }
-
-            return bytes.ToArray();
-        });
 }

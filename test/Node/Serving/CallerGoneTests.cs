@@ -53,7 +53,7 @@ public sealed class CallerGoneTests
         await answer.Disposed.Soon();
         await node.Gateway.ReportAsync(request);
         node.Log.Text.ShouldContain($"{request}: CLIENT_GONE");
-        node.Log.Text.ShouldNotContain("Error ");
+        node.Log.Text.ShouldNotContain(" fail: ");
         node.App.Services.GetRequiredService<Node.Serving.Admission>().Running.ShouldBe(0);
     }
 

@@ -212,7 +212,7 @@ public sealed class GatewayLinkTests : IDisposable
         (await node.Client.GetAsync(new Uri(node.Url, "/health/live"))).StatusCode.ShouldBe(System.Net.HttpStatusCode.OK);
 
         node.Gateway.Look = address => new NodeReach(true, address);
-        await UntilAsync(() => node.App.Services.GetRequiredService<GatewayLink>().IsReady);
+        await Waiting.UntilAsync(() => node.App.Services.GetRequiredService<GatewayLink>().IsReady);
         (await node.Client.GetAsync(new Uri(node.Url, "/health/ready"))).StatusCode.ShouldBe(System.Net.HttpStatusCode.OK);
     }
 
@@ -305,7 +305,7 @@ public sealed class GatewayLinkTests : IDisposable
         await using var node = await NodeUnderTest.CreateAsync(ScriptedBackend.ThatServes(), time: time);
         node.Gateway.Clock = () => time.GetUtcNow() - time.SetBy + TimeSpan.FromSeconds(gatewayAhead);
         await node.App.StartAsync();
-        await UntilAsync(() => node.Log.Text.Contains($"The clock of this node is {words} that of {node.Gateway.Url}", StringComparison.Ordinal));
+        await Waiting.UntilAsync(() => node.Log.Text.Contains($"The clock of this node is {words} that of {node.Gateway.Url}", StringComparison.Ordinal));
         await (await node.Client.GetAsync(new Uri(node.Url, "/health/ready"))).ShouldBeAsync(RequestError.ServiceUnavailable);
         NodeHost.WhenReadyAsync(node.App, CancellationToken.None).IsCompleted.ShouldBeFalse();
 
@@ -317,10 +317,10 @@ public sealed class GatewayLinkTests : IDisposable
         // And away again, now that it is enrolled: reports and heartbeats are refused, and nothing is given up.
         time.SetBy = default;
         node.Ring.TryRotate();
-        await UntilAsync(() => !node.App.Services.GetRequiredService<GatewayLink>().IsReady);
+        await Waiting.UntilAsync(() => !node.App.Services.GetRequiredService<GatewayLink>().IsReady);
         await Task.Delay(TimeSpan.FromSeconds(6), TestContext.Current.CancellationToken); // more refusals than it takes from a gateway that does not know it
         time.SetBy = TimeSpan.FromSeconds(gatewayAhead);
-        await UntilAsync(() => node.App.Services.GetRequiredService<GatewayLink>().IsReady);
+        await Waiting.UntilAsync(() => node.App.Services.GetRequiredService<GatewayLink>().IsReady);
     }
 
     [Theory]
@@ -351,13 +351,6 @@ public sealed class GatewayLinkTests : IDisposable
         await node.App.StartAsync();
         await NodeHost.WhenReadyAsync(node.App, CancellationToken.None).Soon();
         (await node.Gateway.EnrolmentAsync()).Status.State.ShouldBe(NodeState.Ready);
-    }
-
-    private static async Task UntilAsync(Func<bool> isSo)
-    {
-        using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(10));
-        while (!isSo())
-            await Task.Delay(20, patience.Token);
     }
 
     private static async Task ShouldNotBeEnrolledAsync(NodeUnderTest node)

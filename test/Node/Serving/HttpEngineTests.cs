@@ -186,7 +186,7 @@ public sealed class HttpEngineTests
         if (where != "before the body")
             await socket.SendAsync(call.Body.AsMemory(0, where == "in the body" ? call.Body.Length / 2 : call.Body.Length));
         if (where is "before the body" or "in the body")
-            await FaultTests.UntilAsync(() => under.Inside == 1); // a reset throws away what was not read yet
+            await Waiting.UntilAsync(() => under.Inside == 1); // a reset throws away what was not read yet
         if (reachesEngine)
             await under.Engine.ReachedAsync().Soon();
         if (where == "in the stream")
@@ -203,7 +203,7 @@ public sealed class HttpEngineTests
         var units = (await under.Node.Gateway.ReportAsync(token.Request)).Usage.Units.Value;
         var isComputed = where is "at the end" or "in the stream" or "before the first token"; // the prompt at the least
         units.ShouldBeInRange(isComputed ? 10 : 0, isComputed ? 100 : 0);
-        await FaultTests.UntilAsync(() => under.Engine.Counters.InFlight == 0 && under.Inside == 0);
+        await Waiting.UntilAsync(() => under.Engine.Counters.InFlight == 0 && under.Inside == 0);
         under.Engine.Counters.Cancelled.ShouldBe(reachesEngine ? 1 : 0);
         (await under.Chat().OpenFromAsync(under.Node)).ShouldContain("chat.completion");
     }
@@ -224,7 +224,7 @@ public sealed class HttpEngineTests
         await Task.Delay(200); // time is what is charged
         socket.Close(timeout: 0);
         (await under.Node.Gateway.ReportAsync(token.Request)).Usage.Units.Value.ShouldBeInRange(least, most);
-        await FaultTests.UntilAsync(() => under.Engine.Counters is { InFlight: 0, Cancelled: 1 } && under.Running == 0);
+        await Waiting.UntilAsync(() => under.Engine.Counters is { InFlight: 0, Cancelled: 1 } && under.Running == 0);
     }
 
     [Theory]
@@ -242,7 +242,7 @@ public sealed class HttpEngineTests
         await (await under.Node.PostAsync(call, token)).ShouldBeAsync(RequestError.InferenceTimeout);
         (await under.Node.Gateway.ReportAsync(token.Request)).Usage.Units.Value.ShouldBeInRange(least, most);
         await (await under.Node.PostAsync(call)).ShouldBeAsync(RequestError.Replay);
-        await FaultTests.UntilAsync(() => under.Engine.Counters is { InFlight: 0, Cancelled: 1 } && under.Running == 0);
+        await Waiting.UntilAsync(() => under.Engine.Counters is { InFlight: 0, Cancelled: 1 } && under.Running == 0);
     }
 
     [Fact]
@@ -253,7 +253,7 @@ public sealed class HttpEngineTests
         var call = under.Chat();
         using var socket = await ConnectAsync(under.Node, call, under.Node.Gateway.Token());
         await socket.SendAsync(call.Body.AsMemory(0, call.Body.Length - 1));
-        await FaultTests.UntilAsync(() => under.Inside == 1);
+        await Waiting.UntilAsync(() => under.Inside == 1);
         var next = under.Chat();
         (await next.OpenAsync(await under.Node.PostAsync(next))).ShouldContain("chat.completion");
         under.Inside.ShouldBe(1);
@@ -282,7 +282,7 @@ public sealed class HttpEngineTests
         await socket.SendAsync(call.Body);
         await socket.ReceiveAsync(new byte[1]);
         (await under.Node.Gateway.ReportAsync(token.Request)).Usage.Units.Value.ShouldBeGreaterThan(0);
-        await FaultTests.UntilAsync(() => under.Engine.Counters is { InFlight: 0, Cancelled: 1 } && under.Running == 0);
+        await Waiting.UntilAsync(() => under.Engine.Counters is { InFlight: 0, Cancelled: 1 } && under.Running == 0);
         under.Engine.Counters.EventsSent.ShouldBeLessThan(1000); // 64 KiB each: what the buffers of two connections take
         under.Node.Log.Text.ShouldContain("READER_TOO_SLOW");
     }
@@ -298,7 +298,7 @@ public sealed class HttpEngineTests
             using var events = await EventStream.OpenAsync(call, await under.Node.PostAsync(call, token));
             return await events.RestAsync();
         }).ToList();
-        await FaultTests.UntilAsync(() => under.Engine.Counters.InFlight == 50);
+        await Waiting.UntilAsync(() => under.Engine.Counters.InFlight == 50);
         for (var i = 0; i < 5; i++)
         {
             under.Node.Ring.TryRotate();

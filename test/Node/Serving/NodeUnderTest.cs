@@ -14,7 +14,6 @@ using Microsoft.AspNetCore.Builder;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Logging;
-using Microsoft.Extensions.Time.Testing;
 
 namespace ConfidentialChat.Node.Tests.Serving;
 
@@ -234,47 +233,5 @@ internal static class Refusals
         response.Content.Headers.ContentType!.ToString().ShouldBe("application/json");
         response.Headers.Contains("Server").ShouldBeFalse();
         response.Headers.Contains("Retry-After").ShouldBe(row.Status is 429 or 503);
-    }
-}
-
-/// <summary>A clock that goes as the test says, and that somebody may set meanwhile: for how long something lasts that is nothing.</summary>
-internal sealed class SettableClock(DateTimeOffset start) : FakeTimeProvider(start)
-{
-    /// <summary>How far it was set forward, or back.</summary>
-    public TimeSpan SetBy { get; set; }
-
-    public override DateTimeOffset GetUtcNow() => base.GetUtcNow() + SetBy;
-
-    public override long GetTimestamp() => base.GetUtcNow().Ticks;
-}
-
-internal sealed class CapturedLog : ILoggerProvider, ILogger
-{
-    private readonly List<string> lines = [];
-
-    public string Text
-    {
-        get
-        {
-            lock (lines)
-                return string.Join('\n', lines);
-        }
-    }
-
-    public ILogger CreateLogger(string categoryName) => this;
-
-    public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
-    {
-        lock (lines)
-            lines.Add($"{logLevel} {formatter(state, exception)} {exception}");
-    }
-
-    public bool IsEnabled(LogLevel logLevel) => true;
-
-    public IDisposable? BeginScope<TState>(TState state)
-        where TState : notnull => null;
-
-    public void Dispose()
-    {
     }
 }

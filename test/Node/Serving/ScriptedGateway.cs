@@ -286,12 +286,3 @@ internal sealed class ScriptedGateway : IAsyncDisposable
 
     private static T Read<T>(byte[] body, System.Text.Json.Serialization.Metadata.JsonTypeInfo<T> type) => JsonSerializer.Deserialize(body, type)!;
 }
-
-internal static class Waiting
-{
-    /// <summary>A signal that does not come is a failure, not a hanging run.</summary>
-    public static Task Soon(this Task task) => task.WaitAsync(TimeSpan.FromSeconds(10), TestContext.Current.CancellationToken);
-
-    /// <inheritdoc cref="Soon(Task)"/>
-    public static Task<T> Soon<T>(this Task<T> task) => task.WaitAsync(TimeSpan.FromSeconds(10), TestContext.Current.CancellationToken);
-}

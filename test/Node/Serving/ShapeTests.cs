@@ -85,7 +85,7 @@ public sealed class ShapeTests
         var text = node.Gateway.Write(token, NodeUnderTest.ChatPath, call);
         await call.OpenAsync(await node.PostAsync(call.Body, text));
         await node.Gateway.ReportAsync(token.Request);
-        node.Log.Text.ShouldContain($"Debug Request {token.Request}: OK, 3 + 4 tokens");
+        node.Log.Text.ShouldContain($"Request {token.Request}: OK, 3 + 4 tokens");
         string[] secrets =
         [
             "an answer", "messages", text, text[..40], ScriptedGateway.EnrolmentToken,

@@ -70,10 +70,10 @@ public sealed class EngineTests
     {
         await using var upstream = await UpstreamUnderTest.StartAsync();
         upstream.Engine.Script = new EngineScript { Model = "other" };
-        await FaultTests.UntilAsync(() => !upstream.Backend.IsAlive);
+        await Waiting.UntilAsync(() => !upstream.Backend.IsAlive);
         upstream.Backend.Faults.Single().ShouldEndWith("has no model \"scripted\"; it has \"other\".");
         upstream.Engine.Script = new EngineScript();
-        await FaultTests.UntilAsync(() => upstream.Backend.IsAlive);
+        await Waiting.UntilAsync(() => upstream.Backend.IsAlive);
     }
 
     [Fact]
@@ -85,7 +85,7 @@ public sealed class EngineTests
         error.Failure.ShouldBe(InferenceFailure.Failed);
         upstream.Backend.IsAlive.ShouldBeFalse(); // no look was due
         await upstream.Engine.ReturnAsync();
-        await FaultTests.UntilAsync(() => upstream.Backend.IsAlive); // one that is down is looked at each second
+        await Waiting.UntilAsync(() => upstream.Backend.IsAlive); // one that is down is looked at each second
     }
 
     [Fact]
@@ -135,7 +135,7 @@ public sealed class EngineTests
         }
 
         await engine.ReturnAsync();
-        await FaultTests.UntilAsync(() => backend.IsAlive);
+        await Waiting.UntilAsync(() => backend.IsAlive);
     }
 
     [Fact]
@@ -156,9 +156,9 @@ public sealed class EngineTests
         engine.Script = new EngineScript { HealthGate = "later" };
         await UntilLaterAsync(() => engine.ReachedAsync("later").IsCompleted);
         time.Advance(TimeSpan.FromSeconds(5));
-        await FaultTests.UntilAsync(() => !backend.IsAlive);
+        await Waiting.UntilAsync(() => !backend.IsAlive);
 
-        Task UntilLaterAsync(Func<bool> condition) => FaultTests.UntilAsync(() =>
+        Task UntilLaterAsync(Func<bool> condition) => Waiting.UntilAsync(() =>
         {
             time.Advance(TimeSpan.FromMilliseconds(50));
             return condition();
@@ -189,7 +189,7 @@ public sealed class EngineTests
 
         // Both have room for many: only what they are busy with tells them apart.
         await second.ReturnAsync();
-        await FaultTests.UntilAsync(() => backend.Faults.Count == 0);
+        await Waiting.UntilAsync(() => backend.Faults.Count == 0);
         await AskTwiceAsync();
         (first.Counters.InFlight, second.Counters.InFlight).ShouldBe((2L, 2L));
         first.Open();
@@ -202,7 +202,7 @@ public sealed class EngineTests
             for (var i = 0; i < 2; i++)
             {
                 four.Add(UpstreamUnderTest.AskAsync(backend, UpstreamUnderTest.Chat()));
-                await FaultTests.UntilAsync(() => first.Counters.InFlight + second.Counters.InFlight == four.Count);
+                await Waiting.UntilAsync(() => first.Counters.InFlight + second.Counters.InFlight == four.Count);
             }
         }
     }
@@ -218,7 +218,7 @@ public sealed class EngineTests
         for (var i = 0; i < 6; i++)
         {
             six.Add(UpstreamUnderTest.AskAsync(backend, UpstreamUnderTest.Chat()));
-            await FaultTests.UntilAsync(() => first.Counters.InFlight + second.Counters.InFlight == six.Count);
+            await Waiting.UntilAsync(() => first.Counters.InFlight + second.Counters.InFlight == six.Count);
         }
 
         (first.Counters.InFlight, second.Counters.InFlight).ShouldBe((3L, 3L));
@@ -245,10 +245,10 @@ public sealed class EngineTests
         await using var upstream = await UpstreamUnderTest.StartAsync(new EngineScript { HealthStatus = 404 });
         upstream.Backend.IsAlive.ShouldBeTrue();
         upstream.Engine.Script = new EngineScript { HealthStatus = 503 };
-        await FaultTests.UntilAsync(() => !upstream.Backend.IsAlive);
+        await Waiting.UntilAsync(() => !upstream.Backend.IsAlive);
         upstream.Backend.Faults.Single().ShouldEndWith("answered 503 to /health.");
         upstream.Engine.Script = new EngineScript();
-        await FaultTests.UntilAsync(() => upstream.Backend.IsAlive);
+        await Waiting.UntilAsync(() => upstream.Backend.IsAlive);
     }
 
     [Theory]
@@ -274,7 +274,7 @@ public sealed class EngineTests
         await using var backend = await UpstreamUnderTest.OpenAsync(null, url);
         engine.Script = new EngineScript { Engine = "library" };
         await engine.ReturnAsync();
-        await FaultTests.UntilAsync(() => backend.Faults is [var fault] && fault.Contains("Ollama", StringComparison.Ordinal));
+        await Waiting.UntilAsync(() => backend.Faults is [var fault] && fault.Contains("Ollama", StringComparison.Ordinal));
         await Should.ThrowAsync<InferenceException>(() => UpstreamUnderTest.AskAsync(backend, UpstreamUnderTest.Chat()));
         engine.Counters.Requests.ShouldBe(0);
     }
@@ -287,9 +287,9 @@ public sealed class EngineTests
         await using var upstream = await UpstreamUnderTest.StartAsync(new EngineScript { Engine = "sglang", DisableRadixCache = true });
         upstream.Backend.IsAlive.ShouldBeTrue();
         upstream.Engine.Script = new EngineScript { Engine = engine, DisableRadixCache = isRadixOff };
-        await FaultTests.UntilAsync(() => !upstream.Backend.IsAlive);
+        await Waiting.UntilAsync(() => !upstream.Backend.IsAlive);
         upstream.Engine.Script = new EngineScript { Engine = "llamacpp" };
-        await FaultTests.UntilAsync(() => upstream.Backend.IsAlive);
+        await Waiting.UntilAsync(() => upstream.Backend.IsAlive);
         (await upstream.AskAsync("""{"model":"test-model","input":"a"}""", endpoint: InferenceEndpoint.Embeddings)).Refusal.ShouldBeNull();
         upstream.LastBody.GetProperty("cache_prompt").GetBoolean().ShouldBeFalse();
     }

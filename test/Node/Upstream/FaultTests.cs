@@ -278,7 +278,7 @@ public sealed class FaultTests
             options => options with { MaxAnswerBytes = 100_000 });
         await Should.ThrowAsync<InferenceException>(() => upstream.AskAsync(UpstreamUnderTest.Chat(stream), stream, units: 100_000));
         if (stream)
-            await UntilAsync(() => upstream.Engine.Counters is { Cancelled: 1, InFlight: 0 });
+            await Waiting.UntilAsync(() => upstream.Engine.Counters is { Cancelled: 1, InFlight: 0 });
     }
 
     [Theory]
@@ -306,7 +306,7 @@ public sealed class FaultTests
             _ => options with { TokenTimeout = soon },
         });
         (await Should.ThrowAsync<InferenceException>(() => upstream.AskAsync(UpstreamUnderTest.Chat(stream), stream))).Failure.ShouldBe(InferenceFailure.TimedOut);
-        await UntilAsync(() => upstream.Engine.Counters is { Cancelled: 1, InFlight: 0 });
+        await Waiting.UntilAsync(() => upstream.Engine.Counters is { Cancelled: 1, InFlight: 0 });
         (await upstream.AskAsync(UpstreamUnderTest.Chat())).FinishReason.ShouldBe("stop");
     }
 
@@ -344,7 +344,7 @@ public sealed class FaultTests
             await Should.ThrowAsync<OperationCanceledException>(start);
         }
 
-        await UntilAsync(() => upstream.Engine.Counters is { Cancelled: 1, InFlight: 0 });
+        await Waiting.UntilAsync(() => upstream.Engine.Counters is { Cancelled: 1, InFlight: 0 });
     }
 
     private static async Task<string> MeaningAsync(UpstreamUnderTest upstream, bool stream)
@@ -359,12 +359,5 @@ public sealed class FaultTests
             e.ToString().ShouldNotContain(Secret);
             return e.Failure.ToString();
         }
-    }
-
-    internal static async Task UntilAsync(Func<bool> condition)
-    {
-        using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(10));
-        while (!condition())
-            await Task.Delay(5, patience.Token);
     }
 }

@@ -33,7 +33,7 @@ public sealed class FuzzTests
     [Theory]
     [MemberData(nameof(Corpus))]
     public void A_mutated_message_breaks_no_reader(string file) =>
-        Gen.Select(Mutants(Load(file)), Gen.Int[0, int.MaxValue].Array[0, 4]).Sample(Survives, iter: Rounds);
+        Gen.Select(Mutants.Framed(Load(file)), Gen.Int[0, int.MaxValue].Array[0, 4]).Sample(Survives, iter: Rounds);
 
     [Fact]
     public void Arbitrary_bytes_break_no_reader() =>

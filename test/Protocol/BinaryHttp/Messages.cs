@@ -165,31 +165,6 @@ internal static class Messages
             last == MessagePart.Invalid ? null : reader.EndOfContent,
             last == MessagePart.Invalid ? null : reader.EndOfMessage);
     }
-
-    /// <summary>One to four edits: a byte is changed, removed, doubled or put in; a stretch is repeated or cut out.</summary>
-    public static Gen<byte[]> Mutants(byte[] valid) =>
-        Gen.Select(Gen.Int[0, 5], Gen.Int[0, int.MaxValue], Gen.Int[0, int.MaxValue], Gen.Byte).Array[1, 4].Select(edits =>
-        {
-            var bytes = valid.ToList();
-            foreach (var (kind, first, second, value) in edits)
-            {
-                if (bytes.Count == 0)
-                    break;
-                var at = first % bytes.Count;
-                var length = 1 + (second % (bytes.Count - at));
-                switch (kind)
-                {
-                    case 0: bytes[at] = value; break;
-                    case 1: bytes.RemoveAt(at); break;
-                    case 2: bytes.Insert(at, bytes[at]); break;
-                    case 3: bytes.Insert(at, new byte[] { 0, 1, 0x3F, 0x40, 0x80, 0xC0, 0xFF, (byte)':', 0x0A }[second % 9]); break;
-                    case 4: bytes.InsertRange(at, bytes.GetRange(at, length)); break;
-                    default: bytes.RemoveRange(at, length); break;
-                }
-            }
-
-            return bytes.ToArray();
-        });
 }
 
 /// <summary>All that a reader tells, to compare: the order of the parts by their first letters, and what is in them.</summary>

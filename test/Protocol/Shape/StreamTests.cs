@@ -36,7 +36,7 @@ public sealed class StreamTests(ITestOutputHelper output)
     [Theory]
     [MemberData(nameof(Corpus))]
     public void A_mutated_stream_breaks_neither_end(string name) =>
-        Gen.Select(BinaryHttp.Messages.Mutants(Utf8(Streams().Single(stream => stream.Name == name).Text)), Places, Places)
+        Gen.Select(Mutants.Framed(Utf8(Streams().Single(stream => stream.Name == name).Text)), Places, Places)
             .Sample(
                 (stream, places, others) =>
                 {

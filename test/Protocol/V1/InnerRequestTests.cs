@@ -50,7 +50,7 @@ public sealed class InnerRequestTests
     public void What_is_not_UTF_8_is_INVALID_JSON()
     {
         byte[] json = [.. """{"model":"tiny","stream":true,"x":"  """u8, 0xC0, 0x80, (byte)'"', (byte)'}'];
-        InnerRequest.TryCheck(json, Envelope(null), true, out _, out var rejection).ShouldBeFalse();
+        InnerRequest.TryCheck(json, Fixture.Blank(stream: null), true, out _, out var rejection).ShouldBeFalse();
         rejection.ShouldBe(new Rejection(RequestError.InvalidJson));
     }
 
@@ -133,21 +133,8 @@ public sealed class InnerRequestTests
 
     private static (InnerRequest? Request, Rejection? Rejection) Check(string json, bool streamRequired, bool? outerStream)
     {
-        InnerRequest.TryCheck(Encoding.UTF8.GetBytes(json), Envelope(outerStream), streamRequired, out var request, out var rejection)
+        InnerRequest.TryCheck(Encoding.UTF8.GetBytes(json), Fixture.Blank(outerStream), streamRequired, out var request, out var rejection)
             .ShouldBe(rejection is null);
         return (request, rejection);
     }
-
-    private static EnvelopeRequest Envelope(bool? stream) => new()
-    {
-        Ciphertext = new byte[16],
-        Nonce = new byte[12],
-        Salt = new byte[16],
-        ClientKey = new(new byte[32]),
-        NodeKey = new(new byte[32]),
-        PlaintextBodyHash = new byte[32],
-        ModelName = "tiny",
-        Stack = new(7),
-        Stream = stream,
-    };
 }

@@ -3,11 +3,12 @@ using System.Formats.Asn1;
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
 using System.Text;
+using ConfidentialChat.Attestation;
 using ConfidentialChat.Attestation.Certificates;
 using ConfidentialChat.Attestation.Policies;
 using ConfidentialChat.Attestation.SevSnp;
 
-namespace ConfidentialChat.Attestation.Tests.SevSnp;
+namespace ConfidentialChat.Tests;
 
 /// <summary>
 /// A processor of our own: signs reports with a VCEK or VLEK under a root that only the test's policy trusts.
@@ -18,7 +19,7 @@ internal sealed record EmulatedChip
     public const string Arc = "1.3.6.1.4.1.3704.1.";
     private const X509KeyUsageFlags SignsCertificates = X509KeyUsageFlags.KeyCertSign;
 
-    public static readonly DateTimeOffset At = Evidence.Time("2026-06-01T00:00:00Z");
+    public static readonly DateTimeOffset At = new(2026, 6, 1, 0, 0, 0, TimeSpan.Zero);
 
     // RSA keys of this size take seconds to make: one pair for the whole run.
     private static readonly Lazy<RSA> RootKey = new(() => RSA.Create(4096));
@@ -75,6 +76,8 @@ internal sealed record EmulatedChip
 
     private string TcbText => Tcb ?? (Product == SevSnpProduct.Turin ? "0102030400000048" : "04000000000018db");
 
+    private string IssuerText => IssuerName ?? (Kind == VekKind.Vcek ? $"SEV-{Product}" : $"SEV-VLEK-{Product}");
+
     private (RSA Root, RSA Issuer) Keys => IsForged ? (IssuerKey.Value, RootKey.Value) : (RootKey.Value, IssuerKey.Value);
 
     /// <summary>Trusts this chip's root in the place of AMD's.</summary>
@@ -128,7 +131,7 @@ internal sealed record EmulatedChip
     /// <summary>The ASK or ASVK.</summary>
     public X509Certificate2 Issuer()
     {
-        var request = new CertificateRequest(Name(IssuerName ?? Product.IssuerName(Kind)), Keys.Issuer, HashAlgorithmName.SHA384, RSASignaturePadding.Pss);
+        var request = new CertificateRequest(Name(IssuerText), Keys.Issuer, HashAlgorithmName.SHA384, RSASignaturePadding.Pss);
         request.CertificateExtensions.Add(new X509BasicConstraintsExtension(IssuerIsAuthority, hasPathLengthConstraint: IssuerIsAuthority, 0, critical: true));
         request.CertificateExtensions.Add(new X509KeyUsageExtension(IssuerUsage, critical: true));
         return request.Create(Name(RootName ?? $"ARK-{Product}"), X509SignatureGenerator.CreateForRSA(Keys.Root, RSASignaturePadding.Pss), At.AddYears(-5), At.AddYears(20), IssuerSerialNumber);
@@ -157,7 +160,7 @@ internal sealed record EmulatedChip
             request.CertificateExtensions.Add(new X509Extension(oid, value, critical: false));
         foreach (var extension in MoreExtensions)
             request.CertificateExtensions.Add(extension);
-        return request.Create(Name(IssuerName ?? Product.IssuerName(Kind)), X509SignatureGenerator.CreateForRSA(Keys.Issuer, VekPadding), VekFrom, VekUntil, [0]);
+        return request.Create(Name(IssuerText), X509SignatureGenerator.CreateForRSA(Keys.Issuer, VekPadding), VekFrom, VekUntil, [0]);
     }
 
     /// <summary>A revocation list of the root.</summary>
