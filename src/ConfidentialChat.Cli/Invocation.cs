@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.CommandLine.Parsing;
 using System.Runtime.InteropServices;
 using ConfidentialChat.Attestation.Policies;
 using ConfidentialChat.Cli.Commands;
@@ -50,8 +51,10 @@ internal static class Invocation
         {
             foreach (var error in parsed.Errors)
                 await Console.Error.WriteLineAsync($"error: {error.Message}");
-            var command = string.Join(' ', parsed.CommandResult.Command.Parents.OfType<Command>().Reverse().Append(parsed.CommandResult.Command).Skip(1).Select(c => c.Name));
-            await Console.Error.WriteLineAsync($"hint: ./cchat {command}{(command.Length > 0 ? " " : "")}--help");
+            var command = "";
+            for (SymbolResult? part = parsed.CommandResult; part is CommandResult { Parent: not null } named; part = part.Parent)
+                command = $"{named.Command.Name} {command}";
+            await Console.Error.WriteLineAsync($"hint: ./cchat {command}--help");
             return ExitCode.Usage;
         }
 
