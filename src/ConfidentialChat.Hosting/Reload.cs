@@ -4,17 +4,14 @@ using Microsoft.Extensions.Logging;
 namespace ConfidentialChat.Hosting;
 
 /// <summary>Asks a server to read again what it can: SIGHUP.</summary>
-internal sealed partial class Reload(ILogger<Reload> log)
+internal sealed class Reload(ILogger<Reload> log)
 {
     /// <summary>Whoever keeps something that is on the disk too looks there now.</summary>
     public event Action? Asked;
 
     public void Ask()
     {
-        AskedFor();
+        log.ReloadAsked();
         Asked?.Invoke();
     }
-
-    [LoggerMessage(1, LogLevel.Information, "SIGHUP: what can be read again is.")]
-    private partial void AskedFor();
 }

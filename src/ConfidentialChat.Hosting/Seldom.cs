@@ -7,7 +7,7 @@ namespace ConfidentialChat.Hosting;
 /// Bounds the lines that one peer can cause: of each thing ten a minute are said, the others are counted, and their number is said when the
 /// minute is over. Safe for concurrent use.
 /// </summary>
-internal sealed partial class Seldom(TimeProvider time, ILogger<Seldom> log) : IDisposable
+internal sealed class Seldom(TimeProvider time, ILogger<Seldom> log) : IDisposable
 {
     /// <summary>Enough to see what it is about.</summary>
     private const int Said = 10;
@@ -72,11 +72,8 @@ internal sealed partial class Seldom(TimeProvider time, ILogger<Seldom> log) : I
         }
 
         if (unsaid > 0)
-            More(key.Peer is { } peer ? $"{key.What} {peer}" : key.What, unsaid, (int)Interval.TotalSeconds);
+            log.More(key.Peer is { } peer ? $"{key.What} {peer}" : key.What, unsaid, (int)Interval.TotalSeconds);
     }
-
-    [LoggerMessage(1, LogLevel.Warning, "{What}: {Unsaid} more in {Seconds} s.")]
-    private partial void More(string what, long unsaid, int seconds);
 
     private sealed class Count
     {

@@ -61,21 +61,39 @@ internal static partial class Log
     [LoggerMessage(14, LogLevel.Error, "Request {Request} failed inside the node.")]
     public static partial void Unhandled(this ILogger log, RequestId request, Exception exception);
 
-    [LoggerMessage(16, LogLevel.Error, "There is no evidence for new node keys; the node tries again.")]
-    public static partial void NoEvidence(this ILogger log, Exception exception);
-
     [LoggerMessage(15, LogLevel.Error, "A request failed inside the node.")]
     public static partial void Failed(this ILogger log, Exception exception);
 
-    [LoggerMessage(16, LogLevel.Error, "The clock of this node is {Seconds} s {Direction} that of {Gateway} ({Here:yyyy-MM-dd HH:mm:ss} here, {There:yyyy-MM-dd HH:mm:ss} there): the gateway refuses whatever is further away than {Tolerance} s. The node tries again. hint: let a time service (NTP) set the clocks of both machines")]
+    [LoggerMessage(16, LogLevel.Error, "There is no evidence for new node keys; the node tries again.")]
+    public static partial void NoEvidence(this ILogger log, Exception exception);
+
+    [LoggerMessage(17, LogLevel.Error, "The clock of this node is {Seconds} s {Direction} that of {Gateway} ({Here:yyyy-MM-dd HH:mm:ss} here, {There:yyyy-MM-dd HH:mm:ss} there): the gateway refuses whatever is further away than {Tolerance} s. The node tries again. hint: let a time service (NTP) set the clocks of both machines")]
     public static partial void ClockIsOff(this ILogger log, Uri gateway, long seconds, string direction, DateTimeOffset here, DateTimeOffset there, double tolerance);
 
-    [LoggerMessage(17, LogLevel.Error, "A relay token of the gateway ends in {Seconds} s by this node's clock, and none may be further away than from -{Tolerance} to {Most} s: the clocks are apart. The request is refused. hint: let a time service (NTP) set the clocks of both machines")]
+    [LoggerMessage(18, LogLevel.Error, "A relay token of the gateway ends in {Seconds} s by this node's clock, and none may be further away than from -{Tolerance} to {Most} s: the clocks are apart. The request is refused. hint: let a time service (NTP) set the clocks of both machines")]
     public static partial void RelayTimeIsOff(this ILogger log, long seconds, double tolerance, double most);
 
-    [LoggerMessage(18, LogLevel.Error, "{Gateway} does not reach this node at {Tried}, and sends its requests to {Used}. The node asks it to try again. hint: --address names where the gateway reaches the node; is the port open, and does nothing else answer there?")]
+    [LoggerMessage(19, LogLevel.Error, "{Gateway} does not reach this node at {Tried}, and sends its requests to {Used}. The node asks it to try again. hint: --address names where the gateway reaches the node; is the port open, and does nothing else answer there?")]
     public static partial void NotReached(this ILogger log, Uri gateway, Uri tried, Uri used);
 
-    [LoggerMessage(19, LogLevel.Error, "{Gateway} does not take {Tried} as this node's address. hint: a node that was enrolled with https stays with https, or enrols anew; plain HTTP is for loopback addresses")]
+    [LoggerMessage(20, LogLevel.Error, "{Gateway} does not take {Tried} as this node's address. hint: a node that was enrolled with https stays with https, or enrols anew; plain HTTP is for loopback addresses")]
     public static partial void AddressRefused(this ILogger log, Uri gateway, Uri tried);
+
+    [LoggerMessage(21, LogLevel.Information, "New handshakes show the new certificate in tls.p12.")]
+    public static partial void CertificateTaken(this ILogger log);
+
+    [LoggerMessage(22, LogLevel.Warning, "The certificate in use stays, because the one on the disk is not good: {Why} hint: {Hint}")]
+    public static partial void CertificateKept(this ILogger log, string why, string hint);
+
+    [LoggerMessage(23, LogLevel.Warning, "The TLS key of this node is another one now. The gateway pins the one before, and reaches this node no more until it is told.")]
+    public static partial void TlsKeyChanged(this ILogger log);
+
+    [LoggerMessage(24, LogLevel.Error, "The decode loop failed; the engine takes no more requests.")]
+    public static partial void DecodeLoopFailed(this ILogger log, Exception exception);
+
+    [LoggerMessage(25, LogLevel.Error, "llama_decode failed with {Code} for {Requests} requests.")]
+    public static partial void DecodeFailed(this ILogger log, int code, int requests);
+
+    [LoggerMessage(26, LogLevel.Error, "The model computed logits that are no numbers.")]
+    public static partial void LogitsAreNoNumbers(this ILogger log);
 }

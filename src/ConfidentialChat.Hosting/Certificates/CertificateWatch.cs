@@ -9,7 +9,7 @@ namespace ConfidentialChat.Hosting.Certificates;
 /// Keeps the certificate in use what is on the disk: it reads the files again every ten seconds and when it is asked to. It looks at what they
 /// hold, not at their times or for events of the system: those miss a link that is turned elsewhere, and disks of other machines.
 /// </summary>
-internal sealed partial class CertificateWatch : IHostedService, IDisposable
+internal sealed class CertificateWatch : IHostedService, IDisposable
 {
     private static readonly TimeSpan Interval = TimeSpan.FromSeconds(10);
     private static readonly TimeSpan FirstWarning = TimeSpan.FromDays(21);
@@ -67,17 +67,17 @@ internal sealed partial class CertificateWatch : IHostedService, IDisposable
             if (why is not null)
             {
                 if (isAsked || !string.Equals(why, fault, StringComparison.Ordinal))
-                    Kept(why);
+                    log.CertificateKept(why);
             }
             else if (found is not null)
             {
                 current = found;
-                Replaced(files.Certificate, found);
+                log.CertificateReplaced(files.Certificate, found);
                 Begin(now);
             }
             else if (isAsked)
             {
-                Unchanged(files.Certificate, current);
+                log.CertificateUnchanged(files.Certificate, current);
             }
 
             fault = why;
@@ -129,7 +129,7 @@ internal sealed partial class CertificateWatch : IHostedService, IDisposable
     private void Begin(DateTimeOffset now)
     {
         foreach (var why in current.Faults(now, name))
-            Faulty(why);
+            log.CertificateFaulty(why);
         stage = current.Ends < now ? Stage(now) : null; // that it has ended was said just now
         WarnOfEnd(now);
     }
@@ -146,9 +146,9 @@ internal sealed partial class CertificateWatch : IHostedService, IDisposable
             return;
         stage = reached;
         if (current.Ends < now)
-            Ended(files.Certificate, current.Ends);
+            log.CertificateEnded(files.Certificate, current.Ends);
         else
-            Ending(files.Certificate, (int)(current.Ends - now).TotalDays, current.Ends);
+            log.CertificateEnding(files.Certificate, (int)(current.Ends - now).TotalDays, current.Ends);
     }
 
     // A certificate of 90 days is renewed 30 days before its end, one of six days in its last third: earlier than that a warning is none.
@@ -161,22 +161,4 @@ internal sealed partial class CertificateWatch : IHostedService, IDisposable
     }
 
     private static TimeSpan Least(TimeSpan one, TimeSpan other) => one < other ? one : other;
-
-    [LoggerMessage(1, LogLevel.Information, "New handshakes show the new certificate in {File}: {Certificate}.")]
-    private partial void Replaced(string file, ServerCertificate certificate);
-
-    [LoggerMessage(2, LogLevel.Information, "The certificate in {File} is the one in use: {Certificate}.")]
-    private partial void Unchanged(string file, ServerCertificate certificate);
-
-    [LoggerMessage(3, LogLevel.Warning, "The certificate in use stays, because the one on the disk is not good: {Why}")]
-    private partial void Kept(string why);
-
-    [LoggerMessage(4, LogLevel.Warning, "{Why}")]
-    private partial void Faulty(string why);
-
-    [LoggerMessage(5, LogLevel.Warning, "The certificate in {File} ends in {Days} days, on {End:yyyy-MM-dd HH:mm} UTC. Renew it: the new one is noticed by itself.")]
-    private partial void Ending(string file, int days, DateTimeOffset end);
-
-    [LoggerMessage(6, LogLevel.Error, "The certificate in {File} ended on {End:yyyy-MM-dd HH:mm} UTC: clients refuse it. Renew it: the new one is noticed by itself.")]
-    private partial void Ended(string file, DateTimeOffset end);
 }

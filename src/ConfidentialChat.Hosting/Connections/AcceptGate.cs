@@ -13,10 +13,10 @@ namespace ConfidentialChat.Hosting.Connections;
 /// Takes no more connections from the system than there are places, and a few that are just coming or going: whoever else comes waits in
 /// the system's queue. Kestrel takes all that come before it looks at one, and without files left for a thread the runtime ends the process.
 /// </summary>
-internal sealed partial class AcceptGate(IOptions<SocketTransportOptions> options, ConnectionLimits limits, ILoggerFactory loggers, ILogger<AcceptGate> log)
+internal sealed class AcceptGate(IOptions<SocketTransportOptions> options, ConnectionLimits limits, ILoggerFactory logs, ILogger<AcceptGate> log)
     : IConnectionListenerFactory, IConnectionListenerFactorySelector
 {
-    private readonly SocketTransportFactory sockets = new(options, loggers);
+    private readonly SocketTransportFactory sockets = new(options, logs);
     private readonly SemaphoreSlim free = Room(limits); // of all listeners together: files are the process's
     private int isTold;
 
@@ -28,15 +28,12 @@ internal sealed partial class AcceptGate(IOptions<SocketTransportOptions> option
         if (endpoint is not IPEndPoint)
             return listener;
         if (limits.Most < limits.Wanted && Interlocked.Exchange(ref isTold, 1) == 0)
-            FewFiles(log, limits.Most, limits.Wanted, OpenFiles.Limit, OpenFiles.For(limits.Wanted));
+            log.FewFiles(limits.Most, limits.Wanted, OpenFiles.Limit, OpenFiles.For(limits.Wanted));
         return new Listener(listener, free);
     }
 
     // Nobody disposes of it: connections may outlive the server, and it holds nothing of the system's.
     private static SemaphoreSlim Room(ConnectionLimits limits) => new(limits.Most + ConnectionLimits.Coming);
-
-    [LoggerMessage(1, LogLevel.Warning, "There is room for {Connections} connections and not for {Wanted}: this process may have {Files} files open. hint: let it have {Needed} (ulimit -n, LimitNOFILE=), or ask for fewer with --max-connections")]
-    private static partial void FewFiles(ILogger log, int connections, int wanted, int? files, int needed);
 
     private sealed class Listener(IConnectionListener listener, SemaphoreSlim free) : IConnectionListener
     {

@@ -11,7 +11,7 @@ namespace ConfidentialChat.Hosting.Connections;
 /// go for it. So whoever holds places in silence keeps nobody out, from one address or from thousands: the others need theirs for the blink of
 /// their head only. Kestrel's own limit closes who comes, and its own times begin with the first byte (or give 130 s before it).
 /// </summary>
-internal sealed partial class ConnectionPlaces(ConnectionLimits limits, TimeProvider time, ILogger<ConnectionPlaces> log) : IDisposable
+internal sealed class ConnectionPlaces(ConnectionLimits limits, TimeProvider time, ILogger<ConnectionPlaces> log) : IDisposable
 {
     /// <summary>Silent ones of which the one is chosen that was so for longest; looking at all would cost a flood's victim more than its sender.</summary>
     private const int Looks = 64;
@@ -201,9 +201,6 @@ internal sealed partial class ConnectionPlaces(ConnectionLimits limits, TimeProv
             quiet.Change(LogInterval, Timeout.InfiniteTimeSpan);
         }
 
-        Closed(said.Displaced + said.Refused > 0 ? LogLevel.Warning : LogLevel.Information, said.Displaced, said.Refused, said.Late, last?.ToString() ?? "-");
+        log.ConnectionsClosed(said.Displaced + said.Refused > 0 ? LogLevel.Warning : LogLevel.Information, said.Displaced, said.Refused, said.Late, last?.ToString() ?? "-");
     }
-
-    [LoggerMessage(EventId = 1, Message = "Connections since the last such line: {Displaced} silent ones closed because others needed their places, {Refused} refused for want of a place, {Late} closed without a whole request. The last was from {Address}.")]
-    private partial void Closed(LogLevel level, int displaced, int refused, int late, string address);
 }

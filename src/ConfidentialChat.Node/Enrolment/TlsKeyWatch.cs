@@ -4,7 +4,7 @@ using ConfidentialChat.Hosting;
 namespace ConfidentialChat.Node.Enrolment;
 
 /// <summary>Keeps the node's own certificate what is on the disk, as an operator puts it there: looked at every ten seconds and on SIGHUP.</summary>
-internal sealed partial class TlsKeyWatch(NodeIdentity identity, Reload reload, TimeProvider time, ILogger<TlsKeyWatch> log) : IHostedService, IDisposable
+internal sealed class TlsKeyWatch(NodeIdentity identity, Reload reload, TimeProvider time, ILogger<TlsKeyWatch> log) : IHostedService, IDisposable
 {
     private static readonly TimeSpan Interval = TimeSpan.FromSeconds(10);
 
@@ -16,7 +16,7 @@ internal sealed partial class TlsKeyWatch(NodeIdentity identity, Reload reload, 
     {
         if (identity.Certificate is null)
             return Task.CompletedTask;
-        identity.TlsPinChanged += OtherKey;
+        identity.TlsPinChanged += OnPinChanged;
         reload.Asked += Look;
         timer = time.CreateTimer(static watch => ((TlsKeyWatch)watch!).Look(), this, Interval, Interval);
         return Task.CompletedTask;
@@ -26,10 +26,12 @@ internal sealed partial class TlsKeyWatch(NodeIdentity identity, Reload reload, 
 
     public void Dispose()
     {
-        identity.TlsPinChanged -= OtherKey;
+        identity.TlsPinChanged -= OnPinChanged;
         reload.Asked -= Look;
         timer?.Dispose();
     }
+
+    private void OnPinChanged() => log.TlsKeyChanged();
 
     private void Look()
     {
@@ -38,7 +40,7 @@ internal sealed partial class TlsKeyWatch(NodeIdentity identity, Reload reload, 
             try
             {
                 if (identity.TakeCertificate())
-                    Taken();
+                    log.CertificateTaken();
                 fault = null;
             }
             catch (NodeOptionsException e)
@@ -55,16 +57,7 @@ internal sealed partial class TlsKeyWatch(NodeIdentity identity, Reload reload, 
     private void Keep(string why, string hint)
     {
         if (!string.Equals(fault, why, StringComparison.Ordinal))
-            Kept(why, hint);
+            log.CertificateKept(why, hint);
         fault = why;
     }
-
-    [LoggerMessage(1, LogLevel.Information, "New handshakes show the new certificate in tls.p12.")]
-    private partial void Taken();
-
-    [LoggerMessage(2, LogLevel.Warning, "The certificate in use stays, because the one on the disk is not good: {Why} hint: {Hint}")]
-    private partial void Kept(string why, string hint);
-
-    [LoggerMessage(3, LogLevel.Warning, "The TLS key of this node is another one now. The gateway pins the one before, and is told now.")]
-    private partial void OtherKey();
 }

@@ -15,7 +15,7 @@ internal sealed class DecodeLoop : IAsyncDisposable
 
     private readonly LlamaModel model;
     private readonly ContextHandle context;
-    private readonly ILogger logger;
+    private readonly ILogger log;
     private readonly nint memory;
     private readonly int waitingMax;
     private readonly TaskCompletionSource stopped = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -35,12 +35,12 @@ internal sealed class DecodeLoop : IAsyncDisposable
     /// <param name="context">Owned by the loop from here on; has as many sequences as <paramref name="sequences"/>.</param>
     /// <param name="sequences">Requests that run at once.</param>
     /// <param name="waitingMax">Requests that wait for one of those.</param>
-    /// <param name="logger">Told of failures; never of content.</param>
-    public DecodeLoop(LlamaModel model, ContextHandle context, int sequences, int waitingMax, ILogger logger)
+    /// <param name="log">Told of failures; never of content.</param>
+    public DecodeLoop(LlamaModel model, ContextHandle context, int sequences, int waitingMax, ILogger log)
     {
         this.model = model;
         this.context = context;
-        this.logger = logger;
+        this.log = log;
         this.waitingMax = waitingMax;
         active = new Generation?[sequences];
         memory = LlamaNative.Memory(context);
@@ -145,7 +145,7 @@ internal sealed class DecodeLoop : IAsyncDisposable
 #pragma warning restore CA1031
         {
             failure = unexpected;
-            logger.LogError(unexpected, "the decode loop failed; the engine takes no more requests");
+            log.DecodeLoopFailed(unexpected);
         }
 
         EndAll(failure);
@@ -230,7 +230,7 @@ internal sealed class DecodeLoop : IAsyncDisposable
         var result = LlamaNative.Decode(context, batch);
         if (result != 0)
         {
-            logger.LogError("llama_decode failed with {Code} for {Requests} requests", result, step.Count);
+            log.DecodeFailed(result, step.Count);
             foreach (var (generation, _, _) in step)
                 ReleaseLocked(generation, new InferenceException(InferenceFailure.Failed, $"llama_decode failed with {result}."));
             return;
@@ -243,7 +243,7 @@ internal sealed class DecodeLoop : IAsyncDisposable
                 continue;
             if (!AreFinite(LlamaNative.Logits(context, output)))
             {
-                logger.LogError("the model computed logits that are no numbers");
+                log.LogitsAreNoNumbers();
                 ReleaseLocked(generation, new InferenceException(InferenceFailure.Failed, "The model computed logits that are no numbers."));
             }
             else if (generation.Sample(model, context, output))

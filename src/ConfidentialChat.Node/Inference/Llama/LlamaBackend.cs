@@ -10,7 +10,7 @@ namespace ConfidentialChat.Node.Inference.Llama;
 public sealed class LlamaBackend : IInferenceBackend
 {
     /// <summary>Requests that are computed at once, at the most.</summary>
-    internal const int SequencesMax = 64;
+    public const int SequencesMax = 64;
 
     private const int ContextDefaultMax = 8192;
     private const int ThreadsDefaultMax = 16;
@@ -50,10 +50,10 @@ public sealed class LlamaBackend : IInferenceBackend
     /// <summary>Loads the library into the process and the model into memory.</summary>
     /// <param name="library">Where the native code is. One for a process.</param>
     /// <param name="options">What to serve.</param>
-    /// <param name="logger">Told of failures, by code and count.</param>
+    /// <param name="log">Told of failures, by code and count.</param>
     /// <exception cref="LlamaLibraryException">The native library does not load.</exception>
     /// <exception cref="ModelLoadException">The model cannot be served.</exception>
-    public static LlamaBackend Load(LlamaLibrary library, LlamaBackendOptions options, ILogger<LlamaBackend>? logger = null)
+    public static LlamaBackend Load(LlamaLibrary library, LlamaBackendOptions options, ILogger<LlamaBackend>? log = null)
     {
         ArgumentNullException.ThrowIfNull(library);
         ArgumentNullException.ThrowIfNull(options);
@@ -65,7 +65,7 @@ public sealed class LlamaBackend : IInferenceBackend
         try
         {
             var context = CreateContext(model, options, out var contextTokens);
-            var loop = new DecodeLoop(model, context, options.Sequences, options.WaitingMax, logger ?? NullLogger<LlamaBackend>.Instance);
+            var loop = new DecodeLoop(model, context, options.Sequences, options.WaitingMax, log ?? NullLogger<LlamaBackend>.Instance);
             var embedder = new Embedder(model, () => CreateEmbeddingContext(model, options, contextTokens), options.Sequences + options.WaitingMax);
             return new LlamaBackend(model, options.ModelPath, loop, embedder, contextTokens, options.Time);
         }
