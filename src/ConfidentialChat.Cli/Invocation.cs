@@ -94,7 +94,7 @@ internal static class Invocation
     {
         var parts = exception.Message
             .Replace(nameof(ConfidentialChatOptions.ServerUrl), Asking.Gateway.Name, StringComparison.Ordinal)
-            .Replace(nameof(ConfidentialChatOptions.DangerousAllowPlainHttp), Asking.DangerousPlainHttp.Name, StringComparison.Ordinal)
+            .Replace(nameof(ConfidentialChatOptions.DangerousPlainHttp), Asking.DangerousPlainHttp.Name, StringComparison.Ordinal)
             .Split("\nhint: ", 2);
         return new CommandException(parts[0], parts.Length == 2 ? parts[1] : hint, exitCode);
     }

@@ -45,7 +45,7 @@ public sealed record ConfidentialChatOptions
     public HttpClient? HttpClient { get; init; }
 
     /// <summary>Allows plain HTTP to other hosts than loopback: anyone on the way then sees the key and every size and time.</summary>
-    public bool DangerousAllowPlainHttp { get; init; }
+    public bool DangerousPlainHttp { get; init; }
 
     public override string ToString() => $"{nameof(ConfidentialChatOptions)} {{ {nameof(ServerUrl)} = {ServerUrl} }}";
 
@@ -72,11 +72,11 @@ public sealed record ConfidentialChatOptions
         if (!url.IsAbsoluteUri || (url.Scheme != Uri.UriSchemeHttps && url.Scheme != Uri.UriSchemeHttp)
             || url.Query.Length > 0 || url.Fragment.Length > 0 || url.UserInfo.Length > 0)
             throw new ConfigurationException($"{nameof(ServerUrl)} is to be http or https, absolute, without user, query or fragment.");
-        if (url.Scheme == Uri.UriSchemeHttp && !url.IsLoopback && !DangerousAllowPlainHttp)
+        if (url.Scheme == Uri.UriSchemeHttp && !url.IsLoopback && !DangerousPlainHttp)
         {
             throw new ConfigurationException(
                 $"{nameof(ServerUrl)} is plain HTTP to another host, where anyone on the way sees the API key."
-                + $"\nhint: use https; {nameof(DangerousAllowPlainHttp)} allows it all the same.");
+                + $"\nhint: use https; {nameof(DangerousPlainHttp)} allows it all the same.");
         }
 
         var path = url.AbsolutePath.TrimEnd('/');

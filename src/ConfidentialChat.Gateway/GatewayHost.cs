@@ -41,12 +41,12 @@ public sealed class GatewayHost
     /// <param name="options">Checked before anything is touched.</param>
     /// <param name="configure">May replace what is registered, add configuration (section <c>Logging</c> counts) or log elsewhere.</param>
     /// <param name="progress">Hears a line for people where the start has to wait or takes longer than a moment; there is no log yet.</param>
-    /// <param name="cancel">Gives up.</param>
+    /// <param name="cancellation">Gives up.</param>
     /// <returns>The caller's to start and to dispose of.</returns>
     /// <exception cref="GatewayOptionsException">The options cannot be used, another gateway serves the data directory, or the port is not to be had.</exception>
     /// <exception cref="GatewayStateException">The database cannot be used.</exception>
     public static async Task<WebApplication> CreateAsync(
-        GatewayOptions options, Action<WebApplicationBuilder>? configure = null, Action<string>? progress = null, CancellationToken cancel = default)
+        GatewayOptions options, Action<WebApplicationBuilder>? configure = null, Action<string>? progress = null, CancellationToken cancellation = default)
     {
         var listen = ListenPoint.From(options);
         var origins = BrowserOrigins.From(options);
@@ -54,7 +54,7 @@ public sealed class GatewayHost
         var limits = ConnectionLimits.Within(
             options.MaxConnections, listen.Trusted, OpenFiles.Limit, (message, hint) => new GatewayOptionsException(message, hint));
         var directory = DataDirectory.Open(options.DataDirectory);
-        var occupation = await directory.OccupyAsync(progress, cancel);
+        var occupation = await directory.OccupyAsync(progress, cancellation);
         ListenSocket[] places = [];
         GatewayKey? key = null;
         WebApplication? app = null;
@@ -63,7 +63,7 @@ public sealed class GatewayHost
             // The database comes last: whatever else refuses the start leaves its tables to the version that they are of.
             places = BindPlaces(listen);
             key = directory.LoadOrCreateKey();
-            var database = await Database.OpenAsync(directory, isOccupied: true, progress, cancel);
+            var database = await Database.OpenAsync(directory, isOccupied: true, progress, cancellation);
             database.Use(SqliteLedgerRows.SpendAbandoned); // not by the writer, which would log what is told here
             Array.ForEach(places, place => place.Listen());
             app = Build(options, listen, limits, origins, key, database, directory, occupation, places, configure);
@@ -233,7 +233,7 @@ public sealed class GatewayHost
         services.AddHostedService<WriteProbe>();
         services.AddSingleton<Sweeper>();
         services.AddHostedService(provider => provider.GetRequiredService<Sweeper>());
-        services.Configure<HostOptions>(host => host.ShutdownTimeout = options.ShutdownTimeout);
+        services.Configure<HostOptions>(host => host.ShutdownTimeout = options.DrainTimeout);
     }
 
     private static void Listen(WebApplicationBuilder builder, ListenPoint listen, ListenSocket[] places) =>

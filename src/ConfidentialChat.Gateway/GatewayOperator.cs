@@ -17,28 +17,28 @@ public sealed class GatewayOperator
     private readonly DataDirectory directory;
     private readonly Database database;
     private readonly CredentialStatements credentials;
-    private readonly TimeProvider clock;
+    private readonly TimeProvider time;
 
-    private GatewayOperator(DataDirectory directory, Database database, TimeProvider clock)
+    private GatewayOperator(DataDirectory directory, Database database, TimeProvider time)
     {
         this.directory = directory;
         this.database = database;
         credentials = new CredentialStatements(database);
-        this.clock = clock;
+        this.time = time;
     }
 
     /// <summary>Makes the directory and the database where they are absent.</summary>
     /// <param name="dataDirectory">As in <see cref="GatewayOptions.DataDirectory"/>.</param>
-    /// <param name="clock">Null is the system's.</param>
+    /// <param name="time">Null is the system's.</param>
     /// <param name="progress">Hears a line for people where something takes longer than a moment, here as in any other member.</param>
-    /// <param name="cancel">Gives up.</param>
+    /// <param name="cancellation">Gives up.</param>
     /// <exception cref="GatewayOptionsException">The directory cannot be used.</exception>
     /// <exception cref="GatewayStateException">The database cannot be used, from here as from any other member.</exception>
     public static async Task<GatewayOperator> OpenAsync(
-        string dataDirectory, TimeProvider? clock = null, Action<string>? progress = null, CancellationToken cancel = default)
+        string dataDirectory, TimeProvider? time = null, Action<string>? progress = null, CancellationToken cancellation = default)
     {
         var directory = DataDirectory.Open(dataDirectory);
-        return new(directory, await Database.OpenAsync(directory, isOccupied: false, progress, cancel), clock ?? TimeProvider.System);
+        return new(directory, await Database.OpenAsync(directory, isOccupied: false, progress, cancellation), time ?? TimeProvider.System);
     }
 
     /// <summary>The version of a database's tables, also of one that this program refuses. Changes nothing.</summary>
@@ -52,49 +52,49 @@ public sealed class GatewayOperator
     /// <summary>Makes a user with an API key.</summary>
     /// <returns>The key, to be shown once: only its hash is kept. Null where the name is taken.</returns>
     /// <exception cref="ArgumentException">The name is empty, longer than <see cref="MaxNameLength"/> or holds a sign that is not seen.</exception>
-    public Task<NewSecret?> CreateUserAsync(string name, CancellationToken cancel = default)
+    public Task<NewSecret?> CreateUserAsync(string name, CancellationToken cancellation = default)
     {
-        cancel.ThrowIfCancellationRequested();
+        cancellation.ThrowIfCancellationRequested();
         return Task.FromResult(CreateApiKey(name, newUser: true));
     }
 
     /// <summary>Makes a further API key for a user, who is made where missing.</summary>
     /// <returns>The key, to be shown once: only its hash is kept.</returns>
     /// <exception cref="ArgumentException">As with <see cref="CreateUserAsync"/>.</exception>
-    public Task<NewSecret> CreateApiKeyAsync(string user, CancellationToken cancel = default)
+    public Task<NewSecret> CreateApiKeyAsync(string user, CancellationToken cancellation = default)
     {
-        cancel.ThrowIfCancellationRequested();
+        cancellation.ThrowIfCancellationRequested();
         return Task.FromResult(CreateApiKey(user, newUser: false)!);
     }
 
     /// <summary>Whether the gateway would let this API key in.</summary>
-    public Task<bool> KnowsApiKeyAsync(string apiKey, CancellationToken cancel = default)
+    public Task<bool> KnowsApiKeyAsync(string apiKey, CancellationToken cancellation = default)
     {
-        cancel.ThrowIfCancellationRequested();
+        cancellation.ThrowIfCancellationRequested();
         return Task.FromResult(BearerSecret.FromText(SecretKind.ApiKey, apiKey) is { } secret && secret.Matches(credentials.FindApiKey(secret.Prefix)));
     }
 
     /// <summary>Revokes an API key by its public prefix; a running gateway refuses it within a second.</summary>
     /// <returns>False where there is no such key, or it was revoked before.</returns>
-    public Task<bool> RevokeApiKeyAsync(string prefix, CancellationToken cancel = default)
+    public Task<bool> RevokeApiKeyAsync(string prefix, CancellationToken cancellation = default)
     {
-        cancel.ThrowIfCancellationRequested();
-        return Task.FromResult(credentials.RevokeApiKey(prefix, clock.GetUtcNow()));
+        cancellation.ThrowIfCancellationRequested();
+        return Task.FromResult(credentials.RevokeApiKey(prefix, time.GetUtcNow()));
     }
 
     /// <summary>All API keys by user and age, revoked ones too. Of a key only its public prefix is known.</summary>
-    public Task<IReadOnlyList<ApiKeyEntry>> ListApiKeysAsync(CancellationToken cancel = default) => database.QueryAsync<IReadOnlyList<ApiKeyEntry>>(async state =>
+    public Task<IReadOnlyList<ApiKeyEntry>> ListApiKeysAsync(CancellationToken cancellation = default) => database.QueryAsync<IReadOnlyList<ApiKeyEntry>>(async state =>
         await state.ApiKeys
             .OrderBy(row => row.User!.Name).ThenBy(row => row.Id)
             .Select(row => new ApiKeyEntry(row.Prefix, row.User!.Name, row.CreatedAt, row.RevokedAt))
-            .ToListAsync(cancel));
+            .ToListAsync(cancellation));
 
     /// <summary>The enrolled nodes in the order of their numbers, as they last said that they are.</summary>
-    public Task<IReadOnlyList<NodeEntry>> ListNodesAsync(CancellationToken cancel = default) => database.QueryAsync<IReadOnlyList<NodeEntry>>(async state =>
+    public Task<IReadOnlyList<NodeEntry>> ListNodesAsync(CancellationToken cancellation = default) => database.QueryAsync<IReadOnlyList<NodeEntry>>(async state =>
     {
-        var nodes = await state.Nodes.AsNoTracking().Where(row => row.RemovedAt == null).OrderBy(row => row.Id).ToListAsync(cancel);
-        var models = await state.NodeModels.AsNoTracking().ToListAsync(cancel);
-        var keySets = await state.NodeKeySets.AsNoTracking().ToListAsync(cancel);
+        var nodes = await state.Nodes.AsNoTracking().Where(row => row.RemovedAt == null).OrderBy(row => row.Id).ToListAsync(cancellation);
+        var models = await state.NodeModels.AsNoTracking().ToListAsync(cancellation);
+        var keySets = await state.NodeKeySets.AsNoTracking().ToListAsync(cancellation);
         var refused = RefusedNodes.Read(directory);
         return
         [
@@ -123,21 +123,21 @@ public sealed class GatewayOperator
     /// Requests that it is serving end as they would; what it reports of them is not taken, and so not charged.
     /// </summary>
     /// <returns>False where there is no such node.</returns>
-    public Task<bool> RemoveNodeAsync(long id, CancellationToken cancel = default)
+    public Task<bool> RemoveNodeAsync(long id, CancellationToken cancellation = default)
     {
-        cancel.ThrowIfCancellationRequested();
-        return Task.FromResult(credentials.RemoveNode(id, clock.GetUtcNow()));
+        cancellation.ThrowIfCancellationRequested();
+        return Task.FromResult(credentials.RemoveNode(id, time.GetUtcNow()));
     }
 
     /// <summary>Makes a token with which one node may enrol once.</summary>
     /// <param name="lifetime">How long it is good: more than nothing.</param>
-    /// <param name="cancel">Gives up.</param>
+    /// <param name="cancellation">Gives up.</param>
     /// <returns>The token, to be shown once: only its hash is kept.</returns>
-    public Task<NewSecret> CreateEnrolmentTokenAsync(TimeSpan lifetime, CancellationToken cancel = default)
+    public Task<NewSecret> CreateEnrolmentTokenAsync(TimeSpan lifetime, CancellationToken cancellation = default)
     {
         ArgumentOutOfRangeException.ThrowIfLessThanOrEqual(lifetime, TimeSpan.Zero);
-        cancel.ThrowIfCancellationRequested();
-        var now = clock.GetUtcNow();
+        cancellation.ThrowIfCancellationRequested();
+        var now = time.GetUtcNow();
         var secret = BearerSecret.Create(SecretKind.EnrolmentToken, out var text);
         credentials.AddEnrolmentToken(secret, now, now + lifetime);
         return Task.FromResult(new NewSecret(text, secret.Prefix, now + lifetime));
@@ -148,7 +148,7 @@ public sealed class GatewayOperator
         if (string.IsNullOrWhiteSpace(user) || user.Length > MaxNameLength || !ForeignText.IsPlain(user))
             throw new ArgumentException($"A user's name has 1 to {MaxNameLength} characters, and no controls, marks of direction or signs that are not seen.", nameof(user));
         var secret = BearerSecret.Create(SecretKind.ApiKey, out var text);
-        return credentials.AddApiKey(user, newUser, secret, clock.GetUtcNow()) ? new NewSecret(text, secret.Prefix, null) : null;
+        return credentials.AddApiKey(user, newUser, secret, time.GetUtcNow()) ? new NewSecret(text, secret.Prefix, null) : null;
     }
 }
 

@@ -72,7 +72,7 @@ public sealed record GatewayOptions
     public TimeSpan ReportDeadline { get; init; } = TimeSpan.FromMinutes(10);
 
     /// <summary>How long answers in flight may take to end once the gateway is told to stop; as long as a node takes by default.</summary>
-    public TimeSpan ShutdownTimeout { get; init; } = TimeSpan.FromSeconds(60);
+    public TimeSpan DrainTimeout { get; init; } = TimeSpan.FromSeconds(60);
 }
 
 /// <summary>The options cannot be used. Thrown before anything listens.</summary>

@@ -39,7 +39,7 @@ internal sealed record ListenPoint
         Require(options.MaxConnections >= ConnectionLimits.LeastMost, $"MaxConnections is {options.MaxConnections}.", $"a gateway needs at least {ConnectionLimits.LeastMost} connections");
         Require(options.HeartbeatSeconds is >= 1 and <= 300, $"HeartbeatSeconds is {options.HeartbeatSeconds}.", "nodes beat every 1 to 300 seconds");
         Require(options.ReportDeadline > TimeSpan.Zero, "ReportDeadline is not positive.", "give nodes minutes: 00:10:00");
-        Require(options.ShutdownTimeout >= TimeSpan.Zero, "Answers in flight cannot have less than no time to end.", "--drain-seconds (ShutdownTimeout) is at least 0");
+        Require(options.DrainTimeout >= TimeSpan.Zero, "Answers in flight cannot have less than no time to end.", "--drain-seconds (DrainTimeout) is at least 0");
         var address = ReadAddress(options);
         var certificate = ReadCertificate(options);
         Require(

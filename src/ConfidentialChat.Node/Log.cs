@@ -85,7 +85,7 @@ internal static partial class Log
     [LoggerMessage(22, LogLevel.Warning, "The certificate in use stays, because the one on the disk is not good: {Why} hint: {Hint}")]
     public static partial void CertificateKept(this ILogger log, string why, string hint);
 
-    [LoggerMessage(23, LogLevel.Warning, "The TLS key of this node is another one now. The gateway pins the one before, and reaches this node no more until it is told.")]
+    [LoggerMessage(23, LogLevel.Warning, "The TLS key of this node is another one now. The gateway pins the one before, and is told now.")]
     public static partial void TlsKeyChanged(this ILogger log);
 
     [LoggerMessage(24, LogLevel.Error, "The decode loop failed; the engine takes no more requests.")]

@@ -82,13 +82,13 @@ public static class NodeHost
             .AddSingleton<IConnectionListenerFactory, AcceptGate>()
             .AddSingleton<ConnectionPlaces>()
             .AddSingleton(services => new KeyRing(options, services.GetRequiredService<TimeProvider>(), isAttested: evidence is not null))
-            .AddSingleton<Admission>()
+            .AddSingleton<Seating>()
             .AddSingleton(new BodyBudget(options.MaxBufferedBytes))
             .AddSingleton(services => new BodyShare(services.GetRequiredService<BodyBudget>(), options.MaxBufferedBytes)) // the gateway alone asks, and tells no users apart
             .AddSingleton(enrolment)
             .AddSingleton<GatewayClock>()
             .AddSingleton<GatewayClient>()
-            .AddSingleton<NodeAddress>()
+            .AddSingleton<OwnAddress>()
             .AddSingleton<RelayTokenCheck>()
             .AddSingleton<UsageReporter>()
             .AddSingleton<GatewayLink>()
@@ -127,7 +127,7 @@ public static class NodeHost
 
         if (options.Docs)
             app.MapApiDocs();
-        app.Lifetime.ApplicationStarted.Register(() => app.Services.GetRequiredService<NodeAddress>().Set(options.PublicAddress ?? Address(app)));
+        app.Lifetime.ApplicationStarted.Register(() => app.Services.GetRequiredService<OwnAddress>().Set(options.PublicAddress ?? Address(app)));
         return app;
     }
 

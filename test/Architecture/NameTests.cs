@@ -40,4 +40,43 @@ public sealed class NameTests
             select $"{source.Path}: {match.Groups["name"].Value}, and not {expected}";
         findings.ShouldBeNone("A file's namespace is the root namespace of its project, then its folder; what several sets of tests share is in ConfidentialChat.Tests.");
     }
+
+    /// <summary>Where the framework gives the name, an override or an implementation keeps it.</summary>
+    [Fact]
+    public void What_every_project_has_is_called_the_same_in_each()
+    {
+        const string framework = @"\boverride\b|\b(?:Start|Started|Starting|Stop|Stopped|Stopping|WaitForStart|Bind|Unbind|Accept)Async\(";
+        var findings =
+            from source in Repository.Sources
+            where source.IsIn("src")
+            from Match match in Regex.Matches(source.Code, @"(?<before>[^;{}]*)\b(?<type>CancellationToken|TimeProvider|ILogger(?:<\w+>)?|ILoggerFactory)\??\s+(?<name>[a-z]\w*)")
+            let name = match.Groups["name"].Value
+            let isWrong = match.Groups["type"].Value switch
+            {
+                "CancellationToken" => Regex.IsMatch(name, "^(?:cancel|ct|token|cancelToken)$")
+                    || (name == "cancellationToken" && !Regex.IsMatch(match.Groups["before"].Value, framework)),
+                "TimeProvider" => name != "time",
+                "ILoggerFactory" => name != "logs",
+                _ => name != "log",
+            }
+            where isWrong
+            select $"{source.Path}: {match.Groups["type"].Value} {name}";
+        findings.ShouldBeNone("CONTRIBUTING.md has the words.");
+    }
+
+    [Fact]
+    public void No_two_projects_call_two_things_by_one_name()
+    {
+        // One thing in two places: its two ends on a wire, or what each server has of its own.
+        string[] same = ["ApiDocs", "ChatMessage", "EmbeddingRequest", "LockAnswer", "LockRequest", "Log", "Model", "ModelList", "Rejection"];
+        var findings =
+            from source in Repository.Sources
+            where source.IsIn("src")
+            from Match match in Regex.Matches(
+                source.Code, @"^(?:[a-z]+ )*(?:class|struct|record|interface|enum) (?:struct |class )?(?<name>\w+)", RegexOptions.Multiline)
+            group source.Path.Split('/')[1] by match.Groups["name"].Value into uses
+            where uses.Distinct().Skip(1).Any() && !same.Contains(uses.Key)
+            select $"{uses.Key}: {string.Join(", ", uses.Distinct().Order(StringComparer.Ordinal))}";
+        findings.ShouldBeNone("One of the two has a better noun.");
+    }
 }

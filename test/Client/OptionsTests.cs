@@ -102,7 +102,7 @@ public sealed class OptionsTests
     public void Plain_HTTP_to_others_needs_the_dangerous_word()
     {
         using var client = new ConfidentialChatClient(
-            new ConfidentialChatOptions { BearerKey = "k", ServerUrl = new Uri("http://gateway.example/"), DangerousAllowPlainHttp = true });
+            new ConfidentialChatOptions { BearerKey = "k", ServerUrl = new Uri("http://gateway.example/"), DangerousPlainHttp = true });
         client.ToString().ShouldContain("http://gateway.example/");
     }
 

@@ -46,7 +46,7 @@ public sealed class DataDirectoryTests : IDisposable
     [Fact]
     public async Task A_busy_database_has_a_message_and_an_exit_code_of_its_own()
     {
-        await GatewayOperator.OpenAsync(data, cancel: TestContext.Current.CancellationToken);
+        await GatewayOperator.OpenAsync(data, cancellation: TestContext.Current.CancellationToken);
         await using var holder = new SqliteConnection($"Data Source={Path.Combine(data, "gateway.db")};Pooling=False");
         await holder.OpenAsync(TestContext.Current.CancellationToken);
         await using var transaction = holder.BeginTransaction();

@@ -60,7 +60,7 @@ public sealed class StartFaultTests : IDisposable
         File.SetUnixFileMode(data, (UnixFileMode)0b111_101_101);
         Directory.CreateDirectory(Path.Combine(data, "own"));
         Directory.CreateDirectory(Path.Combine(data, "read-only"));
-        await GatewayOperator.OpenAsync(Path.Combine(data, "another"), cancel: TestContext.Current.CancellationToken);
+        await GatewayOperator.OpenAsync(Path.Combine(data, "another"), cancellation: TestContext.Current.CancellationToken);
         using (var give = Process.Start("chown", ["nobody", Path.Combine(data, "own")]))
             await give.WaitForExitAsync(TestContext.Current.CancellationToken);
 
@@ -97,7 +97,7 @@ public sealed class StartFaultTests : IDisposable
     [Fact]
     public async Task A_database_of_a_later_version_is_refused_by_a_process_and_shown_by_version()
     {
-        await GatewayOperator.OpenAsync(data, cancel: TestContext.Current.CancellationToken);
+        await GatewayOperator.OpenAsync(data, cancellation: TestContext.Current.CancellationToken);
         (await InProcess.RunAsync("version", "--data", data)).Output.ShouldContain($"database  {GatewayOperator.NewestTables()} (this version's)");
         await using (var connection = new SqliteConnection($"Data Source={Path.Combine(data, "gateway.db")};Pooling=False"))
         {

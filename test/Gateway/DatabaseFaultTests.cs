@@ -86,7 +86,7 @@ public sealed class DatabaseFaultTests
             await holder.OpenAsync(TestContext.Current.CancellationToken);
             await using var transaction = holder.BeginTransaction();
             var said = new ConcurrentQueue<string>();
-            var patient = await GatewayOperator.OpenAsync(gateway.DataDirectory, progress: said.Enqueue, cancel: TestContext.Current.CancellationToken);
+            var patient = await GatewayOperator.OpenAsync(gateway.DataDirectory, progress: said.Enqueue, cancellation: TestContext.Current.CancellationToken);
             var command = Task.Run(() => patient.CreateApiKeyAsync("bob"));
             await (await user.PostAsync("/v1/nodes/lock", Http.Json(Lock))).ShouldBeErrorAsync(503, "SERVICE_UNAVAILABLE");
             await (await anyone.GetAsync("/health/ready")).ShouldBeErrorAsync(503, "SERVICE_UNAVAILABLE");

@@ -47,7 +47,7 @@ internal sealed class GatewayUnderTest : IAsyncDisposable
         var directory = Directory.CreateTempSubdirectory("gateway-test-").FullName;
         var clock = new SettableClock(DateTimeOffset.UtcNow);
         var log = new CapturedLog();
-        var options = new GatewayOptions { DataDirectory = Path.Combine(directory, "data"), Port = 0, ShutdownTimeout = TimeSpan.FromSeconds(5) };
+        var options = new GatewayOptions { DataDirectory = Path.Combine(directory, "data"), Port = 0, DrainTimeout = TimeSpan.FromSeconds(5) };
         options = change?.Invoke(options) ?? options;
         var app = await GatewayHost.CreateAsync(options, builder =>
         {

@@ -121,7 +121,7 @@ public sealed class SchemaTests : IDisposable
             Run(place, "SELECT COUNT(*) FROM __EFMigrationsHistory").ShouldBe(Migrations());
         said.ShouldHaveSingleItem().ShouldContain("up to date");
 
-        await GatewayOperator.OpenAsync(image, cancel: TestContext.Current.CancellationToken).WaitAsync(TimeSpan.FromSeconds(60));
+        await GatewayOperator.OpenAsync(image, cancellation: TestContext.Current.CancellationToken).WaitAsync(TimeSpan.FromSeconds(60));
         Run(DataDirectory.Open(image), "SELECT COUNT(*) FROM __EFMigrationsHistory").ShouldBe(Migrations());
     }
 

@@ -78,7 +78,7 @@ internal static class GatewayCommand
         CorsOrigins = parsed.GetValue(CorsOrigins) ?? [],
         Docs = !parsed.GetValue(NoDocs),
         MaxBufferedBytes = parsed.GetValue(MaxBufferedMib) * 1024L * 1024,
-        ShutdownTimeout = TimeSpan.FromSeconds(parsed.GetValue(DrainSeconds)),
+        DrainTimeout = TimeSpan.FromSeconds(parsed.GetValue(DrainSeconds)),
         LogRequests = parsed.GetValue(LogRequests),
         DangerousPlainHttp = parsed.GetValue(DangerousPlainHttp),
     };

@@ -13,7 +13,7 @@ internal static class GatewayData
 
     /// <summary>A key made for a gateway that is not there would open nothing.</summary>
     public static Task<GatewayOperator> OpenAsync(ParseResult parsed, CancellationToken cancellation) =>
-        GatewayOperator.OpenAsync(Find(parsed.GetRequiredValue(Option).FullName), progress: Console.Error.WriteLine, cancel: cancellation);
+        GatewayOperator.OpenAsync(Find(parsed.GetRequiredValue(Option).FullName), progress: Console.Error.WriteLine, cancellation: cancellation);
 
     /// <summary>The directory with the database: <c>up</c> keeps the gateway's data one level down.</summary>
     public static string Find(string directory)

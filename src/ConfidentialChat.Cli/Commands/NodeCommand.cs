@@ -109,9 +109,9 @@ internal static class NodeCommand
         await using var app = NodeHost.Create(options, engine, ServerRun.LogToStandardError);
         return await ServerRun.RunAsync(
             app,
-            async cancel =>
+            async starting =>
             {
-                await NodeHost.WhenReadyAsync(app, cancel);
+                await NodeHost.WhenReadyAsync(app, starting);
                 var facts = new Dictionary<string, string>(StringComparer.Ordinal)
                 {
                     ["node"] = NodeHost.Address(app).ToString().TrimEnd('/'),

@@ -164,7 +164,7 @@ internal sealed class LocalStack : IAsyncDisposable
     // The key of the local user is kept beside the data that it opens, for later starts.
     private static async Task<(string ApiKey, string EnrolmentToken)> CredentialsAsync(string directory, string gatewayData, CancellationToken cancellation)
     {
-        var gateway = await GatewayOperator.OpenAsync(gatewayData, progress: Console.Error.WriteLine, cancel: cancellation);
+        var gateway = await GatewayOperator.OpenAsync(gatewayData, progress: Console.Error.WriteLine, cancellation: cancellation);
         var keyFile = Path.Combine(directory, ApiKeyFile);
         var apiKey = File.Exists(keyFile) ? SecretText.WithoutLineEnd(await File.ReadAllTextAsync(keyFile, cancellation)) : null;
         if (apiKey is null || !await gateway.KnowsApiKeyAsync(apiKey, cancellation))

@@ -72,7 +72,7 @@ public sealed class ChatCompletionRequest : OpenAIObject, IModelRequest
     [JsonInclude]
     internal bool? Stream { get; set; }
 
-    ComputeUnits? IModelRequest.Units => Reservation.OfCompletion(MaxCompletionTokens ?? MaxTokens, N ?? 1);
+    ComputeUnits? IModelRequest.Units => NamedUnits.OfCompletion(MaxCompletionTokens ?? MaxTokens, N ?? 1);
 
     /// <summary>Reads a request from UTF-8 JSON, for instance one written for another client.</summary>
     /// <exception cref="JsonException">It is none.</exception>

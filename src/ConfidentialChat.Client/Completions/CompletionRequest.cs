@@ -60,7 +60,7 @@ public sealed class CompletionRequest : OpenAIObject, IModelRequest
     [JsonInclude]
     internal bool? Stream { get; set; }
 
-    ComputeUnits? IModelRequest.Units => Reservation.OfCompletion(MaxTokens, Math.Max(N ?? 1, BestOf ?? 1));
+    ComputeUnits? IModelRequest.Units => NamedUnits.OfCompletion(MaxTokens, Math.Max(N ?? 1, BestOf ?? 1));
 
     /// <summary>Reads a request from UTF-8 JSON, for instance one written for another client.</summary>
     /// <exception cref="JsonException">It is none.</exception>

@@ -30,7 +30,7 @@ public sealed class ImageRequest : OpenAIObject, IModelRequest
     /// <summary>The application's own name of its user. It is sealed: the gateway does not see it, the node does.</summary>
     public string? User { get; set; }
 
-    ComputeUnits? IModelRequest.Units => Reservation.OfImages(Size, N ?? 1);
+    ComputeUnits? IModelRequest.Units => NamedUnits.OfImages(Size, N ?? 1);
 
     /// <summary>Reads a request from UTF-8 JSON, for instance one written for another client.</summary>
     /// <exception cref="JsonException">It is none.</exception>

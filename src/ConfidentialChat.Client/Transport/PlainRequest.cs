@@ -60,9 +60,9 @@ internal sealed record PlainRequest
             SaysStream = members.Stream is not null,
             Units = endpoint switch
             {
-                InferenceEndpoint.ChatCompletions => Reservation.OfCompletion(members.MaxCompletionTokens ?? members.MaxTokens, Count(members.N)),
-                InferenceEndpoint.Completions => Reservation.OfCompletion(members.MaxTokens, Math.Max(Count(members.N), Count(members.BestOf))),
-                InferenceEndpoint.ImageGenerations => Reservation.OfImages(members.Size, Count(members.N)),
+                InferenceEndpoint.ChatCompletions => NamedUnits.OfCompletion(members.MaxCompletionTokens ?? members.MaxTokens, Count(members.N)),
+                InferenceEndpoint.Completions => NamedUnits.OfCompletion(members.MaxTokens, Math.Max(Count(members.N), Count(members.BestOf))),
+                InferenceEndpoint.ImageGenerations => NamedUnits.OfImages(members.Size, Count(members.N)),
                 _ => null,
             },
         };

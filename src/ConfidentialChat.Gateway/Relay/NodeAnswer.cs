@@ -33,23 +33,23 @@ internal sealed record NodeAnswer(NodeAnswerKind Kind, int Status, Rejection? Re
 
     private static readonly TimeSpan ErrorTimeout = TimeSpan.FromSeconds(5);
 
-    public static async Task<NodeAnswer> JudgeAsync(HttpResponseMessage response, RelayRoute route, CancellationToken cancel)
+    public static async Task<NodeAnswer> JudgeAsync(HttpResponseMessage response, RelayRoute route, CancellationToken cancellation)
     {
         var status = (int)response.StatusCode;
         if (response.StatusCode is HttpStatusCode.OK)
             return new NodeAnswer(IsSealed(response.Content.Headers.ContentType, route) ? NodeAnswerKind.Accepted : NodeAnswerKind.JunkAnswer, status);
         if (response.StatusCode is HttpStatusCode.Unauthorized)
             return new NodeAnswer(NodeAnswerKind.TokenRefused, status);
-        return await ReadErrorAsync(response.Content, route, cancel) is { } rejection && rejection.Error.Row().IsNodes
+        return await ReadErrorAsync(response.Content, route, cancellation) is { } rejection && rejection.Error.Row().IsNodes
             ? new NodeAnswer(NodeAnswerKind.Refused, status, rejection, RetryAfter(response.Headers))
             : new NodeAnswer(NodeAnswerKind.JunkRefusal, status);
     }
 
     private static bool IsSealed(MediaTypeHeaderValue? type, RelayRoute route) => type?.MediaType is { } name && route.AnswerTypes.Contains(name, StringComparer.OrdinalIgnoreCase);
 
-    private static async Task<Rejection?> ReadErrorAsync(HttpContent content, RelayRoute route, CancellationToken cancel)
+    private static async Task<Rejection?> ReadErrorAsync(HttpContent content, RelayRoute route, CancellationToken cancellation)
     {
-        using var limit = CancellationTokenSource.CreateLinkedTokenSource(cancel);
+        using var limit = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
         limit.CancelAfter(ErrorTimeout);
         try
         {

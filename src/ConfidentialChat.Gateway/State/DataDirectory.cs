@@ -77,9 +77,9 @@ internal sealed class DataDirectory
 
     /// <summary>For the one gateway that serves the directory. A command that changes its tables is waited for.</summary>
     /// <param name="progress">Hears that it waits.</param>
-    /// <param name="cancel">Gives up.</param>
+    /// <param name="cancellation">Gives up.</param>
     /// <exception cref="GatewayOptionsException">Another gateway does.</exception>
-    public async Task<Occupation> OccupyAsync(Action<string>? progress, CancellationToken cancel)
+    public async Task<Occupation> OccupyAsync(Action<string>? progress, CancellationToken cancellation)
     {
         var (started, isTold, before) = (Environment.TickCount64, false, (string?)null);
         while (true)
@@ -100,7 +100,7 @@ internal sealed class DataDirectory
                 progress?.Invoke($"waiting for another process that has the data directory {path}: {Patience.TotalSeconds} s at most");
             }
 
-            await Task.Delay(Look, cancel);
+            await Task.Delay(Look, cancellation);
         }
     }
 

@@ -63,9 +63,9 @@ internal sealed class Database
     /// none are.
     /// </param>
     /// <param name="progress">Hears a line for people where something takes longer than a moment.</param>
-    /// <param name="cancel">Gives up.</param>
+    /// <param name="cancellation">Gives up.</param>
     /// <exception cref="GatewayStateException">The file cannot be used, is of a later version, or a gateway serves it whose tables are older.</exception>
-    public static async Task<Database> OpenAsync(DataDirectory directory, bool isOccupied, Action<string>? progress, CancellationToken cancel)
+    public static async Task<Database> OpenAsync(DataDirectory directory, bool isOccupied, Action<string>? progress, CancellationToken cancellation)
     {
         var database = new Database(directory, progress);
         var started = Environment.TickCount64;
@@ -75,7 +75,7 @@ internal sealed class Database
             using var occupation = isOccupied ? null : directory.TryOccupy(serves: false);
             if (isOccupied || occupation is not null)
             {
-                await database.MigrateAsync(cancel);
+                await database.MigrateAsync(cancellation);
                 return database;
             }
 
@@ -85,7 +85,7 @@ internal sealed class Database
             if (!isTold && waited > Silence.TotalMilliseconds)
                 progress?.Invoke($"waiting for the process that holds {database.path}, whose tables are older: {BusySeconds} s at most");
             isTold |= waited > Silence.TotalMilliseconds;
-            await Task.Delay(Look, cancel); // whoever has it may be bringing the tables up to date
+            await Task.Delay(Look, cancellation); // whoever has it may be bringing the tables up to date
         }
 
         return database;
@@ -131,7 +131,7 @@ internal sealed class Database
 
     // EF Core's own lock is a row, which a process that is killed leaves behind, and which the next one waits for without end. Who is here
     // has the directory's lock, so the row is nobody's.
-    private async Task MigrateAsync(CancellationToken cancel)
+    private async Task MigrateAsync(CancellationToken cancellation)
     {
         progress?.Invoke($"bringing the tables of {path} up to date"); // and no word of waiting: it may take its time
         try
@@ -143,7 +143,7 @@ internal sealed class Database
             }
 
             await using var context = CreateContext();
-            await context.Database.MigrateAsync(cancel);
+            await context.Database.MigrateAsync(cancellation);
         }
         catch (SqliteException e) when (SqliteFault.Of(e, path) is not null)
         {

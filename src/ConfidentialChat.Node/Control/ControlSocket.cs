@@ -45,12 +45,12 @@ public static class ControlSocket
         using var http = new HttpClient(new SocketsHttpHandler
         {
             UseProxy = false,
-            ConnectCallback = async (_, cancel) =>
+            ConnectCallback = async (_, connecting) =>
             {
                 var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
                 try
                 {
-                    await socket.ConnectAsync(new UnixDomainSocketEndPoint(PathFor(dataDirectory)), cancel);
+                    await socket.ConnectAsync(new UnixDomainSocketEndPoint(PathFor(dataDirectory)), connecting);
                     return new NetworkStream(socket, ownsSocket: true);
                 }
                 catch

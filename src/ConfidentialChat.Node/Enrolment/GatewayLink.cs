@@ -17,11 +17,11 @@ internal sealed class GatewayLink(
     NodeIdentity identity,
     GatewayEnrolment enrolment,
     KeyRing ring,
-    Admission admission,
+    Seating seating,
     IInferenceBackend engine,
     GatewayClient gateway,
     GatewayClock clock,
-    NodeAddress address,
+    OwnAddress address,
     Seldom seldom,
     IHostApplicationLifetime lifetime,
     ILogger<GatewayLink> log) : BackgroundService, IHostedLifecycleService
@@ -51,16 +51,16 @@ internal sealed class GatewayLink(
 
     /// <summary>Enrolled, the gateway has answered the last heartbeat, has not said that it does not reach this node, and its clock is near.</summary>
     public bool IsReady =>
-        enrolment.Current is not null && ring.KeySets.Count > 0 && Volatile.Read(ref beaten) && !Volatile.Read(ref isLost) && clock.IsNear && !admission.IsClosed && engine.IsAlive;
+        enrolment.Current is not null && ring.KeySets.Count > 0 && Volatile.Read(ref beaten) && !Volatile.Read(ref isLost) && clock.IsNear && !seating.IsClosed && engine.IsAlive;
 
     /// <summary>
     /// Drains before anything is stopped: the node still listens, so that newcomers are told 503, tells its gateway, and ends what it serves.
     /// </summary>
     public async Task StoppingAsync(CancellationToken cancellationToken)
     {
-        admission.Close();
+        seating.Close();
         Tell();
-        await admission.Empty.WaitAsync(cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await seating.Empty.WaitAsync(cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         if (enrolment.Current is not null)
             await left.Task.WaitAsync(Farewell, cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
     }
@@ -87,11 +87,11 @@ internal sealed class GatewayLink(
             {
                 var hasKeys = ring.KeySets.Count > 0; // before it is said: the first key set may still wait for its evidence
                 // Where it is before how it is: with new keys the gateway would send callers to where it was.
-                var outcome = enrols ? await EnrolAsync(stoppingToken) : IsKnownHere || admission.IsClosed ? Outcome.Done : await AnnounceAsync(stoppingToken);
-                if (outcome == Outcome.Done && !enrols)
+                var outcome = enrols ? await EnrolAsync(stoppingToken) : IsKnownHere || seating.IsClosed ? Reception.Done : await AnnounceAsync(stoppingToken);
+                if (outcome == Reception.Done && !enrols)
                     outcome = await BeatAsync(stoppingToken);
-                Volatile.Write(ref beaten, outcome == Outcome.Done);
-                if (outcome == Outcome.Done)
+                Volatile.Write(ref beaten, outcome == Reception.Done);
+                if (outcome == Reception.Done)
                 {
                     if (hasKeys)
                         ready.TrySetResult();
@@ -99,7 +99,7 @@ internal sealed class GatewayLink(
                         await AnnounceAsync(stoppingToken); // the gateway has not been here yet
                     (enrols, refusals) = (false, 0);
                 }
-                else if (outcome == Outcome.Refused)
+                else if (outcome == Reception.Refused)
                 {
                     // Once enrolled, the gateway may have forgotten this node: both ways in turn, for a while.
                     if (enrolment.Current is null || ++refusals > MaxRefusals)
@@ -111,7 +111,7 @@ internal sealed class GatewayLink(
                     enrols = !enrols && options.EnrolmentToken is not null;
                 }
 
-                await news.WaitAsync(outcome == Outcome.Done && IsKnownHere && clock.IsNear ? interval : RetryDelay, stoppingToken);
+                await news.WaitAsync(outcome == Reception.Done && IsKnownHere && clock.IsNear ? interval : RetryDelay, stoppingToken);
             }
         }
         catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested)
@@ -145,10 +145,10 @@ internal sealed class GatewayLink(
             news.Release();
     }
 
-    private async Task<Outcome> EnrolAsync(CancellationToken cancellation)
+    private async Task<Reception> EnrolAsync(CancellationToken cancellation)
     {
         if (options.EnrolmentToken is not { } token)
-            return Outcome.Refused;
+            return Reception.Refused;
         using var agreement = new RelayKeyAgreement();
         var body = JsonSerializer.SerializeToUtf8Bytes(
             new EnrolmentRequest
@@ -169,7 +169,7 @@ internal sealed class GatewayLink(
         {
             if (seldom.Says("Enrolments that were not signed"))
                 log.EnrolmentNotSigned(options.GatewayUrl);
-            return Outcome.NotReached;
+            return Reception.NotReached;
         }
 
         interval = heartbeat;
@@ -177,7 +177,7 @@ internal sealed class GatewayLink(
         isAnnounced = false;
         Volatile.Write(ref isLost, false);
         log.Enrolled(enrolled.Node, options.GatewayUrl);
-        return Outcome.Done;
+        return Reception.Done;
     }
 
     // Of an answer that the gateway did not sign for this very request nothing is kept.
@@ -194,7 +194,7 @@ internal sealed class GatewayLink(
         return new EnrolledGateway(options.GatewayUrl, new NodeId(said.NodeId), gatewayKey, relayKey);
     }
 
-    private async Task<Outcome> BeatAsync(CancellationToken cancellation)
+    private async Task<Reception> BeatAsync(CancellationToken cancellation)
     {
         var status = Status();
         using var answer = await gateway.PostAsync(NodePaths.Heartbeat, status, NodeMessageJson.Default.NodeStatus, enrolment.Current!, cancellation);
@@ -206,11 +206,11 @@ internal sealed class GatewayLink(
         // Whoever lost sight of it, or has it elsewhere (another copy of this node, a database from yesterday), is told where it is at once.
         if (await GatewayClient.ReadAsync(answer, NodeMessageJson.Default.NodeReach, cancellation) is { } reach)
             Take(reach, isAnnounced && reach.Reached && reach.Address == await address.Known.WaitAsync(cancellation));
-        return Outcome.Done;
+        return Reception.Done;
     }
 
     // Done also where the gateway did not find this node, or would not look: heartbeats go on, and it is asked again.
-    private async Task<Outcome> AnnounceAsync(CancellationToken cancellation)
+    private async Task<Reception> AnnounceAsync(CancellationToken cancellation)
     {
         var here = await address.Known.WaitAsync(cancellation);
         announcedPin = identity.TlsPin;
@@ -222,17 +222,17 @@ internal sealed class GatewayLink(
                 Take(reach, reach.Reached);
                 if (!reach.Reached && seldom.Says("Times that the gateway did not reach this node"))
                     log.NotReached(options.GatewayUrl, here, reach.Address);
-                return Outcome.Done;
+                return Reception.Done;
             case HttpStatusCode.NotFound: // a gateway from before there was this message
                 isAnnounced = true;
-                return Outcome.Done;
+                return Reception.Done;
             case HttpStatusCode.TooManyRequests:
-                return Outcome.Done;
+                return Reception.Done;
             case HttpStatusCode.BadRequest:
                 if (seldom.Says("Addresses that the gateway does not take"))
                     log.AddressRefused(options.GatewayUrl, here);
                 Volatile.Write(ref isLost, true);
-                return Outcome.Done;
+                return Reception.Done;
             default:
                 return Failed(answer, NodePaths.Address);
         }
@@ -244,18 +244,18 @@ internal sealed class GatewayLink(
         Volatile.Write(ref isLost, !reach.Reached);
     }
 
-    private Outcome Failed(HttpResponseMessage? answer, string path)
+    private Reception Failed(HttpResponseMessage? answer, string path)
     {
         if (answer is null)
-            return Outcome.NotReached;
+            return Reception.NotReached;
 
         if (clock.IsNear && seldom.Says("Messages that the gateway refused")) // else it was said why
             log.GatewayRefused(path, (int)answer.StatusCode);
 
         // It knows this node, and refuses the time alone: clocks are set, and nothing is gained by giving up.
         if (answer.StatusCode == HttpStatusCode.Unauthorized && GatewayClock.IsTold(answer))
-            return Outcome.OutOfTime;
-        return answer.StatusCode == HttpStatusCode.Unauthorized ? Outcome.Refused : Outcome.NotReached;
+            return Reception.OutOfTime;
+        return answer.StatusCode == HttpStatusCode.Unauthorized ? Reception.Refused : Reception.NotReached;
     }
 
     // The enrolment on disk stays: the gateway may have been restored from a copy that is too old.
@@ -271,14 +271,14 @@ internal sealed class GatewayLink(
 
     private NodeStatus Status() => new()
     {
-        State = admission.IsClosed || !engine.IsAlive ? NodeState.Draining : NodeState.Ready,
+        State = seating.IsClosed || !engine.IsAlive ? NodeState.Draining : NodeState.Ready,
         Models = engine.IsAlive ? engine.AliveModels : engine.Models,
         KeySets = [.. ring.KeySets.Select(AnnouncedKeySet.Of)],
-        Running = admission.Running,
-        Queued = admission.Queued,
+        Running = seating.Running,
+        Queued = seating.Queued,
     };
 
-    private enum Outcome
+    private enum Reception
     {
         Done,
         NotReached,
@@ -288,7 +288,7 @@ internal sealed class GatewayLink(
 }
 
 /// <summary>Where the gateway reaches this node; known once the node listens.</summary>
-internal sealed class NodeAddress
+internal sealed class OwnAddress
 {
     private readonly TaskCompletionSource<Uri> known = new(TaskCreationOptions.RunContinuationsAsynchronously);
 

@@ -14,7 +14,7 @@ namespace ConfidentialChat.Node.Serving;
 /// <summary>One confidential request, from the gateway's token to the last sealed byte, whichever envelope it came in.</summary>
 internal sealed class ConfidentialHandler(
     RelayTokenCheck tokens,
-    Admission admission,
+    Seating seating,
     IInferenceBackend engine,
     UsageReporter usage,
     NodeOptions options,
@@ -53,7 +53,7 @@ internal sealed class ConfidentialHandler(
         try
         {
             // 10 a seat, before anything is read or opened.
-            using var seat = admission.TryTakeSeat();
+            using var seat = seating.TryTakeSeat();
             if (seat is null)
                 return await RefuseAsync(http, door, NoRoom);
 
@@ -71,7 +71,7 @@ internal sealed class ConfidentialHandler(
 
             // 11 a place at the engine.
             var waiting = new FirstWait(http, call, options, time, began);
-            using var place = await waiting.ForAsync(admission.EnterAsync(http.RequestAborted));
+            using var place = await waiting.ForAsync(seating.EnterAsync(http.RequestAborted));
             return place is null ? await RefuseAsync(http, call, NoRoom) : await AnswerAsync(http, call, token, waiting);
         }
         catch (OperationCanceledException e) when (http.RequestAborted.IsCancellationRequested)
@@ -85,7 +85,7 @@ internal sealed class ConfidentialHandler(
         }
     }
 
-    private Refusal NoRoom => new(admission.IsClosed ? RequestError.ServiceUnavailable : RequestError.TooManyRequests);
+    private Refusal NoRoom => new(seating.IsClosed ? RequestError.ServiceUnavailable : RequestError.TooManyRequests);
 
     // 11 serve, and seal what the engine says.
     private async Task<Ending> AnswerAsync(HttpContext http, OpenedCall call, RelayToken token, FirstWait waiting)

@@ -51,11 +51,11 @@ public abstract class ChunkOpener : IDisposable
     /// The next chunk, or why there is none. After <see cref="OpenOutcome.Final"/> and after every failure it repeats
     /// that outcome, without plaintext.
     /// </summary>
-    public async ValueTask<OpenedChunk> ReadAsync(CancellationToken cancellationToken = default)
+    public async ValueTask<OpenedChunk> ReadAsync(CancellationToken cancellation = default)
     {
         while (part != Part.Ended)
         {
-            var read = await input.ReadAsync(cancellationToken);
+            var read = await input.ReadAsync(cancellation);
             if (read.IsCanceled)
                 throw new OperationCanceledException("The pending read was cancelled.");
             var buffer = read.Buffer;

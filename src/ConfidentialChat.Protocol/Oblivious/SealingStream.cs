@@ -74,11 +74,11 @@ public sealed class SealingStream : Stream
     }
 
     /// <summary>Seals the final chunk.</summary>
-    public async ValueTask CompleteAsync(CancellationToken cancellationToken = default)
+    public async ValueTask CompleteAsync(CancellationToken cancellation = default)
     {
         sealer.SealFinal(chunk.AsSpan(0, filled));
         filled = 0;
-        await FlushOutputAsync(cancellationToken);
+        await FlushOutputAsync(cancellation);
     }
 
     public override int Read(byte[] buffer, int offset, int count) => throw new NotSupportedException();
@@ -99,9 +99,9 @@ public sealed class SealingStream : Stream
         filled = 0;
     }
 
-    private async ValueTask FlushOutputAsync(CancellationToken cancellationToken)
+    private async ValueTask FlushOutputAsync(CancellationToken cancellation)
     {
         if (sealer.Output is PipeWriter pipe)
-            await pipe.FlushAsync(cancellationToken);
+            await pipe.FlushAsync(cancellation);
     }
 }

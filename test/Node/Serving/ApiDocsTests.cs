@@ -102,7 +102,7 @@ public sealed class ApiDocsTests
         engine.IsAlive = false;
         await MeetAsync("/health/ready", 503);
         engine.IsAlive = true;
-        node.App.Services.GetRequiredService<Admission>().Close();
+        node.App.Services.GetRequiredService<Seating>().Close();
         await MeetAsync("/health/ready", 503);
         foreach (var path in EnvelopeEndpoint.Table.Select(endpoint => endpoint.Path))
             await MeetAsync(path, 503, Body(node.Seal()));

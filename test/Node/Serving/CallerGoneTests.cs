@@ -54,7 +54,7 @@ public sealed class CallerGoneTests
         await node.Gateway.ReportAsync(request);
         node.Log.Text.ShouldContain($"{request}: CLIENT_GONE");
         node.Log.Text.ShouldNotContain(" fail: ");
-        node.App.Services.GetRequiredService<Node.Serving.Admission>().Running.ShouldBe(0);
+        node.App.Services.GetRequiredService<Node.Serving.Seating>().Running.ShouldBe(0);
     }
 
     private static async IAsyncEnumerable<string> OneThenSilence(Gate gate, [EnumeratorCancellation] CancellationToken stopped)

@@ -410,9 +410,9 @@ public sealed class EnvelopeV2Tests : IDisposable
     private Task<NodeUnderTest> StartAsync(ScriptedBackend engine, Func<NodeOptions, NodeOptions>? change = null, TimeProvider? time = null) =>
         NodeUnderTest.StartAsync(engine, change, time, platform);
 
-    private static int Inside(NodeUnderTest node) => AdmissionOf(node).Inside;
+    private static int Inside(NodeUnderTest node) => SeatingOf(node).Inside;
 
-    private static Node.Serving.Admission AdmissionOf(NodeUnderTest node) => (Node.Serving.Admission)node.App.Services.GetService(typeof(Node.Serving.Admission))!;
+    private static Node.Serving.Seating SeatingOf(NodeUnderTest node) => (Node.Serving.Seating)node.App.Services.GetService(typeof(Node.Serving.Seating))!;
 
     private static VerifiedBundle Verify(ReadOnlyMemory<byte> bundle, ReadOnlyMemory<byte>? nonce = null, DateTimeOffset? at = null)
     {

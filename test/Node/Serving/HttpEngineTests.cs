@@ -350,9 +350,9 @@ public sealed class HttpEngineTests
     {
         public ScriptedEngine Engine => Upstream.Engine;
 
-        public int Inside => Node.App.Services.GetRequiredService<ConfidentialChat.Node.Serving.Admission>().Inside;
+        public int Inside => Node.App.Services.GetRequiredService<ConfidentialChat.Node.Serving.Seating>().Inside;
 
-        public int Running => Node.App.Services.GetRequiredService<ConfidentialChat.Node.Serving.Admission>().Running;
+        public int Running => Node.App.Services.GetRequiredService<ConfidentialChat.Node.Serving.Seating>().Running;
 
         public EnvelopeCall Chat(bool stream = false) => Node.Seal(Encoding.UTF8.GetBytes(UpstreamUnderTest.Chat(stream).Replace(" three", "", StringComparison.Ordinal)), stream);
 

@@ -171,9 +171,9 @@ public sealed class RoomTests
     // The queue tells nobody that somebody sat down: the heartbeat's own figure is what there is.
     private static async Task QueuedAsync(NodeUnderTest node, int wanted)
     {
-        var admission = node.App.Services.GetRequiredService<Node.Serving.Admission>();
+        var seating = node.App.Services.GetRequiredService<Node.Serving.Seating>();
         using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(10));
-        while (admission.Queued != wanted)
+        while (seating.Queued != wanted)
             await Task.Delay(1, patience.Token);
     }
 }

@@ -23,7 +23,7 @@ internal sealed class UpstreamExchange : IDisposable
     private readonly Patience patience;
     private readonly StreamEnding ending = new();
     private HttpResponseMessage? response;
-    private BoundedStream? stream;
+    private AnswerStream? stream;
     private IAsyncEnumerator<SseItem<byte[]>>? events;
     private volatile bool isSent;
     private int isOver;
@@ -72,7 +72,7 @@ internal sealed class UpstreamExchange : IDisposable
             if (!request.Stream)
                 return await ReadWholeAsync();
 
-            stream = new BoundedStream(await response.Content.ReadAsStreamAsync(patience.Token), options.MaxAnswerBytes, options.MaxEventBytes);
+            stream = new AnswerStream(await response.Content.ReadAsStreamAsync(patience.Token), options.MaxAnswerBytes, options.MaxEventBytes);
             events = SseParser.Create(stream, (_, data) =>
             {
                 stream.EndEvent();

@@ -4,7 +4,7 @@ using ConfidentialChat.Protocol;
 namespace ConfidentialChat.Client.Transport;
 
 /// <summary>The compute units that a call names, in lock and envelope alike; null where the default of every lock is enough.</summary>
-internal static class Reservation
+internal static class NamedUnits
 {
     /// <summary>Units of one picture at the least, as the origin has it: those of 1024 × 1024 pixels.</summary>
     public const long Picture = 1024 * 1024;

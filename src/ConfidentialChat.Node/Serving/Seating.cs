@@ -5,7 +5,7 @@ namespace ConfidentialChat.Node.Serving;
 /// Bounds the requests that are read, those that are served, and those that wait for it. Reading is not serving: an upload has a seat, and the
 /// place of an engine is taken when all of it is there.
 /// </summary>
-internal sealed class Admission(NodeOptions options) : IDisposable
+internal sealed class Seating(NodeOptions options) : IDisposable
 {
     private readonly SemaphoreSlim places = new(options.MaxConcurrent);
     private int inside; // with a seat or a place

@@ -4,7 +4,7 @@ using System.Buffers;
 namespace ConfidentialChat.Node.Inference.Upstream;
 
 /// <summary>An answer's bytes, and no more of them than were allowed: in all, and since the last event.</summary>
-internal sealed class BoundedStream(Stream inner, long totalMax, long eventMax) : Stream
+internal sealed class AnswerStream(Stream inner, long totalMax, long eventMax) : Stream
 {
     private const int ErrorMax = UpstreamError.BodyMax;
 
