@@ -11,7 +11,10 @@ namespace ConfidentialChat.Cli.Commands;
 /// <summary>What <c>ask</c> and <c>chat</c> share: whom they ask, and how.</summary>
 internal static class Asking
 {
-    public static readonly Option<Uri?> Gateway = CommonOptions.Url("--gateway", $"Gateway to ask. Default: {ConfidentialChatOptions.ServerUrlVariable}, else http://127.0.0.1:8080.");
+    private static readonly string LocalGateway = $"http://{Standard.Gateway.ListenAddress}:{Standard.Gateway.Port}";
+
+    public static readonly Option<Uri?> Gateway = CommonOptions.Url(
+        "--gateway", $"Gateway to ask. Default: {ConfidentialChatOptions.ServerUrlVariable}, else {LocalGateway}.");
     public static readonly Option<DirectoryInfo> Data = CommonOptions.Data($"the API key that \"up\" keeps; taken where {ConfidentialChatOptions.BearerKeyVariable} is not set and the gateway is on this machine");
     public static readonly Option<string?> Model = new("--model") { Description = "Model to ask. Default: the first that the gateway offers.", HelpName = "NAME" };
     public static readonly Option<string?> System = new("--system") { Description = "System message.", HelpName = "TEXT" };
@@ -30,7 +33,7 @@ internal static class Asking
         {
             ServerUrl = gateway,
             BearerKey = isNamed ? null : StoredKey(parsed.GetRequiredValue(Data), gateway),
-            DangerousAllowPlainHttp = parsed.GetValue(DangerousPlainHttp),
+            DangerousPlainHttp = parsed.GetValue(DangerousPlainHttp),
         });
         if (!asksNothing)
             Console.Error.WriteLine(Warnings.NoAttestation);
@@ -122,7 +125,7 @@ internal static class Asking
     // The variable is the SDK's to judge where it is no URL.
     private static Uri? Default() => Environment.GetEnvironmentVariable(ConfidentialChatOptions.ServerUrlVariable) is { Length: > 0 } named
         ? Uri.TryCreate(named, UriKind.Absolute, out var url) ? url : null
-        : new Uri("http://127.0.0.1:8080");
+        : new Uri(LocalGateway);
 
     private static Option<double?> MakeTemperature()
     {

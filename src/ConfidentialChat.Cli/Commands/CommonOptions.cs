@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Net;
+using ConfidentialChat.Hosting.Connections;
 using ConfidentialChat.Protocol;
 
 namespace ConfidentialChat.Cli.Commands;
@@ -7,6 +8,9 @@ namespace ConfidentialChat.Cli.Commands;
 /// <summary>Options that more than one command takes, each with its own rule of what is valid.</summary>
 internal static class CommonOptions
 {
+    /// <summary>Bytes of a mebibyte.</summary>
+    public const long Mib = 1024 * 1024;
+
     public static Option<int> Port(string name, int standard, string description) => Checked(
         new Option<int>(name) { Description = description, DefaultValueFactory = _ => standard, HelpName = "N" },
         port => port is >= 0 and <= 65535 ? null : "is not a port from 0 to 65535");
@@ -36,18 +40,18 @@ internal static class CommonOptions
         },
     };
 
-    public static Option<IPAddress> Listen() => new("--listen")
+    public static Option<IPAddress> Listen(IPAddress standard) => new("--listen")
     {
         Description = "Address to listen on. Other than loopback it needs TLS.",
         HelpName = "IP",
-        DefaultValueFactory = _ => IPAddress.Loopback,
+        DefaultValueFactory = _ => standard,
         CustomParser = argument =>
         {
             var text = argument.Tokens[0].Value;
             if (IPAddress.TryParse(text, out var address))
                 return address;
             argument.AddError($"--listen: '{text}' is not an IP address.");
-            return IPAddress.Loopback;
+            return standard;
         },
     };
 
@@ -66,14 +70,16 @@ internal static class CommonOptions
     };
 
     /// <summary>For <c>gateway</c> and <c>node</c>.</summary>
-    public static Option<int> Connections() => Between(
-        "--max-connections", 16, 1_000_000, 4096, "Connections at once; for a further one the one goes that has been silent for longest.");
+    public static Option<int> Connections(int standard) => Between(
+        "--max-connections", ConnectionLimits.LeastMost, 1_000_000, standard, "Connections at once; for a further one the one goes that has been silent for longest.");
 
     /// <inheritdoc cref="Connections"/>
-    public static Option<int> DrainSeconds() => Between("--drain-seconds", 0, 3600, 60, "How long answers in flight may take to end after SIGTERM.");
+    public static Option<int> DrainSeconds(TimeSpan standard) => Between(
+        "--drain-seconds", 0, 3600, (int)standard.TotalSeconds, "How long answers in flight may take to end after SIGTERM.");
 
     /// <summary>For <c>gateway</c> and <c>node</c>.</summary>
-    public static Option<int> MaxBufferedMib() => Positive("--max-buffered-mib", 1024, "MiB of memory that request bodies may take, all together; beyond it 429.");
+    public static Option<int> MaxBufferedMib(long standardBytes) => Positive(
+        "--max-buffered-mib", (int)(standardBytes / Mib), "MiB of memory that request bodies may take, all together; beyond it 429.");
 
     public static Option<bool> LogRequests() => new("--log-requests") { Description = "Log a line also for each request that went well." };
 

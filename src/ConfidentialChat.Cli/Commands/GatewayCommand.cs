@@ -11,16 +11,21 @@ internal static class GatewayCommand
     {
         Description = "Address to listen on; localhost is 127.0.0.1 and ::1, :: is IPv4 too. Other than loopback it needs TLS.",
         HelpName = "IP",
-        DefaultValueFactory = _ => "127.0.0.1",
+        DefaultValueFactory = _ => Standard.Gateway.ListenAddress,
     };
-    private static readonly Option<int> Port = CommonOptions.Port("--port", 8080, "Port to listen on; 0 takes a free one.");
-    private static readonly Option<int> LockSeconds = CommonOptions.Between("--lock-seconds", 1, 60, 5, "How long a lock lives when its client does not say.");
-    private static readonly Option<long> StackUnits = new("--stack-units") { Description = "Compute units that each user gets on a node for a model.", DefaultValueFactory = _ => 1_000_000_000, HelpName = "N" };
+    private static readonly Option<int> Port = CommonOptions.Port("--port", Standard.Gateway.Port, "Port to listen on; 0 takes a free one.");
+    private static readonly Option<int> LockSeconds = CommonOptions.Between("--lock-seconds", 1, 60, Standard.Gateway.LockSeconds, "How long a lock lives when its client does not say.");
+    private static readonly Option<long> StackUnits = new("--stack-units")
+    {
+        Description = "Compute units that each user gets on a node for a model.",
+        DefaultValueFactory = _ => Standard.Gateway.StackUnits,
+        HelpName = "N",
+    };
     private static readonly Option<FileInfo?> Certificate = new("--tls-cert") { Description = "Certificate chain, PEM; read again when it changes.", HelpName = "FILE" };
     private static readonly Option<FileInfo?> Key = new("--tls-key") { Description = "Private key of the certificate, PEM.", HelpName = "FILE" };
     private static readonly Option<string?> TlsName = new("--tls-name") { Description = "What clients call the gateway: says when a certificate is not for it.", HelpName = "HOST" };
-    private static readonly Option<int> MaxBufferedMib = CommonOptions.MaxBufferedMib();
-    private static readonly Option<int> DrainSeconds = CommonOptions.DrainSeconds();
+    private static readonly Option<int> MaxBufferedMib = CommonOptions.MaxBufferedMib(Standard.Gateway.MaxBufferedBytes);
+    private static readonly Option<int> DrainSeconds = CommonOptions.DrainSeconds(Standard.Gateway.DrainTimeout);
     private static readonly Option<bool> LogRequests = CommonOptions.LogRequests();
     private static readonly Option<bool> DangerousPlainHttp = CommonOptions.DangerousPlainHttp();
     private static readonly Option<string[]> CorsOrigins = new("--cors-origin")
@@ -35,7 +40,7 @@ internal static class GatewayCommand
         HelpName = "NETWORK",
         AllowMultipleArgumentsPerToken = true,
     };
-    private static readonly Option<int> MaxConnections = CommonOptions.Connections();
+    private static readonly Option<int> MaxConnections = CommonOptions.Connections(Standard.Gateway.MaxConnections);
     private static readonly Option<bool> NoDocs = new("--no-docs") { Description = "Do not serve the OpenAPI document (/openapi/v1.json) and its page (/docs)." };
 
     public static Command Create()
@@ -77,7 +82,7 @@ internal static class GatewayCommand
         TrustedProxies = parsed.GetValue(TrustedProxies) is { Length: > 0 } proxies ? proxies : null,
         CorsOrigins = parsed.GetValue(CorsOrigins) ?? [],
         Docs = !parsed.GetValue(NoDocs),
-        MaxBufferedBytes = parsed.GetValue(MaxBufferedMib) * 1024L * 1024,
+        MaxBufferedBytes = parsed.GetValue(MaxBufferedMib) * CommonOptions.Mib,
         DrainTimeout = TimeSpan.FromSeconds(parsed.GetValue(DrainSeconds)),
         LogRequests = parsed.GetValue(LogRequests),
         DangerousPlainHttp = parsed.GetValue(DangerousPlainHttp),

@@ -4,6 +4,7 @@ using System.Net.Sockets;
 using ConfidentialChat.Node;
 using ConfidentialChat.Node.Control;
 using ConfidentialChat.Node.Inference;
+using ConfidentialChat.Node.Inference.Llama;
 
 namespace ConfidentialChat.Cli.Commands;
 
@@ -16,18 +17,20 @@ internal static class NodeCommand
     private static readonly Option<DirectoryInfo> Data = CommonOptions.Data("the node's identity and enrolment", made: true);
     private static readonly Option<DirectoryInfo> RunningData = CommonOptions.Data("the node that runs");
     private static readonly Option<Uri?> Gateway = CommonOptions.Url("--gateway", "Gateway to serve.");
-    private static readonly Option<IPAddress> Listen = CommonOptions.Listen();
-    private static readonly Option<int> Port = CommonOptions.Port("--port", 8081, "Port to listen on; 0 takes a free one.");
+    private static readonly Option<IPAddress> Listen = CommonOptions.Listen(Standard.Node.ListenAddress);
+    private static readonly Option<int> Port = CommonOptions.Port("--port", Standard.Node.Port, "Port to listen on; 0 takes a free one.");
     private static readonly Option<Uri?> Address = CommonOptions.Url("--address", "Where the gateway reaches the node, where that is not where it listens.");
     private static readonly Option<FileInfo?> Model = CommonOptions.Model();
     private static readonly Option<DirectoryInfo?> EngineDirectory = CommonOptions.EngineDirectory();
     private static readonly UpstreamArguments Upstream = new();
-    private static readonly Option<int> Parallel = CommonOptions.Between("--parallel", 1, 64, 8, "Requests that the embedded engine computes at once.");
-    private static readonly Option<int> Queue = CommonOptions.Positive("--queue", 64, "Requests that may wait; beyond it 429.");
-    private static readonly Option<int> MaxConnections = CommonOptions.Connections();
-    private static readonly Option<int> RotationMinutes = CommonOptions.Positive("--rotation-minutes", 60, "How long a node key is the current one.");
-    private static readonly Option<int> MaxBufferedMib = CommonOptions.MaxBufferedMib();
-    private static readonly Option<int> DrainSeconds = CommonOptions.DrainSeconds();
+    private static readonly Option<int> Parallel = CommonOptions.Between(
+        "--parallel", 1, LlamaBackend.SequencesMax, Standard.Engine.Sequences, "Requests that the embedded engine computes at once.");
+    private static readonly Option<int> Queue = CommonOptions.Positive("--queue", Standard.Node.MaxQueued, "Requests that may wait; beyond it 429.");
+    private static readonly Option<int> MaxConnections = CommonOptions.Connections(Standard.Node.MaxConnections);
+    private static readonly Option<int> RotationMinutes = CommonOptions.Positive(
+        "--rotation-minutes", (int)Standard.Node.KeyLifetime.TotalMinutes, "How long a node key is the current one.");
+    private static readonly Option<int> MaxBufferedMib = CommonOptions.MaxBufferedMib(Standard.Node.MaxBufferedBytes);
+    private static readonly Option<int> DrainSeconds = CommonOptions.DrainSeconds(Standard.Node.DrainTimeout);
     private static readonly Option<bool> LogRequests = CommonOptions.LogRequests();
     private static readonly Option<bool> EraseNow = new("--erase-now") { Description = "Erase the oldest key before its time, where the node holds as many as it may." };
     private static readonly Option<bool> DangerousPlainHttp = CommonOptions.DangerousPlainHttp();
@@ -97,7 +100,7 @@ internal static class NodeCommand
             MaxConcurrent = (embedded?.Sequences ?? 0) + ((upstream?.MaxConcurrent * upstream?.Urls.Count) ?? 0),
             MaxQueued = parsed.GetValue(Queue),
             MaxConnections = parsed.GetValue(MaxConnections),
-            MaxBufferedBytes = parsed.GetValue(MaxBufferedMib) * 1024L * 1024,
+            MaxBufferedBytes = parsed.GetValue(MaxBufferedMib) * CommonOptions.Mib,
             DrainTimeout = TimeSpan.FromSeconds(parsed.GetValue(DrainSeconds)),
             LogRequests = parsed.GetValue(LogRequests),
         };

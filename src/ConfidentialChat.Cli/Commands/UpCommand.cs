@@ -8,15 +8,16 @@ namespace ConfidentialChat.Cli.Commands;
 /// <summary><c>cchat up</c>: gateway, node and embedded engine on this machine until SIGTERM.</summary>
 internal static class UpCommand
 {
-    private static readonly Option<int> GatewayPort = CommonOptions.Port("--gateway-port", 8080, "Port of the gateway; 0 takes a free one.");
-    private static readonly Option<int> NodePort = CommonOptions.Port("--node-port", 8081, "Port of the node; 0 takes a free one.");
+    private static readonly Option<int> GatewayPort = CommonOptions.Port("--gateway-port", Standard.Gateway.Port, "Port of the gateway; 0 takes a free one.");
+    private static readonly Option<int> NodePort = CommonOptions.Port("--node-port", Standard.Node.Port, "Port of the node; 0 takes a free one.");
     private static readonly Option<Uri?> NodeAddress = CommonOptions.Url("--node-address", "What the gateway uses to reach the node, where that is not where it listens.");
     private static readonly Option<DirectoryInfo> Data = CommonOptions.Data("databases, keys and logs", made: true);
     private static readonly Option<FileInfo?> Model = CommonOptions.Model();
     private static readonly Option<bool> Fixture = CommonOptions.Fixture();
     private static readonly UpstreamArguments Upstream = new();
     private static readonly Option<DirectoryInfo?> EngineDirectory = CommonOptions.EngineDirectory();
-    private static readonly Option<int> LockSeconds = CommonOptions.Positive("--lock-seconds", 5, "How long a lock lives when its client does not say.");
+    private static readonly Option<int> LockSeconds = CommonOptions.Positive(
+        "--lock-seconds", Standard.Gateway.LockSeconds, "How long a lock lives when its client does not say.");
     private static readonly Option<bool> Json = new("--json")
     {
         Description = "Print one line on standard output once ready: {\"gateway\",\"node\",\"api_key\",\"model\"}.",

@@ -46,12 +46,18 @@ internal sealed class UpstreamArguments
         HelpName = "KIND",
     };
 
-    private readonly Option<int> concurrency = CommonOptions.Positive("--upstream-concurrency", 64, "Requests that each HTTP engine computes at once.");
-    private readonly Option<int> connectSeconds = CommonOptions.Positive("--upstream-connect-seconds", 5, "How long a connection to an HTTP engine may take.");
-    private readonly Option<int> firstTokenSeconds = CommonOptions.Positive("--upstream-first-token-seconds", 120, "How long an HTTP engine may take to the first token of a stream.");
-    private readonly Option<int> tokenSeconds = CommonOptions.Positive("--upstream-token-seconds", 60, "How long it may take between two tokens.");
-    private readonly Option<int> answerSeconds = CommonOptions.Positive("--upstream-answer-seconds", 900, "How long it may take for a whole answer.");
-    private readonly Option<int> healthSeconds = CommonOptions.Positive("--upstream-health-seconds", 5, "How often it is looked at.");
+    private readonly Option<int> concurrency = CommonOptions.Positive(
+        "--upstream-concurrency", Standard.Upstream.MaxConcurrent, "Requests that each HTTP engine computes at once.");
+    private readonly Option<int> connectSeconds = CommonOptions.Positive(
+        "--upstream-connect-seconds", Seconds(Standard.Upstream.ConnectTimeout), "How long a connection to an HTTP engine may take.");
+    private readonly Option<int> firstTokenSeconds = CommonOptions.Positive(
+        "--upstream-first-token-seconds", Seconds(Standard.Upstream.FirstTokenTimeout), "How long an HTTP engine may take to the first token of a stream.");
+    private readonly Option<int> tokenSeconds = CommonOptions.Positive(
+        "--upstream-token-seconds", Seconds(Standard.Upstream.TokenTimeout), "How long it may take between two tokens.");
+    private readonly Option<int> answerSeconds = CommonOptions.Positive(
+        "--upstream-answer-seconds", Seconds(Standard.Upstream.AnswerTimeout), "How long it may take for a whole answer.");
+    private readonly Option<int> healthSeconds = CommonOptions.Positive(
+        "--upstream-health-seconds", Seconds(Standard.Upstream.HealthInterval), "How often it is looked at.");
 
     private readonly Option<bool> dangerousRemoteEngine = new("--dangerous-remote-engine")
     {
@@ -137,6 +143,8 @@ internal sealed class UpstreamArguments
                 arguments.AddRange([option.Name, value]);
         }
     }
+
+    private static int Seconds(TimeSpan time) => (int)time.TotalSeconds;
 
     private static string? Key(string? variable)
     {

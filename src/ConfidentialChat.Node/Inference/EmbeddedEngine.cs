@@ -13,7 +13,7 @@ public sealed record EmbeddedEngineOptions
     public string? EngineDirectory { get; init; }
 
     /// <summary>Requests that are computed at once, 1 to 64.</summary>
-    public int Sequences { get; init; } = 8;
+    public int Sequences { get; init; } = LlamaBackendOptions.StandardSequences;
 
     /// <exception cref="ModelLoadException">An option is out of range.</exception>
     internal void Validate()

@@ -3,6 +3,9 @@ namespace ConfidentialChat.Node.Inference.Llama;
 /// <summary>What an embedded engine serves, and with how much.</summary>
 public sealed record LlamaBackendOptions
 {
+    /// <summary><see cref="Sequences"/> where nobody says how many.</summary>
+    public const int StandardSequences = 8;
+
     /// <summary>A GGUF file with a chat template that llama.cpp knows. It must not change while it is served.</summary>
     public required string ModelPath { get; init; }
 
@@ -10,7 +13,7 @@ public sealed record LlamaBackendOptions
     public string? ModelName { get; init; }
 
     /// <summary>Requests that are computed at once, 1 to 64.</summary>
-    public int Sequences { get; init; } = 8;
+    public int Sequences { get; init; } = StandardSequences;
 
     /// <summary>Requests that may wait for one of those; a further one is refused as busy. 0 or more.</summary>
     public int WaitingMax { get; init; } = 8;
