@@ -3,7 +3,10 @@ using System.CommandLine.Help;
 
 namespace ConfidentialChat.Cli;
 
-/// <summary>How wide help is: as the terminal, within what the library can wrap to. It wraps to a handful of columns without end, and to one it fails.</summary>
+/// <summary>
+/// How wide help is: as the terminal, within what the library can wrap to. It wraps
+/// to a handful of columns without end, and to one it fails.
+/// </summary>
 internal static class HelpWidth
 {
     private const int Least = 40;

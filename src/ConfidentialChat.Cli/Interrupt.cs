@@ -2,7 +2,10 @@ using System.Runtime.InteropServices;
 
 namespace ConfidentialChat.Cli;
 
-/// <summary>Where Ctrl-C and SIGHUP go: to the program, unless a command has taken them over for something smaller, such as one answer or a certificate.</summary>
+/// <summary>
+/// Where Ctrl-C and SIGHUP go: to the program, unless a command has taken them over
+/// for something smaller, such as one answer or a certificate.
+/// </summary>
 internal static class Interrupt
 {
     private static readonly Taker Interrupts = new();

@@ -60,7 +60,8 @@ internal static class Invocation
 
         // Ctrl-C reaches every process of the terminal; the parent then stops its children in the right order.
         var followsParent = args.Contains(ChildProcess.FollowParentOption);
-        using var signals = new Signals(signal => (followsParent && signal is PosixSignal.SIGINT) || Interrupt.IsTaken(signal), ServerRun.IsServer(parsed.CommandResult.Command));
+        using var signals = new Signals(
+            signal => (followsParent && signal is PosixSignal.SIGINT) || Interrupt.IsTaken(signal), ServerRun.IsServer(parsed.CommandResult.Command));
         Interrupt.EndingAtOnce = signals.EndingAtOnce;
         try
         {
@@ -111,7 +112,9 @@ internal static class Invocation
         LlamaLibraryException e => new CommandException(e.Message, e.Hint),
         PolicyException e => new CommandException(e.Message, e.Hint, ExitCode.Usage),
         ConfigurationException e => Split(e, "see --help", ExitCode.Usage),
-        ApiException { Status: 401 } => new CommandException("the gateway does not know this API key (AUTH_ERROR).", "\"up\" prints the key and keeps it in its data directory; ./cchat keys create makes another", ExitCode.Refused),
+        ApiException { Status: 401 } => new CommandException(
+            "the gateway does not know this API key (AUTH_ERROR).",
+            "\"up\" prints the key and keeps it in its data directory; ./cchat keys create makes another", ExitCode.Refused),
         ApiException e => Split(e, Hint(e), ExitCode.Refused),
         GatewayConnectionException or CallTimeoutException or HttpIOException => Split(exception, "is the gateway running there? --gateway names another", ExitCode.NotReached),
         IOException or UnauthorizedAccessException => new CommandException(exception.Message, "look at the owner and mode of what is read or written, and at its disk"),

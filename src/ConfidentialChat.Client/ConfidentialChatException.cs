@@ -31,7 +31,8 @@ public sealed class ConfigurationException : ConfidentialChatException
 public sealed class GatewayConnectionException : ConfidentialChatException
 {
     internal GatewayConnectionException(Exception inner, Uri? gateway)
-        : base($"The gateway{(gateway is null ? "" : $" at {gateway.Scheme}://{gateway.Authority}")} could not be reached, or the connection to it broke.", inner)
+        : base(
+            $"The gateway{(gateway is null ? "" : $" at {gateway.Scheme}://{gateway.Authority}")} could not be reached, or the connection to it broke.", inner)
     {
     }
 }

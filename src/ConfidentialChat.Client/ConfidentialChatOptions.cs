@@ -11,7 +11,10 @@ public sealed record ConfidentialChatOptions
     /// <summary>Where <see cref="ServerUrl"/> comes from when it is null.</summary>
     public const string ServerUrlVariable = "CONFIDENTIALCHAT_SERVER_URL";
 
-    /// <summary>The API key at the gateway. Null takes the environment's <see cref="BearerKeyVariable"/>; one line break at the end of that, as a file has it, is no part of the key.</summary>
+    /// <summary>
+    /// The API key at the gateway. Null takes the environment's <see cref="BearerKeyVariable"/>; one
+    /// line break at the end of that, as a file has it, is no part of the key.
+    /// </summary>
     public string? BearerKey { get; init; }
 
     /// <summary>
@@ -21,8 +24,8 @@ public sealed record ConfidentialChatOptions
     public Uri? ServerUrl { get; init; }
 
     /// <summary>
-    /// From the call to the answer's first byte, of a stream to its first event: the lock, every attempt and the waits between them included. <see cref="System.Threading.Timeout.InfiniteTimeSpan"/> waits for
-    /// ever.
+    /// From the call to the answer's first byte, of a stream to its first event: the lock, every attempt and the waits
+    /// between them included. <see cref="System.Threading.Timeout.InfiniteTimeSpan"/> waits for ever.
     /// </summary>
     public TimeSpan Timeout { get; init; } = TimeSpan.FromMinutes(10);
 

@@ -55,7 +55,8 @@ public abstract class OpenedAnswer : IAsyncDisposable
     private void Begin(bool asStream)
     {
         if (asStream != isStream)
-            throw new InvalidOperationException(isStream ? "The answer is a stream: ReadEventsAsync reads it." : "The answer is whole: ReadWholeAsync reads it.");
+            throw new InvalidOperationException(
+                isStream ? "The answer is a stream: ReadEventsAsync reads it." : "The answer is whole: ReadWholeAsync reads it.");
         if (isRead)
             throw new InvalidOperationException("An answer is read once.");
         isRead = true;
@@ -65,7 +66,7 @@ public abstract class OpenedAnswer : IAsyncDisposable
 /// <summary>One event of a stream, opened.</summary>
 /// <param name="Name">The event's name; null where it has none, and from nodes of envelope v1 always.</param>
 /// <param name="Data">
-/// What the node's engine wrote, byte for byte, without its place in the stream and the blanks that padded it. Valid until the next event is asked for; erased when that
-/// is opened, and when the answer is disposed of.
+/// What the node's engine wrote, byte for byte, without its place in the stream and the blanks
+/// that padded it. Valid until the next event is asked for; erased when that is opened, and when the answer is disposed of.
 /// </param>
 public readonly record struct OpenedEvent(string? Name, ReadOnlyMemory<byte> Data);

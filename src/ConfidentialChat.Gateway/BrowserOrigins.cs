@@ -20,7 +20,8 @@ internal sealed class BrowserOrigins
         foreach (var origin in options.CorsOrigins)
         {
             if (origin != Any && !IsOrigin(origin))
-                throw new GatewayOptionsException($"'{origin}' is not an origin.", "write scheme, host and port only, like https://app.example, or * for any page");
+                throw new GatewayOptionsException(
+                    $"'{origin}' is not an origin.", "write scheme, host and port only, like https://app.example, or * for any page");
             if (origin == Any && options.CorsOrigins.Count > 1)
                 throw new GatewayOptionsException("'*' stands beside other origins, which then say nothing.", "name either the origins or *");
         }

@@ -43,7 +43,8 @@ public sealed class GatewayHost
     /// <param name="progress">Hears a line for people where the start has to wait or takes longer than a moment; there is no log yet.</param>
     /// <param name="cancellation">Gives up.</param>
     /// <returns>The caller's to start and to dispose of.</returns>
-    /// <exception cref="GatewayOptionsException">The options cannot be used, another gateway serves the data directory, or the port is not to be had.</exception>
+    /// <exception cref="GatewayOptionsException">The options cannot be used, another gateway
+    /// serves the data directory, or the port is not to be had.</exception>
     /// <exception cref="GatewayStateException">The database cannot be used.</exception>
     public static async Task<WebApplication> CreateAsync(
         GatewayOptions options, Action<WebApplicationBuilder>? configure = null, Action<string>? progress = null, CancellationToken cancellation = default)
@@ -110,7 +111,8 @@ public sealed class GatewayHost
         if (listen.Certificate is var (first, files))
         {
             builder.Services.AddSingleton(services => new CertificateWatch(
-                files, first, options.TlsName, services.GetRequiredService<Reload>(), services.GetRequiredService<TimeProvider>(), services.GetRequiredService<ILogger<CertificateWatch>>()));
+                files, first, options.TlsName, services.GetRequiredService<Reload>(), services.GetRequiredService<TimeProvider>(),
+                services.GetRequiredService<ILogger<CertificateWatch>>()));
             builder.Services.AddHostedService(services => services.GetRequiredService<CertificateWatch>());
         }
 
@@ -166,7 +168,8 @@ public sealed class GatewayHost
     }
 
     private static bool IsOfService(PathString path) =>
-        path.Value is Endpoints.Health or Endpoints.Live or Endpoints.Ready or NodePaths.Enrolment or NodePaths.Heartbeat or NodePaths.Address or NodePaths.UsageReports;
+        path.Value is Endpoints.Health or Endpoints.Live or Endpoints.Ready
+            or NodePaths.Enrolment or NodePaths.Heartbeat or NodePaths.Address or NodePaths.UsageReports;
 
     private static void Map(WebApplication app)
     {
@@ -222,7 +225,8 @@ public sealed class GatewayHost
         services.AddSingleton<NodeAddressEndpoint>();
         services.AddSingleton<NodeRelay>();
         services.AddSingleton(new BodyBudget(options.MaxBufferedBytes));
-        services.AddSingleton(provider => new BodyShare(provider.GetRequiredService<BodyBudget>(), options.MaxBufferedBytes)); // of who has no number to be counted by
+        // of who has no number to be counted by
+        services.AddSingleton(provider => new BodyShare(provider.GetRequiredService<BodyBudget>(), options.MaxBufferedBytes));
         services.AddSingleton<InFlight>();
         services.AddSingleton<RefusedBytes>();
         services.AddSingleton<LockEndpoint>();

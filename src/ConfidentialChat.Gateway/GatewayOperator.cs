@@ -83,14 +83,16 @@ public sealed class GatewayOperator
     }
 
     /// <summary>All API keys by user and age, revoked ones too. Of a key only its public prefix is known.</summary>
-    public Task<IReadOnlyList<ApiKeyEntry>> ListApiKeysAsync(CancellationToken cancellation = default) => database.QueryAsync<IReadOnlyList<ApiKeyEntry>>(async state =>
+    public Task<IReadOnlyList<ApiKeyEntry>> ListApiKeysAsync(
+        CancellationToken cancellation = default) => database.QueryAsync<IReadOnlyList<ApiKeyEntry>>(async state =>
         await state.ApiKeys
             .OrderBy(row => row.User!.Name).ThenBy(row => row.Id)
             .Select(row => new ApiKeyEntry(row.Prefix, row.User!.Name, row.CreatedAt, row.RevokedAt))
             .ToListAsync(cancellation));
 
     /// <summary>The enrolled nodes in the order of their numbers, as they last said that they are.</summary>
-    public Task<IReadOnlyList<NodeEntry>> ListNodesAsync(CancellationToken cancellation = default) => database.QueryAsync<IReadOnlyList<NodeEntry>>(async state =>
+    public Task<IReadOnlyList<NodeEntry>> ListNodesAsync(
+        CancellationToken cancellation = default) => database.QueryAsync<IReadOnlyList<NodeEntry>>(async state =>
     {
         var nodes = await state.Nodes.AsNoTracking().Where(row => row.RemovedAt == null).OrderBy(row => row.Id).ToListAsync(cancellation);
         var models = await state.NodeModels.AsNoTracking().ToListAsync(cancellation);

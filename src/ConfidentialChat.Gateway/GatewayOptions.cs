@@ -18,7 +18,10 @@ public sealed record GatewayOptions
     /// <summary>PEM file with the certificate's private key.</summary>
     public string? TlsKey { get; init; }
 
-    /// <summary>What clients call the gateway, a DNS name or an IP address: whether the certificate is for it is looked at at each renewal. Null: nobody looks.</summary>
+    /// <summary>
+    /// What clients call the gateway, a DNS name or an IP address: whether the certificate
+    /// is for it is looked at at each renewal. Null: nobody looks.
+    /// </summary>
     public string? TlsName { get; init; }
 
     /// <summary>Allows plain HTTP on any listen address and to any node: whoever is on the path reads API keys and takes them.</summary>
@@ -41,7 +44,10 @@ public sealed record GatewayOptions
     /// <summary>Open locks of one stack; beyond it 429.</summary>
     public int MaxOpenLocks { get; init; } = 1000;
 
-    /// <summary>Connections at once; for a further one the one goes that has been silent for longest. A sixteenth is kept for nodes and health checks.</summary>
+    /// <summary>
+    /// Connections at once; for a further one the one goes that has been silent for
+    /// longest. A sixteenth is kept for nodes and health checks.
+    /// </summary>
     public int MaxConnections { get; init; } = 4096;
 
     /// <summary>

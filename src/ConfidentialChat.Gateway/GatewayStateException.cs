@@ -16,12 +16,21 @@ public sealed class GatewayStateException(StateFault fault, Exception? inner = n
         var database = path is null ? "The gateway's database" : $"The gateway's database {path}";
         return fault switch
         {
-            StateFault.Busy => ($"{database} is busy: another process has been writing to it for ten seconds.", "try again; if it stays so, find the process that holds gateway.db open"),
+            StateFault.Busy => (
+                $"{database} is busy: another process has been writing to it for ten seconds.",
+                "try again; if it stays so, find the process that holds gateway.db open"),
             StateFault.Full => ($"{database} cannot be written: its disk is full.", "make room; a running gateway goes on by itself"),
-            StateFault.Unusable => ($"{database} cannot be read or written.", "look at its disk, at the owner and mode of its files, and at the length of its path: 500 bytes at most, with links followed"),
-            StateFault.Unsynced => ($"{database} is not known to be on its disk: the disk failed to take it.", "look at the disk, then start the gateway again"),
-            StateFault.OtherVersion => ($"{database} is of an older version, and a running gateway holds it.", "use the cchat of that gateway, or stop it: the next start brings the database up to date"),
-            StateFault.LaterVersion => ($"{database} was written by a later version than this one.", "start that version, or restore the copy that was made before the upgrade; \"cchat version --data DIR\" names both versions"),
+            StateFault.Unusable => (
+                $"{database} cannot be read or written.",
+                "look at its disk, at the owner and mode of its files, and at the length of its path: 500 bytes at most, with links followed"),
+            StateFault.Unsynced => (
+                $"{database} is not known to be on its disk: the disk failed to take it.", "look at the disk, then start the gateway again"),
+            StateFault.OtherVersion => (
+                $"{database} is of an older version, and a running gateway holds it.",
+                "use the cchat of that gateway, or stop it: the next start brings the database up to date"),
+            StateFault.LaterVersion => (
+                $"{database} was written by a later version than this one.",
+                "start that version, or restore the copy that was made before the upgrade; \"cchat version --data DIR\" names both versions"),
             StateFault.Foreign => ($"{path ?? "The file"} is no database of a gateway.", "name the gateway's own directory, or restore the file from a copy"),
             StateFault.Damaged => ($"{database} is damaged.", "stop what uses it and restore a copy; a gateway.db-wal or -shm of before must not stand beside it (docs/operating.md, Restore)"),
             _ => throw new ArgumentOutOfRangeException(nameof(fault)),

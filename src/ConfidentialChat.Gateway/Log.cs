@@ -15,7 +15,8 @@ internal static partial class Log
 
     [LoggerMessage(EventId = 3, Message = "Request {Request}: user {User}, node {Node}, stack {Stack}, {Held} units held, {BodyBytes} bytes, {Outcome} after {Milliseconds} ms.")]
     public static partial void Relayed(
-        this ILogger log, LogLevel level, RequestId request, UserId user, NodeId node, StackId stack, ComputeUnits held, int bodyBytes, string outcome, long milliseconds);
+        this ILogger log, LogLevel level, RequestId request, UserId user, NodeId node, StackId stack, ComputeUnits held, int bodyBytes, string outcome,
+        long milliseconds);
 
     [LoggerMessage(4, LogLevel.Error, "Node {Node} refuses the gateway's relay tokens: enrol it anew, or set the clocks.")]
     public static partial void TokenRefused(this ILogger log, NodeId node);

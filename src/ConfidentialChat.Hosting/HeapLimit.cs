@@ -14,6 +14,8 @@ internal static class HeapLimit
     public static void Require(long bytes, Func<string, string, Exception> refuse)
     {
         if (bytes < Least)
-            throw refuse($"This process may use {bytes >> 20} MiB of memory for itself, and a server needs {Least >> 20} MiB.", "give its cgroup more, or raise or unset DOTNET_GCHeapHardLimit");
+            throw refuse(
+                $"This process may use {bytes >> 20} MiB of memory for itself, and a server needs {Least >> 20} MiB.",
+                "give its cgroup more, or raise or unset DOTNET_GCHeapHardLimit");
     }
 }

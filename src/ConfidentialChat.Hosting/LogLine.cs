@@ -57,7 +57,8 @@ internal sealed class LogLine(TimeProvider time) : ConsoleFormatter(FormatterNam
             inner = inner.InnerException;
         }
 
-        foreach (var frame in $"{inner.StackTrace}\n{(inner == exception ? "" : exception.StackTrace)}".Split('\n', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries))
+        foreach (var frame in $"{inner.StackTrace}\n{(inner == exception ? "" : exception.StackTrace)}".Split(
+            '\n', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries))
         {
             if (text.Length + frame.Length > MaxStack)
                 break;

@@ -42,7 +42,10 @@ internal static class PrivateFile
         }
     }
 
-    /// <summary>Opens a file, made where it is missing, that one process at a time has open by this method; the system lets go of it with its process.</summary>
+    /// <summary>
+    /// Opens a file, made where it is missing, that one process at a time has open by
+    /// this method; the system lets go of it with its process.
+    /// </summary>
     /// <returns>Null while another process has it.</returns>
     public static FileStream? TryLock(string path)
     {

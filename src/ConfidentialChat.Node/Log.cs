@@ -68,7 +68,8 @@ internal static partial class Log
     public static partial void NoEvidence(this ILogger log, Exception exception);
 
     [LoggerMessage(17, LogLevel.Error, "The clock of this node is {Seconds} s {Direction} that of {Gateway} ({Here:yyyy-MM-dd HH:mm:ss} here, {There:yyyy-MM-dd HH:mm:ss} there): the gateway refuses whatever is further away than {Tolerance} s. The node tries again. hint: let a time service (NTP) set the clocks of both machines")]
-    public static partial void ClockIsOff(this ILogger log, Uri gateway, long seconds, string direction, DateTimeOffset here, DateTimeOffset there, double tolerance);
+    public static partial void ClockIsOff(
+        this ILogger log, Uri gateway, long seconds, string direction, DateTimeOffset here, DateTimeOffset there, double tolerance);
 
     [LoggerMessage(18, LogLevel.Error, "A relay token of the gateway ends in {Seconds} s by this node's clock, and none may be further away than from -{Tolerance} to {Most} s: the clocks are apart. The request is refused. hint: let a time service (NTP) set the clocks of both machines")]
     public static partial void RelayTimeIsOff(this ILogger log, long seconds, double tolerance, double most);

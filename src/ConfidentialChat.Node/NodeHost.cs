@@ -38,7 +38,8 @@ public static class NodeHost
     /// <param name="configure">Changes to the host.</param>
     /// <param name="evidence">Without it the node serves envelope v1 alone.</param>
     /// <exception cref="NodeOptionsException">The options or the data directory are no good.</exception>
-    public static WebApplication Create(NodeOptions options, IInferenceBackend engine, Action<WebApplicationBuilder>? configure = null, IEvidenceSource? evidence = null)
+    public static WebApplication Create(
+        NodeOptions options, IInferenceBackend engine, Action<WebApplicationBuilder>? configure = null, IEvidenceSource? evidence = null)
     {
         options.Validate();
         HeapLimit.Require(HeapLimit.Bytes, (message, hint) => new NodeOptionsException(message, hint));
@@ -84,7 +85,8 @@ public static class NodeHost
             .AddSingleton(services => new KeyRing(options, services.GetRequiredService<TimeProvider>(), isAttested: evidence is not null))
             .AddSingleton<Seating>()
             .AddSingleton(new BodyBudget(options.MaxBufferedBytes))
-            .AddSingleton(services => new BodyShare(services.GetRequiredService<BodyBudget>(), options.MaxBufferedBytes)) // the gateway alone asks, and tells no users apart
+            // the gateway alone asks, and tells no users apart
+            .AddSingleton(services => new BodyShare(services.GetRequiredService<BodyBudget>(), options.MaxBufferedBytes))
             .AddSingleton(enrolment)
             .AddSingleton<GatewayClock>()
             .AddSingleton<GatewayClient>()
@@ -105,7 +107,8 @@ public static class NodeHost
         var app = builder.Build();
         _ = app.Services.GetServices<ListenSocket>().ToList(); // else they would not end with a node that never starts
         app.UseConnectionTurns(
-            path => path.Value is Health or Live or Ready or NodePaths.Proof, context => context.Response.WriteAsync(new Rejection(RequestError.TooManyRequests)));
+            path => path.Value is Health or Live or Ready or NodePaths.Proof,
+            context => context.Response.WriteAsync(new Rejection(RequestError.TooManyRequests)));
         app.UseExceptionHandler(new ExceptionHandlerOptions { ExceptionHandler = OnExceptionAsync, AllowStatusCode404Response = true });
         app.UseStatusCodePages(context => RejectionResponse.WriteStatusAsync(context.HttpContext.Response));
         app.MapHealth();
@@ -152,7 +155,8 @@ public static class NodeHost
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            throw new NodeOptionsException($"The data directory {options.DataDirectory} cannot be used: {e.Message}", "give a directory that this user may write with --data", e);
+            throw new NodeOptionsException(
+                $"The data directory {options.DataDirectory} cannot be used: {e.Message}", "give a directory that this user may write with --data", e);
         }
     }
 

@@ -85,11 +85,21 @@ public sealed record NodeOptions
     public void Validate()
     {
         Require(Port is >= 0 and <= 65535, "The port is out of range.", "give a port from 0 to 65535; 0 takes a free one");
-        Require(KeyLifetime > TimeSpan.Zero && KeyGrace > TimeSpan.Zero, "Key lifetime and grace are to be longer than nothing.", "leave them out for the defaults");
-        Require(KeyGrace.Ticks / KeyLifetime.Ticks < KeySet.MaxHeld - 2, $"More than {KeySet.MaxHeld} keys would be in grace at once.", "let a key be the current one for longer, or shorten its grace");
-        Require(UploadTimeout > TimeSpan.Zero && ReaderTimeout > TimeSpan.Zero, "The times for an upload and for a reader are to be longer than nothing.", "leave them out for the defaults");
-        Require(ReplayCapacity > 0 && MaxBodyBytes > 0 && MaxBufferedBytes > 0 && MaxConcurrent > 0 && MaxQueued >= 0, "A limit is out of range.", "limits are whole numbers above zero");
-        Require(MaxConnections >= ConnectionLimits.LeastMost, $"A node cannot do with {MaxConnections} connections.", $"MaxConnections is at least {ConnectionLimits.LeastMost}");
+        Require(
+            KeyLifetime > TimeSpan.Zero && KeyGrace > TimeSpan.Zero, "Key lifetime and grace are to be longer than nothing.",
+            "leave them out for the defaults");
+        Require(
+            KeyGrace.Ticks / KeyLifetime.Ticks < KeySet.MaxHeld - 2, $"More than {KeySet.MaxHeld} keys would be in grace at once.",
+            "let a key be the current one for longer, or shorten its grace");
+        Require(
+            UploadTimeout > TimeSpan.Zero && ReaderTimeout > TimeSpan.Zero, "The times for an upload and for a reader are to be longer than nothing.",
+            "leave them out for the defaults");
+        Require(
+            ReplayCapacity > 0 && MaxBodyBytes > 0 && MaxBufferedBytes > 0 && MaxConcurrent > 0 && MaxQueued >= 0, "A limit is out of range.",
+            "limits are whole numbers above zero");
+        Require(
+            MaxConnections >= ConnectionLimits.LeastMost, $"A node cannot do with {MaxConnections} connections.",
+            $"MaxConnections is at least {ConnectionLimits.LeastMost}");
         Require(
             UsesTls || IPAddress.IsLoopback(ListenAddress) || DangerousPlainHttp,
             $"Plain HTTP on {ListenAddress} would be open to the network.",

@@ -11,7 +11,10 @@ public static class InferenceJson
     /// <remarks>A parser's work is length times depth: without a bound, one deep body would keep whatever reads it busy for minutes.</remarks>
     public const int DepthMax = 256;
 
-    /// <summary>Members of a request, and of an object in it that is taken apart. The API has some forty; each costs its reader more than its bytes say.</summary>
+    /// <summary>
+    /// Members of a request, and of an object in it that is taken apart. The API has
+    /// some forty; each costs its reader more than its bytes say.
+    /// </summary>
     public const int MembersMax = 1024;
 
     /// <summary>Names and values within the members, in all: the tokens of 2048 texts, the most that the API embeds at once, with 1024 each.</summary>

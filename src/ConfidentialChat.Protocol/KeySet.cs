@@ -81,7 +81,10 @@ public sealed record KeySet
             var ohttp = Ohttp.GetValueOrDefault().Span;
             var signing = Signing is null ? [] : Signing.Span;
             return new KeySetDigest(Sha256.Hash(
-                [.. "ConfidentialChat attestation v1 key set"u8, .. Length(ohttp), .. ohttp, .. Length(X25519.Span), .. X25519.Span, .. Length(signing), .. signing]));
+            [
+                .. "ConfidentialChat attestation v1 key set"u8, .. Length(ohttp), .. ohttp, .. Length(X25519.Span), .. X25519.Span, .. Length(signing),
+                .. signing,
+            ]));
         }
     }
 

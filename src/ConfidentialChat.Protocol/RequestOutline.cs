@@ -31,7 +31,8 @@ public readonly record struct RequestOutline(string? Model, bool? Stream)
             return new Rejection(RequestError.InvalidJson);
         try
         {
-            var json = new Utf8JsonReader(plaintext, new JsonReaderOptions { MaxDepth = InferenceJson.DepthMax + 1 }); // one more, to tell what is too deep from what is no JSON
+            // one more, to tell what is too deep from what is no JSON
+            var json = new Utf8JsonReader(plaintext, new JsonReaderOptions { MaxDepth = InferenceJson.DepthMax + 1 });
             if (!json.Read() || json.TokenType != JsonTokenType.StartObject)
                 return new Rejection(RequestError.InvalidJson);
             while (json.Read() && json.TokenType == JsonTokenType.PropertyName)
@@ -79,7 +80,8 @@ public readonly record struct RequestOutline(string? Model, bool? Stream)
         {
             if (json.TokenType is JsonTokenType.EndObject or JsonTokenType.EndArray)
                 continue;
-            if (++values > InferenceJson.ValuesMax || (json.TokenType is JsonTokenType.StartObject or JsonTokenType.StartArray && json.CurrentDepth >= InferenceJson.DepthMax))
+            if (++values > InferenceJson.ValuesMax
+                || (json.TokenType is JsonTokenType.StartObject or JsonTokenType.StartArray && json.CurrentDepth >= InferenceJson.DepthMax))
                 return false;
         }
 

@@ -15,7 +15,10 @@ public sealed class StreamEnding
     /// <summary>Whether all was said.</summary>
     public bool IsReached => open.Count == 0 && finished.Count > 0;
 
-    /// <summary>Whether a <c>finish_reason</c> is one: a text that says something. Engines write an empty one, or the word null, where they have none yet.</summary>
+    /// <summary>
+    /// Whether a <c>finish_reason</c> is one: a text that says something. Engines write
+    /// an empty one, or the word null, where they have none yet.
+    /// </summary>
     /// <param name="value">A reader at the value; it stays there.</param>
     public static bool IsReason(ref readonly Utf8JsonReader value) =>
         value.TokenType == JsonTokenType.String && !value.ValueSpan.IsEmpty && !value.ValueSpan.SequenceEqual("null"u8);

@@ -28,7 +28,10 @@ public static class StrictBase64
         return Base64.DecodeFromUtf8(text, bytes, out _, out var written) == OperationStatus.Done && written == size;
     }
 
-    /// <summary>How many bytes a text stands for, without decoding it; false for a text that <see cref="TryDecode(ReadOnlySpan{byte}, out byte[])"/> refuses.</summary>
+    /// <summary>
+    /// How many bytes a text stands for, without decoding it; false for a text that
+    /// <see cref="TryDecode(ReadOnlySpan{byte}, out byte[])"/> refuses.
+    /// </summary>
     public static bool TryMeasure(ReadOnlySpan<byte> text, out int size)
     {
         size = 0;

@@ -50,7 +50,8 @@ public sealed record NodeModel(string Name, string? Weights);
 /// <param name="Dangerous">Names of the dangerous options that are on.</param>
 /// <param name="LogLevel">One word.</param>
 /// <param name="EngineArguments">As the engine was given them.</param>
-public sealed record NodeConfiguration(IReadOnlyList<string> Upstreams, IReadOnlyList<string> Dangerous, string LogLevel, IReadOnlyList<string> EngineArguments);
+public sealed record NodeConfiguration(
+    IReadOnlyList<string> Upstreams, IReadOnlyList<string> Dangerous, string LogLevel, IReadOnlyList<string> EngineArguments);
 
 /// <summary>What a node states and its evidence binds. Immutable.</summary>
 public sealed record BundleStatement
@@ -168,14 +169,20 @@ public sealed record BundleStatement
         var statement = new BundleStatement
         {
             Node = fields.Number("node", 0, long.MaxValue),
-            Keys = new NodeKeys { Ohttp = keys.Base64("ohttp", LargestOhttp), X25519 = Fixed(keys, "x25519", KeySize), Signing = Fixed(keys, "signing", KeySize) },
+            Keys = new NodeKeys
+            {
+                Ohttp = keys.Base64("ohttp", LargestOhttp),
+                X25519 = Fixed(keys, "x25519", KeySize),
+                Signing = Fixed(keys, "signing", KeySize),
+            },
             IssuedAt = Time(fields, "issued_at"),
             NotAfter = Time(fields, "not_after"),
             Nonce = Fixed(fields, "nonce", NonceSize),
             Software = new NodeSoftware(software.Text("name"), software.Text("version")),
             Models = [.. fields.List("models", ModelCount).Select(Model)],
             Configuration = new NodeConfiguration(
-                config.Texts("upstreams", TextCount), config.Texts("dangerous", TextCount), config.Text("log_level"), config.Texts("engine_arguments", TextCount, 1024)),
+                config.Texts("upstreams", TextCount), config.Texts("dangerous", TextCount), config.Text("log_level"),
+                config.Texts("engine_arguments", TextCount, 1024)),
             Devices = fields.Digests("devices", Bounds.DeviceCount),
         };
         if (statement.Models.DistinctBy(model => model.Name, StringComparer.Ordinal).Count() != statement.Models.Count)

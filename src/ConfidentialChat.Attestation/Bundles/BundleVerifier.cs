@@ -84,7 +84,8 @@ public sealed class BundleVerifier
 
         // 1, 2.
         findings.Pass(BundleFactors.Format, "a bundle", $"{bundle.Cpu.Evidence.Length} bytes of evidence, {bundle.Devices.Count} devices");
-        if (!findings.Report(BundleFactors.Statement, bundle.StatementRejection, "a statement", bundle.Statement is null ? "" : $"node {bundle.Statement.Node}"))
+        if (!findings.Report(
+            BundleFactors.Statement, bundle.StatementRejection, "a statement", bundle.Statement is null ? "" : $"node {bundle.Statement.Node}"))
             return new BundleVerification(findings.ToVerdict(), null, null);
         var statement = bundle.Statement!;
 
@@ -107,7 +108,8 @@ public sealed class BundleVerifier
         findings.Report(
             BundleFactors.ReportData,
             claims is null ? Rejection.Missing("evidence that can be read")
-            : claims.ReportData.Span.SequenceEqual(expected) ? null : new Rejection(RejectionCode.Mismatch, Shown.Hex(expected), Shown.Hex(claims.ReportData.Span)),
+            : claims.ReportData.Span.SequenceEqual(expected) ? null
+            : new Rejection(RejectionCode.Mismatch, Shown.Hex(expected), Shown.Hex(claims.ReportData.Span)),
             "the statement's digest", "the statement's digest");
         CheckDevices(bundle, statement, policy, findings);
         CheckFreshness(statement, policy, nonce, findings);
@@ -129,7 +131,9 @@ public sealed class BundleVerifier
     {
         var isBound = statement.Devices.Count == bundle.Devices.Count
             && bundle.Devices.Zip(statement.Devices).All(pair => SHA256.HashData(pair.First.Evidence.Span).AsSpan().SequenceEqual(pair.Second));
-        findings.Check(BundleFactors.DevicesBound, isBound, RejectionCode.Mismatch, $"{statement.Devices.Count} devices as the statement has them", isBound ? $"{bundle.Devices.Count} devices" : "others");
+        findings.Check(
+            BundleFactors.DevicesBound, isBound, RejectionCode.Mismatch, $"{statement.Devices.Count} devices as the statement has them",
+            isBound ? $"{bundle.Devices.Count} devices" : "others");
         if (bundle.Devices.Count == 0)
             findings.Pass(PolicyFactors.Devices, "verified devices", "no devices");
         else if (policy.IgnoreDevices)
@@ -141,7 +145,9 @@ public sealed class BundleVerifier
     private static void CheckFreshness(BundleStatement statement, Policy policy, ReadOnlyMemory<byte>? nonce, Findings findings)
     {
         if (nonce is { } challenge)
-            findings.Check(BundleFactors.Nonce, statement.Nonce.Span.SequenceEqual(challenge.Span), RejectionCode.Mismatch, Shown.Hex(challenge.Span), Shown.Hex(statement.Nonce.Span));
+            findings.Check(
+                BundleFactors.Nonce, statement.Nonce.Span.SequenceEqual(challenge.Span), RejectionCode.Mismatch, Shown.Hex(challenge.Span),
+                Shown.Hex(statement.Nonce.Span));
         else if (policy.RequireNonce)
             findings.Fail(BundleFactors.Nonce, RejectionCode.Missing, "a challenge of the caller", "none");
         else
@@ -159,10 +165,13 @@ public sealed class BundleVerifier
     private static void CheckConfiguration(NodeConfiguration configuration, Policy policy, Findings findings)
     {
         var dangerous = configuration.Dangerous.Except(policy.DangerousOptions, StringComparer.Ordinal).ToList();
-        findings.Check(PolicyFactors.DangerousOptions, dangerous.Count == 0, RejectionCode.Forbidden, policy.DangerousOptions.Count == 0 ? "none" : Shown.List(policy.DangerousOptions), Shown.List(configuration.Dangerous));
+        findings.Check(
+            PolicyFactors.DangerousOptions, dangerous.Count == 0, RejectionCode.Forbidden,
+            policy.DangerousOptions.Count == 0 ? "none" : Shown.List(policy.DangerousOptions), Shown.List(configuration.Dangerous));
         findings.Check(
             PolicyFactors.Upstream, !configuration.Upstreams.Except(policy.Upstreams, StringComparer.Ordinal).Any(), RejectionCode.Forbidden,
-            policy.Upstreams.Count == 0 ? "an engine within the process" : Shown.List(policy.Upstreams), configuration.Upstreams.Count == 0 ? "an engine within the process" : Shown.List(configuration.Upstreams));
+            policy.Upstreams.Count == 0 ? "an engine within the process" : Shown.List(policy.Upstreams),
+            configuration.Upstreams.Count == 0 ? "an engine within the process" : Shown.List(configuration.Upstreams));
     }
 
     // The last moment at which anything may be sealed to the statement's keys.

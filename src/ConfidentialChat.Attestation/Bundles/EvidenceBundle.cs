@@ -22,7 +22,8 @@ public sealed class EvidenceBundle
 {
     private const int LargestCollateral = 256 << 10;
 
-    private EvidenceBundle(ReadOnlyMemory<byte> statementBytes, BundleStatement? statement, Rejection? statementRejection, CpuEvidence cpu, IReadOnlyList<DeviceEvidence> devices)
+    private EvidenceBundle(
+        ReadOnlyMemory<byte> statementBytes, BundleStatement? statement, Rejection? statementRejection, CpuEvidence cpu, IReadOnlyList<DeviceEvidence> devices)
     {
         StatementBytes = statementBytes;
         Statement = statement;
@@ -53,7 +54,10 @@ public sealed class EvidenceBundle
     {
         var rejection = JsonFields.Read(json, Bounds.Bundle, Bounds.BundleTokens, "bundle", Read, out bundle);
         if (bundle is not null)
-            bundle = new EvidenceBundle(bundle.StatementBytes, bundle.Statement, bundle.StatementRejection, bundle.Cpu, bundle.Devices) { Digest = Digest32.Of(json.Span) };
+            bundle = new EvidenceBundle(bundle.StatementBytes, bundle.Statement, bundle.StatementRejection, bundle.Cpu, bundle.Devices)
+            {
+                Digest = Digest32.Of(json.Span),
+            };
         return rejection;
     }
 
@@ -110,7 +114,8 @@ public sealed class EvidenceBundle
         {
             Type = cpu.Text("type", 32),
             Evidence = cpu.Base64("evidence", Bounds.TdxQuote),
-            Collateral = collateral.Names.Take(16).ToDictionary(name => name, name => (ReadOnlyMemory<byte>)collateral.Base64(name, LargestCollateral), StringComparer.Ordinal),
+            Collateral = collateral.Names.Take(16).ToDictionary(
+                name => name, name => (ReadOnlyMemory<byte>)collateral.Base64(name, LargestCollateral), StringComparer.Ordinal),
             EventLog = cpu.Has("event_log") ? (ReadOnlyMemory<byte>?)cpu.Base64("event_log", Bounds.EventLog) : null,
         };
         // Nobody would replay it: what is not checked is not carried.
@@ -143,6 +148,7 @@ internal readonly record struct Digest32(UInt128 High, UInt128 Low)
     {
         Span<byte> digest = stackalloc byte[SHA256.HashSizeInBytes];
         SHA256.HashData(bytes, digest);
-        return new Digest32(System.Buffers.Binary.BinaryPrimitives.ReadUInt128BigEndian(digest), System.Buffers.Binary.BinaryPrimitives.ReadUInt128BigEndian(digest[16..]));
+        return new Digest32(
+            System.Buffers.Binary.BinaryPrimitives.ReadUInt128BigEndian(digest), System.Buffers.Binary.BinaryPrimitives.ReadUInt128BigEndian(digest[16..]));
     }
 }

@@ -3,7 +3,10 @@ using System.Text.Json;
 
 namespace ConfidentialChat.Attestation.Bundles;
 
-/// <summary>The answer to a live challenge: a bundle, and the way from the challenge to its nonce. A stranger's bytes; nothing in it is verified. Immutable.</summary>
+/// <summary>
+/// The answer to a live challenge: a bundle, and the way from the challenge to its
+/// nonce. A stranger's bytes; nothing in it is verified. Immutable.
+/// </summary>
 public sealed class LiveEvidence
 {
     private readonly int index;

@@ -78,7 +78,8 @@ public sealed class Certificate : IDisposable
             return null;
         }
         // Dates, names and extensions are decoded on access, each with an exception of its own.
-        catch (Exception e) when (e is CryptographicException or AsnContentException or ArgumentException or FormatException or OverflowException or NotSupportedException)
+        catch (Exception e) when (
+            e is CryptographicException or AsnContentException or ArgumentException or FormatException or OverflowException or NotSupportedException)
         {
             certificate = null;
             return Rejection.Malformed("a certificate in DER", "undecodable bytes");
@@ -180,9 +181,12 @@ public sealed class CertificateList : IDisposable
             // PemEncoding looks for any block anywhere, and begins anew after each that does not end: it is given one block and nothing else.
             if (!rest.StartsWith(Begin, StringComparison.Ordinal))
                 return Rejection.Malformed("CERTIFICATE blocks only", "something else");
-            var end = rest[Begin.Length..Math.Min(rest.Length, Math.Max(Bounds.PemBlock, Begin.Length))].IndexOf(End, StringComparison.Ordinal); // not in the dashes of the beginning
+            // not in the dashes of the beginning
+            var end = rest[Begin.Length..Math.Min(rest.Length, Math.Max(Bounds.PemBlock, Begin.Length))].IndexOf(End, StringComparison.Ordinal);
             if (end < 0)
-                return rest.Length > Bounds.PemBlock ? Rejection.TooLarge(Bounds.PemBlock, rest.Length) : Rejection.Malformed("a block that ends", "one that does not");
+                return rest.Length > Bounds.PemBlock
+                    ? Rejection.TooLarge(Bounds.PemBlock, rest.Length)
+                    : Rejection.Malformed("a block that ends", "one that does not");
             end += Begin.Length;
             var block = rest[..(end + End.Length)];
             rest = rest[block.Length..];

@@ -76,9 +76,13 @@ public static class CertificatePath
         try
         {
             var stands = chain.Build(path[0].X509);
-            var status = chain.ChainStatus.Select(item => item.Status).Where(item => item is not (X509ChainStatusFlags.NotTimeValid or X509ChainStatusFlags.NoError)).ToList();
+            var status = chain.ChainStatus.Select(item => item.Status)
+                .Where(item => item is not (X509ChainStatusFlags.NotTimeValid or X509ChainStatusFlags.NoError))
+                .ToList();
             var exact = chain.ChainElements.Count == path.Length
-                && chain.ChainElements.Select(element => element.Certificate).Zip(path).All(pair => pair.First.RawDataMemory.Span.SequenceEqual(pair.Second.Der.Span));
+                && chain.ChainElements.Select(element => element.Certificate)
+                    .Zip(path)
+                    .All(pair => pair.First.RawDataMemory.Span.SequenceEqual(pair.Second.Der.Span));
             if (stands && exact && status.Count == 0)
                 return null;
             const X509ChainStatusFlags wrongUse = X509ChainStatusFlags.HasNotSupportedCriticalExtension | X509ChainStatusFlags.InvalidBasicConstraints

@@ -18,7 +18,9 @@ public sealed class RevocationList
     private readonly byte[] signature;
     private readonly string algorithm;
 
-    private RevocationList(byte[] der, Range signed, Range issuer, List<Range> serialNumbers, byte[] signature, string algorithm, DateTimeOffset thisUpdate, DateTimeOffset nextUpdate)
+    private RevocationList(
+        byte[] der, Range signed, Range issuer, List<Range> serialNumbers, byte[] signature, string algorithm, DateTimeOffset thisUpdate,
+        DateTimeOffset nextUpdate)
     {
         this.der = der;
         this.signed = signed;

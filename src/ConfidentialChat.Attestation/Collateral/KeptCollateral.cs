@@ -3,7 +3,10 @@ using ConfidentialChat.Attestation.Tdx;
 
 namespace ConfidentialChat.Attestation.Collateral;
 
-/// <summary>Keeps what a source gave, for as long as is said; an answer with something missing is not kept, because it may be there a moment later. Its age limits are its own; the policy's are checked in every verdict. Safe for several threads.</summary>
+/// <summary>
+/// Keeps what a source gave, for as long as is said; an answer with something missing is not kept, because it may be there a moment
+/// later. Its age limits are its own; the policy's are checked in every verdict. Safe for several threads.
+/// </summary>
 /// <param name="source">Asked when nothing is kept, or when it is too old.</param>
 /// <param name="maxAge">How long an answer is kept.</param>
 /// <param name="time">The clock.</param>

@@ -89,7 +89,8 @@ public sealed record Policy
         if (root.Number("version", 0) != 1)
             throw new PolicyException("the policy's version is not 1", "begin it with: version = 1");
         var (freshness, collateral, node, devices, tdx, sevSnp, roots) = (
-            root.Table("freshness"), root.Table("collateral"), root.Table("node"), root.Table("devices"), root.Table("tdx"), root.Table("sev_snp"), root.Table("dangerous_test_roots"));
+            root.Table("freshness"), root.Table("collateral"), root.Table("node"), root.Table("devices"), root.Table("tdx"), root.Table("sev_snp"),
+            root.Table("dangerous_test_roots"));
         var policy = new Policy
         {
             Tees = root.Words("tees", Default.Tees, [CpuType.Tdx, CpuType.SevSnp]),

@@ -18,5 +18,8 @@ public static class PolicyFactors
 
     /// <summary>Those that a policy may make advisory. Bundles add none: what binds them together is always enforced.</summary>
     internal static IReadOnlyCollection<string> Demotable { get; } =
-        ((IEnumerable<FactorName>)[.. All, .. TdxFactors.All, .. SevSnpFactors.All]).Where(name => name.Kind == FactorKind.Policy).Select(name => name.Value).ToHashSet(StringComparer.Ordinal);
+        ((IEnumerable<FactorName>)[.. All, .. TdxFactors.All, .. SevSnpFactors.All])
+            .Where(name => name.Kind == FactorKind.Policy)
+            .Select(name => name.Value)
+            .ToHashSet(StringComparer.Ordinal);
 }

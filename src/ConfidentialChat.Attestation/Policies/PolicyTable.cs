@@ -76,7 +76,8 @@ internal sealed class PolicyTable
             return fallback;
         if (value is "unlimited" && mayBeUnlimited)
             return null;
-        if (value is not string { Length: >= 2 and <= 7 } text || !int.TryParse(text.AsSpan(0, text.Length - 1), NumberStyles.None, CultureInfo.InvariantCulture, out var number))
+        if (value is not string { Length: >= 2 and <= 7 } text
+            || !int.TryParse(text.AsSpan(0, text.Length - 1), NumberStyles.None, CultureInfo.InvariantCulture, out var number))
             throw Wrong(key, mayBeUnlimited ? "\"7d\", \"90m\" or \"unlimited\", for example" : "\"2h\" or \"60s\", for example");
         return text[^1] switch
         {
@@ -131,5 +132,6 @@ internal sealed class PolicyTable
 
     private string Path(string key) => name.Length == 0 ? key : $"{name}.{key}";
 
-    private PolicyException Wrong(string key, string expected) => new($"the policy's {Path(key)} is wrong: expected {expected}", "./cchat policy init prints one that is right");
+    private PolicyException Wrong(string key, string expected) =>
+        new($"the policy's {Path(key)} is wrong: expected {expected}", "./cchat policy init prints one that is right");
 }

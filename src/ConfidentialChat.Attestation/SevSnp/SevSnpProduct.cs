@@ -18,7 +18,8 @@ public sealed class SevSnpProduct
 
     public static SevSnpProduct Milan { get; } = new("Milan", 64, TcbComponents.BeforeTurin, cpuid => cpuid is { Family: 0x19, Model: <= 0x0F });
 
-    public static SevSnpProduct Genoa { get; } = new("Genoa", 64, TcbComponents.BeforeTurin, cpuid => cpuid is { Family: 0x19, Model: (>= 0x10 and <= 0x1F) or (>= 0xA0 and <= 0xAF) });
+    public static SevSnpProduct Genoa { get; } = new(
+        "Genoa", 64, TcbComponents.BeforeTurin, cpuid => cpuid is { Family: 0x19, Model: (>= 0x10 and <= 0x1F) or (>= 0xA0 and <= 0xAF) });
 
     public static SevSnpProduct Turin { get; } = new("Turin", 8, TcbComponents.SinceTurin, cpuid => cpuid is { Family: 0x1A, Model: <= 0x1F });
 

@@ -114,7 +114,9 @@ public sealed class SevSnpReport
         if (parsed.UInt32(0x034) is not EcdsaP384Sha384 and var algorithm)
             return new Rejection(RejectionCode.Unsupported, "signature_algo 1, ECDSA P-384", $"{algorithm}");
         if (parsed.UInt32(0x030) is > LowestLevel and var level)
-            return new Rejection(RejectionCode.Unsupported, "a report that the guest asked for, at VMPL 0 to 3", level == uint.MaxValue ? "one that the host asked for" : $"VMPL {level}");
+            return new Rejection(
+                RejectionCode.Unsupported, "a report that the guest asked for, at VMPL 0 to 3",
+                level == uint.MaxValue ? "one that the host asked for" : $"VMPL {level}");
         if ((parsed.UInt32(0x048) >> 5) != 0)
             return Rejection.Malformed("zeros in the reserved bits at 0x048", "others");
         foreach (var (from, to) in Reserved((int)version))

@@ -10,7 +10,8 @@ namespace ConfidentialChat.Attestation.SevSnp;
 public sealed record SevSnpVerification(Verdict Verdict, SevSnpReport? Report)
 {
     /// <summary>The measurements by their names in a policy; empty where there is no report.</summary>
-    public IReadOnlyDictionary<string, ReadOnlyMemory<byte>> Measurements => Report is null ? new Dictionary<string, ReadOnlyMemory<byte>>() : SevSnpVerifier.Measurements(Report);
+    public IReadOnlyDictionary<string, ReadOnlyMemory<byte>> Measurements =>
+        Report is null ? new Dictionary<string, ReadOnlyMemory<byte>>() : SevSnpVerifier.Measurements(Report);
 }
 
 /// <summary>Verifies SEV-SNP reports: a pure function of report, collateral, policy and time. Safe for several threads.</summary>
@@ -46,7 +47,8 @@ public static class SevSnpVerifier
         ReadOnlySpan<byte> bytes, SevSnpCollateral collateral, Policy policy, Findings findings, bool isRaw, ReadOnlyMemory<byte>? reportData = null)
     {
         // 1.
-        if (!findings.Report(SevSnpFactors.Report, SevSnpReport.TryParse(bytes, out var report), "a SEV-SNP report", report is null ? "" : $"version {report.Version}"))
+        if (!findings.Report(
+            SevSnpFactors.Report, SevSnpReport.TryParse(bytes, out var report), "a SEV-SNP report", report is null ? "" : $"version {report.Version}"))
             return null;
 
         // 2.
@@ -63,14 +65,16 @@ public static class SevSnpVerifier
             var vek = given!.Items[0];
             if (SevSnpProduct.OfIssuer(vek.IssuerCommonName) is not var (product, kind))
             {
-                findings.Fail(SevSnpFactors.VekPath, RejectionCode.Untrusted, "an issuer of VEKs: SEV-Milan, SEV-VLEK-Genoa ...", Shown.Text(vek.IssuerCommonName));
+                findings.Fail(
+                    SevSnpFactors.VekPath, RejectionCode.Untrusted, "an issuer of VEKs: SEV-Milan, SEV-VLEK-Genoa ...", Shown.Text(vek.IssuerCommonName));
                 return report;
             }
 
             var root = policy.DangerousTestRoots?.Amd ?? product.Root;
             IReadOnlyList<Certificate> path = given.Items.Count == 1 ? [vek, AmdRoots.Issuer(product, kind)] : given.Items;
             findings.Report(
-                SevSnpFactors.VekPath, CertificatePath.Fault(path, root, Rules(product, kind), findings), $"a path to the pinned {root}", $"{vek} by {path[1]} by {root}");
+                SevSnpFactors.VekPath, CertificatePath.Fault(path, root, Rules(product, kind), findings), $"a path to the pinned {root}",
+                $"{vek} by {path[1]} by {root}");
 
             // 3.
             if (!findings.Report(
@@ -109,7 +113,9 @@ public static class SevSnpVerifier
         var expected = kind == VekKind.Vcek ? "a VCEK's signature" : "a VLEK's signature";
         findings.Check(
             SevSnpFactors.SigningKey, report.SigningKey == (int)kind && !report.IsKeyMasked, RejectionCode.Mismatch, expected,
-            report.IsKeyMasked ? "a masked key" : report.SigningKey switch { 0 => "a VCEK's signature", 1 => "a VLEK's signature", var other => $"SIGNING_KEY {other}" });
+            report.IsKeyMasked
+                ? "a masked key"
+                : report.SigningKey switch { 0 => "a VCEK's signature", 1 => "a VLEK's signature", var other => $"SIGNING_KEY {other}" });
 
         var rejection = VerificationKey.TryTake(vek, KeyKind.EcdsaP384, out var key);
         using (key)
@@ -129,7 +135,8 @@ public static class SevSnpVerifier
 
         var cpuid = report.Cpuid;
         findings.Check(
-            SevSnpFactors.Product, product.Includes(vek.ProductName) && (cpuid is not { } named || product.Includes(named)), RejectionCode.Mismatch, $"{product}",
+            SevSnpFactors.Product, product.Includes(vek.ProductName) && (cpuid is not { } named || product.Includes(named)), RejectionCode.Mismatch,
+            $"{product}",
             Shown.Text(vek.ProductName) + (cpuid is null ? "" : $"; {cpuid}"));
 
         var shown = Shown.Hex(report.ChipId.Span);
@@ -166,14 +173,18 @@ public static class SevSnpVerifier
     private static void CheckGuestPolicy(SevSnpReport report, Policy policy, Findings findings)
     {
         var (guest, accepted) = (report.GuestPolicy, policy.SevSnp);
-        findings.Check(SevSnpFactors.Debug, !guest.AllowsDebug || policy.DangerousAllowDebug, RejectionCode.Forbidden, "DEBUG 0", guest.AllowsDebug ? "DEBUG 1" : "DEBUG 0");
-        findings.Check(SevSnpFactors.GuestPolicy, guest.HasReservedBit && guest.Unknown == 0, RejectionCode.Unsupported, "bit 17 and no bit above 25", $"{guest}");
+        findings.Check(
+            SevSnpFactors.Debug, !guest.AllowsDebug || policy.DangerousAllowDebug, RejectionCode.Forbidden, "DEBUG 0",
+            guest.AllowsDebug ? "DEBUG 1" : "DEBUG 0");
+        findings.Check(
+            SevSnpFactors.GuestPolicy, guest.HasReservedBit && guest.Unknown == 0, RejectionCode.Unsupported, "bit 17 and no bit above 25", $"{guest}");
         var hasAgent = report.ReportIdMa.Span.ContainsAnyExcept((byte)0xFF);
         findings.Check(
             SevSnpFactors.Migration, accepted.AllowMigration || !(guest.AllowsMigration || hasAgent), RejectionCode.Forbidden, "no migration agent",
             hasAgent ? "a migration agent" : guest.AllowsMigration ? "MIGRATE_MA 1" : "no migration agent");
         findings.Check(SevSnpFactors.Smt, accepted.AllowSmt || !guest.AllowsSmt, RejectionCode.Forbidden, "SMT 0", guest.AllowsSmt ? "SMT 1" : "SMT 0");
-        findings.Check(SevSnpFactors.Cxl, accepted.AllowCxl || !guest.AllowsCxl, RejectionCode.Forbidden, "CXL_ALLOW 0", guest.AllowsCxl ? "CXL_ALLOW 1" : "CXL_ALLOW 0");
+        findings.Check(
+            SevSnpFactors.Cxl, accepted.AllowCxl || !guest.AllowsCxl, RejectionCode.Forbidden, "CXL_ALLOW 0", guest.AllowsCxl ? "CXL_ALLOW 1" : "CXL_ALLOW 0");
         findings.Check(
             SevSnpFactors.SingleSocket, !accepted.RequireSingleSocket || guest.DemandsSingleSocket, RejectionCode.Forbidden, "SINGLE_SOCKET 1",
             guest.DemandsSingleSocket ? "SINGLE_SOCKET 1" : "SINGLE_SOCKET 0");
@@ -184,7 +195,8 @@ public static class SevSnpVerifier
     {
         var accepted = policy.SevSnp;
         findings.Check(
-            SevSnpFactors.Vlek, accepted.AllowVlek || kind == VekKind.Vcek, RejectionCode.Forbidden, "a VCEK", kind == VekKind.Vcek ? "a VCEK" : $"a VLEK of {Shown.Text(vek.CspId)}");
+            SevSnpFactors.Vlek, accepted.AllowVlek || kind == VekKind.Vcek, RejectionCode.Forbidden, "a VCEK",
+            kind == VekKind.Vcek ? "a VCEK" : $"a VLEK of {Shown.Text(vek.CspId)}");
         findings.Check(SevSnpFactors.Vmpl, report.Vmpl <= accepted.MaxVmpl, RejectionCode.Forbidden, $"at most {accepted.MaxVmpl}", $"{report.Vmpl}");
         findings.Check(
             SevSnpFactors.PlatformInfo, accepted.PlatformInfo.All(report.PlatformInfo.IsSet), RejectionCode.Forbidden, Shown.List(accepted.PlatformInfo),
@@ -192,10 +204,14 @@ public static class SevSnpVerifier
 
         var floor = accepted.Floor(product);
         (string Name, TcbVersion Version)[] versions =
-            [("reported_tcb", report.ReportedTcb), ("committed_tcb", report.CommittedTcb), ("launch_tcb", report.LaunchTcb), ("current_tcb", report.CurrentTcb)];
+        [
+            ("reported_tcb", report.ReportedTcb), ("committed_tcb", report.CommittedTcb), ("launch_tcb", report.LaunchTcb),
+            ("current_tcb", report.CurrentTcb),
+        ];
         var below = versions.FirstOrDefault(version => !floor.Accepts(version.Version, product));
         var (name, found) = below.Name is null ? versions[0] : below;
-        findings.Check(SevSnpFactors.TcbFloor, below.Name is null, RejectionCode.OutOfDate, $"at least {floor.ToString(product)}", $"{name}: {found.ToString(product)}");
+        findings.Check(
+            SevSnpFactors.TcbFloor, below.Name is null, RejectionCode.OutOfDate, $"at least {floor.ToString(product)}", $"{name}: {found.ToString(product)}");
     }
 
     // 20, 21.
@@ -214,7 +230,9 @@ public static class SevSnpVerifier
         if (policy.Platforms.Count == 0)
             findings.Skip(SevSnpFactors.Platform, $"{id ?? "masked"} (any is accepted)");
         else
-            findings.Check(SevSnpFactors.Platform, id is not null && policy.Platforms.Contains(id), RejectionCode.Forbidden, "a platform on the policy's list", id ?? "masked");
+            findings.Check(
+                SevSnpFactors.Platform, id is not null && policy.Platforms.Contains(id), RejectionCode.Forbidden, "a platform on the policy's list",
+                id ?? "masked");
     }
 
     // 23.
@@ -222,7 +240,8 @@ public static class SevSnpVerifier
     {
         var shown = Shown.Hex(report.ReportData.Span);
         if (expected is { } demanded)
-            findings.Check(SevSnpFactors.ReportData, report.ReportData.Span.SequenceEqual(demanded.Span), RejectionCode.Mismatch, Shown.Hex(demanded.Span), shown);
+            findings.Check(
+                SevSnpFactors.ReportData, report.ReportData.Span.SequenceEqual(demanded.Span), RejectionCode.Mismatch, Shown.Hex(demanded.Span), shown);
         else
             findings.Skip(SevSnpFactors.ReportData, $"{shown} (nothing expected)");
     }

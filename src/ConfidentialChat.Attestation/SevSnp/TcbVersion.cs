@@ -46,7 +46,10 @@ public readonly record struct TcbVersion(ulong Value)
     public string ToString(SevSnpProduct product)
     {
         var version = this;
-        return string.Join(", ", TcbComponents.Named.Where(component => version.Of(component, product) is not null).Select(component => $"{component.Spell()} {version.Of(component, product)}"));
+        return string.Join(
+            ", ",
+            TcbComponents.Named.Where(component => version.Of(component, product) is not null)
+                .Select(component => $"{component.Spell()} {version.Of(component, product)}"));
     }
 }
 
@@ -54,10 +57,16 @@ public readonly record struct TcbVersion(ulong Value)
 internal static class TcbComponents
 {
     public static readonly TcbComponent[] BeforeTurin =
-        [TcbComponent.Bootloader, TcbComponent.Tee, TcbComponent.Spl4, TcbComponent.Spl5, TcbComponent.Spl6, TcbComponent.Spl7, TcbComponent.Snp, TcbComponent.Microcode];
+    [
+        TcbComponent.Bootloader, TcbComponent.Tee, TcbComponent.Spl4, TcbComponent.Spl5, TcbComponent.Spl6, TcbComponent.Spl7, TcbComponent.Snp,
+        TcbComponent.Microcode,
+    ];
 
     public static readonly TcbComponent[] SinceTurin =
-        [TcbComponent.Fmc, TcbComponent.Bootloader, TcbComponent.Tee, TcbComponent.Snp, TcbComponent.Spl5, TcbComponent.Spl6, TcbComponent.Spl7, TcbComponent.Microcode];
+    [
+        TcbComponent.Fmc, TcbComponent.Bootloader, TcbComponent.Tee, TcbComponent.Snp, TcbComponent.Spl5, TcbComponent.Spl6, TcbComponent.Spl7,
+        TcbComponent.Microcode,
+    ];
 
     /// <summary>Those that AMD gave a meaning; the others are zero so far.</summary>
     public static readonly TcbComponent[] Named = [TcbComponent.Fmc, TcbComponent.Bootloader, TcbComponent.Tee, TcbComponent.Snp, TcbComponent.Microcode];

@@ -65,7 +65,8 @@ internal sealed record VekExtensions(string ProductName, TcbVersion Tcb, ReadOnl
     // Null where it is absent or beyond 32 bits.
     private static int? Integer(Certificate vek, string oid)
     {
-        if (vek.Extension(oid) is not { } encoded || !AsnDecoder.TryReadInt32(encoded.Span, AsnEncodingRules.DER, out var value, out var consumed) || consumed != encoded.Length)
+        if (vek.Extension(oid) is not { } encoded
+            || !AsnDecoder.TryReadInt32(encoded.Span, AsnEncodingRules.DER, out var value, out var consumed) || consumed != encoded.Length)
             return null;
         return value;
     }

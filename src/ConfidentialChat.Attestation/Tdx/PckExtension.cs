@@ -39,7 +39,9 @@ public sealed record PckExtension
         try
         {
             extension = Read(certificate.Extension(Oid)!.Value);
-            return extension is null ? new Rejection(RejectionCode.BadCertificate, $"a complete extension {Oid}", "a part that is missing, doubled or of another size") : null;
+            return extension is null
+                ? new Rejection(RejectionCode.BadCertificate, $"a complete extension {Oid}", "a part that is missing, doubled or of another size")
+                : null;
         }
         catch (Exception e) when (e is AsnContentException or ArgumentException or OverflowException)
         {

@@ -55,7 +55,11 @@ internal sealed record TcbInfo
             PceId = fields.Hex("pceId", 2),
             EvaluationNumber = (int)fields.Number("tcbEvaluationDataNumber", 0, int.MaxValue),
             TdxModule = ModuleIdentity.Read(fields.Object("tdxModule"), "", []),
-            Modules = [.. fields.OptionalList("tdxModuleIdentities", Bounds.TcbLevelCount).Select(module => ModuleIdentity.Read(module, module.Text("id"), IsvLevel.ReadList(module)))],
+            Modules =
+            [
+                .. fields.OptionalList("tdxModuleIdentities", Bounds.TcbLevelCount)
+                    .Select(module => ModuleIdentity.Read(module, module.Text("id"), IsvLevel.ReadList(module))),
+            ],
             Levels = [.. fields.List("tcbLevels", Bounds.TcbLevelCount).Select(TcbLevel.Read)],
         };
     }

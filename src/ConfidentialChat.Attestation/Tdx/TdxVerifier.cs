@@ -12,7 +12,8 @@ namespace ConfidentialChat.Attestation.Tdx;
 public sealed record TdxVerification(Verdict Verdict, TdxQuote? Quote, EventLog? EventLog)
 {
     /// <summary>The measurements by their names in a policy; empty where there is no quote.</summary>
-    public IReadOnlyDictionary<string, ReadOnlyMemory<byte>> Measurements => Quote is null ? new Dictionary<string, ReadOnlyMemory<byte>>() : TdxVerifier.Measurements(Quote.Report);
+    public IReadOnlyDictionary<string, ReadOnlyMemory<byte>> Measurements =>
+        Quote is null ? new Dictionary<string, ReadOnlyMemory<byte>>() : TdxVerifier.Measurements(Quote.Report);
 }
 
 /// <summary>Verifies TDX quotes: a pure function of quote, collateral, policy and time. Safe for several threads.</summary>
@@ -44,7 +45,8 @@ public static class TdxVerifier
     /// <param name="reportData">The expected 64 bytes, or null to skip that check.</param>
     /// <param name="eventLog">A CCEL or a log in JSON, or null to skip its replay.</param>
     public static TdxVerification Verify(
-        ReadOnlySpan<byte> quote, TdxCollateral collateral, Policy policy, DateTimeOffset at, ReadOnlyMemory<byte>? reportData = null, ReadOnlyMemory<byte>? eventLog = null)
+        ReadOnlySpan<byte> quote, TdxCollateral collateral, Policy policy, DateTimeOffset at, ReadOnlyMemory<byte>? reportData = null,
+        ReadOnlyMemory<byte>? eventLog = null)
     {
         ArgumentNullException.ThrowIfNull(collateral);
         ArgumentNullException.ThrowIfNull(policy);
@@ -56,7 +58,9 @@ public static class TdxVerifier
             parsed = Check(quote, collateral, policy, findings, isRaw: true, checkLast: report =>
             {
                 if (reportData is { } expected)
-                    findings.Check(TdxFactors.ReportData, report.ReportData.Span.SequenceEqual(expected.Span), RejectionCode.Mismatch, Shown.Hex(expected.Span), Shown.Hex(report.ReportData.Span));
+                    findings.Check(
+                        TdxFactors.ReportData, report.ReportData.Span.SequenceEqual(expected.Span), RejectionCode.Mismatch, Shown.Hex(expected.Span),
+                        Shown.Hex(report.ReportData.Span));
                 else
                     findings.Skip(TdxFactors.ReportData, $"{Shown.Hex(report.ReportData.Span)} (nothing expected)");
                 log = CheckEventLog(report, eventLog, findings);
@@ -100,17 +104,23 @@ public static class TdxVerifier
         }
 
         var rejection = EventLog.TryParse(given, out var log);
-        findings.Report(TdxFactors.EventLog, rejection ?? log!.Fault(report), "a log that gives the registers", $"{log?.Events.Count} events give the registers");
+        findings.Report(
+            TdxFactors.EventLog, rejection ?? log!.Fault(report), "a log that gives the registers", $"{log?.Events.Count} events give the registers");
         return log;
     }
 
     // The numbers are those of the specification. Checks 29 and 30 are the caller's, and not made where an earlier one ends the verification.
-    internal static TdxQuote? Check(ReadOnlySpan<byte> bytes, TdxCollateral collateral, Policy policy, Findings findings, bool isRaw, Action<TdReport> checkLast)
+    internal static TdxQuote? Check(
+        ReadOnlySpan<byte> bytes, TdxCollateral collateral, Policy policy, Findings findings, bool isRaw, Action<TdReport> checkLast)
     {
         // 1, 2.
-        if (!findings.Report(TdxFactors.Quote, TdxQuote.TryParse(bytes, out var quote), "a TDX quote", quote is null ? "" : $"version {quote.Version}, {quote.Report.Body.Length} bytes of body"))
+        if (!findings.Report(
+            TdxFactors.Quote, TdxQuote.TryParse(bytes, out var quote), "a TDX quote",
+            quote is null ? "" : $"version {quote.Version}, {quote.Report.Body.Length} bytes of body"))
             return null;
-        findings.Check(TdxFactors.QeVendor, quote!.QeVendorId.Span.SequenceEqual(IntelQeVendor), RejectionCode.Unsupported, Shown.Hex(IntelQeVendor), Shown.Hex(quote.QeVendorId.Span));
+        findings.Check(
+            TdxFactors.QeVendor, quote!.QeVendorId.Span.SequenceEqual(IntelQeVendor), RejectionCode.Unsupported, Shown.Hex(IntelQeVendor),
+            Shown.Hex(quote.QeVendorId.Span));
 
         // 3, 4.
         var root = policy.DangerousTestRoots?.Intel ?? IntelRoot.SgxRootCa;
@@ -123,8 +133,12 @@ public static class TdxVerifier
 
         using var pckPath = path!;
         var pck = pckPath.Items[0];
-        findings.Report(TdxFactors.PckPath, CertificatePath.Fault(pckPath.Items, root, PckPathRules, findings), "a path to the Intel SGX Root CA", $"{pck} by {(pckPath.Items.Count > 1 ? pckPath.Items[1] : "nobody")}");
-        if (!findings.Report(TdxFactors.PckExtension, PckExtension.TryRead(pck, out var platform), "Intel's extension", platform is null ? "" : $"fmspc {Shown.Hex(platform.Fmspc.Span)}"))
+        findings.Report(
+            TdxFactors.PckPath, CertificatePath.Fault(pckPath.Items, root, PckPathRules, findings), "a path to the Intel SGX Root CA",
+            $"{pck} by {(pckPath.Items.Count > 1 ? pckPath.Items[1] : "nobody")}");
+        if (!findings.Report(
+            TdxFactors.PckExtension, PckExtension.TryRead(pck, out var platform), "Intel's extension",
+            platform is null ? "" : $"fmspc {Shown.Hex(platform.Fmspc.Span)}"))
             return quote;
 
         // 5, 6, 7.
@@ -167,7 +181,9 @@ public static class TdxVerifier
             hash.GetHashAndReset(bound);
         }
 
-        findings.Check(TdxFactors.AttestationKey, quote.Qe.ReportData.SequenceEqual(bound), RejectionCode.Mismatch, "the attestation key's digest in the QE report", quote.Qe.ReportData.SequenceEqual(bound) ? "its digest" : "another");
+        findings.Check(
+            TdxFactors.AttestationKey, quote.Qe.ReportData.SequenceEqual(bound), RejectionCode.Mismatch, "the attestation key's digest in the QE report",
+            quote.Qe.ReportData.SequenceEqual(bound) ? "its digest" : "another");
 
         var importRejection = VerificationKey.TryImportP256(quote.AttestationKey.Span, out var attestationKey);
         using (attestationKey)
@@ -183,12 +199,16 @@ public static class TdxVerifier
     private static VerificationKey? CheckLists(TdxCollateral collateral, Policy policy, Certificate root, CertificateList pckPath, Findings findings)
     {
         CertificateList? signing = null;
-        var signingRejection = collateral.TcbSigningChain is { } chain ? CertificateList.TryParse(chain.Span, out signing) : Rejection.Missing("the TCB signing chain");
+        var signingRejection = collateral.TcbSigningChain is { } chain
+            ? CertificateList.TryParse(chain.Span, out signing)
+            : Rejection.Missing("the TCB signing chain");
         using (signing)
         {
             findings.Report(
                 TdxFactors.RootCrl,
-                ListFault(collateral.RootCaCrl, "the root's revocation list", root, policy.MaxRootCrlAge, findings, [.. pckPath.Items.Skip(1).Take(1), .. signing?.Items.Take(1) ?? []]),
+                ListFault(
+                    collateral.RootCaCrl, "the root's revocation list", root, policy.MaxRootCrlAge, findings,
+                    [.. pckPath.Items.Skip(1).Take(1), .. signing?.Items.Take(1) ?? []]),
                 "the root's list, without these", "neither intermediate nor TCB signer revoked");
             findings.Report(
                 TdxFactors.PckCrl,
@@ -207,20 +227,27 @@ public static class TdxVerifier
         }
     }
 
-    private static Rejection? ListFault(ReadOnlyMemory<byte>? bytes, string name, Certificate authority, TimeSpan? maxAge, Findings findings, IReadOnlyList<Certificate> certificates)
+    private static Rejection? ListFault(
+        ReadOnlyMemory<byte>? bytes, string name, Certificate authority, TimeSpan? maxAge, Findings findings, IReadOnlyList<Certificate> certificates)
     {
         if (bytes is not { } given)
             return Rejection.Missing(name);
         if ((RevocationList.TryParse(given.Span, out var list) ?? list!.Fault(authority, KeyKind.EcdsaP256, maxAge, findings)) is { } rejection)
             return rejection;
-        return certificates.FirstOrDefault(list!.Revokes) is { } revoked ? new Rejection(RejectionCode.Revoked, "no certificate of the path", revoked.ToString()) : null;
+        return certificates.FirstOrDefault(list!.Revokes) is { } revoked
+            ? new Rejection(RejectionCode.Revoked, "no certificate of the path", revoked.ToString())
+            : null;
     }
 
     private static TcbInfo? CheckTcbInfo(TdxCollateral collateral, Policy policy, VerificationKey? signer, PckExtension platform, Findings findings)
     {
         IntelDocument<TcbInfo>? document = null;
-        var rejection = collateral.TcbInfo is { } json ? IntelDocument<TcbInfo>.TryParse(json, "tcbInfo", fields => TcbInfo.Read(fields)!, out document) : Rejection.Missing("TCB info");
-        findings.Report(TdxFactors.TcbInfo, rejection ?? SignatureFault(document!, signer), "TCB info signed by Intel", document is null ? "" : $"TCB info of {Shown.Date(document.Body.IssueDate)}");
+        var rejection = collateral.TcbInfo is { } json
+            ? IntelDocument<TcbInfo>.TryParse(json, "tcbInfo", fields => TcbInfo.Read(fields)!, out document)
+            : Rejection.Missing("TCB info");
+        findings.Report(
+            TdxFactors.TcbInfo, rejection ?? SignatureFault(document!, signer), "TCB info signed by Intel",
+            document is null ? "" : $"TCB info of {Shown.Date(document.Body.IssueDate)}");
         if (document is null)
         {
             foreach (var factor in (ReadOnlySpan<FactorName>)[TdxFactors.TcbInfoDate, TdxFactors.TcbInfoPlatform])
@@ -229,9 +256,11 @@ public static class TdxVerifier
         }
 
         var info = document.Body;
-        findings.Report(TdxFactors.TcbInfoDate, AgeFault("TCB info", info.IssueDate, info.NextUpdate, policy, findings), "in date", $"until {Shown.Date(info.NextUpdate)}");
+        findings.Report(
+            TdxFactors.TcbInfoDate, AgeFault("TCB info", info.IssueDate, info.NextUpdate, policy, findings), "in date", $"until {Shown.Date(info.NextUpdate)}");
         findings.Check(
-            TdxFactors.TcbInfoPlatform, info.Fmspc.AsSpan().SequenceEqual(platform.Fmspc.Span) && info.PceId.AsSpan().SequenceEqual(platform.PceId.Span), RejectionCode.Mismatch,
+            TdxFactors.TcbInfoPlatform, info.Fmspc.AsSpan().SequenceEqual(platform.Fmspc.Span) && info.PceId.AsSpan().SequenceEqual(platform.PceId.Span),
+            RejectionCode.Mismatch,
             $"fmspc {Shown.Hex(platform.Fmspc.Span)}, pceid {Shown.Hex(platform.PceId.Span)}", $"fmspc {Shown.Hex(info.Fmspc)}, pceid {Shown.Hex(info.PceId)}");
         return info;
     }
@@ -239,8 +268,12 @@ public static class TdxVerifier
     private static QeIdentity? CheckQeIdentity(TdxCollateral collateral, Policy policy, VerificationKey? signer, TdxQuote quote, Findings findings)
     {
         IntelDocument<QeIdentity>? document = null;
-        var rejection = collateral.QeIdentity is { } json ? IntelDocument<QeIdentity>.TryParse(json, "enclaveIdentity", fields => QeIdentity.Read(fields)!, out document) : Rejection.Missing("QE identity");
-        findings.Report(TdxFactors.QeIdentity, rejection ?? SignatureFault(document!, signer), "QE identity signed by Intel", document is null ? "" : $"QE identity of {Shown.Date(document.Body.IssueDate)}");
+        var rejection = collateral.QeIdentity is { } json
+            ? IntelDocument<QeIdentity>.TryParse(json, "enclaveIdentity", fields => QeIdentity.Read(fields)!, out document)
+            : Rejection.Missing("QE identity");
+        findings.Report(
+            TdxFactors.QeIdentity, rejection ?? SignatureFault(document!, signer), "QE identity signed by Intel",
+            document is null ? "" : $"QE identity of {Shown.Date(document.Body.IssueDate)}");
         if (document is null)
         {
             foreach (var factor in (ReadOnlySpan<FactorName>)[TdxFactors.QeIdentityDate, TdxFactors.Qe])
@@ -249,7 +282,9 @@ public static class TdxVerifier
         }
 
         var identity = document.Body;
-        findings.Report(TdxFactors.QeIdentityDate, AgeFault("QE identity", identity.IssueDate, identity.NextUpdate, policy, findings), "in date", $"until {Shown.Date(identity.NextUpdate)}");
+        findings.Report(
+            TdxFactors.QeIdentityDate, AgeFault("QE identity", identity.IssueDate, identity.NextUpdate, policy, findings), "in date",
+            $"until {Shown.Date(identity.NextUpdate)}");
         findings.Report(TdxFactors.Qe, identity.Fault(quote.Qe), "Intel's quoting enclave", $"isvsvn {quote.Qe.IsvSvn}");
         return identity;
     }
@@ -258,7 +293,9 @@ public static class TdxVerifier
     {
         if (info is null || identity is null)
         {
-            foreach (var factor in (ReadOnlySpan<FactorName>)[TdxFactors.TdxModule, TdxFactors.TcbSupported, TdxFactors.TcbStatus, TdxFactors.Advisories, TdxFactors.TcbEvaluation])
+            ReadOnlySpan<FactorName> unknown =
+                [TdxFactors.TdxModule, TdxFactors.TcbSupported, TdxFactors.TcbStatus, TdxFactors.Advisories, TdxFactors.TcbEvaluation];
+            foreach (var factor in unknown)
                 findings.Fail(factor, RejectionCode.Missing, info is null ? "TCB info" : "QE identity", "none that can be read");
             return;
         }
@@ -271,8 +308,10 @@ public static class TdxVerifier
         findings.Report(
             TdxFactors.TdxModule,
             module is null ? new Rejection(RejectionCode.Mismatch, $"an identity of {id}", "none in TCB info")
-            : !quote.Report.MrSignerSeam.Span.SequenceEqual(module.MrSigner) ? new Rejection(RejectionCode.Mismatch, $"mr_signer_seam {Shown.Hex(module.MrSigner)}", Shown.Hex(quote.Report.MrSignerSeam.Span))
-            : !Masked.Equal(quote.Report.SeamAttributes.Span, module.Attributes, module.AttributesMask) ? new Rejection(RejectionCode.Mismatch, $"seam_attributes {Shown.Hex(module.Attributes)}", Shown.Hex(quote.Report.SeamAttributes.Span))
+            : !quote.Report.MrSignerSeam.Span.SequenceEqual(module.MrSigner) ? new Rejection(
+                RejectionCode.Mismatch, $"mr_signer_seam {Shown.Hex(module.MrSigner)}", Shown.Hex(quote.Report.MrSignerSeam.Span))
+            : !Masked.Equal(quote.Report.SeamAttributes.Span, module.Attributes, module.AttributesMask) ? new Rejection(
+                RejectionCode.Mismatch, $"seam_attributes {Shown.Hex(module.Attributes)}", Shown.Hex(quote.Report.SeamAttributes.Span))
             : null,
             "the identity of the TDX module", moduleShown);
 
@@ -289,13 +328,21 @@ public static class TdxVerifier
         findings.Check(TdxFactors.TcbStatus, isSupported && policy.Tdx.TcbStatuses.Contains(status), code, string.Join(" or ", policy.Tdx.TcbStatuses), shown);
 
         // 19.
-        string[] open = [.. Open(platformStatus, level?.Advisories), .. Open(moduleLevel.Status, moduleLevel.Advisories), .. Open(qeLevel.Status, qeLevel.Advisories)];
+        string[] open =
+        [
+            .. Open(platformStatus, level?.Advisories), .. Open(moduleLevel.Status, moduleLevel.Advisories), .. Open(qeLevel.Status, qeLevel.Advisories),
+        ];
         var unaccepted = open.Distinct(StringComparer.Ordinal).Except(policy.Tdx.Advisories, StringComparer.Ordinal).ToList();
-        findings.Check(TdxFactors.Advisories, unaccepted.Count == 0, RejectionCode.OutOfDate, policy.Tdx.Advisories.Count == 0 ? "none open" : $"none open but {Shown.List(policy.Tdx.Advisories)}", Shown.List(unaccepted.Count > 0 ? unaccepted : open));
+        findings.Check(
+            TdxFactors.Advisories, unaccepted.Count == 0, RejectionCode.OutOfDate,
+            policy.Tdx.Advisories.Count == 0 ? "none open" : $"none open but {Shown.List(policy.Tdx.Advisories)}",
+            Shown.List(unaccepted.Count > 0 ? unaccepted : open));
 
         // 20.
         var evaluation = Math.Min(info.EvaluationNumber, identity.EvaluationNumber);
-        findings.Check(TdxFactors.TcbEvaluation, evaluation >= policy.Tdx.MinTcbEvaluationDataNumber, RejectionCode.OutOfDate, $"tcbEvaluationDataNumber at least {policy.Tdx.MinTcbEvaluationDataNumber}", $"{evaluation}");
+        findings.Check(
+            TdxFactors.TcbEvaluation, evaluation >= policy.Tdx.MinTcbEvaluationDataNumber, RejectionCode.OutOfDate,
+            $"tcbEvaluationDataNumber at least {policy.Tdx.MinTcbEvaluationDataNumber}", $"{evaluation}");
 
         static IEnumerable<string> Open(TcbStatus status, IReadOnlyList<string>? advisories) => status == TcbStatus.UpToDate ? [] : advisories ?? [];
     }
@@ -306,15 +353,21 @@ public static class TdxVerifier
         const ulong known = 1 | migratable | septVeDisable | perfmon | (1UL << 27) | (1UL << 30) | (1UL << 31); // LASS, PKS, KL
         var attributes = report.TdAttributes;
         var shown = $"td_attributes {Shown.Hex(report.TdAttributesBytes.Span)}";
-        findings.Check(TdxFactors.Debug, (attributes & debug) == 0 || policy.DangerousAllowDebug, RejectionCode.Forbidden, "no bit of 0 to 7", (attributes & debug) == 0 ? "no bit of 0 to 7" : shown);
+        findings.Check(
+            TdxFactors.Debug, (attributes & debug) == 0 || policy.DangerousAllowDebug, RejectionCode.Forbidden, "no bit of 0 to 7",
+            (attributes & debug) == 0 ? "no bit of 0 to 7" : shown);
         findings.Check(TdxFactors.TdAttributes, (attributes & ~known) == 0, RejectionCode.Unsupported, $"no bit beyond {known:x16}", shown);
-        findings.Check(TdxFactors.Perfmon, (attributes & perfmon) == 0 || policy.Tdx.AllowPerfmon, RejectionCode.Forbidden, "PERFMON 0", (attributes & perfmon) == 0 ? "PERFMON 0" : "PERFMON 1");
+        findings.Check(
+            TdxFactors.Perfmon, (attributes & perfmon) == 0 || policy.Tdx.AllowPerfmon, RejectionCode.Forbidden, "PERFMON 0",
+            (attributes & perfmon) == 0 ? "PERFMON 0" : "PERFMON 1");
         var bound = report.MrServiceTd.Span.ContainsAnyExcept((byte)0);
         findings.Check(
             TdxFactors.Migratable, ((attributes & migratable) == 0 && !bound) || policy.Tdx.AllowMigration, RejectionCode.Forbidden,
             "MIGRATABLE 0, no service TD", $"MIGRATABLE {((attributes & migratable) == 0 ? 0 : 1)}, {(bound ? "a" : "no")} service TD");
         if (policy.Tdx.RequireSeptVeDisable)
-            findings.Check(TdxFactors.SeptVeDisable, (attributes & septVeDisable) != 0, RejectionCode.Forbidden, "SEPT_VE_DISABLE 1", (attributes & septVeDisable) != 0 ? "SEPT_VE_DISABLE 1" : "SEPT_VE_DISABLE 0");
+            findings.Check(
+                TdxFactors.SeptVeDisable, (attributes & septVeDisable) != 0, RejectionCode.Forbidden, "SEPT_VE_DISABLE 1",
+                (attributes & septVeDisable) != 0 ? "SEPT_VE_DISABLE 1" : "SEPT_VE_DISABLE 0");
         else
             findings.Skip(TdxFactors.SeptVeDisable, $"SEPT_VE_DISABLE {((attributes & septVeDisable) != 0 ? 1 : 0)} (not demanded)");
 
@@ -334,16 +387,21 @@ public static class TdxVerifier
         if (policy.Platforms.Count == 0)
             findings.Skip(TdxFactors.Platform, $"{platform.PlatformId} (any is accepted)");
         else
-            findings.Check(TdxFactors.Platform, policy.Platforms.Contains(platform.PlatformId), RejectionCode.Forbidden, "a platform on the policy's list", platform.PlatformId);
+            findings.Check(
+                TdxFactors.Platform, policy.Platforms.Contains(platform.PlatformId), RejectionCode.Forbidden, "a platform on the policy's list",
+                platform.PlatformId);
     }
 
     private static Rejection? SignatureFault<T>(IntelDocument<T> document, VerificationKey? signer)
         where T : class =>
-        signer is null ? Rejection.Missing("the TCB signing certificate's key") : BadUnless(document.IsSignedBy(signer), "signed by the TCB signing certificate");
+        signer is null
+            ? Rejection.Missing("the TCB signing certificate's key")
+            : BadUnless(document.IsSignedBy(signer), "signed by the TCB signing certificate");
 
     private static Rejection? AgeFault(string name, DateTimeOffset issued, DateTimeOffset nextUpdate, Policy policy, Findings findings) =>
         findings.DateFault(name, issued, nextUpdate)
         ?? (policy.MaxTcbInfoAge is { } age ? findings.DateFault($"{name} by its age", issued, RevocationList.Later(issued, age)) : null);
 
-    private static Rejection? BadUnless(bool verifies, string expected) => verifies ? null : new Rejection(RejectionCode.BadSignature, expected, "another signature");
+    private static Rejection? BadUnless(bool verifies, string expected) =>
+        verifies ? null : new Rejection(RejectionCode.BadSignature, expected, "another signature");
 }

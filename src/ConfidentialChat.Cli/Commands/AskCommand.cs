@@ -31,7 +31,8 @@ internal static class AskCommand
     {
         var command = new Command("ask", $"Ask a question; the answer goes to standard output. The API key comes from {ConfidentialChatOptions.BearerKeyVariable}, or is the one that \"up\" keeps.")
         {
-            Prompt, Files, Asking.Gateway, Asking.Data, Asking.Model, Asking.System, Asking.MaxTokens, Asking.Temperature, Whole, Json, Asking.DangerousPlainHttp,
+            Prompt, Files, Asking.Gateway, Asking.Data, Asking.Model, Asking.System, Asking.MaxTokens, Asking.Temperature, Whole, Json,
+            Asking.DangerousPlainHttp,
         };
         command.SetAction(RunAsync);
         return command;
@@ -56,7 +57,8 @@ internal static class AskCommand
             if (parsed.GetValue(Whole) || parsed.GetValue(Json))
             {
                 var answer = await client.ConfidentialChat.CreateAsync(request, cancellation);
-                Console.Out.WriteLine(parsed.GetValue(Json) ? Encoding.UTF8.GetString(answer.ToJson()) : answer.Choices.FirstOrDefault()?.Message.Content?.Text ?? "");
+                Console.Out.WriteLine(
+                    parsed.GetValue(Json) ? Encoding.UTF8.GetString(answer.ToJson()) : answer.Choices.FirstOrDefault()?.Message.Content?.Text ?? "");
             }
             else
             {
@@ -106,11 +108,14 @@ internal static class AskCommand
             while ((read = await input.ReadAsync(part, cancellation).AsTask().WaitAsync(cancellation)) > 0)
             {
                 if (bytes.Length + read > MaxPromptBytes)
-                    throw new CommandException($"{name} is larger than {MaxPromptBytes / 1024 / 1024} MiB.", "no model reads that much at once: give it in parts", ExitCode.Usage);
+                    throw new CommandException(
+                        $"{name} is larger than {MaxPromptBytes / 1024 / 1024} MiB.", "no model reads that much at once: give it in parts", ExitCode.Usage);
                 bytes.Write(part, 0, read);
             }
 
-            return new UTF8Encoding(encoderShouldEmitUTF8Identifier: false, throwOnInvalidBytes: true).GetString(bytes.GetBuffer(), 0, (int)bytes.Length).TrimEnd('\r', '\n');
+            return new UTF8Encoding(encoderShouldEmitUTF8Identifier: false, throwOnInvalidBytes: true)
+                .GetString(bytes.GetBuffer(), 0, (int)bytes.Length)
+                .TrimEnd('\r', '\n');
         }
         catch (DecoderFallbackException)
         {

@@ -15,8 +15,13 @@ internal static class Asking
 
     public static readonly Option<Uri?> Gateway = CommonOptions.Url(
         "--gateway", $"Gateway to ask. Default: {ConfidentialChatOptions.ServerUrlVariable}, else {LocalGateway}.");
-    public static readonly Option<DirectoryInfo> Data = CommonOptions.Data($"the API key that \"up\" keeps; taken where {ConfidentialChatOptions.BearerKeyVariable} is not set and the gateway is on this machine");
-    public static readonly Option<string?> Model = new("--model") { Description = "Model to ask. Default: the first that the gateway offers.", HelpName = "NAME" };
+    public static readonly Option<DirectoryInfo> Data = CommonOptions.Data(
+        $"the API key that \"up\" keeps; taken where {ConfidentialChatOptions.BearerKeyVariable} is not set and the gateway is on this machine");
+    public static readonly Option<string?> Model = new("--model")
+    {
+        Description = "Model to ask. Default: the first that the gateway offers.",
+        HelpName = "NAME",
+    };
     public static readonly Option<string?> System = new("--system") { Description = "System message.", HelpName = "TEXT" };
     public static readonly Option<int> MaxTokens = CommonOptions.Positive("--max-tokens", 4096, "Longest answer, in tokens.");
     public static readonly Option<double?> Temperature = MakeTemperature();
@@ -47,7 +52,9 @@ internal static class Asking
         try
         {
             var models = (await client.Models.ListAsync(cancellation)).Data.Select(model => ForeignText.Line(model.Id, ModelNames.MaxLength)).ToList();
-            return new CommandException(explained.Message, models.Count == 0 ? "the gateway offers no model now: start a node" : $"--model takes one of: {string.Join(", ", models)}", explained.ExitCode);
+            return new CommandException(
+                explained.Message, models.Count == 0 ? "the gateway offers no model now: start a node" : $"--model takes one of: {string.Join(", ", models)}",
+                explained.ExitCode);
         }
         catch (ConfidentialChatException)
         {
@@ -118,7 +125,9 @@ internal static class Asking
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            throw new CommandException($"{file} cannot be read: {e.Message}", $"export {ConfidentialChatOptions.BearerKeyVariable}=cc_..., or ask as the user who ran \"up\"", ExitCode.Usage);
+            throw new CommandException(
+                $"{file} cannot be read: {e.Message}", $"export {ConfidentialChatOptions.BearerKeyVariable}=cc_..., or ask as the user who ran \"up\"",
+                ExitCode.Usage);
         }
     }
 
@@ -133,7 +142,8 @@ internal static class Asking
         option.Validators.Add(result =>
         {
             if (result.Tokens is [{ Value: var text }]
-                && double.TryParse(text, global::System.Globalization.NumberStyles.Float, global::System.Globalization.CultureInfo.InvariantCulture, out var number)
+                && double.TryParse(
+                    text, global::System.Globalization.NumberStyles.Float, global::System.Globalization.CultureInfo.InvariantCulture, out var number)
                 && number is not (>= 0 and <= 2))
                 result.AddError($"--temperature: '{text}' is not from 0 to 2.");
         });

@@ -162,7 +162,8 @@ internal static class ChatCommand
                     await SaveAsync(argument, cancellation);
                     return true;
                 default:
-                    throw new CommandException($"there is no command {command}.", "/help lists them; begin with a space to say something that starts with /", ExitCode.Usage);
+                    throw new CommandException(
+                        $"there is no command {command}.", "/help lists them; begin with a space to say something that starts with /", ExitCode.Usage);
             }
         }
 
@@ -223,7 +224,8 @@ internal static class ChatCommand
             }
             catch (Exception e) when (e is IOException or UnauthorizedAccessException)
             {
-                throw new CommandException($"{file} cannot be written: {e.Message}", "name a file that is not there yet, in a directory of yours", ExitCode.Usage);
+                throw new CommandException(
+                    $"{file} cannot be written: {e.Message}", "name a file that is not there yet, in a directory of yours", ExitCode.Usage);
             }
 
             Note($"saved to {file}, in plain text");

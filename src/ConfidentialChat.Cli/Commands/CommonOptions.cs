@@ -24,7 +24,8 @@ internal static class CommonOptions
         number => number >= least && number <= most ? null : $"is not a whole number from {least} to {most}");
 
     /// <summary>A secret from a variable; a file that was read into it may have left one line break at its end. Null where there is none.</summary>
-    public static string? Secret(string variable) => Environment.GetEnvironmentVariable(variable) is { Length: > 0 } text ? SecretText.WithoutLineEnd(text) : null;
+    public static string? Secret(string variable) =>
+        Environment.GetEnvironmentVariable(variable) is { Length: > 0 } text ? SecretText.WithoutLineEnd(text) : null;
 
     public static Option<Uri?> Url(string name, string description) => new(name)
     {
@@ -71,7 +72,8 @@ internal static class CommonOptions
 
     /// <summary>For <c>gateway</c> and <c>node</c>.</summary>
     public static Option<int> Connections(int standard) => Between(
-        "--max-connections", ConnectionLimits.LeastMost, 1_000_000, standard, "Connections at once; for a further one the one goes that has been silent for longest.");
+        "--max-connections", ConnectionLimits.LeastMost, 1_000_000, standard,
+        "Connections at once; for a further one the one goes that has been silent for longest.");
 
     /// <inheritdoc cref="Connections"/>
     public static Option<int> DrainSeconds(TimeSpan standard) => Between(

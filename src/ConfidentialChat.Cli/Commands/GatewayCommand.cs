@@ -14,16 +14,25 @@ internal static class GatewayCommand
         DefaultValueFactory = _ => Standard.Gateway.ListenAddress,
     };
     private static readonly Option<int> Port = CommonOptions.Port("--port", Standard.Gateway.Port, "Port to listen on; 0 takes a free one.");
-    private static readonly Option<int> LockSeconds = CommonOptions.Between("--lock-seconds", 1, 60, Standard.Gateway.LockSeconds, "How long a lock lives when its client does not say.");
+    private static readonly Option<int> LockSeconds = CommonOptions.Between(
+        "--lock-seconds", 1, 60, Standard.Gateway.LockSeconds, "How long a lock lives when its client does not say.");
     private static readonly Option<long> StackUnits = new("--stack-units")
     {
         Description = "Compute units that each user gets on a node for a model.",
         DefaultValueFactory = _ => Standard.Gateway.StackUnits,
         HelpName = "N",
     };
-    private static readonly Option<FileInfo?> Certificate = new("--tls-cert") { Description = "Certificate chain, PEM; read again when it changes.", HelpName = "FILE" };
+    private static readonly Option<FileInfo?> Certificate = new("--tls-cert")
+    {
+        Description = "Certificate chain, PEM; read again when it changes.",
+        HelpName = "FILE",
+    };
     private static readonly Option<FileInfo?> Key = new("--tls-key") { Description = "Private key of the certificate, PEM.", HelpName = "FILE" };
-    private static readonly Option<string?> TlsName = new("--tls-name") { Description = "What clients call the gateway: says when a certificate is not for it.", HelpName = "HOST" };
+    private static readonly Option<string?> TlsName = new("--tls-name")
+    {
+        Description = "What clients call the gateway: says when a certificate is not for it.",
+        HelpName = "HOST",
+    };
     private static readonly Option<int> MaxBufferedMib = CommonOptions.MaxBufferedMib(Standard.Gateway.MaxBufferedBytes);
     private static readonly Option<int> DrainSeconds = CommonOptions.DrainSeconds(Standard.Gateway.DrainTimeout);
     private static readonly Option<bool> LogRequests = CommonOptions.LogRequests();
@@ -41,13 +50,17 @@ internal static class GatewayCommand
         AllowMultipleArgumentsPerToken = true,
     };
     private static readonly Option<int> MaxConnections = CommonOptions.Connections(Standard.Gateway.MaxConnections);
-    private static readonly Option<bool> NoDocs = new("--no-docs") { Description = "Do not serve the OpenAPI document (/openapi/v1.json) and its page (/docs)." };
+    private static readonly Option<bool> NoDocs = new("--no-docs")
+    {
+        Description = "Do not serve the OpenAPI document (/openapi/v1.json) and its page (/docs).",
+    };
 
     public static Command Create()
     {
         var command = new Command("gateway", "Run a gateway: it authenticates, routes and bounds requests that it cannot read.")
         {
-            Data, Listen, Port, LockSeconds, StackUnits, Certificate, Key, TlsName, MaxConnections, MaxBufferedMib, TrustedProxies, CorsOrigins, NoDocs, DrainSeconds, LogRequests,
+            Data, Listen, Port, LockSeconds, StackUnits, Certificate, Key, TlsName, MaxConnections, MaxBufferedMib, TrustedProxies, CorsOrigins, NoDocs,
+            DrainSeconds, LogRequests,
             DangerousPlainHttp, ServerRun.Json, ServerRun.ExitWithStdin,
         };
         command.SetAction(RunAsync);

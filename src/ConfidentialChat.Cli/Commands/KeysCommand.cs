@@ -9,7 +9,12 @@ internal static class KeysCommand
 {
     private const string KeyHead = "cc_";
 
-    private static readonly Option<string> User = new("--user") { Description = "Whose key it is; made where missing.", DefaultValueFactory = _ => "default", HelpName = "NAME" };
+    private static readonly Option<string> User = new("--user")
+    {
+        Description = "Whose key it is; made where missing.",
+        DefaultValueFactory = _ => "default",
+        HelpName = "NAME",
+    };
     private static readonly Argument<string> Prefix = new("key") { Description = "The eight characters after cc_, as \"list\" shows them." };
 
     public static Command Create()
@@ -23,7 +28,8 @@ internal static class KeysCommand
 
     private static Command CreateCommand()
     {
-        var command = new Command("create", "Make an API key and print it. It is shown this once; the gateway keeps a hash.") { User, GatewayData.Option, GatewayData.Json };
+        var command = new Command(
+            "create", "Make an API key and print it. It is shown this once; the gateway keeps a hash.") { User, GatewayData.Option, GatewayData.Json };
         command.SetAction(async (parsed, cancellation) =>
         {
             var gateway = await GatewayData.OpenAsync(parsed, cancellation);
@@ -37,7 +43,9 @@ internal static class KeysCommand
             }
             catch (ArgumentException)
             {
-                throw new CommandException("--user: that is no name for a user.", $"a name has 1 to {GatewayOperator.MaxNameLength} characters, all of which are seen", ExitCode.Usage);
+                throw new CommandException(
+                    "--user: that is no name for a user.", $"a name has 1 to {GatewayOperator.MaxNameLength} characters, all of which are seen",
+                    ExitCode.Usage);
             }
 
             return ExitCode.Success;
@@ -54,9 +62,7 @@ internal static class KeysCommand
             if (parsed.GetValue(GatewayData.Json))
                 Console.Out.WriteLine(JsonSerializer.Serialize(keys, CliJson.Readable.IReadOnlyListApiKeyEntry));
             else
-                GatewayData.PrintTable(
-                    ["KEY", "USER", "CREATED", "REVOKED"],
-                    [.. keys.Select(key => (IReadOnlyList<string>)[$"{KeyHead}{key.Prefix}_…", key.User, GatewayData.Time(key.CreatedAt), key.RevokedAt is { } at ? GatewayData.Time(at) : "-"])]);
+                GatewayData.PrintTable(["KEY", "USER", "CREATED", "REVOKED"], [.. keys.Select(Row)]);
             return ExitCode.Success;
         });
         return command;
@@ -64,7 +70,10 @@ internal static class KeysCommand
 
     private static Command RevokeCommand()
     {
-        var command = new Command("revoke", "Revoke an API key: from the gateway's next request on it opens nothing. Requests in flight end as they would.") { Prefix, GatewayData.Option };
+        var command = new Command("revoke", "Revoke an API key: from the gateway's next request on it opens nothing. Requests in flight end as they would.")
+        {
+            Prefix, GatewayData.Option,
+        };
         command.SetAction(async (parsed, cancellation) =>
         {
             var prefix = Public(parsed.GetRequiredValue(Prefix));
@@ -76,6 +85,9 @@ internal static class KeysCommand
         return command;
     }
 
+    private static IReadOnlyList<string> Row(ApiKeyEntry key) =>
+        [$"{KeyHead}{key.Prefix}_…", key.User, GatewayData.Time(key.CreatedAt), key.RevokedAt is { } at ? GatewayData.Time(at) : "-"];
+
     // As listed, or the whole key pasted: of that only the public part is used, or shown again.
     private static string Public(string text)
     {
@@ -84,7 +96,8 @@ internal static class KeysCommand
         var prefix = end < 0 ? bare : bare[..end];
         return prefix.Length == 8 && prefix.All(char.IsAsciiLetterOrDigit)
             ? prefix
-            : throw new CommandException("that is no key's public part.", "it is the eight characters after cc_, as ./cchat keys list shows them", ExitCode.Usage);
+            : throw new CommandException(
+                "that is no key's public part.", "it is the eight characters after cc_, as ./cchat keys list shows them", ExitCode.Usage);
     }
 }
 

@@ -11,7 +11,10 @@ internal static class ModelsCommand
 
     public static Command Create()
     {
-        var command = new Command("models", "List the models that the gateway offers now, one a line.") { Asking.Gateway, Asking.Data, Json, Asking.DangerousPlainHttp };
+        var command = new Command("models", "List the models that the gateway offers now, one a line.")
+        {
+            Asking.Gateway, Asking.Data, Json, Asking.DangerousPlainHttp,
+        };
         command.SetAction(RunAsync);
         return command;
     }

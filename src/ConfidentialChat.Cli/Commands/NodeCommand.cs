@@ -32,14 +32,18 @@ internal static class NodeCommand
     private static readonly Option<int> MaxBufferedMib = CommonOptions.MaxBufferedMib(Standard.Node.MaxBufferedBytes);
     private static readonly Option<int> DrainSeconds = CommonOptions.DrainSeconds(Standard.Node.DrainTimeout);
     private static readonly Option<bool> LogRequests = CommonOptions.LogRequests();
-    private static readonly Option<bool> EraseNow = new("--erase-now") { Description = "Erase the oldest key before its time, where the node holds as many as it may." };
+    private static readonly Option<bool> EraseNow = new("--erase-now")
+    {
+        Description = "Erase the oldest key before its time, where the node holds as many as it may.",
+    };
     private static readonly Option<bool> DangerousPlainHttp = CommonOptions.DangerousPlainHttp();
 
     public static Command Create()
     {
         var command = new Command("node", $"Run a node: it opens requests, runs the model and seals answers. The enrolment token, needed once, comes from {EnrolmentTokenVariable}.")
         {
-            Data, Gateway, Listen, Port, Address, Model, EngineDirectory, Parallel, Queue, MaxConnections, MaxBufferedMib, RotationMinutes, DrainSeconds, LogRequests,
+            Data, Gateway, Listen, Port, Address, Model, EngineDirectory, Parallel, Queue, MaxConnections, MaxBufferedMib, RotationMinutes, DrainSeconds,
+            LogRequests,
             DangerousPlainHttp, ServerRun.Json, ServerRun.ExitWithStdin,
         };
         foreach (var option in Upstream.All)
@@ -51,7 +55,10 @@ internal static class NodeCommand
 
     private static Command RotateCommand()
     {
-        var command = new Command("rotate", "Make a new node key now. Requests under the key before it are served for its grace period.") { RunningData, EraseNow };
+        var command = new Command("rotate", "Make a new node key now. Requests under the key before it are served for its grace period.")
+        {
+            RunningData, EraseNow,
+        };
         command.SetAction(async (parsed, cancellation) =>
         {
             var directory = parsed.GetRequiredValue(RunningData).FullName;
@@ -80,7 +87,8 @@ internal static class NodeCommand
         var upstream = Upstream.Read(parsed);
         var model = parsed.GetValue(Model)?.FullName;
         if (model is null && upstream is null)
-            throw new CommandException("--model is missing.", "name a GGUF file: --model FILE.gguf, or an HTTP engine: --upstream URL --upstream-model NAME", ExitCode.Usage);
+            throw new CommandException(
+                "--model is missing.", "name a GGUF file: --model FILE.gguf, or an HTTP engine: --upstream URL --upstream-model NAME", ExitCode.Usage);
         var embedded = model is null ? null : new EmbeddedEngineOptions
         {
             ModelPath = model,
@@ -90,7 +98,8 @@ internal static class NodeCommand
         var options = new NodeOptions
         {
             DataDirectory = parsed.GetRequiredValue(Data).FullName,
-            GatewayUrl = parsed.GetValue(Gateway) ?? throw new CommandException("--gateway is missing.", "name the gateway to serve: --gateway URL", ExitCode.Usage),
+            GatewayUrl = parsed.GetValue(Gateway)
+                ?? throw new CommandException("--gateway is missing.", "name the gateway to serve: --gateway URL", ExitCode.Usage),
             EnrolmentToken = CommonOptions.Secret(EnrolmentTokenVariable),
             ListenAddress = parsed.GetRequiredValue(Listen),
             Port = parsed.GetValue(Port),

@@ -36,7 +36,8 @@ internal static class NodesCommand
                     [
                         .. nodes.Select(node => (IReadOnlyList<string>)
                         [
-                            $"{node.Id}", State(node.State), Ago(DateTimeOffset.UtcNow - node.HeardAt), $"{node.Running}", $"{node.Queued}", $"{node.Unreported}",
+                            $"{node.Id}", State(node.State), Ago(DateTimeOffset.UtcNow - node.HeardAt), $"{node.Running}", $"{node.Queued}",
+                            $"{node.Unreported}",
                             node.KeyExpiresAt is { } at ? GatewayData.Time(at) : "-", node.Address, string.Join(", ", node.Models),
                         ]),
                     ]);

@@ -11,15 +11,38 @@ namespace ConfidentialChat.Cli.Commands;
 /// <summary><c>cchat policy init</c> and <c>cchat policy pin</c>.</summary>
 internal static class PolicyCommand
 {
-    private static readonly Option<FileInfo?> Output = new("--output") { Description = "File to write; it must not be there yet. Default: standard output.", HelpName = "FILE" };
-    private static readonly Argument<FileInfo> Evidence = new("evidence") { Description = "A bundle, a TDX quote with --collateral, or a SEV-SNP report with --cert." };
-    private static readonly Option<FileInfo> PolicyFile = new("--policy") { Description = "The policy to write into. One that is not there is begun from the defaults.", HelpName = "FILE", Required = true };
-    private static readonly Option<DirectoryInfo?> Collateral = new("--collateral") { Description = "Folder with Intel's collateral, for a quote alone.", HelpName = "DIR" };
+    private static readonly Option<FileInfo?> Output = new("--output")
+    {
+        Description = "File to write; it must not be there yet. Default: standard output.",
+        HelpName = "FILE",
+    };
+    private static readonly Argument<FileInfo> Evidence = new("evidence")
+    {
+        Description = "A bundle, a TDX quote with --collateral, or a SEV-SNP report with --cert.",
+    };
+    private static readonly Option<FileInfo> PolicyFile = new("--policy")
+    {
+        Description = "The policy to write into. One that is not there is begun from the defaults.",
+        HelpName = "FILE",
+        Required = true,
+    };
+    private static readonly Option<DirectoryInfo?> Collateral = new("--collateral")
+    {
+        Description = "Folder with Intel's collateral, for a quote alone.",
+        HelpName = "DIR",
+    };
     private static readonly Option<FileInfo?> Vek = new("--cert") { Description = "VCEK or VLEK certificate, for a SEV-SNP report alone.", HelpName = "FILE" };
-    private static readonly Option<FileInfo?> Crl = new("--crl") { Description = "AMD's revocation list of the product, DER, for a SEV-SNP report alone.", HelpName = "FILE" };
+    private static readonly Option<FileInfo?> Crl = new("--crl")
+    {
+        Description = "AMD's revocation list of the product, DER, for a SEV-SNP report alone.",
+        HelpName = "FILE",
+    };
     private static readonly Option<string?> At = VerifyOptions.At();
     private static readonly Option<string?> Nonce = VerifyOptions.Hex("--nonce", "challenge of a bundle, 32 bytes");
-    private static readonly Option<bool> Replace = new("--replace") { Description = "Put the values in the place of those that are there, instead of beside them." };
+    private static readonly Option<bool> Replace = new("--replace")
+    {
+        Description = "Put the values in the place of those that are there, instead of beside them.",
+    };
 
     public static Command Create() => new("policy", "Make the policy that evidence is held against.") { Init(), Pin() };
 
@@ -70,7 +93,7 @@ internal static class PolicyCommand
         {
             await Console.Error.WriteAsync(verdict.ToText());
             throw new CommandException(
-                $"nothing is pinned: the evidence is refused: {string.Join(", ", verdict.Failures.Select(factor => $"{factor.Name} ({factor.Code?.Spell()})"))}",
+                $"nothing is pinned: the evidence is refused: {VerifyOutput.Failures(verdict)}",
                 "only evidence that verifies is pinned; --at verifies for another time", ExitCode.EvidenceRefused);
         }
 
@@ -98,14 +121,17 @@ internal static class PolicyCommand
         SevSnp = policy.SevSnp with { Measurement = ReferenceValues.Unnamed },
     };
 
-    private static (Verdict Verdict, string Type, IReadOnlyDictionary<string, ReadOnlyMemory<byte>> Measurements) Verify(byte[] bytes, Policy policy, ParseResult parsed)
+    private static (Verdict Verdict, string Type, IReadOnlyDictionary<string, ReadOnlyMemory<byte>> Measurements) Verify(
+        byte[] bytes, Policy policy, ParseResult parsed)
     {
         var at = VerifyOptions.ReadTime(parsed.GetValue(At));
         if (bytes.AsSpan().TrimStart(" \t\r\n"u8).StartsWith("{"u8))
         {
             var verification = new BundleVerifier(new SimulatedEvidence()).Verify(
-                bytes, policy, at, VerifyOptions.ReadHex("--nonce", parsed.GetValue(Nonce), BundleStatement.NonceSize) is { } nonce ? (ReadOnlyMemory<byte>?)nonce : null);
-            return (verification.Verdict, verification.Verified?.Type ?? "", verification.Claims?.Measurements ?? new Dictionary<string, ReadOnlyMemory<byte>>());
+                bytes, policy, at,
+                VerifyOptions.ReadHex("--nonce", parsed.GetValue(Nonce), BundleStatement.NonceSize) is { } nonce ? (ReadOnlyMemory<byte>?)nonce : null);
+            return (
+                verification.Verdict, verification.Verified?.Type ?? "", verification.Claims?.Measurements ?? new Dictionary<string, ReadOnlyMemory<byte>>());
         }
 
         if (parsed.GetValue(Vek) is { } vek)
@@ -118,7 +144,9 @@ internal static class PolicyCommand
         }
 
         if (parsed.GetValue(Collateral) is not { } folder)
-            throw new CommandException("a quote alone needs Intel's collateral, a report alone AMD's certificate.", "name them with --collateral or --cert, or pin from a bundle", ExitCode.Usage);
+            throw new CommandException(
+                "a quote alone needs Intel's collateral, a report alone AMD's certificate.", "name them with --collateral or --cert, or pin from a bundle",
+                ExitCode.Usage);
         var tdx = TdxVerifier.Verify(bytes, VerifyOptions.ReadCollateral(folder, TdxVerifier.ReadFmspc(bytes)), policy, at);
         return (tdx.Verdict, CpuType.Tdx, tdx.Measurements);
     }

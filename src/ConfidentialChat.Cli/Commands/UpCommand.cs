@@ -10,7 +10,8 @@ internal static class UpCommand
 {
     private static readonly Option<int> GatewayPort = CommonOptions.Port("--gateway-port", Standard.Gateway.Port, "Port of the gateway; 0 takes a free one.");
     private static readonly Option<int> NodePort = CommonOptions.Port("--node-port", Standard.Node.Port, "Port of the node; 0 takes a free one.");
-    private static readonly Option<Uri?> NodeAddress = CommonOptions.Url("--node-address", "What the gateway uses to reach the node, where that is not where it listens.");
+    private static readonly Option<Uri?> NodeAddress = CommonOptions.Url(
+        "--node-address", "What the gateway uses to reach the node, where that is not where it listens.");
     private static readonly Option<DirectoryInfo> Data = CommonOptions.Data("databases, keys and logs", made: true);
     private static readonly Option<FileInfo?> Model = CommonOptions.Model();
     private static readonly Option<bool> Fixture = CommonOptions.Fixture();

@@ -92,8 +92,9 @@ internal sealed class UpstreamArguments
                 : throw new CommandException("--upstream is missing.", "name the engine: --upstream http://127.0.0.1:8000", ExitCode.Usage);
         }
 
-        var names = (parsed.GetValue(model) ?? throw new CommandException("--upstream-model is missing.", "name the model that the engine serves: --upstream-model NAME", ExitCode.Usage))
-            .Split('=', 2);
+        var name = parsed.GetValue(model)
+            ?? throw new CommandException("--upstream-model is missing.", "name the model that the engine serves: --upstream-model NAME", ExitCode.Usage);
+        var names = name.Split('=', 2);
         var options = new UpstreamOptions
         {
             Model = names[0],
@@ -152,7 +153,9 @@ internal sealed class UpstreamArguments
             return null;
         return CommonOptions.Secret(variable) is { } key
             ? key
-            : throw new CommandException($"the environment variable {variable} is not set.", "export the engine's API key in it; --upstream-key-env takes the variable's name, never the key", ExitCode.Usage);
+            : throw new CommandException(
+                $"the environment variable {variable} is not set.",
+                "export the engine's API key in it; --upstream-key-env takes the variable's name, never the key", ExitCode.Usage);
     }
 
     private static EngineKind? Kind(string? text)

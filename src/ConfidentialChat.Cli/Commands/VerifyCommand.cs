@@ -9,7 +9,13 @@ namespace ConfidentialChat.Cli.Commands;
 /// <summary><c>cchat verify</c>: a verdict on a bundle, or on a quote or report alone. Nothing is fetched.</summary>
 internal static class VerifyCommand
 {
-    private static readonly Argument<FileInfo?> File = new("bundle") { Description = "A node's evidence bundle.", Arity = ArgumentArity.ZeroOrOne, Hidden = true }; // the help of the commands below would show it as theirs
+    // the help of the commands below would show it as theirs
+    private static readonly Argument<FileInfo?> File = new("bundle")
+    {
+        Description = "A node's evidence bundle.",
+        Arity = ArgumentArity.ZeroOrOne,
+        Hidden = true,
+    };
     private static readonly Option<FileInfo?> Policy = VerifyOptions.Policy();
     private static readonly Option<string?> At = VerifyOptions.At();
     private static readonly Option<string?> Nonce = VerifyOptions.Hex("--nonce", "challenge, 32 bytes");
@@ -37,7 +43,9 @@ internal static class VerifyCommand
 
     private static async Task<int> RunAsync(ParseResult parsed, CancellationToken cancellation)
     {
-        var file = parsed.GetValue(File) ?? throw new CommandException("there is nothing to verify.", "name a bundle, or see ./cchat verify --help for raw quotes and reports", ExitCode.Usage);
+        var file = parsed.GetValue(File)
+            ?? throw new CommandException(
+                "there is nothing to verify.", "name a bundle, or see ./cchat verify --help for raw quotes and reports", ExitCode.Usage);
         var verification = new BundleVerifier(new SimulatedEvidence()).Verify(
             VerifyOptions.ReadFile(file, Bounds.Bundle), VerifyOptions.ReadPolicy(parsed.GetValue(Policy)), VerifyOptions.ReadTime(parsed.GetValue(At)),
             VerifyOptions.ReadHex("--nonce", parsed.GetValue(Nonce), BundleStatement.NonceSize) is { } nonce ? (ReadOnlyMemory<byte>?)nonce : null);

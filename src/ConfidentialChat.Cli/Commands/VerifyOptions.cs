@@ -13,19 +13,25 @@ internal static class VerifyOptions
     // ISO 8601 and nothing else: 01/02/2026 is two days. Without a zone it is UTC.
     private static readonly string[] Forms = ["yyyy-MM-dd", "yyyy-MM-dd'T'HH:mmK", "yyyy-MM-dd'T'HH:mm:ssK", "yyyy-MM-dd'T'HH:mm:ss.FFFFFFFK"];
 
-    public static Option<FileInfo?> Policy() => new("--policy") { Description = "Policy to hold the evidence against. Default: that of \"cchat policy init\".", HelpName = "FILE" };
+    public static Option<FileInfo?> Policy() =>
+        new("--policy") { Description = "Policy to hold the evidence against. Default: that of \"cchat policy init\".", HelpName = "FILE" };
 
-    public static Option<string?> At() => new("--at") { Description = "Time of verification, 2026-07-04T10:16:31Z for example. Default: now.", HelpName = "TIME" };
+    public static Option<string?> At() =>
+        new("--at") { Description = "Time of verification, 2026-07-04T10:16:31Z for example. Default: now.", HelpName = "TIME" };
 
     public static Option<bool> Json() => new("--json") { Description = "Print one JSON object instead of lines." };
 
     public static Option<string?> Hex(string name, string what) => new(name) { Description = $"Expected {what}, hexadecimal.", HelpName = "HEX" };
 
-    public static Policy ReadPolicy(FileInfo? file) => file is null ? Attestation.Policies.Policy.Default : Attestation.Policies.Policy.Parse(System.Text.Encoding.UTF8.GetString(ReadFile(file, Bounds.Policy)));
+    public static Policy ReadPolicy(FileInfo? file) =>
+        file is null
+            ? Attestation.Policies.Policy.Default
+            : Attestation.Policies.Policy.Parse(System.Text.Encoding.UTF8.GetString(ReadFile(file, Bounds.Policy)));
 
     public static DateTimeOffset ReadTime(string? text) =>
         text is null ? TimeProvider.System.GetUtcNow()
-        : DateTimeOffset.TryParseExact(text, Forms, CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal | DateTimeStyles.AdjustToUniversal, out var time) ? time
+        : DateTimeOffset.TryParseExact(
+            text, Forms, CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal | DateTimeStyles.AdjustToUniversal, out var time) ? time
         : throw new CommandException($"--at is no time: {Shown.Text(text)}", "write it like 2026-07-04T10:16:31Z", ExitCode.Usage);
 
     /// <summary>A value of one size; null where the option is not given.</summary>
@@ -45,7 +51,11 @@ internal static class VerifyOptions
     /// <param name="policy">As it was read.</param>
     /// <param name="expected">Factors, each with the value that was given for it, or null.</param>
     public static Policy Demanding(Policy policy, params IEnumerable<(FactorName Factor, string? Value)> expected) =>
-        policy with { Advisory = policy.Advisory.Except(expected.Where(given => given.Value is not null).Select(given => given.Factor.Value)).ToHashSet(StringComparer.Ordinal) };
+        policy with
+        {
+            Advisory = policy.Advisory.Except(expected.Where(given => given.Value is not null).Select(given => given.Factor.Value))
+                .ToHashSet(StringComparer.Ordinal),
+        };
 
     /// <summary>Intel's collateral from a folder; what is not there is null in it.</summary>
     /// <param name="folder">It has to be there.</param>

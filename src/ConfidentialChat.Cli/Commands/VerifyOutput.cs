@@ -21,7 +21,7 @@ internal static class VerifyOutput
         await WriteWarningsAsync(verdict);
         if (!verdict.IsAccepted)
         {
-            await Console.Error.WriteLineAsync($"error: the evidence is refused: {string.Join(", ", verdict.Failures.Select(factor => $"{factor.Name} ({factor.Code?.Spell()})"))}");
+            await Console.Error.WriteLineAsync($"error: the evidence is refused: {Failures(verdict)}");
             await Console.Error.WriteLineAsync("hint: spec/attestation.md explains each check; --at verifies for another time");
             return ExitCode.EvidenceRefused;
         }
@@ -37,6 +37,10 @@ internal static class VerifyOutput
         foreach (var warning in verdict.Warnings)
             await Console.Error.WriteLineAsync($"warning: {warning.Name}: expected {warning.Expected}; found {warning.Found}");
     }
+
+    /// <summary>What refused the evidence, each with its code.</summary>
+    public static string Failures(Verdict verdict) =>
+        string.Join(", ", verdict.Failures.Select(factor => $"{factor.Name} ({factor.Code?.Spell()})"));
 
     private static string Summary(Verdict verdict, bool isRaw)
     {

@@ -12,7 +12,12 @@ internal static class VerifySnpCommand
     private const int DigestSize = 48;
 
     private static readonly Argument<FileInfo> Report = new("report") { Description = "A SEV-SNP report, version 2 to 5, 1184 bytes as the kernel gave it." };
-    private static readonly Option<FileInfo> Vek = new("--cert") { Description = "The VCEK or VLEK certificate, DER or PEM; issuer and root may follow it.", HelpName = "FILE", Required = true };
+    private static readonly Option<FileInfo> Vek = new("--cert")
+    {
+        Description = "The VCEK or VLEK certificate, DER or PEM; issuer and root may follow it.",
+        HelpName = "FILE",
+        Required = true,
+    };
     private static readonly Option<FileInfo?> Crl = new("--crl") { Description = "AMD's revocation list of the product, DER.", HelpName = "FILE" };
     private static readonly Option<FileInfo?> PolicyFile = VerifyOptions.Policy();
     private static readonly Option<string?> At = VerifyOptions.At();

@@ -12,7 +12,12 @@ internal static class VerifyTdxCommand
     private const int RegisterSize = 48;
 
     private static readonly Argument<FileInfo> Quote = new("quote") { Description = "A TDX quote, version 4 or 5, as the kernel gave it." };
-    private static readonly Option<DirectoryInfo> Collateral = new("--collateral") { Description = "Folder with tcb_info.json or tcb_info_FMSPC.json, qe_identity.json, tcb_signing_chain.pem, pck_crl.der, root_ca_crl.der.", HelpName = "DIR", Required = true };
+    private static readonly Option<DirectoryInfo> Collateral = new("--collateral")
+    {
+        Description = "Folder with tcb_info.json or tcb_info_FMSPC.json, qe_identity.json, tcb_signing_chain.pem, pck_crl.der, root_ca_crl.der.",
+        HelpName = "DIR",
+        Required = true,
+    };
     private static readonly Option<FileInfo?> EventLog = new("--event-log") { Description = "CCEL or JSON event log to replay.", HelpName = "FILE" };
     private static readonly Option<FileInfo?> PolicyFile = VerifyOptions.Policy();
     private static readonly Option<string?> At = VerifyOptions.At();

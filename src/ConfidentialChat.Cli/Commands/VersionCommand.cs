@@ -11,7 +11,11 @@ internal static class VersionCommand
 {
     private const int MaxName = 200; // UTF-16 units: it stands in a file that another version wrote
 
-    private static readonly Option<DirectoryInfo?> Data = new("--data") { Description = "A gateway's data directory: its database is read and not changed.", HelpName = "DIR" };
+    private static readonly Option<DirectoryInfo?> Data = new("--data")
+    {
+        Description = "A gateway's data directory: its database is read and not changed.",
+        HelpName = "DIR",
+    };
     private static readonly Option<bool> Json = new("--json") { Description = "Print JSON." };
 
     public static Command Create()
@@ -19,7 +23,9 @@ internal static class VersionCommand
         var command = new Command("version", "Print the version of cchat and of the tables that it makes; with --data also of a gateway's database.") { Data, Json };
         command.SetAction(parsed =>
         {
-            var database = parsed.GetValue(Data) is { } directory ? GatewayOperator.ReadTables(Path.Combine(GatewayData.Find(directory.FullName), "gateway.db")) : null;
+            var database = parsed.GetValue(Data) is { } directory
+                ? GatewayOperator.ReadTables(Path.Combine(GatewayData.Find(directory.FullName), "gateway.db"))
+                : null;
             var version = new Versions(
                 typeof(VersionCommand).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()!.InformationalVersion,
                 GatewayOperator.NewestTables(),

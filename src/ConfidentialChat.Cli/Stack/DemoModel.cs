@@ -21,11 +21,14 @@ internal static class DemoModel
             using var file = File.OpenRead(path);
             if (string.Equals(Convert.ToHexStringLower(SHA256.HashData(file)), expected, StringComparison.Ordinal))
                 return path;
-            throw new CommandException($"the demonstration model {path} is damaged: it has another SHA-256.", "build again, or serve a model of your own: --model FILE.gguf", ExitCode.Usage);
+            throw new CommandException(
+                $"the demonstration model {path} is damaged: it has another SHA-256.", "build again, or serve a model of your own: --model FILE.gguf",
+                ExitCode.Usage);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            throw new CommandException($"the demonstration model cannot be read: {e.Message}", "build again, or serve a model of your own: --model FILE.gguf", ExitCode.Usage);
+            throw new CommandException(
+                $"the demonstration model cannot be read: {e.Message}", "build again, or serve a model of your own: --model FILE.gguf", ExitCode.Usage);
         }
     }
 }

@@ -150,7 +150,8 @@ internal sealed class LocalStack : IAsyncDisposable
 
     // A second stack on the same data would take the node away from the first.
     private static FileStream Occupy(string directory) => Use(() => PrivateFile.TryLock(Path.Combine(directory, "in-use")))
-        ?? throw new CommandException($"another stack runs on the data directory {directory}.", "stop it, or give another directory with --data", ExitCode.Usage);
+        ?? throw new CommandException(
+            $"another stack runs on the data directory {directory}.", "stop it, or give another directory with --data", ExitCode.Usage);
 
     private static string Text(JsonElement ready, string name) => ready.GetProperty(name).GetString()!;
 
@@ -186,7 +187,8 @@ internal sealed class LocalStack : IAsyncDisposable
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            throw new CommandException($"the data directory cannot be used: {e.Message}", "give a directory that this user may write with --data", ExitCode.Usage);
+            throw new CommandException(
+                $"the data directory cannot be used: {e.Message}", "give a directory that this user may write with --data", ExitCode.Usage);
         }
     }
 }

@@ -78,7 +78,10 @@ public sealed class ChatContentPart : OpenAIObject
 
     public static ChatContentPart FromText(string text) => new() { Type = "text", Text = text };
 
-    /// <summary>An image by its address; a <c>data:</c> URL, which keeps it within the sealed request. Nodes refuse any other: whoever fetched it would show who asks for what.</summary>
+    /// <summary>
+    /// An image by its address; a <c>data:</c> URL, which keeps it within the sealed request.
+    /// Nodes refuse any other: whoever fetched it would show who asks for what.
+    /// </summary>
     public static ChatContentPart FromImage(string url, string? detail = null) =>
         new() { Type = "image_url", ImageUrl = new ChatImageUrl { Url = url, Detail = detail } };
 

@@ -41,7 +41,10 @@ public sealed class ChatFunction : OpenAIObject
 /// <summary>A call that the model wants made; in a stream, a piece of one, to be joined by <see cref="Index"/>.</summary>
 public sealed class ChatToolCall : OpenAIObject
 {
-    /// <summary>Which call a piece belongs to; null outside streams, and where an engine says none: then a piece with an <see cref="Id"/> begins a call.</summary>
+    /// <summary>
+    /// Which call a piece belongs to; null outside streams, and where an engine says
+    /// none: then a piece with an <see cref="Id"/> begins a call.
+    /// </summary>
     public int? Index { get; set; }
 
     public string? Id { get; set; }

@@ -22,7 +22,10 @@ public abstract class OpenAIObject
     {
     }
 
-    /// <summary>Members that have no property here, such as those of an engine or of a later API, and those whose kind is not their property's. Null where there are none.</summary>
+    /// <summary>
+    /// Members that have no property here, such as those of an engine or of a later API, and
+    /// those whose kind is not their property's. Null where there are none.
+    /// </summary>
     [JsonExtensionData]
     public IDictionary<string, JsonElement>? Extra { get; set; }
 

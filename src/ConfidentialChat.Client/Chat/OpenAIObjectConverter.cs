@@ -18,7 +18,8 @@ namespace ConfidentialChat.Client.Chat;
 internal sealed class OpenAIObjectConverter : JsonConverter<OpenAIObject>
 {
     /// <summary>The members without which an answer is none.</summary>
-    private static readonly FrozenSet<string> Vital = FrozenSet.ToFrozenSet(["choices", "message", "delta", "content", "text", "data", "embedding"], StringComparer.Ordinal);
+    private static readonly FrozenSet<string> Vital = FrozenSet.ToFrozenSet(
+        ["choices", "message", "delta", "content", "text", "data", "embedding"], StringComparer.Ordinal);
 
     private delegate bool ReadValue(ref Utf8JsonReader reader, JsonSerializerOptions options, bool strictly, out object? value);
 
@@ -150,15 +151,18 @@ internal sealed class OpenAIObjectConverter : JsonConverter<OpenAIObject>
         if (kind == typeof(long))
             return static (ref reader, _, _, out value) => (value = InferenceJson.TryGetInteger(in reader, out var number) ? number : null) is not null;
         if (kind == typeof(int))
-            return static (ref reader, _, _, out value) => (value = InferenceJson.TryGetInteger(in reader, out var number) && (int)number == number ? (int)number : null) is not null;
+            return static (ref reader, _, _, out value) => (
+                value = InferenceJson.TryGetInteger(in reader, out var number) && (int)number == number ? (int)number : null) is not null;
         if (kind == typeof(bool))
-            return static (ref reader, _, _, out value) => (value = reader.TokenType is JsonTokenType.True or JsonTokenType.False ? reader.GetBoolean() : null) is not null;
+            return static (ref reader, _, _, out value) => (
+                value = reader.TokenType is JsonTokenType.True or JsonTokenType.False ? reader.GetBoolean() : null) is not null;
         if (kind.IsAssignableTo(typeof(OpenAIObject)))
             return (ref reader, options, strictly, out value) => (value = Read(ref reader, Shape.Of(kind), options, strictly)) is not null;
         if (kind.IsGenericType && kind.GetGenericTypeDefinition() == typeof(IList<>) && kind.GenericTypeArguments[0].IsAssignableTo(typeof(OpenAIObject)))
         {
             var (element, list) = (kind.GenericTypeArguments[0], typeof(List<>).MakeGenericType(kind.GenericTypeArguments));
-            return (ref reader, options, strictly, out value) => (value = ReadList(ref reader, (IList)Activator.CreateInstance(list)!, Shape.Of(element), options, strictly)) is not null;
+            return (ref reader, options, strictly, out value) => (
+                value = ReadList(ref reader, (IList)Activator.CreateInstance(list)!, Shape.Of(element), options, strictly)) is not null;
         }
 
         return (ref reader, options, _, out value) =>
@@ -309,7 +313,9 @@ internal sealed class OpenAIObjectConverter : JsonConverter<OpenAIObject>
     private sealed class Member(JsonPropertyInfo property)
     {
         private readonly object? zero =
-            property.PropertyType.IsValueType && Nullable.GetUnderlyingType(property.PropertyType) is null ? Activator.CreateInstance(property.PropertyType) : null;
+            property.PropertyType.IsValueType && Nullable.GetUnderlyingType(property.PropertyType) is null
+                ? Activator.CreateInstance(property.PropertyType)
+                : null;
 
         public string Name { get; } = property.Name;
 

@@ -47,7 +47,10 @@ internal sealed class BearerSecret
         return new BearerSecret(prefix, text);
     }
 
-    /// <summary>Reads an <c>Authorization</c> header, whatever it holds; null where it holds no such secret. One blank or more is between (RFC 9110 section 11.4).</summary>
+    /// <summary>
+    /// Reads an <c>Authorization</c> header, whatever it holds; null where it holds no such
+    /// secret. One blank or more is between (RFC 9110 section 11.4).
+    /// </summary>
     public static BearerSecret? FromHeader(SecretKind kind, string? header)
     {
         if (header is null || !header.StartsWith(Scheme, StringComparison.OrdinalIgnoreCase))

@@ -38,7 +38,10 @@ internal interface ILedgerRows
     // --- Locks
     ValueTask InsertLockAsync(StackId stack, KeySetDigest keySet, ComputeUnits units, DateTimeOffset expires);
 
-    /// <summary>The oldest lock that is open or returned and expires after <paramref name="now"/>; where writers run at once, one that no other holds.</summary>
+    /// <summary>
+    /// The oldest lock that is open or returned and expires after
+    /// <paramref name="now"/>; where writers run at once, one that no other holds.
+    /// </summary>
     ValueTask<OpenLock?> OldestOpenLockAsync(StackId stack, KeySetDigest keySet, DateTimeOffset now);
 
     /// <summary>Open or returned → claimed.</summary>

@@ -37,7 +37,8 @@ internal sealed class Ledger(IStateWriter state, TimeProvider time)
     /// Rule 2: claims the oldest lock for a new request and enlarges its hold to <paramref name="need"/>. Null where there is no lock, or no
     /// room: the lock is open as before.
     /// </summary>
-    public Task<Reservation?> ClaimAsync(RequestId request, StackId stack, KeySetDigest keySet, ComputeUnits need, TimeSpan deadline) => state.RunAsync(async rows =>
+    public Task<Reservation?> ClaimAsync(
+        RequestId request, StackId stack, KeySetDigest keySet, ComputeUnits need, TimeSpan deadline) => state.RunAsync(async rows =>
     {
         var (ledger, now) = (rows.Ledger, time.GetUtcNow());
         if (await ledger.OldestOpenLockAsync(stack, keySet, now) is not { } oldest)

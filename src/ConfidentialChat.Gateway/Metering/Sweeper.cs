@@ -5,7 +5,8 @@ using ConfidentialChat.Hosting;
 namespace ConfidentialChat.Gateway.Metering;
 
 /// <summary>Ends locks and reservations whose time has come.</summary>
-internal sealed class Sweeper(Ledger ledger, InFlight inFlight, GatewayOptions options, TimeProvider time, Seldom seldom, ILogger<Sweeper> log) : BackgroundService
+internal sealed class Sweeper(
+    Ledger ledger, InFlight inFlight, GatewayOptions options, TimeProvider time, Seldom seldom, ILogger<Sweeper> log) : BackgroundService
 {
     private static readonly TimeSpan Interval = TimeSpan.FromSeconds(1);
 

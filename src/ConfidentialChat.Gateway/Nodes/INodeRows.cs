@@ -19,13 +19,19 @@ internal interface INodeRows
     /// </summary>
     ValueTask<NodeId?> TryEnrolAsync(NodeCard card, Announcement announcement, DateTimeOffset now);
 
-    /// <summary>Writes how a node is, by one conditional UPDATE: false where it is unknown or its time is not larger than the largest seen, which counts as above.</summary>
+    /// <summary>
+    /// Writes how a node is, by one conditional UPDATE: false where it is unknown or its
+    /// time is not larger than the largest seen, which counts as above.
+    /// </summary>
     ValueTask<bool> TryBeatAsync(NodeId node, Announcement announcement, DateTimeOffset now);
 
     /// <summary>The largest time that a node signed; null where no node of this identity key is enrolled.</summary>
     ValueTask<DateTimeOffset?> LastSignedAsync(string identityKey);
 
-    /// <summary>Notes a time that a node signed, by one conditional UPDATE: false where it is unknown or the time is not larger than the largest seen, which counts as above.</summary>
+    /// <summary>
+    /// Notes a time that a node signed, by one conditional UPDATE: false where it is unknown or
+    /// the time is not larger than the largest seen, which counts as above.
+    /// </summary>
     ValueTask<bool> TrySignAsync(NodeId node, DateTimeOffset signedAt, DateTimeOffset now);
 
     /// <summary>The gateway failed to reach a node there: no locks until it is reached again. Nothing where the node is elsewhere by now.</summary>

@@ -19,7 +19,8 @@ internal sealed record NodeAddress(NodeId Node, Uri Base, string? TlsPin)
     public static string? FaultIn([NotNull] Uri announced, string? tlsPin, bool dangerousPlainHttp, out Uri address)
     {
         // A host in other characters may be written anew as another host, or as none.
-        if (!ForeignText.IsPlain(announced.OriginalString) || !announced.IsAbsoluteUri || !Uri.TryCreate(announced.AbsoluteUri, UriKind.Absolute, out address!) || address != announced
+        if (!ForeignText.IsPlain(announced.OriginalString) || !announced.IsAbsoluteUri
+            || !Uri.TryCreate(announced.AbsoluteUri, UriKind.Absolute, out address!) || address != announced
             || !Ascii.IsValid(address.Host) || Uri.CheckHostName(address.Host) is UriHostNameType.Unknown
             || address.AbsolutePath != "/" || address.Query.Length > 0 || address.Fragment.Length > 0 || address.UserInfo.Length > 0)
         {

@@ -6,7 +6,10 @@ using ConfidentialChat.Protocol.Relay;
 
 namespace ConfidentialChat.Gateway.Nodes;
 
-/// <summary>Judges the clock of a node by the time that it signed. What is said of clocks is said to whoever's signature is good; strangers learn nothing.</summary>
+/// <summary>
+/// Judges the clock of a node by the time that it signed. What is said of clocks is
+/// said to whoever's signature is good; strangers learn nothing.
+/// </summary>
 internal sealed class NodeClock(TimeProvider time, Seldom seldom, ILogger<NodeClock> log)
 {
     /// <summary>When a message was signed, on the node's clock; null where that is too far from this one's.</summary>

@@ -32,7 +32,8 @@ internal sealed class NodeMessages(KnownNodes nodes, RefusedNodes refused, NodeC
     /// <param name="context">The message.</param>
     /// <param name="type">What it is.</param>
     /// <param name="maxBytes">Of its body.</param>
-    public async Task<(KnownNode? Node, NodeMessage<T>? Message, ErrorAnswer? Fault)> ReadAsync<T>(HttpContext context, JsonTypeInfo<T> type, int maxBytes = MaxBytes)
+    public async Task<(KnownNode? Node, NodeMessage<T>? Message, ErrorAnswer? Fault)> ReadAsync<T>(
+        HttpContext context, JsonTypeInfo<T> type, int maxBytes = MaxBytes)
         where T : class
     {
         if (!long.TryParse(context.Request.Headers[NodeSignature.NodeHeaderName], NumberStyles.None, CultureInfo.InvariantCulture, out var number))
@@ -59,7 +60,8 @@ internal sealed class NodeMessages(KnownNodes nodes, RefusedNodes refused, NodeC
         return refused.Refuse(context, reason, node);
     }
 
-    // Judges the headers, reads the body and judges that; a bad signature or code, a wrong body and a stale time are one answer, but for what it says of clocks.
+    // Judges the headers, reads the body and judges that; a bad signature or code, a wrong body
+    // and a stale time are one answer, but for what it says of clocks.
     private async Task<(NodeMessage<T>? Message, ErrorAnswer? Fault)> ReadAsync<T>(
         HttpContext context, NodeId? node, Ed25519PublicKey identityKey, RelayKey? relayKey, JsonTypeInfo<T> type, int maxBytes)
         where T : class

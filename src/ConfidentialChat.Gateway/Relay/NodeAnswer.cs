@@ -45,7 +45,8 @@ internal sealed record NodeAnswer(NodeAnswerKind Kind, int Status, Rejection? Re
             : new NodeAnswer(NodeAnswerKind.JunkRefusal, status);
     }
 
-    private static bool IsSealed(MediaTypeHeaderValue? type, RelayRoute route) => type?.MediaType is { } name && route.AnswerTypes.Contains(name, StringComparer.OrdinalIgnoreCase);
+    private static bool IsSealed(MediaTypeHeaderValue? type, RelayRoute route) =>
+        type?.MediaType is { } name && route.AnswerTypes.Contains(name, StringComparer.OrdinalIgnoreCase);
 
     private static async Task<Rejection?> ReadErrorAsync(HttpContent content, RelayRoute route, CancellationToken cancellation)
     {

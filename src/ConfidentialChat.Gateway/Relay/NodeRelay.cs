@@ -161,11 +161,14 @@ internal sealed class NodeRelay(
     // Of what the forwarder met only the kind: its own words, and the HTTP library's, quote the node.
     private void SayBroken(HttpContext context, NodeId node, ForwarderError error)
     {
-        if (error is not (ForwarderError.Request or ForwarderError.RequestTimedOut or ForwarderError.RequestBodyDestination or ForwarderError.ResponseBodyDestination)
+        if (error is not (ForwarderError.Request or ForwarderError.RequestTimedOut
+                or ForwarderError.RequestBodyDestination or ForwarderError.ResponseBodyDestination)
             || !seldom.Says("Broken answers of node", node.Value))
             return;
         var kind = HttpRequestError.Unknown;
-        for (var exception = context.GetForwarderErrorFeature()?.Exception; exception is not null && kind is HttpRequestError.Unknown; exception = exception.InnerException)
+        for (var exception = context.GetForwarderErrorFeature()?.Exception;
+            exception is not null && kind is HttpRequestError.Unknown;
+            exception = exception.InnerException)
             kind = exception switch { HttpRequestException e => e.HttpRequestError, HttpIOException e => e.HttpRequestError, _ => kind };
         log.Broken(node, error, kind);
     }

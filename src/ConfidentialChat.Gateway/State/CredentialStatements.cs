@@ -53,7 +53,9 @@ internal sealed class CredentialStatements(Database database)
     /// <returns>False where there is no such node.</returns>
     public bool RemoveNode(long id, DateTimeOffset now) => database.Use(connection =>
     {
-        using var remove = Prepare(connection, "UPDATE nodes SET removed_at = ?, relay_key = NULL WHERE id = ? AND removed_at IS NULL").Bind(0, now).Bind(1, id);
+        using var remove = Prepare(connection, "UPDATE nodes SET removed_at = ?, relay_key = NULL WHERE id = ? AND removed_at IS NULL")
+            .Bind(0, now)
+            .Bind(1, id);
         using var removeModels = Prepare(connection, "DELETE FROM node_models WHERE node_id = ?").Bind(0, id);
         using var removeKeySets = Prepare(connection, "DELETE FROM node_key_sets WHERE node_id = ?").Bind(0, id);
         return Change(connection, () =>

@@ -39,7 +39,9 @@ internal sealed class DataDirectory
             var full = Path.GetFullPath(path);
             var directory = new DataDirectory(full);
             if (System.Text.Encoding.UTF8.GetByteCount(directory.DatabasePath) > MaxPathBytes)
-                throw new GatewayOptionsException($"The path of the data directory '{path}' is too long.", $"{MaxPathBytes} bytes at most, with links followed and the name of the database in it");
+                throw new GatewayOptionsException(
+                    $"The path of the data directory '{path}' is too long.",
+                    $"{MaxPathBytes} bytes at most, with links followed and the name of the database in it");
             PrivateFile.MakeDirectory(full);
 
             // SQLite gives its companions (-wal, -shm) the mode of this file, so it is made here and not by SQLite.

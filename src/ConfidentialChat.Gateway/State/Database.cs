@@ -224,7 +224,8 @@ internal sealed class Database
     // Of which none is known another program made the file.
     private static TablesVersion Tables(SqliteConnection connection, string path)
     {
-        var applied = ((string)Run(connection, "SELECT COALESCE(GROUP_CONCAT(MigrationId), '') FROM __EFMigrationsHistory")!).Split(',', StringSplitOptions.RemoveEmptyEntries);
+        var applied = ((string)Run(connection, "SELECT COALESCE(GROUP_CONCAT(MigrationId), '') FROM __EFMigrationsHistory")!).Split(
+            ',', StringSplitOptions.RemoveEmptyEntries);
         var known = MigrationIds().ToList();
         if (applied.Length > 0 && !applied.Intersect(known, StringComparer.Ordinal).Any())
             throw new GatewayStateException(StateFault.Foreign, path: path);

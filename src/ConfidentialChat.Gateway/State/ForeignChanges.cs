@@ -6,7 +6,8 @@ using ConfidentialChat.Hosting;
 namespace ConfidentialChat.Gateway.State;
 
 /// <summary>Notices within a second what another process, such as an operator's command, changed in the database.</summary>
-internal sealed class ForeignChanges(IStateWriter state, KnownApiKeys apiKeys, KnownNodes nodes, TimeProvider time, Seldom seldom, ILogger<ForeignChanges> log) : BackgroundService
+internal sealed class ForeignChanges(
+    IStateWriter state, KnownApiKeys apiKeys, KnownNodes nodes, TimeProvider time, Seldom seldom, ILogger<ForeignChanges> log) : BackgroundService
 {
     private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(500);
 

@@ -19,7 +19,10 @@ internal sealed class ConfidentialRequest(
     GatewayOptions options,
     TimeProvider time)
 {
-    /// <summary>What the whole envelope has beyond the older form: a key, a number, a model's name of 256 signs with each escaped, and the writer's own reserve.</summary>
+    /// <summary>
+    /// What the whole envelope has beyond the older form: a key, a number, a model's name
+    /// of 256 signs with each escaped, and the writer's own reserve.
+    /// </summary>
     private const int AddedBytes = 16 * 1024;
 
     private readonly RelayRoute route = new(

@@ -95,13 +95,16 @@ internal sealed record CertificateFiles(string Certificate, string Key)
             }
             catch (Exception e) when (IsOfCryptography(e))
             {
-                throw new CertificateException($"Certificate {certificates.Count + 1} in {Certificate} is damaged.", "copy the file anew from where it was issued", e);
+                throw new CertificateException(
+                    $"Certificate {certificates.Count + 1} in {Certificate} is damaged.", "copy the file anew from where it was issued", e);
             }
         }
 
         return certificates.Count > 0
             ? certificates
-            : throw new CertificateException($"{Certificate} holds no certificate in PEM.", "it has to hold -----BEGIN CERTIFICATE-----; openssl makes PEM of other forms, and the key is the other file");
+            : throw new CertificateException(
+                $"{Certificate} holds no certificate in PEM.",
+                "it has to hold -----BEGIN CERTIFICATE-----; openssl makes PEM of other forms, and the key is the other file");
     }
 
     private AsymmetricAlgorithm ReadKey()
@@ -133,7 +136,8 @@ internal sealed record CertificateFiles(string Certificate, string Key)
             CryptographicOperations.ZeroMemory(pem);
         }
 
-        throw new CertificateException($"{Key} holds no private key in PEM.", "it has to hold -----BEGIN PRIVATE KEY----- (or RSA or EC PRIVATE KEY); the certificate is the other file");
+        throw new CertificateException(
+            $"{Key} holds no private key in PEM.", "it has to hold -----BEGIN PRIVATE KEY----- (or RSA or EC PRIVATE KEY); the certificate is the other file");
     }
 
     private CertificateException Encrypted() => new(
@@ -156,7 +160,8 @@ internal sealed record CertificateFiles(string Certificate, string Key)
             rsa?.Dispose();
         }
 
-        throw new CertificateException($"The private key in {Key} is damaged, or neither RSA nor ECDSA.", "copy the file anew; a key of another kind needs another certificate");
+        throw new CertificateException(
+            $"The private key in {Key} is damaged, or neither RSA nor ECDSA.", "copy the file anew; a key of another kind needs another certificate");
     }
 
     private static void Import(ECDsa key, string label, byte[] der)
@@ -209,7 +214,8 @@ internal sealed record CertificateFiles(string Certificate, string Key)
             if (file.Length == 0)
                 throw new CertificateException($"{path} is empty.", "is it being written just now? Write it elsewhere, and move it to its place");
             if (file.Length > MaxBytes)
-                throw new CertificateException($"{path} is larger than {MaxBytes} bytes.", "a certificate with its chain has some thousand: is this the right file?");
+                throw new CertificateException(
+                    $"{path} is larger than {MaxBytes} bytes.", "a certificate with its chain has some thousand: is this the right file?");
             var bytes = new byte[file.Length];
             file.ReadExactly(bytes);
             return bytes;
@@ -220,7 +226,8 @@ internal sealed record CertificateFiles(string Certificate, string Key)
         }
         catch (UnauthorizedAccessException e)
         {
-            throw new CertificateException($"{path} may not be read by this user.", "let the server's user read the file and enter its directories, for instance by a group", e);
+            throw new CertificateException(
+                $"{path} may not be read by this user.", "let the server's user read the file and enter its directories, for instance by a group", e);
         }
         catch (Exception e) when (e is IOException or ArgumentException or NotSupportedException)
         {

@@ -83,7 +83,9 @@ internal sealed class ServerCertificate : IDisposable
         try
         {
             var names = leaf.Extensions.OfType<X509SubjectAlternativeNameExtension>()
-                .SelectMany(extension => extension.EnumerateDnsNames().Concat(extension.EnumerateIPAddresses().Select(address => address.ToString()))).Take(8).ToList();
+                .SelectMany(extension => extension.EnumerateDnsNames().Concat(extension.EnumerateIPAddresses().Select(address => address.ToString())))
+                .Take(8)
+                .ToList();
             return names.Count > 0 ? string.Join(", ", names) : "nobody that it names";
         }
         catch (System.Security.Cryptography.CryptographicException)

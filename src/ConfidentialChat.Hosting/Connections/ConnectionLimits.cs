@@ -12,13 +12,20 @@ internal sealed record ConnectionLimits(int Most, TrustedProxies Trusted)
     /// <summary>Connections beyond the places that are just coming or going.</summary>
     public const int Coming = 64;
 
-    /// <summary>For a whole head, from the connection on; a handshake comes before it. Ten round trips of a second each: no client is slower and of use.</summary>
+    /// <summary>
+    /// For a whole head, from the connection on; a handshake comes before it. Ten round
+    /// trips of a second each: no client is slower and of use.
+    /// </summary>
     public static readonly TimeSpan HeadTime = TimeSpan.FromSeconds(10);
 
-    /// <summary>A kept connection is closed for somebody else's sake only when it has been silent for so long: the end of its answer is still on its way before.</summary>
+    /// <summary>
+    /// A kept connection is closed for somebody else's sake only when it has been silent
+    /// for so long: the end of its answer is still on its way before.
+    /// </summary>
     public static readonly TimeSpan AnswerTail = TimeSpan.FromSeconds(1);
 
-    // A browser makes 6, an office behind one address some dozens: a sixteenth is 256 of 4096, and sixteen addresses have to join before anybody else loses a place.
+    // A browser makes 6, an office behind one address some dozens: a sixteenth is 256 of 4096,
+    // and sixteen addresses have to join before anybody else loses a place.
     private const int ShareOfAddress = 16;
     private const int LeastOfAddress = 8;
 
@@ -37,7 +44,9 @@ internal sealed record ConnectionLimits(int Most, TrustedProxies Trusted)
     {
         var most = files is { } limit ? Math.Min(wanted, OpenFiles.Connections(limit)) : wanted;
         if (most < LeastMost)
-            throw refuse($"This process may have {files} files open, and a server needs {OpenFiles.For(LeastMost)} at least.", $"let it have {OpenFiles.For(wanted)} (ulimit -n, LimitNOFILE=): two for each of --max-connections ({wanted}), and its own");
+            throw refuse(
+                $"This process may have {files} files open, and a server needs {OpenFiles.For(LeastMost)} at least.",
+                $"let it have {OpenFiles.For(wanted)} (ulimit -n, LimitNOFILE=): two for each of --max-connections ({wanted}), and its own");
         return new ConnectionLimits(most, trusted) { Wanted = wanted };
     }
 

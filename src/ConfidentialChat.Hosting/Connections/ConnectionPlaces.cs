@@ -59,7 +59,8 @@ internal sealed class ConnectionPlaces(ConnectionLimits limits, TimeProvider tim
         try
         {
             connection.Features.Set(place);
-            connection.Features.Get<IConnectionHeartbeatFeature>()?.OnHeartbeat(static state => ((ConnectionPlace)state).Places.CloseIfLate((ConnectionPlace)state), place);
+            connection.Features.Get<IConnectionHeartbeatFeature>()?.OnHeartbeat(
+                static state => ((ConnectionPlace)state).Places.CloseIfLate((ConnectionPlace)state), place);
             await next(connection);
         }
         finally
@@ -201,6 +202,7 @@ internal sealed class ConnectionPlaces(ConnectionLimits limits, TimeProvider tim
             quiet.Change(LogInterval, Timeout.InfiniteTimeSpan);
         }
 
-        log.ConnectionsClosed(said.Displaced + said.Refused > 0 ? LogLevel.Warning : LogLevel.Information, said.Displaced, said.Refused, said.Late, last?.ToString() ?? "-");
+        log.ConnectionsClosed(
+            said.Displaced + said.Refused > 0 ? LogLevel.Warning : LogLevel.Information, said.Displaced, said.Refused, said.Late, last?.ToString() ?? "-");
     }
 }

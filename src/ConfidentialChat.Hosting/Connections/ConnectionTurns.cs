@@ -27,7 +27,8 @@ internal static class ConnectionTurns
     /// <param name="app">The server's.</param>
     /// <param name="isOfService">Whether a path is for nodes or health checks, which have places of their own.</param>
     /// <param name="refuse">Answers where no place is left for a request.</param>
-    public static void UseConnectionTurns(this IApplicationBuilder app, Func<PathString, bool> isOfService, RequestDelegate refuse) => app.Use(next => context =>
+    public static void UseConnectionTurns(
+        this IApplicationBuilder app, Func<PathString, bool> isOfService, RequestDelegate refuse) => app.Use(next => context =>
         context.Features.Get<ConnectionPlace>() is { } place
             ? TakeTurnAsync(context, place, isOfService(context.Request.Path), next, refuse)
             : next(context));

@@ -69,7 +69,10 @@ internal sealed class ListenSocket : IDisposable
         }
     }
 
-    /// <summary>Has the server listen on these places, which then are the container's to dispose of: of what it never made, whoever built it asks for them.</summary>
+    /// <summary>
+    /// Has the server listen on these places, which then are the container's to dispose
+    /// of: of what it never made, whoever built it asks for them.
+    /// </summary>
     public static void Use(IWebHostBuilder server, params ListenSocket[] places) => server.ConfigureServices(services =>
     {
         foreach (var place in places)
@@ -84,12 +87,14 @@ internal sealed class ListenSocket : IDisposable
     {
         (IPEndPoint ip, SocketError.AddressAlreadyInUse) =>
             ($"Port {ip.Port} of {ip.Address} is in use by another process.", $"choose another with {option}, or 0 for a free one"),
-        (IPEndPoint ip, SocketError.AccessDenied) =>
-            ($"This user may not listen on port {ip.Port} of {ip.Address}.", $"choose a port from 1024 up with {option}, or let the service manager give the process CAP_NET_BIND_SERVICE"),
+        (IPEndPoint ip, SocketError.AccessDenied) => (
+            $"This user may not listen on port {ip.Port} of {ip.Address}.",
+            $"choose a port from 1024 up with {option}, or let the service manager give the process CAP_NET_BIND_SERVICE"),
         (IPEndPoint ip, SocketError.AddressNotAvailable) =>
             ($"This machine has no address {ip.Address}.", "listen on one that \"ip address\" shows, on 127.0.0.1 or ::1, or on all of them: 0.0.0.0 or ::"),
-        (IPEndPoint ip, SocketError.AddressFamilyNotSupported) =>
-            ($"This machine does not do IPv{(ip.AddressFamily == AddressFamily.InterNetworkV6 ? 6 : 4)}, and {ip.Address} is such an address.", "listen on an address of the other kind, such as 127.0.0.1"),
+        (IPEndPoint ip, SocketError.AddressFamilyNotSupported) => (
+            $"This machine does not do IPv{(ip.AddressFamily == AddressFamily.InterNetworkV6 ? 6 : 4)}, and {ip.Address} is such an address.",
+            "listen on an address of the other kind, such as 127.0.0.1"),
         (IPEndPoint ip, _) => ($"{ip} cannot be listened on ({error}).", "listen on another address, or choose another port"),
         _ => ($"The socket {point} cannot be made ({error}).", "give a data directory that this user may write, on a file system that has sockets"),
     };

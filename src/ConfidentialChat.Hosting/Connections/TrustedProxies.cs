@@ -25,7 +25,8 @@ internal sealed class TrustedProxies
                 networks.Add(new IPNetwork(address, address.GetAddressBytes().Length * 8));
             }
             else if (IPNetwork.TryParse(text, out var network) && !network.BaseAddress.IsIPv4MappedToIPv6
-                && IPAddress.TryParse(text.AsSpan(0, text.IndexOf('/')), out var first) && first.Equals(network.BaseAddress)) // 10.0.0.1/8 may be meant for 10.0.0.1
+                // 10.0.0.1/8 may be meant for 10.0.0.1
+                && IPAddress.TryParse(text.AsSpan(0, text.IndexOf('/')), out var first) && first.Equals(network.BaseAddress))
             {
                 networks.Add(network);
             }

@@ -88,7 +88,8 @@ internal sealed class GatewayClient : IDisposable
 
     public void Dispose() => http.Dispose();
 
-    private async Task<HttpResponseMessage?> PostAsync(string path, byte[] body, Action<HttpRequestHeaders, NodeSignature> introduce, CancellationToken cancellation)
+    private async Task<HttpResponseMessage?> PostAsync(
+        string path, byte[] body, Action<HttpRequestHeaders, NodeSignature> introduce, CancellationToken cancellation)
     {
         var signed = NodeSignature.Over(path, NextTimeMs(), body);
         using var request = new HttpRequestMessage(HttpMethod.Post, path) { Content = new ByteArrayContent(body) };

@@ -25,7 +25,9 @@ internal sealed class GatewayClock(NodeOptions options, TimeProvider time, Seldo
         var ahead = gateway > now ? gateway - now : gateway < sent ? gateway - sent : TimeSpan.Zero;
         Volatile.Write(ref aheadTicks, ahead.Ticks);
         if (!ClockTolerance.Allows(ahead) && seldom.Says("Answers of a clock that is too far away"))
-            log.ClockIsOff(options.GatewayUrl, (long)Math.Round(ahead.Duration().TotalSeconds), ahead < TimeSpan.Zero ? "ahead of" : "behind", now, gateway, ClockTolerance.Most.TotalSeconds);
+            log.ClockIsOff(
+                options.GatewayUrl, (long)Math.Round(ahead.Duration().TotalSeconds), ahead < TimeSpan.Zero ? "ahead of" : "behind", now, gateway,
+                ClockTolerance.Most.TotalSeconds);
         return true;
     }
 

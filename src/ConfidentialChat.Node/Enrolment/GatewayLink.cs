@@ -51,7 +51,8 @@ internal sealed class GatewayLink(
 
     /// <summary>Enrolled, the gateway has answered the last heartbeat, has not said that it does not reach this node, and its clock is near.</summary>
     public bool IsReady =>
-        enrolment.Current is not null && ring.KeySets.Count > 0 && Volatile.Read(ref beaten) && !Volatile.Read(ref isLost) && clock.IsNear && !seating.IsClosed && engine.IsAlive;
+        enrolment.Current is not null && ring.KeySets.Count > 0 && Volatile.Read(ref beaten) && !Volatile.Read(ref isLost) && clock.IsNear
+            && !seating.IsClosed && engine.IsAlive;
 
     /// <summary>
     /// Drains before anything is stopped: the node still listens, so that newcomers are told 503, tells its gateway, and ends what it serves.

@@ -74,7 +74,8 @@ internal sealed class NodeIdentity : IDisposable
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            throw new NodeOptionsException($"{path} cannot be read: {e.Message}", "restore it; the node serves on with what it has in memory, until its end", e);
+            throw new NodeOptionsException(
+                $"{path} cannot be read: {e.Message}", "restore it; the node serves on with what it has in memory, until its end", e);
         }
 
         var found = Load(path, pkcs12);

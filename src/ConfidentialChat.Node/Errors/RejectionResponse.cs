@@ -46,5 +46,6 @@ internal static class RejectionResponse
 
     /// <summary>What the framework itself answers (no such path, wrong method, too large) gets the same shape.</summary>
     public static Task WriteStatusAsync(HttpResponse response) => response.WriteAsync(new Rejection(
-        response.StatusCode is StatusCodes.Status408RequestTimeout ? RequestError.InternalError : RequestErrors.FromStatus(response.StatusCode))); // who is slow is the gateway
+        // who is slow is the gateway
+        response.StatusCode is StatusCodes.Status408RequestTimeout ? RequestError.InternalError : RequestErrors.FromStatus(response.StatusCode)));
 }

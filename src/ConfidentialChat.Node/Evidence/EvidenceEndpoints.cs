@@ -13,7 +13,10 @@ using ConfidentialChat.Protocol.V2;
 
 namespace ConfidentialChat.Node.Evidence;
 
-/// <summary>A node's bundles. Those that are made already are for everybody: they are what clients are shown. Another is made for the gateway's callers alone.</summary>
+/// <summary>
+/// A node's bundles. Those that are made already are for everybody: they are what
+/// clients are shown. Another is made for the gateway's callers alone.
+/// </summary>
 internal static class EvidenceEndpoints
 {
     private const string Path = "/v2/evidence";
@@ -36,7 +39,8 @@ internal static class EvidenceEndpoints
         app.MapPost(Path, ChallengeAsync);
     }
 
-    private static async Task ChallengeAsync(HttpContext http, RelayTokenCheck tokens, LiveChallenges challenges, BodyShare room, TimeProvider time, ILogger<LiveChallenges> log)
+    private static async Task ChallengeAsync(
+        HttpContext http, RelayTokenCheck tokens, LiveChallenges challenges, BodyShare room, TimeProvider time, ILogger<LiveChallenges> log)
     {
         if (!tokens.TryAccept(http.Request.Headers[RelayToken.HeaderName], RelayHeaders.EvidenceEndpoint, out _))
         {
@@ -49,7 +53,8 @@ internal static class EvidenceEndpoints
         using (body)
         {
             if (body is null)
-                await http.Response.WriteProblemAsync(new ProblemDocument(fault == BodyFault.NoRoom ? RequestError.TooManyRequests : RequestError.BodyTooLarge));
+                await http.Response.WriteProblemAsync(
+                    new ProblemDocument(fault == BodyFault.NoRoom ? RequestError.TooManyRequests : RequestError.BodyTooLarge));
             else if (Challenge(body.Memory) is not { } challenge)
                 await http.Response.WriteProblemAsync(new ProblemDocument(RequestError.InvalidField));
             else

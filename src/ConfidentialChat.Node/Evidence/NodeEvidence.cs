@@ -11,7 +11,8 @@ namespace ConfidentialChat.Node.Evidence;
 internal sealed class NodeEvidence(IEvidenceSource source, NodeOptions options, IInferenceBackend engine, ILoggerFactory logs) : IDisposable
 {
     private static readonly NodeSoftware Software = new(
-        "ConfidentialChat", typeof(NodeEvidence).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion.Split('+')[0] ?? "0");
+        "ConfidentialChat",
+        typeof(NodeEvidence).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion.Split('+')[0] ?? "0");
 
     /// <summary>For one quote: whoever hangs longer gives none, and keys have to go on.</summary>
     private static readonly TimeSpan QuoteTime = TimeSpan.FromSeconds(30);

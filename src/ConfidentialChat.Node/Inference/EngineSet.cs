@@ -32,7 +32,8 @@ public sealed class EngineSet : IInferenceBackend
     /// <summary>Opens the engines that are configured, one at least. The caller disposes of the result.</summary>
     /// <exception cref="LlamaLibraryException">The native library is nowhere to be had.</exception>
     /// <exception cref="ModelLoadException">The model cannot be served, or not with these options.</exception>
-    /// <exception cref="UpstreamException">The HTTP engine's options are no good, it cannot be served safely, or its model has the embedded one's name.</exception>
+    /// <exception cref="UpstreamException">The HTTP engine's options are no good, it cannot be
+    /// served safely, or its model has the embedded one's name.</exception>
     public static async Task<EngineSet> OpenAsync(
         EmbeddedEngineOptions? embedded, UpstreamOptions? upstream, IProgress<LibraryProgress>? progress, CancellationToken cancellation)
     {
@@ -44,7 +45,9 @@ public sealed class EngineSet : IInferenceBackend
             if (upstream is not null)
                 engines.Add(await UpstreamBackend.OpenAsync(upstream, cancellation));
             if (embedded is not null && upstream is not null && engines[0].Models.Contains(upstream.Model, StringComparer.Ordinal))
-                throw new UpstreamException("The embedded engine's model and the HTTP engine's have one name.", "give the HTTP engine's model another with --upstream-model NAME=ENGINE_NAME");
+                throw new UpstreamException(
+                    "The embedded engine's model and the HTTP engine's have one name.",
+                    "give the HTTP engine's model another with --upstream-model NAME=ENGINE_NAME");
             return new EngineSet(engines);
         }
         catch

@@ -35,7 +35,8 @@ public interface IInferenceBackend : IAsyncDisposable
 }
 
 /// <summary>What an engine is, for whoever judges the node: spec/attestation.md section 11.</summary>
-/// <param name="Weights">SHA-256 in lower-case hexadecimal of the file that this process loaded, by the model's name. Models that an engine elsewhere has are not in it.</param>
+/// <param name="Weights">SHA-256 in lower-case hexadecimal of the file that this process loaded, by
+/// the model's name. Models that an engine elsewhere has are not in it.</param>
 /// <param name="Upstreams">Addresses of engines outside the process.</param>
 /// <param name="Dangerous">Names of the dangerous options that are on, without <c>--dangerous-</c>.</param>
 /// <param name="Arguments">As the engine was given them.</param>
@@ -56,7 +57,10 @@ public sealed record InferenceRequest
     /// <summary>Whether the answer is a stream of chunk objects or one whole object.</summary>
     public required bool Stream { get; init; }
 
-    /// <summary>UTF-8 JSON object of the OpenAI request, exactly as the caller sealed it; valid JSON. Erased once <see cref="IInferenceBackend.StartAsync"/> is over.</summary>
+    /// <summary>
+    /// UTF-8 JSON object of the OpenAI request, exactly as the caller sealed it; valid JSON.
+    /// Erased once <see cref="IInferenceBackend.StartAsync"/> is over.
+    /// </summary>
     public required ReadOnlyMemory<byte> Body { get; init; }
 
     /// <summary>The reservation, prompt and completion together. The prompt must fit; the completion is capped.</summary>

@@ -102,7 +102,8 @@ public sealed class KeyRing : IDisposable
             if (!IsAttested)
                 Swap([NewEntry(), .. Retire(held)], null);
             else
-                Swap(held, sets.Pending ?? NewEntry()); // one that waits already is newer than the current one: rotations that come faster than evidence share it
+                // one that waits already is newer than the current one: rotations that come faster than evidence share it
+                Swap(held, sets.Pending ?? NewEntry());
         }
 
         Changed?.Invoke();

@@ -14,7 +14,8 @@ internal static class ProofEndpoint
     {
         var headers = http.Request.Headers;
         if (enrolment.Current is not { } gateway
-            || NodeProof.FromHeaders(gateway.Node, gateway.RelayKey, headers[NodeProof.ChallengeHeaderName], headers[NodeProof.CodeHeaderName]) is not { } asked)
+            || NodeProof.FromHeaders(
+                gateway.Node, gateway.RelayKey, headers[NodeProof.ChallengeHeaderName], headers[NodeProof.CodeHeaderName]) is not { } asked)
             return http.Response.WriteAsync(new Rejection(RequestError.AuthError));
         http.Recognise(maxBodyBytes: 0);
         http.Response.StatusCode = StatusCodes.Status204NoContent;

@@ -43,7 +43,9 @@ internal sealed class ConfidentialHandler(
             // 12 forget. What was computed is reported, also for a caller who is gone; and a refusal or failure with nothing, because
             // its answer may not arrive, and the gateway would hold the units until its deadline.
             if (ending.Code == Ending.Ok || options.LogRequests || seldom.Says($"Requests that ended with {ending.Code}"))
-                log.Ended(ending.Code == Ending.Ok && !options.LogRequests ? LogLevel.Debug : LogLevel.Information, token.Request, ending.Code, ending.Usage, time.GetElapsedTime(began));
+                log.Ended(
+                    ending.Code == Ending.Ok && !options.LogRequests ? LogLevel.Debug : LogLevel.Information, token.Request, ending.Code, ending.Usage,
+                    time.GetElapsedTime(began));
             usage.Report(token, ending.Usage);
         }
     }

@@ -71,7 +71,8 @@ internal sealed class EnvelopeV1Door(EnvelopeEndpoint endpoint, KeyRing ring, Bo
         return (new Call(endpoint, body, opened, keys.Replay, inner, token.Units), null);
     }
 
-    private sealed class Call(EnvelopeEndpoint endpoint, ReceivedBody body, OpenedRequest opened, ReplayMemory replay, InnerRequest inner, ComputeUnits units) : OpenedCall
+    private sealed class Call(
+        EnvelopeEndpoint endpoint, ReceivedBody body, OpenedRequest opened, ReplayMemory replay, InnerRequest inner, ComputeUnits units) : OpenedCall
     {
         private bool isSpent;
 

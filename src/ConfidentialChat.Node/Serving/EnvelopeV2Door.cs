@@ -25,7 +25,8 @@ internal sealed class EnvelopeV2Door(KeyRing ring, BodyShare room, IInferenceBac
 
     public string Endpoint => RelayHeaders.RelayEndpoint;
 
-    public Task RefuseAsync(HttpResponse response, Refusal refusal) => response.WriteProblemAsync(new ProblemDocument(refusal.Rejection.Error), refusal.RetryAfter);
+    public Task RefuseAsync(HttpResponse response, Refusal refusal) =>
+        response.WriteProblemAsync(new ProblemDocument(refusal.Rejection.Error), refusal.RetryAfter);
 
     public async Task<(OpenedCall? Call, Refusal? Refusal)> OpenAsync(HttpRequest request, RelayToken token)
     {
@@ -129,7 +130,16 @@ internal sealed class EnvelopeV2Door(KeyRing ring, BodyShare room, IInferenceBac
         {
             if (!HttpMethods.IsGet(inner.Method))
                 return new Refusal(RequestError.MethodNotAllowed);
-            call.Take(new InferenceRequest { Endpoint = InferenceEndpoint.ChatCompletions, Model = inner.Model, Stream = false, Body = default, MaxUnits = token.Units }, new ModelList(engine.AliveModels));
+            call.Take(
+                new InferenceRequest
+                {
+                    Endpoint = InferenceEndpoint.ChatCompletions,
+                    Model = inner.Model,
+                    Stream = false,
+                    Body = default,
+                    MaxUnits = token.Units,
+                },
+                new ModelList(engine.AliveModels));
             return null;
         }
 
@@ -145,7 +155,16 @@ internal sealed class EnvelopeV2Door(KeyRing ring, BodyShare room, IInferenceBac
             return new Refusal(RequestError.ModelMismatch);
         if (outline.Stream == true && !endpoint.MayStream)
             return new Refusal(RequestError.InvalidField, "stream");
-        call.Take(new InferenceRequest { Endpoint = endpoint.Endpoint, Model = inner.Model, Stream = outline.Stream ?? false, Body = inner.Body, MaxUnits = token.Units }, null);
+        call.Take(
+            new InferenceRequest
+            {
+                Endpoint = endpoint.Endpoint,
+                Model = inner.Model,
+                Stream = outline.Stream ?? false,
+                Body = inner.Body,
+                MaxUnits = token.Units,
+            },
+            null);
         return null;
     }
 

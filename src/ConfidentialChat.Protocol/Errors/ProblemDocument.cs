@@ -53,7 +53,9 @@ public sealed record ProblemDocument(RequestError Error, bool? Forwarded = null)
             var error = Text(root, "type"u8) == OhttpKey ? RequestError.UnknownNodeKey : RequestErrors.FromCode(Text(root, "code"u8))?.Error;
             if (error is null)
                 return false;
-            var forwarded = root.TryGetProperty("forwarded"u8, out var said) && said.ValueKind is JsonValueKind.True or JsonValueKind.False ? said.GetBoolean() : (bool?)null;
+            var forwarded = root.TryGetProperty("forwarded"u8, out var said) && said.ValueKind is JsonValueKind.True or JsonValueKind.False
+                ? said.GetBoolean()
+                : (bool?)null;
             problem = new ProblemDocument(error.Value, forwarded);
             return true;
         }

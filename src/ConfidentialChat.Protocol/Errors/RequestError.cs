@@ -100,11 +100,15 @@ public static class RequestErrors
         new(RequestError.BodyTooSlow, 408, "BODY_TOO_SLOW", "The body came more slowly than a body may.", Retry.IfAllowed, IsNodes: false),
         new(RequestError.Replay, 409, "REPLAY", "This very request was served already.", Retry.No),
         new(RequestError.BodyTooLarge, 413, "BODY_TOO_LARGE", "The body is larger than the limit.", Retry.No),
-        new(RequestError.UnsupportedMediaType, 415, "UNSUPPORTED_MEDIA_TYPE", "The body is to be application/json, and not compressed.", Retry.No, IsNodes: false),
+        new(
+            RequestError.UnsupportedMediaType, 415, "UNSUPPORTED_MEDIA_TYPE", "The body is to be application/json, and not compressed.", Retry.No,
+            IsNodes: false),
         new(RequestError.UnavailableStack, 425, "UNAVAILABLE_STACK", "The lock is not available: lock and encrypt anew.", Retry.WithNewKey, IsNodes: false),
         new(RequestError.TooManyRequests, 429, "TOO_MANY_REQUESTS", "No room now: try again after the time in Retry-After.", Retry.Later),
         new(RequestError.InferenceError, 500, "INFERENCE_ERROR", "The inference service failed.", Retry.IfAllowed),
-        new(RequestError.InferenceTimeout, 500, "INFERENCE_TIMEOUT", "The inference service took too long.", Retry.IfAllowed, MayBeCharged: true, SpendsLock: true),
+        new(
+            RequestError.InferenceTimeout, 500, "INFERENCE_TIMEOUT", "The inference service took too long.", Retry.IfAllowed, MayBeCharged: true,
+            SpendsLock: true),
         new(RequestError.InternalError, 500, "INTERNAL_ERROR", "Something failed on this side.", Retry.IfAllowed, MayBeCharged: true),
         new(RequestError.ServiceUnavailable, 503, "SERVICE_UNAVAILABLE", "No node can take the request now.", Retry.Later),
     ];

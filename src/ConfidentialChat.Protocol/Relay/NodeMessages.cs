@@ -58,7 +58,8 @@ public sealed record AnnouncedAddress
 }
 
 /// <summary>What the gateway answers to a heartbeat and to an announced address.</summary>
-/// <param name="Reached">To an address: whether the node answered there. To a heartbeat: whether the gateway's last attempt to reach the node did not fail.</param>
+/// <param name="Reached">To an address: whether the node answered there. To a heartbeat:
+/// whether the gateway's last attempt to reach the node did not fail.</param>
 /// <param name="Address">Where the gateway sends the node's requests.</param>
 public sealed record NodeReach(bool Reached, Uri Address);
 
@@ -112,17 +113,23 @@ public sealed record AnnouncedKeySet(string Digest, string X25519, string? Bundl
     {
         ArgumentNullException.ThrowIfNull(keys);
         return new(
-            keys.Digest.ToString(), keys.X25519.ToString(), keys.Bundle is { } bundle ? Convert.ToBase64String(bundle.Span) : null, keys.Expires.ToUnixTimeSeconds());
+            keys.Digest.ToString(), keys.X25519.ToString(), keys.Bundle is { } bundle ? Convert.ToBase64String(bundle.Span) : null,
+            keys.Expires.ToUnixTimeSeconds());
     }
 
-    /// <summary>Reads what a node announced, whatever that is. Without a bundle the digest is that of envelope v1's key alone; with one it is compared when that is read.</summary>
+    /// <summary>
+    /// Reads what a node announced, whatever that is. Without a bundle the digest is that of
+    /// envelope v1's key alone; with one it is compared when that is read.
+    /// </summary>
     public bool TryRead([NotNullWhen(true)] out PublishedKeySet? keys)
     {
         keys = null;
         if (!KeySetDigest.TryParse(Digest, out var digest) || !X25519PublicKey.TryParse(X25519, out var x25519) || Expires is < 0 or > MaxUnixSeconds)
             return false;
         byte[]? bundle = null;
-        if (Bundle is null ? new KeySet { X25519 = x25519, Expires = default }.Digest != digest : !StrictBase64.TryDecode(Bundle, out bundle) || bundle.Length != Sha256.Size)
+        if (Bundle is null
+            ? new KeySet { X25519 = x25519, Expires = default }.Digest != digest
+            : !StrictBase64.TryDecode(Bundle, out bundle) || bundle.Length != Sha256.Size)
             return false;
         keys = new PublishedKeySet(digest, x25519, bundle, DateTimeOffset.FromUnixTimeSeconds(Expires));
         return true;

@@ -20,7 +20,10 @@ public sealed record NodeSignature
     /// <summary>Carries the identity key at enrolment, standard base64.</summary>
     public const string KeyHeaderName = "Confidential-Node-Key";
 
-    /// <summary>Carries the node's clock, milliseconds since 1970. In an answer: the largest that the gateway has of this node, which the message did not exceed.</summary>
+    /// <summary>
+    /// Carries the node's clock, milliseconds since 1970. In an answer: the largest that
+    /// the gateway has of this node, which the message did not exceed.
+    /// </summary>
     public const string TimeHeaderName = "Confidential-Node-Time";
 
     /// <summary>Carries the gateway's clock, milliseconds since 1970, in the answer to a message whose signature is good.</summary>

@@ -28,7 +28,10 @@ public sealed record FiveFieldRequest
     /// <inheritdoc cref="EnvelopeRequest.Units"/>
     public ComputeUnits? Units { get; init; }
 
-    /// <summary>Reads arbitrary bytes. An envelope that names its node key, model or stack is not of this form, not even where it lacks one of the three.</summary>
+    /// <summary>
+    /// Reads arbitrary bytes. An envelope that names its node key, model or stack is
+    /// not of this form, not even where it lacks one of the three.
+    /// </summary>
     public static bool TryParse(
         ReadOnlySpan<byte> body, [NotNullWhen(true)] out FiveFieldRequest? request, [NotNullWhen(false)] out Rejection? rejection)
     {
@@ -48,7 +51,9 @@ public sealed record FiveFieldRequest
     {
         request = null;
         rejection = null;
-        var fault = fields.NodeKey is null && fields.ModelName is null && fields.Stack is null ? fields.FirstMissingOfFive() : fields.FirstMissing() ?? "node_dh_public_key";
+        var fault = fields.NodeKey is null && fields.ModelName is null && fields.Stack is null
+            ? fields.FirstMissingOfFive()
+            : fields.FirstMissing() ?? "node_dh_public_key";
         if (fault is not null)
         {
             rejection = new Rejection(RequestError.InvalidField, fault);

@@ -52,8 +52,14 @@ public sealed class OpenedRequest : IDisposable
         [NotNullWhen(false)] out Rejection? rejection) =>
         TryOpen(envelope, nodeKey, tagger, new byte[Math.Max(envelope.Ciphertext.Length - Aes256Gcm.TagSize, 0)], out opened, out rejection);
 
-    /// <summary>The same, and writes the plaintext over the envelope's ciphertext: a large request is in memory once. The envelope cannot be opened again.</summary>
-    /// <remarks>The envelope is of <see cref="EnvelopeRequest.TryParseInPlace"/>, or its bytes are the caller's to change; they are needed until they are forgotten.</remarks>
+    /// <summary>
+    /// The same, and writes the plaintext over the envelope's ciphertext: a large
+    /// request is in memory once. The envelope cannot be opened again.
+    /// </summary>
+    /// <remarks>
+    /// The envelope is of <see cref="EnvelopeRequest.TryParseInPlace"/>, or its bytes are the
+    /// caller's to change; they are needed until they are forgotten.
+    /// </remarks>
     /// <inheritdoc cref="TryOpen(EnvelopeRequest, X25519PrivateKey, Blake2bTagger, out OpenedRequest?, out Rejection?)"/>
     public static bool TryOpenInPlace(
         EnvelopeRequest envelope,

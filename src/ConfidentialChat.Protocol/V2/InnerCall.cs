@@ -20,7 +20,10 @@ public sealed record InnerCall
     private const string Json = "application/json";
     private const string DateFormat = "r"; // IMF-fixdate, RFC 9110 section 5.6.7
 
-    private static readonly HashSet<string> Known = new(StringComparer.Ordinal) { ModelField, RequestIdField, MaxUnitsField, DateField, ContentTypeField, AcceptField };
+    private static readonly HashSet<string> Known = new(StringComparer.Ordinal)
+    {
+        ModelField, RequestIdField, MaxUnitsField, DateField, ContentTypeField, AcceptField,
+    };
 
     public required string Method { get; init; }
 
@@ -105,13 +108,16 @@ public sealed record InnerCall
         if (!fields.TryGetSingle(RequestIdField, out var id) || !RequestId.TryParse(id, out var requestId))
             return false;
         fault = "max_units";
-        if (!fields.TryGetSingle(MaxUnitsField, out var text) || !long.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var units) || units > ComputeUnits.MaxValue)
+        if (!fields.TryGetSingle(MaxUnitsField, out var text)
+            || !long.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var units) || units > ComputeUnits.MaxValue)
             return false;
         fault = "date";
-        if (!fields.TryGetSingle(DateField, out var date) || !DateTimeOffset.TryParseExact(date, DateFormat, CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal, out var at))
+        if (!fields.TryGetSingle(DateField, out var date)
+            || !DateTimeOffset.TryParseExact(date, DateFormat, CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal, out var at))
             return false;
         fault = "content_type";
-        if (request.Content.Length > 0 && !(fields.TryGetSingle(ContentTypeField, out var type) && string.Equals(type, Json, StringComparison.OrdinalIgnoreCase)))
+        if (request.Content.Length > 0
+            && !(fields.TryGetSingle(ContentTypeField, out var type) && string.Equals(type, Json, StringComparison.OrdinalIgnoreCase)))
             return false;
         fault = "accept";
         var hasAccept = fields.TryGetSingle(AcceptField, out var accept);

@@ -29,7 +29,10 @@ public sealed class SealedAnswerWriter : IDisposable
     /// <summary>Whether the inner head is out: no other answer can be given.</summary>
     public bool HasHead { get; private set; }
 
-    /// <summary>Says that the answer goes on: before the head as an informational response, in a stream as a comment. Nothing once a whole answer is out.</summary>
+    /// <summary>
+    /// Says that the answer goes on: before the head as an informational response, in a
+    /// stream as a comment. Nothing once a whole answer is out.
+    /// </summary>
     public void KeepAlive()
     {
         if (stream is not null)

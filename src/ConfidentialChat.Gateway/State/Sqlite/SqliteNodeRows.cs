@@ -8,7 +8,8 @@ namespace ConfidentialChat.Gateway.State.Sqlite;
 
 internal sealed class SqliteNodeRows : INodeRows, IDisposable
 {
-    private readonly SqliteStatement findAll, findKeySets, findModels, spendToken, findByIdentity, insert, replace, beat, lastSigned, sign, setReached, markUnreachable;
+    private readonly SqliteStatement findAll, findKeySets, findModels, spendToken, findByIdentity, insert, replace, beat, lastSigned, sign, setReached,
+        markUnreachable;
     private readonly SqliteStatement modelsOf, addModel, removeModel, keySetsOf, putKeySet, removeKeySet;
 
     public SqliteNodeRows(sqlite3 database)
@@ -81,7 +82,13 @@ internal sealed class SqliteNodeRows : INodeRows, IDisposable
         var id = findByIdentity.Bind(0, card.IdentityKey).Single<long?>(row => row.Integer(0))
             ?? insert.Bind(0, card.IdentityKey).Single(row => row.Integer(0));
         var node = new NodeId(id);
-        return replace.Bind(0, card.Address.AbsoluteUri).Bind(1, card.TlsPin).Bind(2, card.RelayKey).Bind(3, id).Bind(4, announcement.SignedAt).Bind(5, now + ClockTolerance.Most).Run() == 1
+        return replace.Bind(0, card.Address.AbsoluteUri)
+            .Bind(1, card.TlsPin)
+            .Bind(2, card.RelayKey)
+            .Bind(3, id)
+            .Bind(4, announcement.SignedAt)
+            .Bind(5, now + ClockTolerance.Most)
+            .Run() == 1
             && await TryBeatAsync(node, announcement, now)
             ? node
             : null;
@@ -138,7 +145,8 @@ internal sealed class SqliteNodeRows : INodeRows, IDisposable
             statement.Dispose();
     }
 
-    private static PublishedKeySet? ReadKeySet(SqliteStatement row) => KeySetDigest.TryParse(row.Text(1), out var digest) && X25519PublicKey.TryParse(row.Text(2), out var key)
+    private static PublishedKeySet? ReadKeySet(SqliteStatement row) => KeySetDigest.TryParse(row.Text(1), out var digest)
+        && X25519PublicKey.TryParse(row.Text(2), out var key)
         ? new PublishedKeySet(digest, key, row.IsNull(3) ? null : row.Bytes(3), row.Time(4))
         : null;
 }

@@ -16,7 +16,8 @@ internal sealed class CompletionJson(string model, DateTimeOffset created, bool 
     // The text goes into JSON and never into a page: what HTML needs escaped may stand.
     private static readonly JsonWriterOptions Options = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
-    private readonly string id = (isChat ? "chatcmpl-" : "cmpl-") + RandomNumberGenerator.GetString("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789", IdLength);
+    private readonly string id = (isChat ? "chatcmpl-" : "cmpl-") + RandomNumberGenerator.GetString(
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789", IdLength);
     private readonly long created = created.ToUnixTimeSeconds();
 
     // One buffer for all parts; each part is a copy of its own, which the reader may keep.

@@ -94,7 +94,8 @@ internal sealed class GgufFile
             {
                 throw BinaryPrimitives.ReverseEndianness(version) is 2 or 3
                     ? new ModelLoadException($"The model file {path} is for big-endian machines.", "use the little-endian file")
-                    : new ModelLoadException($"The model file {path} is of GGUF version {version}; 2 and 3 are known.", "convert it with the tools of llama.cpp");
+                    : new ModelLoadException(
+                        $"The model file {path} is of GGUF version {version}; 2 and 3 are known.", "convert it with the tools of llama.cpp");
             }
 
             var tensors = Bounded(reader.ReadUInt64(), TensorsMax, "count of tensors");

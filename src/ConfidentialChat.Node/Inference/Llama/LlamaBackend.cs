@@ -99,7 +99,10 @@ public sealed class LlamaBackend : IInferenceBackend
     private static EngineDescription Describe(string name, string path)
     {
         using var file = File.OpenRead(path);
-        return EngineDescription.None with { Weights = new Dictionary<string, string>(StringComparer.Ordinal) { [name] = Convert.ToHexStringLower(SHA256.HashData(file)) } };
+        return EngineDescription.None with
+        {
+            Weights = new Dictionary<string, string>(StringComparer.Ordinal) { [name] = Convert.ToHexStringLower(SHA256.HashData(file)) },
+        };
     }
 
     // Keeps the model in memory until the prompt is read, should the engine be disposed of at the same time.
@@ -175,7 +178,8 @@ public sealed class LlamaBackend : IInferenceBackend
 
     private InferenceStart StartEmbedding(InferenceRequest request, CancellationToken cancellation)
     {
-        if (EmbeddingRequest.Read(request.Body, new RequestLimits(model.TokenCount, ContextBound.Of(contextTokens, model.LongestToken)), out var refused) is not { } asked)
+        if (EmbeddingRequest.Read(
+            request.Body, new RequestLimits(model.TokenCount, ContextBound.Of(contextTokens, model.LongestToken)), out var refused) is not { } asked)
             return refused!;
         var inputs = new List<int[]>(asked.Inputs.Count);
         var room = request.MaxUnits.Value;

@@ -191,7 +191,8 @@ public sealed record LlamaLibrarySource
         {
             var home = Environment.GetFolderPath(Environment.SpecialFolder.UserProfile);
             if (home.Length == 0)
-                throw new LlamaLibraryException("There is no folder to keep the llama.cpp library in: HOME is not set.", "set XDG_CACHE_HOME, or use --engine-dir DIR");
+                throw new LlamaLibraryException(
+                    "There is no folder to keep the llama.cpp library in: HOME is not set.", "set XDG_CACHE_HOME, or use --engine-dir DIR");
             cache = Path.Combine(home, ".cache");
         }
 

@@ -22,12 +22,17 @@ internal sealed class PromptCount(HttpMessageInvoker http)
             return (kind, request.Endpoint) switch
             {
                 (EngineKind.Vllm, InferenceEndpoint.ChatCompletions) => await CountAsync(
-                    server, Object(("model", Quote(engineModel)), ("messages", request.Find("messages")), ("tools", request.Find("tools")), ("chat_template_kwargs", request.Find("chat_template_kwargs"))), "count", cancellation),
+                    server,
+                    Object(
+                        ("model", Quote(engineModel)), ("messages", request.Find("messages")), ("tools", request.Find("tools")),
+                        ("chat_template_kwargs", request.Find("chat_template_kwargs"))),
+                    "count", cancellation),
                 (EngineKind.Vllm, InferenceEndpoint.Completions or InferenceEndpoint.Embeddings) when Text(request) is { } text =>
                     await CountAsync(server, Object(("model", Quote(engineModel)), ("prompt", text)), "count", cancellation),
                 (EngineKind.LlamaServer, InferenceEndpoint.ChatCompletions) => await CountChatAsync(server, request, cancellation),
                 (EngineKind.LlamaServer, InferenceEndpoint.Completions or InferenceEndpoint.Embeddings) when Text(request) is { } text =>
-                    await CountAsync(server, Object(("content", text), ("add_special", "true"u8.ToArray()), ("parse_special", "true"u8.ToArray())), "tokens", cancellation),
+                    await CountAsync(
+                        server, Object(("content", text), ("add_special", "true"u8.ToArray()), ("parse_special", "true"u8.ToArray())), "tokens", cancellation),
                 _ => null,
             };
         }
@@ -39,9 +44,11 @@ internal sealed class PromptCount(HttpMessageInvoker http)
 
     private async Task<long?> CountChatAsync(UpstreamServer server, UpstreamRequest request, CancellationToken cancellation)
     {
-        var chat = Object(("messages", request.Find("messages")), ("tools", request.Find("tools")), ("chat_template_kwargs", request.Find("chat_template_kwargs")));
+        var chat = Object(
+            ("messages", request.Find("messages")), ("tools", request.Find("tools")), ("chat_template_kwargs", request.Find("chat_template_kwargs")));
         return JsonMembers.Read(await PostAsync(server, "apply-template", chat, cancellation))?.Find("prompt") is { } prompt
-            ? await CountAsync(server, Object(("content", prompt), ("add_special", "true"u8.ToArray()), ("parse_special", "true"u8.ToArray())), "tokens", cancellation)
+            ? await CountAsync(
+                server, Object(("content", prompt), ("add_special", "true"u8.ToArray()), ("parse_special", "true"u8.ToArray())), "tokens", cancellation)
             : null;
     }
 

@@ -10,7 +10,8 @@ namespace ConfidentialChat.Node.Inference.Upstream;
 /// <param name="request">Whose answer it is.</param>
 /// <param name="countedPrompt">The prompt's tokens, where the engine counted them beforehand.</param>
 /// <param name="reserved">What the usage cannot exceed.</param>
-internal sealed class UpstreamAnswer(UpstreamExchange exchange, UpstreamPart first, UpstreamRequest request, long? countedPrompt, ComputeUnits reserved) : InferenceAnswer
+internal sealed class UpstreamAnswer(
+    UpstreamExchange exchange, UpstreamPart first, UpstreamRequest request, long? countedPrompt, ComputeUnits reserved) : InferenceAnswer
 {
     private const int BytesOfToken = 4; // of ordinary text; for answers that were cut off before the engine said its count
 

@@ -70,7 +70,11 @@ public sealed class UpstreamBackend : IInferenceBackend
     public EngineDescription Description => EngineDescription.None with
     {
         Upstreams = [.. options.Urls.Select(url => url.GetLeftPart(UriPartial.Path))],
-        Dangerous = [.. options.DangerousRemoteEngine ? ["remote-engine"] : Array.Empty<string>(), .. options.DangerousSharedPrefixCache ? ["shared-prefix-cache"] : Array.Empty<string>()],
+        Dangerous =
+        [
+            .. options.DangerousRemoteEngine ? ["remote-engine"] : Array.Empty<string>(),
+            .. options.DangerousSharedPrefixCache ? ["shared-prefix-cache"] : Array.Empty<string>(),
+        ],
     };
 
     /// <summary>Why engines are not served, one line each without names of secrets; empty where all are.</summary>
@@ -78,7 +82,8 @@ public sealed class UpstreamBackend : IInferenceBackend
         [.. servers.Where(server => !server.State.IsUp).Select(server => $"The engine at {server.Name} {server.State.Fault}.")];
 
     /// <summary>Looks at every engine once, and from then on at intervals. One that is down is served when it is up.</summary>
-    /// <exception cref="UpstreamException">An option is no good, or an engine is reached and wants another key, has no such model, or cannot keep callers' prompts apart.</exception>
+    /// <exception cref="UpstreamException">An option is no good, or an engine is reached and wants another
+    /// key, has no such model, or cannot keep callers' prompts apart.</exception>
     public static async Task<UpstreamBackend> OpenAsync(UpstreamOptions options, CancellationToken cancellation)
     {
         ArgumentNullException.ThrowIfNull(options);
@@ -211,7 +216,8 @@ public sealed class UpstreamBackend : IInferenceBackend
         var prompt = asked.PromptBound;
         long? counted = null;
         var fits = prompt <= units && wanted <= (units - prompt) / asked.Choices;
-        var isTight = asked is { MaxTokens: null, Endpoint: InferenceEndpoint.ChatCompletions, Choices: > 1 } && context - prompt < (units - prompt) / asked.Choices;
+        var isTight = asked is { MaxTokens: null, Endpoint: InferenceEndpoint.ChatCompletions, Choices: > 1 }
+            && context - prompt < (units - prompt) / asked.Choices;
         if (!fits || isTight)
         {
             try

@@ -97,7 +97,8 @@ internal static class UpstreamError
     // An unknown model is the operator's mistake: the node was told a name that the engine does not know.
     private static bool NamesModel(ReadOnlyMemory<byte> body) =>
         Members(body) is { } error && Array.Exists(
-            ["message", "code", "error", "detail"], name => error.Find(name) is { } value && JsonMembers.String(value)?.Contains("model", StringComparison.OrdinalIgnoreCase) == true);
+            ["message", "code", "error", "detail"],
+            name => error.Find(name) is { } value && JsonMembers.String(value)?.Contains("model", StringComparison.OrdinalIgnoreCase) == true);
 
     // {"error": {...}}, and the object itself where an engine has no such wrapping.
     private static JsonMembers? Members(ReadOnlyMemory<byte> json)

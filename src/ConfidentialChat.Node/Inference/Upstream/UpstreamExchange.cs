@@ -47,7 +47,8 @@ internal sealed class UpstreamExchange : IDisposable
     /// <returns>The first part, or the refusal; null for both where a stream had none.</returns>
     /// <exception cref="NotReachedException">No connection came about, so nothing was computed.</exception>
     /// <exception cref="InferenceException">The engine failed.</exception>
-    public async Task<(UpstreamPart? Part, InferenceStart.Refused? Refused)> BeginAsync(HttpMessageInvoker http, string path, IReadOnlyList<ReadOnlyMemory<byte>> body)
+    public async Task<(UpstreamPart? Part, InferenceStart.Refused? Refused)> BeginAsync(
+        HttpMessageInvoker http, string path, IReadOnlyList<ReadOnlyMemory<byte>> body)
     {
         try
         {

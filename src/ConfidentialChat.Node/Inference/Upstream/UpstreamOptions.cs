@@ -98,8 +98,12 @@ public sealed record UpstreamOptions
     /// <exception cref="UpstreamException">An option is out of range or unsafe.</exception>
     public void Validate()
     {
-        Require(Model is { Length: > 0 and <= 256 } && EngineModel is null or { Length: > 0 and <= 256 }, "A model's name has from 1 to 256 characters.", "name it with --upstream-model NAME");
-        Require(ForeignText.IsPlain(Model), "The model's name holds a control, a mark of direction or another sign that is not seen, and no gateway takes it.", "name it with --upstream-model NAME=ENGINE-NAME where the engine calls it so");
+        Require(
+            Model is { Length: > 0 and <= 256 } && EngineModel is null or { Length: > 0 and <= 256 }, "A model's name has from 1 to 256 characters.",
+            "name it with --upstream-model NAME");
+        Require(
+            ForeignText.IsPlain(Model), "The model's name holds a control, a mark of direction or another sign that is not seen, and no gateway takes it.",
+            "name it with --upstream-model NAME=ENGINE-NAME where the engine calls it so");
         Require(Urls.Count > 0, "There is no URL of an engine.", "give one with --upstream http://127.0.0.1:8000");
         Require(Urls.Distinct().Count() == Urls.Count, "An engine's URL is given twice.", "give each engine once");
         foreach (var url in Urls)
@@ -115,10 +119,13 @@ public sealed record UpstreamOptions
                 "run the engine beside the node, or say --dangerous-remote-engine");
         }
 
-        Require(ApiKey is null || (ApiKey.Length > 0 && ApiKey.All(c => c is > ' ' and < (char)0x7F)), "The engine's API key is empty or holds what a header cannot.", "set the variable of --upstream-key-env to the key alone");
+        Require(
+            ApiKey is null || (ApiKey.Length > 0 && ApiKey.All(c => c is > ' ' and < (char)0x7F)),
+            "The engine's API key is empty or holds what a header cannot.", "set the variable of --upstream-key-env to the key alone");
         Require(
             MaxConcurrent > 0 && MaxAnswerBytes > 0 && MaxEventBytes > 0
-                && new[] { ConnectTimeout, FirstTokenTimeout, TokenTimeout, AnswerTimeout, HealthInterval }.All(time => time > TimeSpan.Zero && time <= TimeSpan.FromDays(1)),
+                && new[] { ConnectTimeout, FirstTokenTimeout, TokenTimeout, AnswerTimeout, HealthInterval }
+                    .All(time => time > TimeSpan.Zero && time <= TimeSpan.FromDays(1)),
             "A limit or a time for the engine is out of range.",
             "limits are above zero, times at most a day; leave them out for the defaults");
 
@@ -126,7 +133,8 @@ public sealed record UpstreamOptions
         static bool IsLoopback(Uri url) =>
             url.HostNameType is UriHostNameType.IPv4 or UriHostNameType.IPv6
                 ? IPAddress.TryParse(url.DnsSafeHost, out var address) && IPAddress.IsLoopback(address)
-                : url.Host.Equals("localhost", StringComparison.OrdinalIgnoreCase) && url.OriginalString.Contains("://localhost", StringComparison.OrdinalIgnoreCase);
+                : url.Host.Equals("localhost", StringComparison.OrdinalIgnoreCase)
+                    && url.OriginalString.Contains("://localhost", StringComparison.OrdinalIgnoreCase);
 
         static void Require(bool condition, string message, string hint)
         {

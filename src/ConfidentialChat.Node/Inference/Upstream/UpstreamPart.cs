@@ -166,7 +166,8 @@ internal sealed record UpstreamPart
             else if (IsNamed("error"u8))
             {
                 reader.Read();
-                isError = reader.TokenType is not (JsonTokenType.Null or JsonTokenType.False) && !(reader.TokenType == JsonTokenType.String && reader.ValueSpan.IsEmpty);
+                isError = reader.TokenType is not (JsonTokenType.Null or JsonTokenType.False)
+                    && !(reader.TokenType == JsonTokenType.String && reader.ValueSpan.IsEmpty);
                 reader.Skip();
             }
             else

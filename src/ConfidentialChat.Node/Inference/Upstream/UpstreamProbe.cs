@@ -56,7 +56,10 @@ internal sealed class UpstreamProbe(HttpClient http, UpstreamOptions options)
 
     private UpstreamState OtherKey(HttpStatusCode status) => options.ApiKey is null
         ? Down($"wants a key (it answered {(int)status})") with { Hint = "put its key into an environment variable and name that with --upstream-key-env" }
-        : Down($"does not take the key that it was shown (it answered {(int)status})") with { Hint = "put the engine's key into the variable that --upstream-key-env names" };
+        : Down($"does not take the key that it was shown (it answered {(int)status})") with
+        {
+            Hint = "put the engine's key into the variable that --upstream-key-env names",
+        };
 
     private async Task<UpstreamState> KnowAsync(UpstreamServer server, ReadOnlyMemory<byte> models, CancellationToken cancellation)
     {
@@ -79,7 +82,11 @@ internal sealed class UpstreamProbe(HttpClient http, UpstreamOptions options)
         if (!isApart)
         {
             return kind == EngineKind.Sglang
-                ? Down("is SGLang with its radix cache on, which is shared between requests") with { Kind = kind, Hint = "start it with --disable-radix-cache, or say --dangerous-shared-prefix-cache" }
+                ? Down("is SGLang with its radix cache on, which is shared between requests") with
+                {
+                    Kind = kind,
+                    Hint = "start it with --disable-radix-cache, or say --dangerous-shared-prefix-cache",
+                }
                 : Down($"is of the kind {kind}, whose prefix cache cannot be kept apart for each request") with
                 {
                     Kind = kind,
@@ -91,7 +98,8 @@ internal sealed class UpstreamProbe(HttpClient http, UpstreamOptions options)
         var takesAnyName = kind is EngineKind.LlamaServer or EngineKind.Sglang && known.Count == 1;
         if (known.Count > 0 && !takesAnyName && !known.Contains(EngineModel, StringComparer.Ordinal))
         {
-            return Down($"has no model {Shown(EngineModel)}; it has {string.Join(", ", known.Take(NamesShown).Select(Shown))}{(known.Count > NamesShown ? ", ..." : "")}") with
+            var names = string.Join(", ", known.Take(NamesShown).Select(Shown));
+            return Down($"has no model {Shown(EngineModel)}; it has {names}{(known.Count > NamesShown ? ", ..." : "")}") with
             {
                 Kind = kind,
                 Hint = "name one of its models with --upstream-model NAME, or NAME=ENGINE_NAME where callers ask for it by another",
@@ -112,7 +120,8 @@ internal sealed class UpstreamProbe(HttpClient http, UpstreamOptions options)
             if (body.IsEmpty)
                 return (null, null, []);
             using var document = JsonDocument.Parse(body);
-            if (document.RootElement.ValueKind != JsonValueKind.Object || !document.RootElement.TryGetProperty("data"u8, out var data) || data.ValueKind != JsonValueKind.Array)
+            if (document.RootElement.ValueKind != JsonValueKind.Object || !document.RootElement.TryGetProperty("data"u8, out var data)
+                || data.ValueKind != JsonValueKind.Array)
                 return ("", null, []);
             var models = data.EnumerateArray().Where(model => model.ValueKind == JsonValueKind.Object).ToList();
             var known = models.Select(model => Text(model, "id")).OfType<string>().ToList();
@@ -121,7 +130,8 @@ internal sealed class UpstreamProbe(HttpClient http, UpstreamOptions options)
                 wanted = models.FirstOrDefault();
             if (wanted.ValueKind != JsonValueKind.Object)
                 return ("", null, []);
-            long? context = wanted.TryGetProperty("max_model_len"u8, out var length) && length.ValueKind == JsonValueKind.Number && length.TryGetInt64(out var tokens) && tokens > 0
+            long? context = wanted.TryGetProperty("max_model_len"u8, out var length) && length.ValueKind == JsonValueKind.Number
+                && length.TryGetInt64(out var tokens) && tokens > 0
                 ? tokens
                 : null;
             return (Text(wanted, "owned_by") ?? "", context, known);

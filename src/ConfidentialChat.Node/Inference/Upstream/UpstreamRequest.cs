@@ -19,7 +19,10 @@ internal sealed class UpstreamRequest
     private const long DefaultSide = 1024;
     private const string TemplateArguments = "chat_template_kwargs";
 
-    /// <summary>Taken out always: whoever sets them could find another's cache, slot, session or request, send the engine to a machine of theirs, or go before others.</summary>
+    /// <summary>
+    /// Taken out always: whoever sets them could find another's cache, slot, session or
+    /// request, send the engine to a machine of theirs, or go before others.
+    /// </summary>
     private static readonly string[] Removed =
     [
         "cache_salt", "cache_prompt", "id_slot", "slot_id", "n_cache_reuse", "extra_key", "session_id", "session_params", "request_id", "rid",
@@ -27,10 +30,16 @@ internal sealed class UpstreamRequest
         "priority", "vllm_xargs",
     ];
 
-    /// <summary>Other spellings of what is bounded, and a template that could make a long prompt of a short request; the API has no such members, and an engine may.</summary>
+    /// <summary>
+    /// Other spellings of what is bounded, and a template that could make a long prompt of a
+    /// short request; the API has no such members, and an engine may.
+    /// </summary>
     private static readonly string[] Refused = ["n_predict", "n_cmpl", "num_predict", "max_new_tokens", "max_length", "chat_template", "prompt_embeds"];
 
-    /// <summary>Arguments that engines hand to the template's function: a template, a conversation or a length of the caller's own. So is all that begins with <c>return_</c>.</summary>
+    /// <summary>
+    /// Arguments that engines hand to the template's function: a template, a conversation or a
+    /// length of the caller's own. So is all that begins with <c>return_</c>.
+    /// </summary>
     private static readonly FrozenSet<string> RefusedOfTemplate = FrozenSet.ToFrozenSet(
         ["chat_template", "tokenize", "tools", "documents", "conversation", "messages", "padding", "truncation", "max_length"], StringComparer.Ordinal);
 
@@ -72,7 +81,10 @@ internal sealed class UpstreamRequest
     /// <summary>The model's name as the caller spelled it.</summary>
     public ReadOnlyMemory<byte> ModelJson { get; }
 
-    /// <summary>Tokens that the prompt cannot exceed: the request's bytes, blinding apart. A token stands for a byte at the least, and a template writes less around a message than JSON does.</summary>
+    /// <summary>
+    /// Tokens that the prompt cannot exceed: the request's bytes, blinding apart. A token stands for a
+    /// byte at the least, and a template writes less around a message than JSON does.
+    /// </summary>
     public long PromptBound { get; }
 
     /// <summary>The prompt's tokens where nobody counted them: ordinary text has four bytes to a token.</summary>
@@ -179,7 +191,8 @@ internal sealed class UpstreamRequest
         if (continuous)
             added.Add(("continuous_usage_stats", "true"u8.ToArray()));
         return JsonMembers.Join(options.Write(
-            (member, value) => Fold(member.Name) == "include_usage" || (continuous && Fold(member.Name) == "continuous_usage_stats") ? JsonMembers.Gone : value, added));
+            (member, value) => Fold(member.Name) == "include_usage" || (continuous && Fold(member.Name) == "continuous_usage_stats") ? JsonMembers.Gone : value,
+            added));
     }
 
     // 16.0 and 1e2 are integers to JSON, and to some engines none.
@@ -237,7 +250,8 @@ internal sealed class UpstreamRequest
         var seen = new HashSet<string>(StringComparer.Ordinal);
         foreach (var argument in arguments.All)
         {
-            if (Fold(argument.Name) is { } name && (RefusedOfTemplate.Contains(name) || name.StartsWith("return_", StringComparison.Ordinal) || !seen.Add(name)))
+            if (Fold(argument.Name) is { } name
+                && (RefusedOfTemplate.Contains(name) || name.StartsWith("return_", StringComparison.Ordinal) || !seen.Add(name)))
                 throw new RefusedFieldException(TemplateArguments);
         }
     }

@@ -56,7 +56,10 @@ internal sealed class UpstreamServer(Uri root, UpstreamOptions options)
     /// <exception cref="NotReachedException">No connection came about, so nothing was computed.</exception>
     public async Task<HttpResponseMessage> SendAsync(HttpMessageInvoker http, string path, HttpContent content, bool streams, CancellationToken cancellation)
     {
-        using var message = new HttpRequestMessage(HttpMethod.Post, addresses.GetOrAdd(path, static (path, root) => new Uri(root, path), Root)) { Content = content };
+        using var message = new HttpRequestMessage(HttpMethod.Post, addresses.GetOrAdd(path, static (path, root) => new Uri(root, path), Root))
+        {
+            Content = content,
+        };
         content.Headers.ContentType = JsonType;
         message.Headers.Accept.Add(streams ? Events : Json);
         message.Headers.Authorization = authorization;
@@ -64,7 +67,8 @@ internal sealed class UpstreamServer(Uri root, UpstreamOptions options)
         {
             return await http.SendAsync(message, cancellation);
         }
-        catch (HttpRequestException e) when (e.HttpRequestError is HttpRequestError.ConnectionError or HttpRequestError.NameResolutionError or HttpRequestError.SecureConnectionError)
+        catch (HttpRequestException e) when (
+            e.HttpRequestError is HttpRequestError.ConnectionError or HttpRequestError.NameResolutionError or HttpRequestError.SecureConnectionError)
         {
             throw new NotReachedException(Name);
         }
