@@ -49,12 +49,14 @@ public sealed class NameTests
         var findings =
             from source in Repository.Sources
             where source.IsIn("src")
-            from Match match in Regex.Matches(source.Code, @"(?<before>[^;{}]*)\b(?<type>CancellationToken|TimeProvider|ILogger(?:<\w+>)?|ILoggerFactory)\??\s+(?<name>[a-z]\w*)")
+            from Match match in Regex.Matches(
+                source.Code, @"\b(?<type>CancellationToken|TimeProvider|ILogger(?:<\w+>)?|ILoggerFactory)\??\s+(?<name>[a-z]\w*)")
             let name = match.Groups["name"].Value
+            let declaration = source.Code[(source.Code.LastIndexOfAny([';', '{', '}'], match.Index) + 1)..match.Index]
             let isWrong = match.Groups["type"].Value switch
             {
                 "CancellationToken" => Regex.IsMatch(name, "^(?:cancel|ct|token|cancelToken)$")
-                    || (name == "cancellationToken" && !Regex.IsMatch(match.Groups["before"].Value, framework)),
+                    || (name == "cancellationToken" && !Regex.IsMatch(declaration, framework)),
                 "TimeProvider" => name != "time",
                 "ILoggerFactory" => name != "logs",
                 _ => name != "log",
@@ -67,7 +69,8 @@ public sealed class NameTests
     [Fact]
     public void No_two_projects_call_two_things_by_one_name()
     {
-        // One thing in two places: its two ends on a wire, or what each server has of its own.
+        // One thing in two places: its two ends on a wire, or what each server has of its own. A Rejection is a request's and an evidence's:
+        // Attestation and Protocol know nobody, each other neither.
         string[] same = ["ApiDocs", "ChatMessage", "EmbeddingRequest", "LockAnswer", "LockRequest", "Log", "Model", "ModelList", "Rejection"];
         var findings =
             from source in Repository.Sources
