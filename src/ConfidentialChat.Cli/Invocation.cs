@@ -116,8 +116,10 @@ internal static class Invocation
             "the gateway does not know this API key (AUTH_ERROR).",
             "\"up\" prints the key and keeps it in its data directory; ./cchat keys create makes another", ExitCode.Refused),
         ApiException e => Split(e, Hint(e), ExitCode.Refused),
-        GatewayConnectionException or CallTimeoutException or HttpIOException => Split(exception, "is the gateway running there? --gateway names another", ExitCode.NotReached),
-        IOException or UnauthorizedAccessException => new CommandException(exception.Message, "look at the owner and mode of what is read or written, and at its disk"),
+        GatewayConnectionException or CallTimeoutException or HttpIOException =>
+            Split(exception, "is the gateway running there? --gateway names another", ExitCode.NotReached),
+        IOException or UnauthorizedAccessException =>
+            new CommandException(exception.Message, "look at the owner and mode of what is read or written, and at its disk"),
         ConfidentialChatException e => Split(e, "do not trust what was printed before; try again", ExitCode.Untrustworthy),
         _ => null,
     };

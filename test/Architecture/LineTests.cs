@@ -1,6 +1,6 @@
 using System.Text.RegularExpressions;
 
-namespace ConfidentialChat.Architecture;
+namespace ConfidentialChat.Architecture.Tests;
 
 /// <summary>Holds the length of lines that <c>.editorconfig</c> states: the compiler and the formatter pass it over.</summary>
 public sealed partial class LineTests

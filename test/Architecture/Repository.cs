@@ -101,6 +101,10 @@ internal sealed class SourceFile
 internal static class Findings
 {
     /// <summary>Fails with one line for each thing found, and the rule that it breaks.</summary>
-    public static void ShouldBeNone(this IEnumerable<string> findings, string rule) =>
-        string.Join('\n', findings.Distinct().Order(StringComparer.Ordinal)).ShouldBe("", rule);
+    public static void ShouldBeNone(this IEnumerable<string> findings, string rule)
+    {
+        var lines = findings.Distinct().Order(StringComparer.Ordinal).ToArray();
+        if (lines.Length > 0)
+            Assert.Fail($"{rule}\n{string.Join('\n', lines)}");
+    }
 }

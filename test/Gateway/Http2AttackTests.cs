@@ -10,7 +10,7 @@ namespace ConfidentialChat.Gateway.Tests;
 /// <summary>HTTP/2 frames as nobody's library sends them: each flood ends with its connection, costs little, and the others are served meanwhile.</summary>
 public sealed class Http2AttackTests : IDisposable
 {
-    private const byte Data = 0, Headers = 1, Reset = 3, Settings = 4, Ping = 6, GoAway = 7, Continuation = 9;
+    private const byte Data = 0, Headers = 1, Reset = 3, Settings = 4, Ping = 6, GoAway = 7, WindowUpdate = 8, Continuation = 9;
     private const byte EndStream = 1, EndHeaders = 4;
     private const int Connections = 4;
 
@@ -31,11 +31,7 @@ public sealed class Http2AttackTests : IDisposable
     [InlineData("empty data")]
     public async Task A_flood_of_frames_ends_its_connection_costs_little_and_keeps_nobody_waiting(string what)
     {
-        var pair = certificates.Issue();
-        certificates.Write(pair);
-        using (var certificate = X509Certificate2.CreateFromPem(pair.Certificate))
-            leaf = certificate.RawData;
-        await using var gateway = await GatewayUnderTest.StartAsync(options => options with { TlsCertificate = certificates.CertificateFile, TlsKey = certificates.KeyFile });
+        await using var gateway = await StartAsync();
         using var other = new HttpClient(new SocketsHttpHandler { SslOptions = { RemoteCertificateValidationCallback = (_, shown, _, _) => shown!.GetRawCertData().AsSpan().SequenceEqual(leaf) } }) { BaseAddress = gateway.Url };
         (await other.GetAsync("/health", TestContext.Current.CancellationToken)).StatusCode.ShouldBe(HttpStatusCode.OK);
         var (memory, processor) = (GC.GetTotalMemory(forceFullCollection: true), Process.GetCurrentProcess().TotalProcessorTime);
@@ -68,17 +64,65 @@ public sealed class Http2AttackTests : IDisposable
             sent.ShouldAllBe(flood => flood.IsClosed);
     }
 
-    // Until the gateway closes, or six seconds are over.
-    private async Task<(long Frames, bool IsClosed)> FloodAsync(GatewayUnderTest gateway, string what)
+    /// <summary>What a connection can make the gateway hold unread is in its windows (RFC 9113 sections 5.2 and 6.9.2).</summary>
+    [Fact]
+    public async Task Only_so_much_may_be_sent_before_it_is_read()
     {
-        using var socket = new Socket(SocketType.Stream, ProtocolType.Tcp);
+        await using var gateway = await StartAsync();
+        await using var stream = await ConnectAsync(gateway);
+
+        var (ofStream, ofConnection) = (65535, 65535);
+        for (var isUpdated = false; !isUpdated;)
+        {
+            var (kind, payload) = await ReadFrameAsync(stream);
+            for (var i = 0; kind == Settings && i < payload.Length; i += 6)
+            {
+                if (BinaryPrimitives.ReadUInt16BigEndian(payload.AsSpan(i)) == 4) // SETTINGS_INITIAL_WINDOW_SIZE
+                    ofStream = BinaryPrimitives.ReadInt32BigEndian(payload.AsSpan(i + 2));
+            }
+
+            isUpdated = kind == WindowUpdate;
+            if (isUpdated)
+                ofConnection += BinaryPrimitives.ReadInt32BigEndian(payload);
+        }
+
+        ofStream.ShouldBe(256 * 1024);
+        ofConnection.ShouldBe(512 * 1024);
+    }
+
+    private async Task<GatewayUnderTest> StartAsync()
+    {
+        var pair = certificates.Issue();
+        certificates.Write(pair);
+        using (var certificate = X509Certificate2.CreateFromPem(pair.Certificate))
+            leaf = certificate.RawData;
+        return await GatewayUnderTest.StartAsync(options =>
+            options with { TlsCertificate = certificates.CertificateFile, TlsKey = certificates.KeyFile });
+    }
+
+    // A connection on which HTTP/2 has begun.
+    private async Task<SslStream> ConnectAsync(GatewayUnderTest gateway)
+    {
+        var socket = new Socket(SocketType.Stream, ProtocolType.Tcp);
         await socket.ConnectAsync("127.0.0.1", gateway.Url.Port, TestContext.Current.CancellationToken);
-        await using var stream = new SslStream(new NetworkStream(socket));
+        var stream = new SslStream(new NetworkStream(socket, ownsSocket: true));
         await stream.AuthenticateAsClientAsync(
-            new SslClientAuthenticationOptions { TargetHost = "gateway.example", ApplicationProtocols = [SslApplicationProtocol.Http2], RemoteCertificateValidationCallback = (_, shown, _, _) => shown!.GetRawCertData().AsSpan().SequenceEqual(leaf) },
+            new SslClientAuthenticationOptions
+            {
+                TargetHost = "gateway.example",
+                ApplicationProtocols = [SslApplicationProtocol.Http2],
+                RemoteCertificateValidationCallback = (_, shown, _, _) => shown!.GetRawCertData().AsSpan().SequenceEqual(leaf),
+            },
             TestContext.Current.CancellationToken);
         stream.NegotiatedApplicationProtocol.ShouldBe(SslApplicationProtocol.Http2);
         await stream.WriteAsync((byte[])[.. "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"u8, .. Frame(Settings, 0, 0, [])]);
+        return stream;
+    }
+
+    // Until the gateway closes, or six seconds are over.
+    private async Task<(long Frames, bool IsClosed)> FloodAsync(GatewayUnderTest gateway, string what)
+    {
+        await using var stream = await ConnectAsync(gateway);
         var reading = ReadToEndAsync(stream);
         long frames = 0;
         var began = Stopwatch.GetTimestamp();
@@ -132,21 +176,26 @@ public sealed class Http2AttackTests : IDisposable
 
     private static async Task ReadToEndAsync(SslStream stream)
     {
-        var head = new byte[9];
         try
         {
-            while (true)
+            while ((await ReadFrameAsync(stream)).Kind != GoAway)
             {
-                await stream.ReadExactlyAsync(head);
-                await stream.ReadExactlyAsync(new byte[(head[0] << 16) | (head[1] << 8) | head[2]]);
-                if (head[3] == GoAway)
-                    return;
+                // what others say is of no interest
             }
         }
         catch (Exception e) when (e is IOException or ObjectDisposedException or InvalidOperationException)
         {
             // closed
         }
+    }
+
+    private static async Task<(byte Kind, byte[] Payload)> ReadFrameAsync(SslStream stream)
+    {
+        var head = new byte[9];
+        await stream.ReadExactlyAsync(head);
+        var payload = new byte[(head[0] << 16) | (head[1] << 8) | head[2]];
+        await stream.ReadExactlyAsync(payload);
+        return (head[3], payload);
     }
 
     private static byte[] Frame(byte kind, byte flags, int stream, ReadOnlySpan<byte> payload)

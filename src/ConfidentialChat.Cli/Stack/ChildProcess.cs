@@ -82,7 +82,8 @@ internal sealed class ChildProcess : IAsyncDisposable
         var hint = lines.LastOrDefault(line => line.StartsWith("hint: ", StringComparison.Ordinal))?["hint: ".Length..] ?? $"its log is {logPath}";
         hint = hint.Replace("--port", $"--{name}-port", StringComparison.Ordinal); // the option of who started it
         var error = lines.LastOrDefault(line => line.StartsWith("error: ", StringComparison.Ordinal))?["error: ".Length..] ?? said;
-        return new CommandException($"the {name} {what} (exit code {process.ExitCode}): {error}", hint, process.ExitCode is ExitCode.Usage or ExitCode.DatabaseBusy ? process.ExitCode : ExitCode.Failure);
+        var exitCode = process.ExitCode is ExitCode.Usage or ExitCode.DatabaseBusy ? process.ExitCode : ExitCode.Failure;
+        return new CommandException($"the {name} {what} (exit code {process.ExitCode}): {error}", hint, exitCode);
     }
 
     /// <summary>Asks it to stop, and ends it if it does not within the time it was given.</summary>

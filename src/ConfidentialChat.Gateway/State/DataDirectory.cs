@@ -92,10 +92,13 @@ internal sealed class DataDirectory
             // Seen twice: between a lock and the naming of its holder the file may still name a gateway that was killed.
             var occupant = Occupant();
             if (occupant is not null && occupant == before)
-                throw new GatewayOptionsException($"Another gateway{occupant} serves the data directory {path}.", "stop it, or give this one a directory of its own");
+                throw new GatewayOptionsException(
+                    $"Another gateway{occupant} serves the data directory {path}.", "stop it, or give this one a directory of its own");
             before = occupant;
             if (Environment.TickCount64 - started > Patience.TotalMilliseconds)
-                throw new GatewayOptionsException($"Another process has the data directory {path}.", $"it changes the database's tables, or could not say who it is: find out who holds {LockPath}, or give this gateway a directory of its own");
+                throw new GatewayOptionsException(
+                    $"Another process has the data directory {path}.",
+                    $"it changes the database's tables, or could not say who it is: find out who holds {LockPath}, or give this gateway a directory of its own");
             if (!isTold && occupant is null)
             {
                 isTold = true;

@@ -202,7 +202,13 @@ internal sealed class Database
     {
         // A copy has no log, and nobody writes to it: read so, SQLite makes no companions, which would have to go before a restore.
         var source = File.Exists(path) && !File.Exists(path + "-wal") ? Immutable(path) : path;
-        var connectionString = new SqliteConnectionStringBuilder { DataSource = source, Mode = SqliteOpenMode.ReadOnly, Pooling = false, DefaultTimeout = BusySeconds }.ToString();
+        var connectionString = new SqliteConnectionStringBuilder
+        {
+            DataSource = source,
+            Mode = SqliteOpenMode.ReadOnly,
+            Pooling = false,
+            DefaultTimeout = BusySeconds,
+        }.ToString();
         try
         {
             using var connection = new SqliteConnection(connectionString);

@@ -25,7 +25,9 @@ internal sealed record CertificateFiles(string Certificate, string Key)
         }
         catch (Exception e) when (IsOfCryptography(e))
         {
-            throw new CertificateException($"TLS cannot use the certificate in {Certificate} with the key in {Key}.", "this machine's OpenSSL may lack that kind of key: ask for a certificate with RSA 2048 or ECDSA P-256", e);
+            throw new CertificateException(
+                $"TLS cannot use the certificate in {Certificate} with the key in {Key}.",
+                "this machine's OpenSSL may lack that kind of key: ask for a certificate with RSA 2048 or ECDSA P-256", e);
         }
     }
 
@@ -74,8 +76,12 @@ internal sealed record CertificateFiles(string Certificate, string Key)
     private X509Certificate2 Leaf(List<X509Certificate2> certificates, AsymmetricAlgorithm key)
     {
         var spki = key.ExportSubjectPublicKeyInfo();
-        return certificates.Where(certificate => certificate.PublicKey.ExportSubjectPublicKeyInfo().AsSpan().SequenceEqual(spki)).MaxBy(certificate => certificate.NotAfter)
-            ?? throw new CertificateException($"The private key in {Key} belongs to no certificate in {Certificate}.", "give the key with which this certificate was asked for; after a renewal both files change");
+        return certificates
+            .Where(certificate => certificate.PublicKey.ExportSubjectPublicKeyInfo().AsSpan().SequenceEqual(spki))
+            .MaxBy(certificate => certificate.NotAfter)
+            ?? throw new CertificateException(
+                $"The private key in {Key} belongs to no certificate in {Certificate}.",
+                "give the key with which this certificate was asked for; after a renewal both files change");
     }
 
     /// <summary>Whether this is how the system says that it can do nothing with a key or a certificate.</summary>

@@ -16,10 +16,18 @@ internal static class ConnectionTurns
     /// </summary>
     private const int MaxUnaskedBytes = 64 * 1024;
 
+    /// <summary>
+    /// What a client may send before any of it is read, bytes: of one request, and of all on a connection (RFC 9113 section 5.2). A window is
+    /// also what a distant client sends in one round trip, which the system's own buffers do for HTTP/1.1.
+    /// </summary>
+    private const int StreamWindow = 256 * 1024, ConnectionWindow = 512 * 1024;
+
     public static void BoundStrangers(this KestrelServerLimits limits)
     {
         limits.MaxRequestBodySize = MaxUnaskedBytes;
         limits.MaxRequestBufferSize = BodyReader.ConnectionBytes;
+        limits.Http2.InitialStreamWindowSize = StreamWindow;
+        limits.Http2.InitialConnectionWindowSize = ConnectionWindow;
         limits.RequestHeadersTimeout = ConnectionLimits.HeadTime; // of further requests; that of the first runs from the connection on
     }
 

@@ -55,7 +55,9 @@ internal sealed class ListenSocket : IDisposable
         }
     }
 
-    /// <summary>From now on whoever connects waits for the server. Two processes can bind a port that neither listens on: one of them is refused here.</summary>
+    /// <summary>
+    /// From now on whoever connects waits for the server. Two processes can bind a port that neither listens on: one of them is refused here.
+    /// </summary>
     public void Listen()
     {
         try

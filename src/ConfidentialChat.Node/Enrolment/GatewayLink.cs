@@ -216,7 +216,11 @@ internal sealed class GatewayLink(
         var here = await address.Known.WaitAsync(cancellation);
         announcedPin = identity.TlsPin;
         using var answer = await gateway.PostAsync(
-            NodePaths.Address, new AnnouncedAddress { Address = here, TlsPin = announcedPin }, NodeMessageJson.Default.AnnouncedAddress, enrolment.Current!, cancellation);
+            NodePaths.Address,
+            new AnnouncedAddress { Address = here, TlsPin = announcedPin },
+            NodeMessageJson.Default.AnnouncedAddress,
+            enrolment.Current!,
+            cancellation);
         switch (answer?.StatusCode)
         {
             case HttpStatusCode.OK when await GatewayClient.ReadAsync(answer, NodeMessageJson.Default.NodeReach, cancellation) is { } reach:

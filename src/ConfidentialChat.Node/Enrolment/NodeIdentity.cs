@@ -127,7 +127,7 @@ internal sealed class NodeIdentity : IDisposable
         catch (Exception e) when (CertificateFiles.IsOfCryptography(e))
         {
             certificate.Dispose();
-            throw new NodeOptionsException($"TLS cannot use the key in {path}.", "put one there with RSA 2048 or ECDSA P-256, or restore the one before", e);
+            throw new NodeOptionsException($"TLS cannot use the key in {path}.", "put one there for ECDSA P-256, or restore the one before", e);
         }
     }
 

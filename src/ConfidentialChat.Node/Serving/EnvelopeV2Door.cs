@@ -71,7 +71,8 @@ internal sealed class EnvelopeV2Door(KeyRing ring, BodyShare room, IInferenceBac
     }
 
     // 11 open, in place: a request is in memory once. What is opened is shorter than what it was sealed to, and is written behind where that is read.
-    private static async ValueTask<(Call? Call, Refusal? Refusal, TimeSpan MarkedAt)> OpenAsync(NodeKeySet.SealedHold hold, ReceivedBody body, HttpResponse response)
+    private static async ValueTask<(Call? Call, Refusal? Refusal, TimeSpan MarkedAt)> OpenAsync(
+        NodeKeySet.SealedHold hold, ReceivedBody body, HttpResponse response)
     {
         using var opener = new ChunkedRequestOpener(hold.Keys, PipeReader.Create(new ReadOnlySequence<byte>(body.Memory)), ChunkLimits.Request);
         var length = 0;

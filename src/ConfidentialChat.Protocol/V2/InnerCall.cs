@@ -79,7 +79,8 @@ public sealed record InnerCall
         call = null;
         rejection = null;
         // Of known length: its content lies in the message, and is copied nowhere.
-        if (message.IsEmpty || message.Span[0] != (byte)Framing.KnownLengthRequest || !BinaryRequest.TryParse(message, BinaryHttpLimits.Default, out var request, out _))
+        if (message.IsEmpty || message.Span[0] != (byte)Framing.KnownLengthRequest
+            || !BinaryRequest.TryParse(message, BinaryHttpLimits.Default, out var request, out _))
             rejection = new Rejection(RequestError.InvalidField, "message");
         else if (request.Head.Authority.Length > 0 || request.Head.Scheme != "https" || request.Trailers.Count > 0)
             rejection = new Rejection(RequestError.InvalidField, "message");

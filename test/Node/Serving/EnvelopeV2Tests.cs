@@ -358,8 +358,8 @@ public sealed class EnvelopeV2Tests : IDisposable
             var token = Token(node);
             calls.Add(Seal(keys, token));
             (await PostAsync(node, calls[^1], token)).StatusCode.ShouldBe(HttpStatusCode.OK); // opened, and waiting
-            var admission = AdmissionOf(node);
-            while (admission.Running + admission.Queued < calls.Count)
+            var seating = SeatingOf(node);
+            while (seating.Running + seating.Queued < calls.Count)
                 await Task.Delay(5);
         }
 

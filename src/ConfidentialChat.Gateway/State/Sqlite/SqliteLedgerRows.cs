@@ -9,7 +9,8 @@ namespace ConfidentialChat.Gateway.State.Sqlite;
 internal sealed class SqliteLedgerRows : ILedgerRows, IDisposable
 {
     private readonly SqliteStatement makeStack, findStackOf, findStack, findStackOfModel, findRoom, hold, holdForLock, takeOver, freeUnits, chargeUnits;
-    private readonly SqliteStatement insertLock, findOldest, claimLock, spendLock, returnLock, expireReturned, expireLocks, forgetLocks, shortenLocks, findPlaces;
+    private readonly SqliteStatement insertLock, findOldest, claimLock, spendLock, returnLock, expireReturned, expireLocks, forgetLocks;
+    private readonly SqliteStatement shortenLocks, findPlaces;
     private readonly SqliteStatement insertReservation, findReservation, endReservation, postpone, shortenReservations, endOverdue, blame, insertSettlement;
 
     public SqliteLedgerRows(sqlite3 database)
