@@ -139,7 +139,7 @@ public static class NodeHost
         app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!
             .Addresses.First(address => !address.Contains("unix:", StringComparison.Ordinal)));
 
-    /// <summary>Completes when a started node is enrolled and its gateway has heard of it.</summary>
+    /// <summary>Completes when a started node is enrolled, and its gateway has heard of it and reached it.</summary>
     public static Task WhenReadyAsync(WebApplication app, CancellationToken cancellation) =>
         app.Services.GetRequiredService<GatewayLink>().Ready.WaitAsync(cancellation);
 

@@ -45,6 +45,8 @@ public sealed class CoverageTests
             tests.Count.ShouldBePositive(row[0]);
             foreach (var test in tests.AsEnumerable())
                 IsTest(test.Groups["type"].Value, test.Groups["method"].Value).ShouldBeTrue($"{row[0]}: {test.Value}");
+            foreach (Match session in Regex.Matches(row[^1], @"`(?<file>[\w-]+\.txt)`, ""(?<heading>[^""]+)"""))
+                IsInTranscript(session.Groups["file"].Value, session.Groups["heading"].Value).ShouldBeTrue($"{row[0]}: {session.Value}");
         }
     }
 
@@ -54,6 +56,11 @@ public sealed class CoverageTests
         var text = Page.Split($"## {section}\n")[1].Split("\n## ")[0];
         return [.. text.Split('\n').Where(line => line.StartsWith("| ", StringComparison.Ordinal)).Skip(1).Select(line => line.Trim('|', ' ').Split(" | "))];
     }
+
+    // The command line's sessions are in a project that this one does not know.
+    private static bool IsInTranscript(string file, string heading) =>
+        Path.Combine(Tree.Root, "test", "EndToEnd", "Transcripts", file) is var path && File.Exists(path)
+        && File.ReadAllLines(path).Contains($"# {heading}");
 
     private static bool IsTest(string type, string method)
     {

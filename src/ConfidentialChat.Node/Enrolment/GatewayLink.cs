@@ -39,19 +39,18 @@ internal sealed class GatewayLink(
     private readonly TaskCompletionSource ready = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly TaskCompletionSource left = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private bool beaten;
-    private bool isLost; // the gateway says that it does not reach this node
-    private bool isAnnounced; // where this node is; again after each enrolment, and when the gateway has it elsewhere
-    private string? announcedPin;
+    private volatile bool isAnnounced; // the gateway reaches it where it is; asked again after each enrolment, and when that has changed
+    private volatile string? announcedPin;
 
     // The key on the disk may be exchanged at any time, and the gateway goes by the pin that it was told.
     private bool IsKnownHere => isAnnounced && announcedPin == identity.TlsPin;
 
-    /// <summary>Completes with the first enrolment or heartbeat that the gateway answered and that named keys.</summary>
+    /// <summary>Completes once both ways work: the gateway has heard of the node's keys, and has reached the node where it is.</summary>
     public Task Ready => ready.Task;
 
-    /// <summary>Enrolled, the gateway has answered the last heartbeat, has not said that it does not reach this node, and its clock is near.</summary>
+    /// <summary>Enrolled, the gateway has answered the last heartbeat, reaches this node where it is, and its clock is near.</summary>
     public bool IsReady =>
-        enrolment.Current is not null && ring.KeySets.Count > 0 && Volatile.Read(ref beaten) && !Volatile.Read(ref isLost) && clock.IsNear
+        enrolment.Current is not null && ring.KeySets.Count > 0 && Volatile.Read(ref beaten) && IsKnownHere && clock.IsNear
             && !seating.IsClosed && engine.IsAlive;
 
     /// <summary>
@@ -94,10 +93,10 @@ internal sealed class GatewayLink(
                 Volatile.Write(ref beaten, outcome == Reception.Done);
                 if (outcome == Reception.Done)
                 {
-                    if (hasKeys)
-                        ready.TrySetResult();
                     if (enrols)
                         await AnnounceAsync(stoppingToken); // the gateway has not been here yet
+                    if (hasKeys && IsKnownHere)
+                        ready.TrySetResult();
                     (enrols, refusals) = (false, 0);
                 }
                 else if (outcome == Reception.Refused)
@@ -176,7 +175,6 @@ internal sealed class GatewayLink(
         interval = heartbeat;
         enrolment.Set(enrolled);
         isAnnounced = false;
-        Volatile.Write(ref isLost, false);
         log.Enrolled(enrolled.Node, options.GatewayUrl);
         return Reception.Done;
     }
@@ -206,7 +204,7 @@ internal sealed class GatewayLink(
 
         // Whoever lost sight of it, or has it elsewhere (another copy of this node, a database from yesterday), is told where it is at once.
         if (await GatewayClient.ReadAsync(answer, NodeMessageJson.Default.NodeReach, cancellation) is { } reach)
-            Take(reach, isAnnounced && reach.Reached && reach.Address == await address.Known.WaitAsync(cancellation));
+            isAnnounced = isAnnounced && reach.Reached && reach.Address == await address.Known.WaitAsync(cancellation);
         return Reception.Done;
     }
 
@@ -224,7 +222,7 @@ internal sealed class GatewayLink(
         switch (answer?.StatusCode)
         {
             case HttpStatusCode.OK when await GatewayClient.ReadAsync(answer, NodeMessageJson.Default.NodeReach, cancellation) is { } reach:
-                Take(reach, reach.Reached);
+                isAnnounced = reach.Reached;
                 if (!reach.Reached && seldom.Says("Times that the gateway did not reach this node"))
                     log.NotReached(options.GatewayUrl, here, reach.Address);
                 return Reception.Done;
@@ -236,17 +234,11 @@ internal sealed class GatewayLink(
             case HttpStatusCode.BadRequest:
                 if (seldom.Says("Addresses that the gateway does not take"))
                     log.AddressRefused(options.GatewayUrl, here);
-                Volatile.Write(ref isLost, true);
+                isAnnounced = false;
                 return Reception.Done;
             default:
                 return Failed(answer, NodePaths.Address);
         }
-    }
-
-    private void Take(NodeReach reach, bool isHere)
-    {
-        isAnnounced = isHere;
-        Volatile.Write(ref isLost, !reach.Reached);
     }
 
     private Reception Failed(HttpResponseMessage? answer, string path)

@@ -196,6 +196,31 @@ public sealed class GatewayLinkTests : IDisposable
         messages.ShouldBe([NodePaths.Address, NodePaths.Heartbeat]);
     }
 
+    // Started a second time within a second: where it was is reached no more, and a heartbeat says nothing of where it is.
+    [Fact]
+    public async Task A_node_whose_gateway_has_no_time_to_look_for_it_is_not_ready_until_it_has()
+    {
+        await using var node = await NodeUnderTest.StartAsync(ScriptedBackend.ThatServes());
+        await node.Gateway.AddressAsync();
+        await node.RestartAsync();
+        var hasTime = false;
+        node.Gateway.Fault = http =>
+        {
+            var isRefused = !hasTime && http.Request.Path == NodePaths.Address;
+            if (isRefused)
+                http.Response.StatusCode = StatusCodes.Status429TooManyRequests;
+            return Task.FromResult(isRefused);
+        };
+        await node.App.StartAsync();
+        await node.Gateway.HeartbeatAsync();
+        NodeHost.WhenReadyAsync(node.App, CancellationToken.None).IsCompleted.ShouldBeFalse();
+        await (await node.Client.GetAsync(new Uri(node.Url, "/health/ready"))).ShouldBeAsync(RequestError.ServiceUnavailable);
+
+        hasTime = true;
+        await NodeHost.WhenReadyAsync(node.App, CancellationToken.None).Soon();
+        (await node.Client.GetAsync(new Uri(node.Url, "/health/ready"))).StatusCode.ShouldBe(System.Net.HttpStatusCode.OK);
+    }
+
     [Fact]
     public async Task A_node_that_its_gateway_does_not_reach_is_not_ready_names_the_address_and_asks_until_it_is_reached()
     {
