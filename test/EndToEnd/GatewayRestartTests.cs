@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Text.Json;
+using ConfidentialChat.Cli.Stack;
 using ConfidentialChat.Client;
 using ConfidentialChat.Client.Chat;
 using ConfidentialChat.EndToEnd.Tests.Running;

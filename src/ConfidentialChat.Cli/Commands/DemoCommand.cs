@@ -34,6 +34,8 @@ internal static class DemoCommand
         var directory = Directory.CreateTempSubdirectory("cchat-demo-");
         await using var clientLeg = new WireTap();
         await using var nodeLeg = new WireTap();
+        var nodePort = FixedPort.Find(); // the node is ready once it is reached, through the recording too
+        nodeLeg.SetTarget(new Uri($"http://127.0.0.1:{nodePort}"));
         try
         {
             Say("ConfidentialChat: gateway, node and llama.cpp on this machine, each leg recorded.");
@@ -46,12 +48,12 @@ internal static class DemoCommand
                     ModelPath = parsed.GetValue(Model)?.FullName,
                     Fixture = parsed.GetValue(Fixture),
                     EngineDirectory = parsed.GetValue(EngineDirectory)?.FullName,
+                    NodePort = nodePort,
                     NodeAddress = nodeLeg.Address,
                 },
                 Say,
                 cancellation);
             clientLeg.SetTarget(new Uri(stack.Ready.Gateway));
-            nodeLeg.SetTarget(new Uri(stack.Ready.Node));
             using var client = new ConfidentialChatClient(new ConfidentialChatOptions { ServerUrl = clientLeg.Address, BearerKey = stack.Ready.ApiKey });
 
             if (parsed.GetValue(Model) is null && !parsed.GetValue(Fixture))

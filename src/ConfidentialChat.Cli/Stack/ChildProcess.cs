@@ -14,6 +14,8 @@ internal sealed class ChildProcess : IAsyncDisposable
     /// <summary>Tells a child to stop when its standard input ends.</summary>
     public const string FollowParentOption = "--exit-with-stdin";
 
+    private static readonly TimeSpan Long = TimeSpan.FromSeconds(10);
+
     private readonly Process process;
     private readonly CancellationTokenRegistration atOnce;
     private readonly Task logging;
@@ -62,10 +64,15 @@ internal sealed class ChildProcess : IAsyncDisposable
     }
 
     /// <summary>Waits for the line that says it is ready.</summary>
+    /// <param name="progress">Told once where the log is, if it takes long.</param>
+    /// <param name="cancellation">Gives up.</param>
     /// <exception cref="CommandException">It ended instead; the message holds what it said.</exception>
-    public async Task<JsonElement> ReadyAsync(CancellationToken cancellation)
+    public async Task<JsonElement> ReadyAsync(Action<string> progress, CancellationToken cancellation)
     {
-        var line = await process.StandardOutput.ReadLineAsync(cancellation);
+        var reading = process.StandardOutput.ReadLineAsync(cancellation).AsTask();
+        if (await Task.WhenAny(reading, Task.Delay(Long, cancellation)) != reading)
+            progress($"{name}: not ready yet; what it waits for is in {logPath}");
+        var line = await reading;
         if (line is not null)
             return JsonDocument.Parse(line).RootElement;
         await process.WaitForExitAsync(cancellation);

@@ -96,7 +96,7 @@ internal sealed class LocalStack : IAsyncDisposable
         ChildProcess? node = null;
         try
         {
-            var gatewayUrl = Text(await gateway.ReadyAsync(cancellation), "gateway");
+            var gatewayUrl = Text(await gateway.ReadyAsync(progress, cancellation), "gateway");
             progress($"gateway: {gatewayUrl}");
             progress(model is null ? "node: starting" : "node: starting, loading the model");
             string[] embedded = model is null ? [] : ["--model", model];
@@ -110,7 +110,7 @@ internal sealed class LocalStack : IAsyncDisposable
                 ],
                 new Dictionary<string, string>(secrets, StringComparer.Ordinal) { [NodeCommand.EnrolmentTokenVariable] = enrolmentToken },
                 logs);
-            var starting = node.ReadyAsync(cancellation);
+            var starting = node.ReadyAsync(progress, cancellation);
             if (await Task.WhenAny(starting, gateway.Exited) == gateway.Exited)
                 throw await gateway.EndedAsync("stopped by itself");
             var nodeReady = await starting;

@@ -56,7 +56,15 @@ public sealed class RunningStack : IAsyncLifetime
 
     public async ValueTask InitializeAsync()
     {
-        process = Start(["up", "--json", "--gateway-port", "0", "--node-port", "0", "--node-address", nodeTap.Address.ToString(), "--data", DataDirectory, .. fixture ? ["--fixture"] : Array.Empty<string>(), .. arguments], Environment);
+        var nodePort = FixedPort.Find();
+        nodeTap.SetTarget(new Uri($"http://127.0.0.1:{nodePort}")); // the node is ready once it is reached there
+        string[] model = fixture ? ["--fixture"] : [];
+        process = Start(
+            [
+                "up", "--json", "--gateway-port", "0", "--node-port", $"{nodePort}", "--node-address", nodeTap.Address.ToString(),
+                "--data", DataDirectory, .. model, .. arguments,
+            ],
+            Environment);
         errors = process.StandardError.ReadToEndAsync();
         ReadyLine = await process.StandardOutput.ReadLineAsync() ?? throw new InvalidOperationException("cchat up ended: " + await errors);
         var ready = JsonDocument.Parse(ReadyLine).RootElement;
@@ -64,7 +72,6 @@ public sealed class RunningStack : IAsyncLifetime
         ApiKey = ready.GetProperty("api_key").GetString()!;
         Model = ready.GetProperty("model").GetString()!;
         clientTap.SetTarget(new Uri(ready.GetProperty("gateway").GetString()!));
-        nodeTap.SetTarget(Node);
     }
 
     /// <summary>A user with no locks and no stacks.</summary>

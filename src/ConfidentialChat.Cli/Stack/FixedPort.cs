@@ -1,7 +1,7 @@
 using System.Net;
 using System.Net.Sockets;
 
-namespace ConfidentialChat.EndToEnd.Tests.Running;
+namespace ConfidentialChat.Cli.Stack;
 
 /// <summary>
 /// A port for a server that has to know it before it listens. It is none of those that the system gives out by itself (from 32768
