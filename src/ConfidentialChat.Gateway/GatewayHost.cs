@@ -8,6 +8,7 @@ using ConfidentialChat.Gateway.Relay;
 using ConfidentialChat.Gateway.State;
 using ConfidentialChat.Gateway.State.Sqlite;
 using ConfidentialChat.Gateway.V1;
+using ConfidentialChat.Gateway.V2;
 using ConfidentialChat.Hosting;
 using ConfidentialChat.Hosting.Bodies;
 using ConfidentialChat.Hosting.Certificates;
@@ -126,7 +127,7 @@ public sealed class GatewayHost
         app.Services.GetRequiredService<Occupation>(); // first, so that it ends last
         _ = app.Services.GetServices<ListenSocket>().ToList(); // else they would not end with a gateway that never starts
         app.UseRequestNames();
-        app.UseConnectionTurns(IsOfService, new ErrorAnswer(RequestError.TooManyRequests).ExecuteAsync);
+        app.UseConnectionTurns(IsOfService, new ErrorAnswer(RequestError.TooManyRequests) { Forwarded = false }.ExecuteAsync);
         app.UseMiddleware<ErrorBoundary>();
         if (options.CorsOrigins.Count > 0)
             app.UseCors();
@@ -190,6 +191,12 @@ public sealed class GatewayHost
         app.MapPlainEndpoints(PlainAdvice);
         foreach (var endpoint in EnvelopeEndpoint.Table)
             app.MapPost(endpoint.Path, callers.Only(ActivatorUtilities.CreateInstance<ConfidentialRequest>(services, endpoint).HandleAsync));
+
+        app.MapGet(Endpoints.Nodes, callers.Only(services.GetRequiredService<NodeListEndpoint>().HandleAsync));
+        app.MapGet(Endpoints.Evidence, callers.Only(services.GetRequiredService<EvidenceEndpoint>().HandleAsync));
+        app.MapPost(Endpoints.Evidence, callers.Only(services.GetRequiredService<EvidenceEndpoint>().ChallengeAsync));
+        app.MapGet(Endpoints.Collateral, callers.Only(services.GetRequiredService<CollateralEndpoint>().HandleAsync));
+        app.MapPost(Endpoints.Relay, callers.Only(services.GetRequiredService<RelayEndpoint>().HandleAsync));
     }
 
     private static void AddServices(IServiceCollection services, GatewayOptions options, GatewayKey key, Database database)
@@ -229,6 +236,10 @@ public sealed class GatewayHost
         services.AddSingleton(provider => new BodyShare(provider.GetRequiredService<BodyBudget>(), options.MaxBufferedBytes));
         services.AddSingleton<InFlight>();
         services.AddSingleton<RefusedBytes>();
+        services.AddSingleton<NodeListEndpoint>();
+        services.AddSingleton<EvidenceEndpoint>();
+        services.AddSingleton<CollateralEndpoint>();
+        services.AddSingleton<RelayEndpoint>();
         services.AddSingleton<LockEndpoint>();
         services.AddSingleton<FiveFieldForm>();
         services.AddSingleton<Admission>();

@@ -4,6 +4,7 @@ using System.Text.Json.Serialization.Metadata;
 using ConfidentialChat.Gateway.Health;
 using ConfidentialChat.Gateway.Nodes;
 using ConfidentialChat.Gateway.V1;
+using ConfidentialChat.Gateway.V2;
 
 namespace ConfidentialChat.Gateway;
 
@@ -12,6 +13,7 @@ namespace ConfidentialChat.Gateway;
 [JsonSerializable(typeof(HealthAnswer))]
 [JsonSerializable(typeof(LockAnswer))]
 [JsonSerializable(typeof(ModelList))]
+[JsonSerializable(typeof(NodeListAnswer))]
 internal sealed partial class GatewayJson : JsonSerializerContext;
 
 /// <summary>An answer of the gateway's own, of known length.</summary>

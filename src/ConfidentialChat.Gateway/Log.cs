@@ -15,7 +15,7 @@ internal static partial class Log
 
     [LoggerMessage(EventId = 3, Message = "Request {Request}: user {User}, node {Node}, stack {Stack}, {Held} units held, {BodyBytes} bytes, {Outcome} after {Milliseconds} ms.")]
     public static partial void Relayed(
-        this ILogger log, LogLevel level, RequestId request, UserId user, NodeId node, StackId stack, ComputeUnits held, int bodyBytes, string outcome,
+        this ILogger log, LogLevel level, RequestId request, UserId user, NodeId node, StackId stack, ComputeUnits held, long bodyBytes, string outcome,
         long milliseconds);
 
     [LoggerMessage(4, LogLevel.Error, "Node {Node} refuses the gateway's relay tokens: enrol it anew, or set the clocks.")]
@@ -79,4 +79,10 @@ internal static partial class Log
 
     [LoggerMessage(21, LogLevel.Error, "Two processes run as node {Node}: the one that began to speak last is heard, the other refused. hint: a copy of a node's data directory is the same node; give the copy an empty directory and a token of its own (cchat nodes token)")]
     public static partial void Doubled(this ILogger log, NodeId node);
+
+    [LoggerMessage(22, LogLevel.Warning, "Node {Node} gave a bundle that is not the one that it announced, or not of these keys: its callers get none.")]
+    public static partial void OtherBundle(this ILogger log, NodeId node);
+
+    [LoggerMessage(23, LogLevel.Error, "The file collateral/{Name} is not what its name says, and is given to nobody. hint: its name is the SHA-256 of its content")]
+    public static partial void OtherCollateral(this ILogger log, string name);
 }

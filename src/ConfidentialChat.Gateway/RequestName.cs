@@ -22,6 +22,13 @@ internal static class RequestName
     public static RequestId Name(this HttpContext context) =>
         RequestId.TryParse(context.TraceIdentifier, out var id) ? id : throw new InvalidOperationException("The request has no name.");
 
+    /// <summary>A sealed request has its caller's name: it stands inside too.</summary>
+    public static void Rename(this HttpContext context, RequestId id)
+    {
+        context.TraceIdentifier = id.ToString();
+        context.SayName();
+    }
+
     /// <summary>Takes back all that was to be answered, but for the name.</summary>
     public static void ClearAnswer(this HttpContext context)
     {

@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Diagnostics.CodeAnalysis;
 using System.Net;
 using System.Security.Cryptography;
@@ -5,7 +6,11 @@ using System.Security.Cryptography.X509Certificates;
 using System.Text;
 using System.Text.Json;
 using System.Threading.Channels;
+using ConfidentialChat.Attestation.Bundles;
+using ConfidentialChat.Attestation.Simulated;
 using ConfidentialChat.Protocol;
+using ConfidentialChat.Protocol.Hpke;
+using ConfidentialChat.Protocol.Oblivious;
 using ConfidentialChat.Protocol.Primitives;
 using ConfidentialChat.Protocol.Relay;
 using Microsoft.AspNetCore.Builder;
@@ -67,8 +72,16 @@ internal sealed class ScriptedNode : IAsyncDisposable
 
     public int RequestsSeen { get; private set; }
 
+    public int BundlesGiven { get; private set; }
+
     /// <summary>How the node answers.</summary>
     public Func<HttpContext, Task> Script { get; set; } = context => AnswerAsync(context, 200, SealedAnswer);
+
+    /// <summary>Answers before anything is read of the body, where it says true.</summary>
+    public Func<HttpContext, Task<bool>>? AtOnce { get; set; }
+
+    /// <summary>Its bundle, which it gives to whoever asks; null before <see cref="AttestAsync"/>.</summary>
+    public byte[]? Bundle { get; set; }
 
     /// <summary>Answers a gateway that comes to see who is here.</summary>
     public Func<HttpContext, Task>? Proof { get; set; }
@@ -131,6 +144,32 @@ internal sealed class ScriptedNode : IAsyncDisposable
 
     public static Task RefuseAsync(HttpContext context, int status, string code) =>
         AnswerAsync(context, status, $$$"""{"error":{"code":"{{{code}}}","message":"the engine's own words"}}""");
+
+    /// <summary>A new key set with evidence, and tells the gateway of it.</summary>
+    public async Task<KeySet> AttestAsync(SimulatedPlatform platform)
+    {
+        using var ohttp = ObliviousKey.Generate(7, KemId.MlKem768X25519, [SymmetricSuite.Default]);
+        var list = new ArrayBufferWriter<byte>();
+        new KeyConfigurationList([ohttp.Configuration]).Write(list);
+        using var signing = Ed25519PrivateKey.Generate(out _);
+        var keys = NewKeySet(Gateway.Clock.GetUtcNow().AddHours(1)) with { Ohttp = list.WrittenMemory, Signing = signing.PublicKey };
+        var statement = new BundleStatement
+        {
+            Node = Id,
+            Keys = new NodeKeys { Ohttp = list.WrittenMemory, X25519 = keys.X25519.Span.ToArray(), Signing = signing.PublicKey.Span.ToArray() },
+            IssuedAt = DateTimeOffset.FromUnixTimeSeconds(Gateway.Clock.GetUtcNow().ToUnixTimeSeconds()),
+            NotAfter = keys.Expires,
+            Nonce = new byte[BundleStatement.NonceSize],
+            Software = new NodeSoftware("test", "1"),
+            Models = [new NodeModel(GatewayUnderTest.Model, null)],
+            Configuration = new NodeConfiguration([], [], "information", []),
+        }.ToBytes();
+        Bundle = EvidenceBundle.Write(statement, platform.Sign(BundleStatement.ReportData(statement)), []);
+        keys = keys with { Bundle = SHA256.HashData(Bundle) };
+        KeySets = [keys, .. KeySets];
+        (await BeatAsync()).StatusCode.ShouldBe(HttpStatusCode.OK);
+        return keys;
+    }
 
     public NodeStatus Status() => new()
     {
@@ -242,6 +281,15 @@ internal sealed class ScriptedNode : IAsyncDisposable
             return;
         }
 
+        if (HttpMethods.IsGet(context.Request.Method) && context.Request.Path.Value!.StartsWith("/v2/evidence/", StringComparison.Ordinal) && Bundle is { } bundle)
+        {
+            BundlesGiven++;
+            await context.Response.Body.WriteAsync(bundle);
+            return;
+        }
+
+        if (AtOnce is { } atOnce && await atOnce(context))
+            return;
         var body = new MemoryStream();
         await context.Request.Body.CopyToAsync(body);
         lock (seen)

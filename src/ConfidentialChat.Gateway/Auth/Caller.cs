@@ -18,7 +18,7 @@ internal sealed class Callers(KnownApiKeys keys, ForeignChanges changes, Gateway
     /// <summary>3 of docs/architecture.md: who calls.</summary>
     public RequestDelegate Only(CallerHandler handler) => async context =>
     {
-        IResult answer = new ErrorAnswer(RequestError.AuthError);
+        IResult answer = new ErrorAnswer(RequestError.AuthError) { Forwarded = false };
         if (BearerSecret.FromHeader(SecretKind.ApiKey, context.Request.Headers.Authorization) is { } secret
             && (keys.Find(secret) ?? await FindNewAsync(secret)) is { } user)
         {

@@ -1,10 +1,12 @@
-// spec/envelope-v1.md section 9.
+// spec/envelope-v1.md section 9; spec/envelope-v2.md section 7.
 using ConfidentialChat.Protocol.Errors;
 using Microsoft.Net.Http.Headers;
 
 namespace ConfidentialChat.Gateway.Errors;
 
-/// <summary>An answer that turns a request away: the one place where the gateway writes an error.</summary>
+/// <summary>
+/// An answer that turns a request away: the one place where the gateway writes an error, in the shape that its endpoint speaks.
+/// </summary>
 internal sealed class ErrorAnswer(Rejection rejection, int? retryAfterSeconds = null) : IResult
 {
     private const int DefaultRetryAfterSeconds = 1;
@@ -14,6 +16,9 @@ internal sealed class ErrorAnswer(Rejection rejection, int? retryAfterSeconds = 
     {
     }
 
+    /// <summary>False where no node has read anything of the request and nothing is held; null where that is not said.</summary>
+    public bool? Forwarded { get; init; }
+
     /// <summary>The error that a bare status of the framework stands for.</summary>
     public static ErrorAnswer ForStatus(int status) => new(RequestErrors.FromStatus(status));
 
@@ -21,9 +26,10 @@ internal sealed class ErrorAnswer(Rejection rejection, int? retryAfterSeconds = 
     {
         var response = httpContext.Response;
         var row = rejection.Error.Row();
-        var body = rejection.ToJson();
+        var speaksProblems = Endpoints.SpeaksProblems(httpContext.Request.Path);
+        var body = speaksProblems ? new ProblemDocument(rejection.Error, Forwarded, rejection.Field).ToJson() : rejection.ToJson();
         response.StatusCode = row.Status;
-        response.ContentType = "application/json";
+        response.ContentType = speaksProblems ? ProblemDocument.MediaType : "application/json";
         response.ContentLength = body.Length;
         response.Headers.CacheControl = "no-store";
         response.Headers.XContentTypeOptions = "nosniff";

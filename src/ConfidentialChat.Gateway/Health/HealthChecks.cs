@@ -42,6 +42,6 @@ internal sealed class Draining(RequestDelegate next, IHostApplicationLifetime li
 {
     public Task InvokeAsync(HttpContext context) =>
         lifetime.ApplicationStopping.IsCancellationRequested && context.Request.Path != Endpoints.Live
-            ? new ErrorAnswer(RequestError.ServiceUnavailable).ExecuteAsync(context)
+            ? new ErrorAnswer(RequestError.ServiceUnavailable) { Forwarded = false }.ExecuteAsync(context)
             : next(context);
 }

@@ -1,5 +1,6 @@
 // spec/gateway.md section 3.
 using System.Collections.Frozen;
+using System.Globalization;
 using ConfidentialChat.Gateway.State;
 using ConfidentialChat.Protocol;
 using ConfidentialChat.Protocol.Primitives;
@@ -52,6 +53,12 @@ internal sealed class KnownNodes(IStateWriter state, RelayKeySeal seal, GatewayO
 
     public KnownNode? Find(NodeId node) => latest.Value.Find(node);
 
+    /// <summary>The node whose number a path names.</summary>
+    public KnownNode? Find(HttpContext context) =>
+        long.TryParse((string?)context.Request.RouteValues["id"], NumberStyles.None, CultureInfo.InvariantCulture, out var number)
+            ? Find(new NodeId(number))
+            : null;
+
     /// <summary>The healthy nodes that serve a model, the least loaded first. Price comes before load once there are prices.</summary>
     public IEnumerable<KnownNode> Serving(string model)
     {
@@ -68,6 +75,9 @@ internal sealed class KnownNodes(IStateWriter state, RelayKeySeal seal, GatewayO
         var now = time.GetUtcNow();
         return latest.Value.Nodes.Where(node => IsHealthy(node, now)).SelectMany(node => node.Models);
     }
+
+    /// <summary>Whether it gets requests now.</summary>
+    public bool IsHealthy(KnownNode node) => IsHealthy(node, time.GetUtcNow());
 
     private bool IsHealthy(KnownNode node, DateTimeOffset now) =>
         node is { IsReady: true, IsUnreachable: false, RelayKey: not null, Newest: { } newest }
@@ -155,6 +165,17 @@ internal sealed class KnownNode
         : before?.SealedRelayKey is { } known && known.AsSpan().SequenceEqual(sealedKey) ? before.RelayKey
         : seal.TryOpen(sealedKey, record.Card.IdentityKey, out var key) ? key
         : null);
+
+    public bool Serves(string model)
+    {
+        foreach (var served in Models)
+        {
+            if (string.Equals(served.Model, model, StringComparison.Ordinal))
+                return true;
+        }
+
+        return false;
+    }
 
     /// <summary>The key set of a digest that has a bundle and has not expired.</summary>
     public KnownKeySet? FindAttested(KeySetDigest digest, DateTimeOffset now)

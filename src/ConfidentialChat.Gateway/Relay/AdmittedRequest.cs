@@ -24,11 +24,23 @@ internal sealed record AdmittedRequest
 }
 
 /// <summary>One way through the relay, as an envelope defines it. The relay knows no envelope.</summary>
-/// <param name="Path">At the node.</param>
-/// <param name="RequestType">The body's media type.</param>
-/// <param name="AnswerTypes">Media types of what a node seals; a 200 of any other is none.</param>
-/// <param name="ReadRefusal">Reads a node's error.</param>
-internal sealed record RelayRoute(string Path, string RequestType, IReadOnlyList<string> AnswerTypes, RefusalReader ReadRefusal);
+internal sealed record RelayRoute
+{
+    /// <summary>At the node.</summary>
+    public required string Path { get; init; }
+
+    /// <summary>What the relay token names.</summary>
+    public required string Endpoint { get; init; }
+
+    /// <summary>The body's media type.</summary>
+    public required string RequestType { get; init; }
+
+    /// <summary>Media types of what a node seals; a 200 of any other is none.</summary>
+    public required IReadOnlyList<string> AnswerTypes { get; init; }
+
+    /// <summary>Reads a node's error.</summary>
+    public required RefusalReader ReadRefusal { get; init; }
+}
 
 /// <summary>Reads an error body of a node: only what the protocol knows comes through, never the peer's text.</summary>
 internal delegate bool RefusalReader(ReadOnlyMemory<byte> body, [System.Diagnostics.CodeAnalysis.NotNullWhen(true)] out Rejection? rejection);

@@ -3,7 +3,6 @@ using ConfidentialChat.Gateway.Errors;
 using ConfidentialChat.Gateway.Metering;
 using ConfidentialChat.Gateway.Nodes;
 using ConfidentialChat.Hosting;
-using ConfidentialChat.Hosting.Bodies;
 using ConfidentialChat.Protocol;
 using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.Relay;
@@ -36,8 +35,8 @@ internal sealed class NodeRelay(
 
     /// <param name="context">The caller's.</param>
     /// <param name="admitted">What is asked.</param>
-    /// <param name="body">Disposed of once the node has it: an answer may take long.</param>
-    public async Task<IResult> SendAsync(HttpContext context, AdmittedRequest admitted, ReceivedBody body)
+    /// <param name="body">What the node is sent; the caller's.</param>
+    public async Task<IResult> SendAsync(HttpContext context, AdmittedRequest admitted, RelayBody body)
     {
         // 7 relay: the bytes as they came, with a token that says what they may use
         var started = time.GetTimestamp();
@@ -47,7 +46,7 @@ internal sealed class NodeRelay(
             Request = reservation.Request,
             Node = admitted.Node.Id,
             KeySet = admitted.KeySet,
-            Endpoint = admitted.Route.Path,
+            Endpoint = admitted.Route.Endpoint,
             Model = admitted.Model,
             Units = reservation.Held,
             Expires = time.GetUtcNow() + RelayToken.MaxLifetime,
@@ -55,9 +54,8 @@ internal sealed class NodeRelay(
         var transformer = new RelayTransformer(admitted.Route, reservation, token.Write(admitted.Node.RelayKey!), ledger);
 
         // YARP reads what it sends from here.
-        using var sent = new WatchedBody(body);
-        context.Request.Body = sent;
-        context.Request.ContentLength = body.Length;
+        context.Request.Body = body;
+        context.Request.ContentLength = body.KnownLength;
 
         // 8 copy what comes back as it comes
         using var guard = StallGuard.Watch(context, options.StalledReaderTimeout, time);
@@ -66,23 +64,23 @@ internal sealed class NodeRelay(
             context, address.Prefix, connections.To(address), Forwarding, transformer, context.RequestAborted);
 
         // 9 settle: the report comes by itself; here the lock goes back, or not
-        var (outcome, answer) = await EndAsync(context, admitted.Node, reservation, transformer.Answer, error, sent.WasRead);
+        var (outcome, answer) = await EndAsync(context, admitted, reservation, transformer.Answer, error, body);
         if (transformer.Answer is { Kind: NodeAnswerKind.Refused, Rejection: { } rejection } && rejection.Error.Row().Retry is Retry.No)
-            refused.Count(admitted.User, body.Length);
+            refused.Count(admitted.User, body.Sent);
         if (outcome is not Answered && !options.LogRequests && !seldom.Says($"Requests that ended with \"{outcome}\", of user", admitted.User.Value))
             return answer;
         log.Relayed(
             outcome is Answered && !options.LogRequests ? LogLevel.Debug : LogLevel.Information,
-            reservation.Request, admitted.User, admitted.Node.Id, reservation.Stack, reservation.Held, body.Length, outcome,
+            reservation.Request, admitted.User, admitted.Node.Id, reservation.Stack, reservation.Held, body.Sent, outcome,
             (long)time.GetElapsedTime(started).TotalMilliseconds);
         return answer;
     }
 
     // Rules 3 to 5 of section 5. What the client is told is written after what became of its lock.
     private async Task<(string Outcome, IResult Answer)> EndAsync(
-        HttpContext context, KnownNode sentTo, Reservation reservation, NodeAnswer? answer, ForwarderError error, bool wasSent)
+        HttpContext context, AdmittedRequest admitted, Reservation reservation, NodeAnswer? answer, ForwarderError error, RelayBody body)
     {
-        var node = sentTo.Id;
+        var node = admitted.Node.Id;
         switch (answer?.Kind)
         {
             case NodeAnswerKind.Accepted when error is ForwarderError.None:
@@ -91,41 +89,44 @@ internal sealed class NodeRelay(
             // Bytes are out: YARP has broken the connection off. None are: the error can still be told.
             case NodeAnswerKind.Accepted:
                 SayBroken(context, node, error);
-                return (error.ToString(), Tell(context, RequestError.InternalError));
+                return (error.ToString(), Tell(context, body, RequestError.InternalError));
 
             case NodeAnswerKind.JunkAnswer:
                 SayJunk(node, answer);
-                return ("junk", Tell(context, RequestError.InternalError));
+                return ("junk", Tell(context, body, RequestError.InternalError));
 
             // The engine has worked for it: as after a 200, the units wait for the node's report.
             case NodeAnswerKind.Refused when answer.Rejection!.Error.Row() is { SpendsLock: true } row:
                 ledger.Spend(reservation);
-                return (row.Code, Tell(context, new ErrorAnswer(answer.Rejection)));
+                return (row.Code, Tell(context, body, new ErrorAnswer(answer.Rejection)));
 
             case NodeAnswerKind.Refused:
                 await ReturnAsync(reservation, release: true);
-                return (answer.Rejection!.Error.Row().Code, Tell(context, new ErrorAnswer(answer.Rejection, answer.RetryAfterSeconds)));
+                return (answer.Rejection!.Error.Row().Code, Tell(context, body, Refusal(answer)));
 
             case NodeAnswerKind.TokenRefused:
                 if (seldom.Says("Relay tokens refused by node", node.Value))
                     log.TokenRefused(node);
                 await ReturnAsync(reservation, release: true);
-                return ("token refused", Tell(context, RequestError.InternalError));
+                return ("token refused", Tell(context, body, RequestError.InternalError));
 
             case NodeAnswerKind.JunkRefusal:
                 SayJunk(node, answer);
                 await ReturnAsync(reservation, release: true);
-                return ("junk", Tell(context, RequestError.InternalError));
+                return ("junk", Tell(context, body, RequestError.InternalError));
         }
 
         // Cut off before the head of an answer. A body that nobody read from was never sent, so nothing can have been computed.
-        await ReturnAsync(reservation, release: !wasSent);
+        await ReturnAsync(reservation, release: !body.WasRead);
         if (context.RequestAborted.IsCancellationRequested)
             return ("client gone", TypedResults.Empty);
-        if (wasSent)
+        if (body.Fault is { } fault)
+            return (fault.Row().Code, Tell(context, body, fault));
+        if (body.WasRead)
         {
             SayBroken(context, node, error);
-            return (error.ToString(), Tell(context, error is ForwarderError.RequestTimedOut ? RequestError.InferenceTimeout : RequestError.InternalError));
+            var told = error is ForwarderError.RequestTimedOut ? RequestError.InferenceTimeout : RequestError.InternalError;
+            return (error.ToString(), Tell(context, body, told));
         }
 
         var exception = context.GetForwarderErrorFeature()?.Exception;
@@ -135,8 +136,8 @@ internal sealed class NodeRelay(
         // A host that drops packets: the connection's own timeout comes as a cancellation.
         if (reason is HttpRequestError.ConnectionError or HttpRequestError.NameResolutionError or HttpRequestError.SecureConnectionError
             || exception is OperationCanceledException { InnerException: TimeoutException })
-            await nodes.MarkUnreachableAsync(sentTo.Address);
-        return ("not reached", Tell(context, RequestError.ServiceUnavailable));
+            await nodes.MarkUnreachableAsync(admitted.Node.Address);
+        return ("not reached", Tell(context, body, new ErrorAnswer(RequestError.ServiceUnavailable) { Forwarded = false }));
     }
 
     // Where that cannot be written the answer is the same: the units wait for the node's report, and the lock for the next start.
@@ -173,66 +174,21 @@ internal sealed class NodeRelay(
         log.Broken(node, error, kind);
     }
 
-    private static IResult Tell(HttpContext context, RequestError error) => Tell(context, new ErrorAnswer(error));
+    // Who has no seat for a request reads nothing of it.
+    private static ErrorAnswer Refusal(NodeAnswer answer) => new(answer.Rejection!, answer.RetryAfterSeconds)
+    {
+        Forwarded = answer.Rejection!.Error is RequestError.TooManyRequests or RequestError.ServiceUnavailable ? false : null,
+    };
 
-    private static IResult Tell(HttpContext context, ErrorAnswer answer)
+    private static IResult Tell(HttpContext context, RelayBody body, RequestError error) => Tell(context, body, new ErrorAnswer(error));
+
+    private static IResult Tell(HttpContext context, RelayBody body, ErrorAnswer answer)
     {
         if (context.Response.HasStarted || context.RequestAborted.IsCancellationRequested)
             return TypedResults.Empty;
         context.ClearAnswer();
+        if (body.Fault is not null)
+            context.Response.Headers.Connection = "close"; // nobody asks for the rest
         return answer;
-    }
-
-    /// <summary>The body for the node, which remembers whether any of it was taken, and is given back at its end.</summary>
-    private sealed class WatchedBody(ReceivedBody body) : Stream
-    {
-        private int position;
-
-        public bool WasRead { get; private set; }
-
-        public override bool CanRead => true;
-
-        public override bool CanSeek => false;
-
-        public override bool CanWrite => false;
-
-        public override long Length => body.Length;
-
-        public override long Position { get => position; set => throw new NotSupportedException(); }
-
-        public override int Read(Span<byte> buffer)
-        {
-            WasRead = true;
-            if (position == body.Length)
-            {
-                body.Dispose(); // who asks for more has sent what there was
-                return 0;
-            }
-
-            var read = Math.Min(body.Length - position, buffer.Length); // none, where somebody asks whether there is any
-            var rest = body.Memory.Slice(position, read);
-            using (rest.Pin()) // the request may end while its body is still being sent
-                rest.Span.CopyTo(buffer);
-            position += read;
-            return read;
-        }
-
-        public override int Read(byte[] buffer, int offset, int count) => Read(buffer.AsSpan(offset, count));
-
-        public override ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default) =>
-            cancellationToken.IsCancellationRequested ? ValueTask.FromCanceled<int>(cancellationToken) : new(Read(buffer.Span));
-
-        public override Task<int> ReadAsync(byte[] buffer, int offset, int count, CancellationToken cancellationToken) =>
-            ReadAsync(buffer.AsMemory(offset, count), cancellationToken).AsTask();
-
-        public override void Flush()
-        {
-        }
-
-        public override long Seek(long offset, SeekOrigin origin) => throw new NotSupportedException();
-
-        public override void SetLength(long value) => throw new NotSupportedException();
-
-        public override void Write(byte[] buffer, int offset, int count) => throw new NotSupportedException();
     }
 }

@@ -25,7 +25,7 @@ internal sealed class RefusedBytes(TimeProvider time)
         return left <= Most ? null : TimeSpan.FromSeconds((double)(left - Most) / PerSecond);
     }
 
-    public void Count(UserId user, int bytes)
+    public void Count(UserId user, long bytes)
     {
         var now = time.GetTimestamp();
         users.AddOrUpdate(user, _ => (bytes, now), (_, refused) => (Left(refused) + bytes, now));

@@ -1,6 +1,7 @@
 // spec/gateway.md section 4: lists of what passes; everything else stays where it is.
 using System.Net.Http.Headers;
 using ConfidentialChat.Gateway.Metering;
+using ConfidentialChat.Hosting.Bodies;
 using ConfidentialChat.Protocol.Relay;
 using Microsoft.AspNetCore.Http.Features;
 using Yarp.ReverseProxy.Forwarder;
@@ -23,6 +24,9 @@ internal sealed class RelayTransformer(RelayRoute route, Reservation reservation
         // Constants: what a client writes into a header could make the request unsendable, and look like a node that is down.
         proxyRequest.Content!.Headers.ContentType = new MediaTypeHeaderValue(route.RequestType);
         proxyRequest.Content.Headers.ContentLength = from.ContentLength;
+
+        // A node that has no seat reads nothing, and whoever goes on sending would meet a reset where the refusal was.
+        proxyRequest.Headers.ExpectContinue = from.ContentLength is null or > BodyBudget.SmallBytes;
         return default;
     }
 

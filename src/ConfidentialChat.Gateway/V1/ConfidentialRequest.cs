@@ -25,11 +25,14 @@ internal sealed class ConfidentialRequest(
     /// </summary>
     private const int AddedBytes = 16 * 1024;
 
-    private readonly RelayRoute route = new(
-        endpoint.Path,
-        "application/json",
-        endpoint.Inference.MayStream ? ["application/json", "text/event-stream"] : ["application/json"],
-        Rejection.TryParse);
+    private readonly RelayRoute route = new()
+    {
+        Path = endpoint.Path,
+        Endpoint = endpoint.Path,
+        RequestType = "application/json",
+        AnswerTypes = endpoint.Inference.MayStream ? ["application/json", "text/event-stream"] : ["application/json"],
+        ReadRefusal = Rejection.TryParse,
+    };
 
     public async ValueTask<IResult> HandleAsync(HttpContext context, Caller caller)
     {
@@ -73,6 +76,7 @@ internal sealed class ConfidentialRequest(
 
         // 7 to 9 the node, its answer as it comes, and what becomes of the units
         place.Begin(admitted.Reservation.Request);
-        return await relay.SendAsync(context, admitted, body);
+        await using var sent = new HeldBody(body);
+        return await relay.SendAsync(context, admitted, sent);
     }
 }

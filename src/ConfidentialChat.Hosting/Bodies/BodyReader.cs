@@ -27,12 +27,6 @@ internal static class BodyReader
     /// <summary>What a server is to let a connection hold before anybody reads from it, beside a request's head: a small body may wait there whole.</summary>
     public const int ConnectionBytes = BodyBudget.SmallBytes;
 
-    /// <summary>Below this a sender holds memory and a place for nothing. A quarter of what a poor line does (64 KiB a second), for it may pause.</summary>
-    private const int LeastBytesPerSecond = 16 * 1024;
-
-    /// <summary>Before the rate counts: a connection that loses packets begins slowly.</summary>
-    private static readonly TimeSpan Grace = TimeSpan.FromSeconds(5);
-
     /// <summary>Reads it into room of the payer's.</summary>
     /// <param name="context">The request. Where its body is too slow, its connection is told to close.</param>
     /// <param name="limits">What it may be.</param>
@@ -95,8 +89,8 @@ internal static class BodyReader
 
     private static async Task<BodyFault> FillAsync(HttpContext context, ReceivedBody body, BodyLimits limits, TimeProvider time)
     {
-        var began = time.GetTimestamp();
-        using var late = new CancellationTokenSource(Least(Grace, limits.Time), time);
+        var pace = new BodyPace(limits, time);
+        using var late = new CancellationTokenSource(pace.Left(0), time);
         using var either = CancellationTokenSource.CreateLinkedTokenSource(late.Token, context.RequestAborted);
         var reader = context.Request.BodyReader;
         try
@@ -112,8 +106,7 @@ internal static class BodyReader
                 if (result.IsCompleted)
                     return BodyFault.None;
 
-                // The time moves along with what came: who promises much and sends little has no more of it than who promises little.
-                var left = Least(Grace + TimeSpan.FromSeconds((double)body.Length / LeastBytesPerSecond), limits.Time) - time.GetElapsedTime(began);
+                var left = pace.Left(body.Length);
                 if (left <= TimeSpan.Zero)
                     return BodyFault.TooSlow;
                 late.CancelAfter(left);
@@ -124,6 +117,4 @@ internal static class BodyReader
             return BodyFault.TooSlow;
         }
     }
-
-    private static TimeSpan Least(TimeSpan one, TimeSpan other) => one < other ? one : other;
 }

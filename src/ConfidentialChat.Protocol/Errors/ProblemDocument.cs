@@ -7,8 +7,9 @@ namespace ConfidentialChat.Protocol.Errors;
 
 /// <summary>How gateway and node say an error outside of a sealed answer. A peer's own texts are not kept.</summary>
 /// <param name="Error">The row of the table.</param>
-/// <param name="Forwarded">False where nothing of the request went to a node and nothing is held; null where that is not said.</param>
-public sealed record ProblemDocument(RequestError Error, bool? Forwarded = null)
+/// <param name="Forwarded">False where no node has read anything of the request and nothing is held; null where that is not said.</param>
+/// <param name="Field">The name of the header or member at fault, for <see cref="RequestError.InvalidField"/>; never a value.</param>
+public sealed record ProblemDocument(RequestError Error, bool? Forwarded = null, string? Field = null)
 {
     public const string MediaType = "application/problem+json";
 
@@ -33,6 +34,8 @@ public sealed record ProblemDocument(RequestError Error, bool? Forwarded = null)
         json.WriteString("title", row.Message);
         json.WriteNumber("status", row.Status);
         json.WriteString("code", row.Code);
+        if (Field is not null)
+            json.WriteString("param", Field);
         if (Forwarded is { } forwarded)
             json.WriteBoolean("forwarded", forwarded);
         json.WriteEndObject();
@@ -56,7 +59,7 @@ public sealed record ProblemDocument(RequestError Error, bool? Forwarded = null)
             var forwarded = root.TryGetProperty("forwarded"u8, out var said) && said.ValueKind is JsonValueKind.True or JsonValueKind.False
                 ? said.GetBoolean()
                 : (bool?)null;
-            problem = new ProblemDocument(error.Value, forwarded);
+            problem = new ProblemDocument(error.Value, forwarded, Text(root, "param"u8) is { } field && Rejection.IsFieldName(field) ? field : null);
             return true;
         }
         catch (Exception e) when (e is JsonException or InvalidOperationException)
