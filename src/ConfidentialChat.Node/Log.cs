@@ -97,4 +97,7 @@ internal static partial class Log
 
     [LoggerMessage(26, LogLevel.Error, "The model computed logits that are no numbers.")]
     public static partial void LogitsAreNoNumbers(this ILogger log);
+
+    [LoggerMessage(27, LogLevel.Error, "A challenge got no evidence.")]
+    public static partial void NoLiveEvidence(this ILogger log, Exception exception);
 }

@@ -1,6 +1,4 @@
 // spec/attestation.md section 17.
-using System.Text.Json;
-
 namespace ConfidentialChat.Attestation.Bundles;
 
 /// <summary>
@@ -37,22 +35,8 @@ public sealed class LiveEvidence
     /// <summary>Writes the answer to one of the challenges.</summary>
     public static byte[] Write(ReadOnlySpan<byte> bundle, ChallengeTree tree, int index)
     {
-        ArgumentNullException.ThrowIfNull(tree);
-        using var stream = new MemoryStream();
-        using (var json = new Utf8JsonWriter(stream))
-        {
-            json.WriteStartObject();
-            json.WriteBase64String("bundle", bundle);
-            json.WriteNumber("index", index);
-            json.WriteNumber("size", tree.Size);
-            json.WriteStartArray("path");
-            foreach (var hash in tree.Path(index))
-                json.WriteStringValue(Shown.Hex(hash));
-            json.WriteEndArray();
-            json.WriteEndObject();
-        }
-
-        return stream.ToArray();
+        var answers = new LiveAnswers(bundle, tree);
+        return [.. answers.Beginning.Span, .. answers.End(index)];
     }
 
     private static LiveEvidence Read(JsonFields fields)

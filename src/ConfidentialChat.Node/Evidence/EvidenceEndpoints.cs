@@ -1,11 +1,13 @@
 // spec/envelope-v2.md section 1; spec/attestation.md section 17.
 using System.Text.Json;
 using ConfidentialChat.Attestation.Bundles;
+using ConfidentialChat.Hosting;
 using ConfidentialChat.Hosting.Bodies;
 using ConfidentialChat.Hosting.Connections;
 using ConfidentialChat.Node.Errors;
 using ConfidentialChat.Node.Keys;
 using ConfidentialChat.Node.Relay;
+using ConfidentialChat.Node.Serving;
 using ConfidentialChat.Protocol;
 using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.Relay;
@@ -25,6 +27,8 @@ internal static class EvidenceEndpoints
     /// <summary>Of a challenge: <c>{"challenge": base64 of 32 bytes}</c> with room for blanks.</summary>
     private const int MaxBody = 1024;
 
+    private static readonly TimeSpan BodyTime = TimeSpan.FromSeconds(10);
+
     public static void MapEvidence(this WebApplication app)
     {
         app.MapGet(Path + "/{keySet}", (HttpContext http, string keySet, KeyRing ring) =>
@@ -40,7 +44,7 @@ internal static class EvidenceEndpoints
     }
 
     private static async Task ChallengeAsync(
-        HttpContext http, RelayTokenCheck tokens, LiveChallenges challenges, BodyShare room, TimeProvider time, ILogger<LiveChallenges> log)
+        HttpContext http, RelayTokenCheck tokens, LiveChallenges challenges, BodyShare room, TimeProvider time, Seldom seldom, ILogger<LiveChallenges> log)
     {
         if (!tokens.TryAccept(http.Request.Headers[RelayToken.HeaderName], RelayHeaders.EvidenceEndpoint, out _))
         {
@@ -48,39 +52,42 @@ internal static class EvidenceEndpoints
             return;
         }
 
-        http.Recognise(maxBodyBytes: MaxBody);
-        var (body, fault) = await BodyReader.ReadAsync(http, new BodyLimits(MaxBody, TimeSpan.FromSeconds(10)), room, time);
-        using (body)
-        {
-            if (body is null)
-                await http.Response.WriteProblemAsync(
-                    new ProblemDocument(fault == BodyFault.NoRoom ? RequestError.TooManyRequests : RequestError.BodyTooLarge));
-            else if (Challenge(body.Memory) is not { } challenge)
-                await http.Response.WriteProblemAsync(new ProblemDocument(RequestError.InvalidField));
-            else
-                await AnswerAsync(http, challenges, challenge, log);
-        }
-    }
-
-    private static async Task AnswerAsync(HttpContext http, LiveChallenges challenges, byte[] challenge, ILogger log)
-    {
+        http.Recognise(maxBodyBytes: null); // the reader bounds it
         try
         {
-            if (await challenges.AnswerAsync(challenge, http.RequestAborted) is not { } live)
-            {
+            var (challenge, fault) = await ReadAsync(http, room, time);
+            if (challenge is null)
+                await http.Response.WriteProblemAsync(new ProblemDocument(fault));
+            else if (await challenges.AnswerAsync(challenge, http.RequestAborted) is { } live)
+                await WriteAsync(http, live);
+            else
                 await http.Response.WriteProblemAsync(new ProblemDocument(RequestError.TooManyRequests));
-                return;
-            }
-
-            http.Response.ContentType = Json;
-            http.Response.ContentLength = live.Length;
-            await http.Response.Body.WriteAsync(live, http.RequestAborted);
         }
         catch (EvidenceUnavailableException e)
         {
-            log.NoEvidence(e);
+            if (seldom.Says("Challenges without evidence"))
+                log.NoLiveEvidence(e);
             await http.Response.WriteProblemAsync(new ProblemDocument(RequestError.ServiceUnavailable));
         }
+        catch (Exception e) when (e is CallerGoneException || (e is OperationCanceledException && http.RequestAborted.IsCancellationRequested))
+        {
+            http.Abort();
+        }
+    }
+
+    private static async ValueTask<(byte[]? Challenge, RequestError Fault)> ReadAsync(HttpContext http, BodyShare room, TimeProvider time)
+    {
+        var (body, fault) = await BodyReading.ReadAsync(http, new BodyLimits(MaxBody, BodyTime), room, time);
+        using (body)
+            return body is null ? (null, fault) : (Challenge(body.Memory), RequestError.InvalidField);
+    }
+
+    private static async Task WriteAsync(HttpContext http, LiveAnswer live)
+    {
+        http.Response.ContentType = Json;
+        http.Response.ContentLength = live.Beginning.Length + live.End.Length;
+        await http.Response.Body.WriteAsync(live.Beginning, http.RequestAborted);
+        await http.Response.Body.WriteAsync(live.End, http.RequestAborted);
     }
 
     private static byte[]? Challenge(ReadOnlyMemory<byte> body)

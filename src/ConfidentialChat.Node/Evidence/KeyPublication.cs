@@ -50,15 +50,16 @@ internal sealed class KeyPublication(
 
     private async Task<bool> TryPublishAsync(NodeKeySet set, EnrolledGateway gateway, CancellationToken cancellation)
     {
-        // To the second, as the statement has it, and not later than now.
-        var issuedAt = DateTimeOffset.FromUnixTimeSeconds(time.GetUtcNow().ToUnixTimeSeconds());
-        var (began, lifetime) = (time.GetTimestamp(), options.KeyLifetime + options.KeyGrace);
         try
         {
-            var bundle = await evidence.MakeAsync(gateway, set.Announced(default), issuedAt, issuedAt + lifetime, NoNonce, cancellation);
+            // Published in its turn: a bundle of the keys before would else be issued after it, and shown to clients first.
+            using var turn = await evidence.TakeTurnAsync(cancellation);
+            var (began, lifetime) = (time.GetTimestamp(), options.KeyLifetime + options.KeyGrace);
+            var notAfter = DateTimeOffset.FromUnixTimeSeconds((time.GetUtcNow() + lifetime).ToUnixTimeSeconds()); // to the second, as the statement has it
+            var bundle = await turn.MakeAsync(gateway, set.Announced(default), notAfter, NoNonce, cancellation);
             if (enrolment.Current!.Node != gateway.Node)
                 return false; // the node has another number by now, and another statement
-            return ring.TryPublish(set, new KeySetEvidence(bundle, Sha256.Hash(bundle), began, lifetime, issuedAt + lifetime)) || ring.Pending != set;
+            return ring.TryPublish(set, new KeySetEvidence(bundle, Sha256.Hash(bundle), began, lifetime, notAfter)) || ring.Pending != set;
         }
         catch (EvidenceUnavailableException e)
         {

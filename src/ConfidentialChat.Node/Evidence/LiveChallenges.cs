@@ -6,7 +6,7 @@ using ConfidentialChat.Node.Keys;
 namespace ConfidentialChat.Node.Evidence;
 
 /// <summary>Answers challenges in batches: one quote for all that came while the one before was made.</summary>
-internal sealed class LiveChallenges(NodeEvidence evidence, KeyRing ring, GatewayEnrolment enrolment, TimeProvider time)
+internal sealed class LiveChallenges(NodeEvidence evidence, KeyRing ring, GatewayEnrolment enrolment)
 {
     /// <summary>Callers that wait for the next quote; beyond them 429.</summary>
     public const int MaxWaiting = 1024;
@@ -15,11 +15,21 @@ internal sealed class LiveChallenges(NodeEvidence evidence, KeyRing ring, Gatewa
     private List<Waiting> waiting = [];
     private bool isMaking;
 
-    /// <summary>A bundle that carries the challenge; null where too many wait already.</summary>
+    /// <summary>Callers that wait for the next quote now.</summary>
+    public int Waiters
+    {
+        get
+        {
+            lock (gate)
+                return waiting.Count;
+        }
+    }
+
+    /// <summary>The answer to a challenge; null where too many wait already.</summary>
     /// <param name="challenge">32 bytes.</param>
     /// <param name="cancellation">The caller is gone; others go on waiting.</param>
     /// <exception cref="EvidenceUnavailableException">The processor gave none.</exception>
-    public async Task<byte[]?> AnswerAsync(ReadOnlyMemory<byte> challenge, CancellationToken cancellation)
+    public async Task<LiveAnswer?> AnswerAsync(ReadOnlyMemory<byte> challenge, CancellationToken cancellation)
     {
         var mine = new Waiting(challenge);
         lock (gate)
@@ -34,7 +44,16 @@ internal sealed class LiveChallenges(NodeEvidence evidence, KeyRing ring, Gatewa
             }
         }
 
-        return await mine.Answer.Task.WaitAsync(cancellation);
+        try
+        {
+            return await mine.Answer.Task.WaitAsync(cancellation);
+        }
+        finally
+        {
+            mine.IsGone = true;
+            lock (gate)
+                waiting.Remove(mine); // who leaves keeps nobody out
+        }
     }
 
     private async Task MakeAsync()
@@ -56,12 +75,16 @@ internal sealed class LiveChallenges(NodeEvidence evidence, KeyRing ring, Gatewa
             try
             {
                 var tree = new ChallengeTree([.. batch.Select(one => one.Challenge)]);
-                var bundle = await MakeAsync(tree.Root);
+                var answers = new LiveAnswers(await MakeAsync(tree.Root), tree); // with the bundle once, however many wait for it
                 for (var index = 0; index < batch.Count; index++)
-                    batch[index].Answer.TrySetResult(LiveEvidence.Write(bundle, tree, index));
+                {
+                    if (!batch[index].IsGone)
+                        batch[index].Answer.TrySetResult(new LiveAnswer(answers.Beginning, answers.End(index)));
+                }
             }
             catch (Exception e)
             {
+                // Whoever came meanwhile has a quote tried anew; nobody else does.
                 foreach (var one in batch)
                     one.Answer.TrySetException(e);
             }
@@ -70,17 +93,24 @@ internal sealed class LiveChallenges(NodeEvidence evidence, KeyRing ring, Gatewa
 
     private async Task<byte[]> MakeAsync(ReadOnlyMemory<byte> nonce)
     {
+        using var turn = await evidence.TakeTurnAsync(CancellationToken.None);
         var gateway = enrolment.Current ?? throw new EvidenceUnavailableException("The node is not enrolled.");
         var keys = ring.KeySets is [var newest, ..] ? newest : throw new EvidenceUnavailableException("No key set has evidence yet.");
         var cached = ring.EvidenceOf(keys.Digest) ?? throw new EvidenceUnavailableException("The key set is not held any more.");
-        var issuedAt = DateTimeOffset.FromUnixTimeSeconds(time.GetUtcNow().ToUnixTimeSeconds());
-        return await evidence.MakeAsync(gateway, keys, issuedAt, cached.NotAfter, nonce, CancellationToken.None);
+        return await turn.MakeAsync(gateway, keys, cached.NotAfter, nonce, CancellationToken.None);
     }
 
     private sealed class Waiting(ReadOnlyMemory<byte> challenge)
     {
         public ReadOnlyMemory<byte> Challenge => challenge;
 
-        public TaskCompletionSource<byte[]> Answer { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        public TaskCompletionSource<LiveAnswer> Answer { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+        public volatile bool IsGone;
     }
 }
+
+/// <summary>A live bundle with the way from one challenge to it; spec/attestation.md section 17.</summary>
+/// <param name="Beginning">Shared with all of its batch.</param>
+/// <param name="End">Of this challenge.</param>
+internal sealed record LiveAnswer(ReadOnlyMemory<byte> Beginning, ReadOnlyMemory<byte> End);

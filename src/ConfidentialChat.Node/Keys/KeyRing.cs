@@ -61,6 +61,9 @@ public sealed class KeyRing : IDisposable
     /// <summary>The set that waits for its evidence; null where none does.</summary>
     internal NodeKeySet? Pending => sets.Pending?.Set;
 
+    /// <summary>Requests that are being opened with any of its sets.</summary>
+    internal int Openings => sets.Held.Sum(entry => entry.Set.Openings);
+
     /// <summary>Time until <see cref="Tend"/> has something to do.</summary>
     internal TimeSpan UntilNextChange
     {

@@ -53,6 +53,16 @@ internal sealed class NodeKeySet : IDisposable
     /// <summary>Names it to the gateway, which names it in relay tokens.</summary>
     public KeySetDigest Digest { get; }
 
+    /// <summary>Requests that are being opened, and keep its private halves.</summary>
+    public int Openings
+    {
+        get
+        {
+            lock (gate)
+                return openings;
+        }
+    }
+
     public X25519PublicKey X25519 => x25519.PublicKey;
 
     /// <summary>Of envelope v1.</summary>

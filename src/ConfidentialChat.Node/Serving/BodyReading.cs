@@ -10,11 +10,15 @@ internal static class BodyReading
     /// <returns>The body, which its taker disposes of, or the fault.</returns>
     /// <exception cref="OperationCanceledException">The caller is gone.</exception>
     /// <exception cref="CallerGoneException">The connection broke.</exception>
-    public static async ValueTask<(ReceivedBody? Body, RequestError Fault)> ReadAsync(HttpContext http, NodeOptions options, BodyShare room, TimeProvider time)
+    public static ValueTask<(ReceivedBody? Body, RequestError Fault)> ReadAsync(HttpContext http, NodeOptions options, BodyShare room, TimeProvider time) =>
+        ReadAsync(http, new BodyLimits(options.MaxBodyBytes, options.UploadTimeout), room, time);
+
+    /// <inheritdoc cref="ReadAsync(HttpContext, NodeOptions, BodyShare, TimeProvider)"/>
+    public static async ValueTask<(ReceivedBody? Body, RequestError Fault)> ReadAsync(HttpContext http, BodyLimits limits, BodyShare room, TimeProvider time)
     {
         try
         {
-            var (body, fault) = await BodyReader.ReadAsync(http, new BodyLimits(options.MaxBodyBytes, options.UploadTimeout), room, time);
+            var (body, fault) = await BodyReader.ReadAsync(http, limits, room, time);
             return (body, fault switch
             {
                 BodyFault.TooLarge => RequestError.BodyTooLarge,

@@ -17,15 +17,13 @@ using ConfidentialChat.Protocol.Shape;
 using ConfidentialChat.Protocol.V2;
 using Microsoft.Extensions.Time.Testing;
 
-namespace ConfidentialChat.Node.Tests.Serving;
+using static ConfidentialChat.Node.Tests.Serving.SealedCalling;
 
+namespace ConfidentialChat.Node.Tests.Serving;
 
 /// <summary>spec/envelope-v2.md sections 4 to 9, at a real node whose evidence is simulated.</summary>
 public sealed class EnvelopeV2Tests : IDisposable
 {
-    private const string Chat = """{"model":"test-model","messages":[{"role":"user","content":"one"}]}""";
-    private const string ChatPath = "/v1/chat/completions";
-
     private readonly SimulatedPlatform platform = new();
 
     public void Dispose() => platform.Dispose();
@@ -409,119 +407,4 @@ public sealed class EnvelopeV2Tests : IDisposable
 
     private Task<NodeUnderTest> StartAsync(ScriptedBackend engine, Func<NodeOptions, NodeOptions>? change = null, TimeProvider? time = null) =>
         NodeUnderTest.StartAsync(engine, change, time, platform);
-
-    private static int Inside(NodeUnderTest node) => SeatingOf(node).Inside;
-
-    private static Node.Serving.Seating SeatingOf(NodeUnderTest node) => (Node.Serving.Seating)node.App.Services.GetService(typeof(Node.Serving.Seating))!;
-
-    private static VerifiedBundle Verify(ReadOnlyMemory<byte> bundle, ReadOnlyMemory<byte>? nonce = null, DateTimeOffset? at = null)
-    {
-        var verification = new BundleVerifier(new SimulatedEvidence()).Verify(bundle, Policy.Default with { AllowSimulated = true }, at ?? DateTimeOffset.UtcNow, nonce);
-        verification.Verified.ShouldNotBeNull(string.Join('\n', verification.Verdict.Failures));
-        return verification.Verified;
-    }
-
-    private static async Task<VerifiedBundle> VerifiedAsync(NodeUnderTest node, DateTimeOffset? at = null) =>
-        Verify(await node.Client.GetByteArrayAsync(new Uri(node.Url, $"/v2/evidence/{node.Ring.Current.Digest}")), at: at);
-
-    private static RelayToken Token(NodeUnderTest node, TimeProvider? time = null) => node.Gateway.Token() with
-    {
-        Endpoint = RelayHeaders.RelayEndpoint,
-        KeySet = node.Ring.Current.Digest,
-        Expires = (time ?? TimeProvider.System).GetUtcNow().AddSeconds(30),
-    };
-
-    private static InnerCall Inner(RelayToken token, DateTimeOffset? date = null, string body = Chat) => new()
-    {
-        Method = "POST",
-        Path = ChatPath,
-        Model = token.Model,
-        Request = token.Request,
-        MaxUnits = token.Units,
-        Date = InnerCall.Minute(date ?? DateTimeOffset.UtcNow),
-        Accept = "application/json",
-        Body = Encoding.UTF8.GetBytes(body),
-    };
-
-    private static SealedCall Seal(VerifiedBundle bundle, RelayToken token, DateTimeOffset? date = null, string body = Chat) => Seal(bundle, Inner(token, date, body));
-
-    private static SealedCall Seal(VerifiedBundle bundle, InnerCall call)
-    {
-        KeyConfigurationList.TryParse(bundle.Keys.Ohttp.Span, out var list).ShouldBeTrue();
-        list!.TryChoose(new HashSet<KemId> { KemId.MlKem768X25519 }, new HashSet<AeadId> { AeadId.Aes256Gcm }, out var key, out var suite).ShouldBeTrue();
-        return SealedCall.Seal(call, key!, suite);
-    }
-
-    // Another message than the client's own code would write, under the same sealing.
-    private static SealedCall SealRaw(VerifiedBundle bundle, InnerCall call, string field, string value)
-    {
-        var message = new ArrayBufferWriter<byte>();
-        call.Write(message);
-        BinaryRequest.TryParse(message.WrittenMemory, BinaryHttpLimits.Default, out var request, out _).ShouldBeTrue();
-        var changed = new ArrayBufferWriter<byte>();
-        new BinaryRequest(
-            new RequestHead(request!.Head.Method, "https", "", request.Head.Path, FieldSection.Create([.. request.Head.Fields, new Field(field, value)])), request.Content).Write(changed);
-        return SealBytes(bundle, changed.WrittenSpan.ToArray());
-    }
-
-    private static SealedCall SealBytes(VerifiedBundle bundle, byte[] message)
-    {
-        KeyConfigurationList.TryParse(bundle.Keys.Ohttp.Span, out var list).ShouldBeTrue();
-        return SealedCall.Seal(message, list!.Configurations[0], SymmetricSuite.Default);
-    }
-
-    private static Task<HttpResponseMessage> PostAsync(NodeUnderTest node, SealedCall call, RelayToken token) => PostAsync(node, call.Body.ToArray(), token);
-
-    private static async Task<HttpResponseMessage> PostAsync(NodeUnderTest node, byte[] body, RelayToken? token, string? type = null, bool isChunked = false)
-    {
-        using var request = new HttpRequestMessage(HttpMethod.Post, new Uri(node.Url, "/v2/relay"))
-        {
-            Content = new ByteArrayContent(body) { Headers = { ContentType = new MediaTypeHeaderValue(type ?? "message/ohttp-chunked-req") } },
-        };
-        if (token is not null)
-            request.Headers.Add(RelayToken.HeaderName, token.Write(node.Gateway.RelayKey));
-        request.Headers.TransferEncodingChunked = isChunked;
-        return await node.Client.SendAsync(request, HttpCompletionOption.ResponseHeadersRead).Soon();
-    }
-
-    private static async Task<HttpResponseMessage> ChallengeAsync(NodeUnderTest node, byte[] challenge)
-    {
-        using var request = new HttpRequestMessage(HttpMethod.Post, new Uri(node.Url, "/v2/evidence"))
-        {
-            Content = new StringContent($$"""{"challenge":"{{Convert.ToBase64String(challenge)}}"}"""),
-        };
-        request.Headers.Add(RelayToken.HeaderName, (Token(node) with { Endpoint = RelayHeaders.EvidenceEndpoint }).Write(node.Gateway.RelayKey));
-        return await node.Client.SendAsync(request).Soon();
-    }
-
-    private static async Task<Opened> OpenAsync(SealedCall call, HttpResponseMessage response)
-    {
-        using (response)
-        {
-            response.StatusCode.ShouldBe(HttpStatusCode.OK, await (response.StatusCode == HttpStatusCode.OK ? Task.FromResult("") : response.Content.ReadAsStringAsync()));
-            response.Content.Headers.ContentType!.MediaType.ShouldBe("message/ohttp-chunked-res");
-            response.Headers.CacheControl!.NoStore.ShouldBeTrue();
-            var bytes = await response.Content.ReadAsByteArrayAsync().Soon();
-            using var reader = call.Open(PipeReader.Create(new ReadOnlySequence<byte>(bytes)));
-            var head = await reader.ReadHeadAsync(default);
-            var content = new ArrayBufferWriter<byte>();
-            while (await reader.ReadContentAsync(default) is { Length: > 0 } piece)
-                content.Write(piece.Span);
-            return new Opened(head.Status, head.Fields.ToDictionary(field => field.Name, field => field.Value, StringComparer.Ordinal), Encoding.UTF8.GetString(content.WrittenSpan), bytes.Length);
-        }
-    }
-
-    private static async Task ShouldBeProblemAsync(HttpResponseMessage response, RequestError error)
-    {
-        var body = await response.Content.ReadAsByteArrayAsync();
-        ProblemDocument.TryParse(body, out var problem).ShouldBeTrue(Encoding.UTF8.GetString(body));
-        problem!.Error.ShouldBe(error);
-        ((int)response.StatusCode).ShouldBe(error.Row().Status);
-        response.Content.Headers.ContentType!.ToString().ShouldBe(ProblemDocument.MediaType);
-    }
-
-    private sealed record Opened(int Status, Dictionary<string, string> Fields, string Text, int SealedBytes)
-    {
-        public string ContentType => Fields["content-type"];
-    }
 }
