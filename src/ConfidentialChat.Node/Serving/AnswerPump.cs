@@ -13,8 +13,8 @@ namespace ConfidentialChat.Node.Serving;
 /// </summary>
 internal sealed class AnswerPump : IAsyncDisposable
 {
-    /// <summary>A whole answer goes out in pieces of this many bytes, each with the reader's full time.</summary>
-    private const int Slice = 64 * 1024;
+    /// <summary>What is large goes out in pieces of this many bytes, each with the reader's full time.</summary>
+    public const int Slice = 64 * 1024;
 
     /// <summary>Parts that are at hand already go out together up to this many bytes; nothing waits for another.</summary>
     private const int Together = 16 * 1024;
@@ -82,7 +82,8 @@ internal sealed class AnswerPump : IAsyncDisposable
     private async Task WriteWholeAsync(IAnswerWriter writer)
     {
         var body = new ArrayBufferWriter<byte>(parts.Current.Data.Length * 2);
-        Write(writer, parts.Current, isLast: true, body);
+        writer.Write(parts.Current, isLast: true, body);
+        Clear(parts.Current);
         response.ContentLength = body.WrittenCount;
         for (var rest = body.WrittenMemory; rest.Length > 0; rest = rest[Math.Min(rest.Length, Slice)..])
         {
@@ -102,11 +103,11 @@ internal sealed class AnswerPump : IAsyncDisposable
             {
                 var part = parts.Current;
                 size += part.Data.Length;
-                WriteHeld(writer, isLast: false);
+                await WriteHeldAsync(writer, isLast: false);
                 if (writer.MayBeLast(part))
                     held = part;
                 else
-                    Write(writer, part, isLast: false, response.BodyWriter);
+                    await WriteAsync(writer, part, isLast: false);
                 var asking = parts.MoveNextAsync();
                 if (asking.IsCompletedSuccessfully)
                     isMore = await asking;
@@ -127,7 +128,7 @@ internal sealed class AnswerPump : IAsyncDisposable
         }
 
         isUnsent |= held is not null;
-        WriteHeld(writer, isLast: true);
+        await WriteHeldAsync(writer, isLast: true);
         try
         {
             isUnsent |= writer.TryEnd(response.BodyWriter);
@@ -142,18 +143,37 @@ internal sealed class AnswerPump : IAsyncDisposable
             await SendAsync();
     }
 
-    private void WriteHeld(IAnswerWriter writer, bool isLast)
+    private ValueTask WriteHeldAsync(IAnswerWriter writer, bool isLast)
     {
         if (held is not { } part)
-            return;
+            return default;
         held = null;
-        Write(writer, part, isLast, response.BodyWriter);
+        return WriteAsync(writer, part, isLast);
     }
 
-    private static void Write(IAnswerWriter writer, AnswerPart part, bool isLast, IBufferWriter<byte> output)
+    private ValueTask WriteAsync(IAnswerWriter writer, AnswerPart part, bool isLast)
     {
-        writer.Write(part, isLast, output);
+        writer.Write(part, isLast, response.BodyWriter);
+        if (writer.HasRest)
+            return WriteRestAsync(writer, part);
         Clear(part);
+        return default;
+    }
+
+    private async ValueTask WriteRestAsync(IAnswerWriter writer, AnswerPart part)
+    {
+        try
+        {
+            while (writer.HasRest)
+            {
+                await SendAsync();
+                writer.WriteRest(response.BodyWriter);
+            }
+        }
+        finally
+        {
+            Clear(part);
+        }
     }
 
     private static void Clear(AnswerPart part) => CryptographicOperations.ZeroMemory(MemoryMarshal.AsMemory(part.Data).Span);
@@ -229,6 +249,14 @@ internal interface IAnswerWriter
     /// <summary>Writes one part.</summary>
     /// <exception cref="InferenceException">The envelope does not carry such a part.</exception>
     void Write(AnswerPart part, bool isLast, IBufferWriter<byte> output);
+
+    /// <summary>Whether the part is too large to go out at once: what was written is to be sent before the rest, and until then the part is in use.</summary>
+    bool HasRest => false;
+
+    /// <summary>Writes on, by <see cref="AnswerPump.Slice"/> bytes or to the part's end.</summary>
+    void WriteRest(IBufferWriter<byte> output)
+    {
+    }
 
     /// <summary>Writes what says only that the answer goes on; nothing where the envelope has no such thing.</summary>
     void KeepAlive(IBufferWriter<byte> output);

@@ -110,7 +110,14 @@ internal sealed class ConfidentialHandler(
 
             // The engine has worked until its time was up: again and again for nothing, if the same bytes were served again or nothing charged.
             call.Spend();
-            return (await RefuseAsync(http, call, new Refusal(RequestError.InferenceTimeout))) with { Usage = e.Usage };
+            try
+            {
+                return (await RefuseAsync(http, call, new Refusal(RequestError.InferenceTimeout))) with { Usage = e.Usage };
+            }
+            catch (OperationCanceledException) when (http.RequestAborted.IsCancellationRequested)
+            {
+                return Ending.Gone(e.Usage); // also who does not wait for the refusal had the engine at work
+            }
         }
         catch (Exception e) when (!http.RequestAborted.IsCancellationRequested && e is not CallerGoneException)
         {

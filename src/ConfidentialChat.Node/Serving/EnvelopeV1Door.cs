@@ -162,7 +162,7 @@ internal sealed class EnvelopeV1Door(EnvelopeEndpoint endpoint, KeyRing ring, Bo
 
         public bool IsWhole => false;
 
-        public bool MayBeLast(AnswerPart part) => isFinishing = isFinishing || SaysFinishReason(part.Data.Span);
+        public bool MayBeLast(AnswerPart part) => isFinishing = isFinishing || FinishReason.IsIn(part.Data.Span);
 
         public void Write(AnswerPart part, bool isLast, IBufferWriter<byte> output)
         {
@@ -179,21 +179,6 @@ internal sealed class EnvelopeV1Door(EnvelopeEndpoint endpoint, KeyRing ring, Bo
 
         // The last event says it.
         public bool TryEnd(IBufferWriter<byte> output) =>
-            isEnded ? false : throw new InferenceException(InferenceFailure.Failed, "The engine ended its events before it gave a finish reason.");
-
-        // Looked for and not parsed: every event of a stream is asked. In a text the name stands with escaped quotes, and is not found.
-        private static bool SaysFinishReason(ReadOnlySpan<byte> json)
-        {
-            var name = "\"finish_reason\""u8;
-            while (json.IndexOf(name) is >= 0 and var found)
-            {
-                json = json[(found + name.Length)..];
-                var value = json.TrimStart(" \t:"u8);
-                if (value.Length > 0 && value[0] == '"')
-                    return true;
-            }
-
-            return false;
-        }
+            isEnded ? false : throw FinishReason.Missing();
     }
 }

@@ -253,6 +253,8 @@ internal sealed class EnvelopeV2Door(KeyRing ring, BodyShare room, IInferenceBac
     // The sealed answer writes to the response itself: what these are given is the same.
     private sealed class WholeWriter(SealedAnswerWriter answer, int status, FieldSection fields) : IAnswerWriter
     {
+        public bool HasRest { get; private set; }
+
         public bool IsWhole => false; // its length is known, but the head is out
 
         public bool MayBeLast(AnswerPart part) => false;
@@ -261,8 +263,11 @@ internal sealed class EnvelopeV2Door(KeyRing ring, BodyShare room, IInferenceBac
         {
             if (answer.HasHead)
                 throw new InferenceException(InferenceFailure.Failed, "The engine gave a second part of a whole answer.");
-            answer.WriteWhole(status, fields, part.Data.Span);
+            answer.BeginWhole(status, fields, part.Data.Span);
+            WriteRest(output);
         }
+
+        public void WriteRest(IBufferWriter<byte> output) => HasRest = answer.TryWriteOn(AnswerPump.Slice);
 
         public void KeepAlive(IBufferWriter<byte> output)
         {
@@ -273,7 +278,12 @@ internal sealed class EnvelopeV2Door(KeyRing ring, BodyShare room, IInferenceBac
 
     private sealed class EventWriter(SealedAnswerWriter answer) : IAnswerWriter
     {
+        private ReadOnlyMemory<byte> rest;
+        private bool isFinished; // a choice has its finish reason; events with names are of an API that has none, and whose engine knows its end
+
         public bool IsWhole => false;
+
+        public bool HasRest { get; private set; }
 
         public bool MayBeLast(AnswerPart part) => false; // the end is a chunk of its own
 
@@ -286,15 +296,29 @@ internal sealed class EnvelopeV2Door(KeyRing ring, BodyShare room, IInferenceBac
                 answer.WriteEvents("\n"u8);
             }
 
+            isFinished = isFinished || part.EventName is not null || FinishReason.IsIn(part.Data.Span);
             answer.WriteEvents("data: "u8);
-            answer.WriteEvents(part.Data.Span);
-            answer.WriteEvents("\n\n"u8);
+            rest = part.Data;
+            WriteRest(output);
+        }
+
+        public void WriteRest(IBufferWriter<byte> output)
+        {
+            var slice = rest[..Math.Min(rest.Length, AnswerPump.Slice)];
+            answer.WriteEvents(slice.Span);
+            rest = rest[slice.Length..];
+            HasRest = !rest.IsEmpty;
+            if (!HasRest)
+                answer.WriteEvents("\n\n"u8);
         }
 
         public void KeepAlive(IBufferWriter<byte> output) => answer.KeepAlive();
 
+        // A final chunk would say that the stream is whole.
         public bool TryEnd(IBufferWriter<byte> output)
         {
+            if (!isFinished)
+                throw FinishReason.Missing();
             answer.WriteEvents("data: [DONE]\n\n"u8);
             answer.EndStream();
             return true;

@@ -1,5 +1,7 @@
 // spec/envelope-v2.md section 6.
 using System.Buffers;
+using System.Runtime.InteropServices;
+using System.Security.Cryptography;
 using ConfidentialChat.Protocol.Oblivious;
 using ConfidentialChat.Protocol.Oblivious.BinaryHttp;
 using ConfidentialChat.Protocol.Shape;
@@ -18,6 +20,7 @@ public sealed class SealedAnswerWriter : IDisposable
     private readonly ChunkedAnswerSealer sealer;
     private EventPadder? stream;
     private bool hasFraming;
+    private Memory<byte> whole; // what is left of it
 
     /// <param name="sealer">Owned from here on.</param>
     public SealedAnswerWriter(ChunkedAnswerSealer sealer)
@@ -41,12 +44,20 @@ public sealed class SealedAnswerWriter : IDisposable
             WriteProcessing();
     }
 
-    /// <summary>The whole answer, and the end.</summary>
+    /// <summary>The whole answer, and the end, at once.</summary>
+    /// <inheritdoc cref="BeginWhole"/>
+    public void WriteWhole(int status, FieldSection fields, ReadOnlySpan<byte> content)
+    {
+        BeginWhole(status, fields, content);
+        TryWriteOn(int.MaxValue);
+    }
+
+    /// <summary>Begins a whole answer, which <see cref="TryWriteOn"/> writes.</summary>
     /// <param name="status">From 200 to 599.</param>
     /// <param name="fields">Without a content-length.</param>
-    /// <param name="content">All of it.</param>
+    /// <param name="content">All of it; not used any more afterwards.</param>
     /// <exception cref="InvalidOperationException">The head is out.</exception>
-    public void WriteWhole(int status, FieldSection fields, ReadOnlySpan<byte> content)
+    public void BeginWhole(int status, FieldSection fields, ReadOnlySpan<byte> content)
     {
         BeginHead();
         var message = new ArrayBufferWriter<byte>(MessagePadding.PaddedSize(content.Length + EventPadder.BlockSize)); // grown, it would leave a copy behind
@@ -56,11 +67,30 @@ public sealed class SealedAnswerWriter : IDisposable
         writer.Complete(FieldSection.Empty);
         var skipped = hasFraming ? 1 : 0; // the framing went out with the signs of life
         MessagePadding.Write(message, message.WrittenCount - skipped);
-        var rest = message.WrittenSpan[skipped..];
-        for (; rest.Length > ChunkLimits.ChunkSize; rest = rest[ChunkLimits.ChunkSize..])
-            sealer.Seal(rest[..ChunkLimits.ChunkSize]);
-        sealer.SealFinal(rest);
-        System.Security.Cryptography.CryptographicOperations.ZeroMemory(System.Runtime.InteropServices.MemoryMarshal.AsMemory(message.WrittenMemory).Span);
+        whole = MemoryMarshal.AsMemory(message.WrittenMemory)[skipped..];
+    }
+
+    /// <summary>Writes the next chunks of a whole answer, which are cleared.</summary>
+    /// <param name="most">Bytes of it, from <see cref="ChunkLimits.ChunkSize"/> on.</param>
+    /// <returns>False once its end is out.</returns>
+    public bool TryWriteOn(int most)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(most, ChunkLimits.ChunkSize);
+        if (sealer.IsFinished)
+            return false;
+        for (var left = most; whole.Length > ChunkLimits.ChunkSize; left -= ChunkLimits.ChunkSize)
+        {
+            if (left < ChunkLimits.ChunkSize)
+                return true;
+            var chunk = whole.Span[..ChunkLimits.ChunkSize];
+            sealer.Seal(chunk);
+            CryptographicOperations.ZeroMemory(chunk);
+            whole = whole[ChunkLimits.ChunkSize..];
+        }
+
+        sealer.SealFinal(whole.Span);
+        CryptographicOperations.ZeroMemory(whole.Span);
+        return false;
     }
 
     /// <summary>Begins a stream of events; its head goes out with the first of them.</summary>
@@ -92,6 +122,7 @@ public sealed class SealedAnswerWriter : IDisposable
     {
         sealer.Dispose();
         stream?.Dispose();
+        CryptographicOperations.ZeroMemory(whole.Span);
     }
 
     private void BeginHead()
