@@ -83,6 +83,7 @@ public sealed class FaultTests
     [InlineData(413, false, "ContextTooLarge")]
     [InlineData(422, true, "InvalidField body")]
     [InlineData(429, true, "Busy")]
+    [InlineData(408, true, "TimedOut")]
     public async Task An_answer_that_comes_before_the_engine_has_read_eight_megabytes_is_read(int status, bool closes, string meaning)
     {
         using var listener = new TcpListener(IPAddress.Loopback, 0);
@@ -93,6 +94,16 @@ public sealed class FaultTests
         await using (var backend = await UpstreamUnderTest.OpenAsync(options => options with { Kind = EngineKind.Vllm, HealthInterval = TimeSpan.FromHours(1) }, engine))
         {
             var large = UpstreamUnderTest.Chat(stream: true, $",\"stop\":\"{new string('x', 8 << 20)}\"");
+            if (meaning == "TimedOut")
+            {
+                // It got half of it, and computed nothing that could be charged.
+                var failed = await Should.ThrowAsync<InferenceException>(() => UpstreamUnderTest.AskAsync(backend, large, stream: true, units: 1L << 30));
+                (failed.Failure, failed.Usage).ShouldBe((InferenceFailure.TimedOut, default));
+                await over.CancelAsync();
+                await serving;
+                return;
+            }
+
             var reply = await UpstreamUnderTest.AskAsync(backend, large, stream: true, units: 1L << 30);
             $"{reply.Refusal!.Reason} {reply.Refusal.Field}".Trim().ShouldBe(meaning);
         }

@@ -8,7 +8,15 @@ namespace ConfidentialChat.Node.Inference.Upstream;
 /// <remarks>HttpClient reads no answer to a request that it could not send, and a refusal would look like a connection that broke.</remarks>
 internal sealed class EarlyAnswerStream(Stream inner) : Stream
 {
+    private static readonly AsyncLocal<UnsentRequest?> Sent = new();
+
     private volatile bool isBroken;
+
+    /// <summary>The request that is sent from here on, in this flow alone: it is told when it was not sent whole.</summary>
+    public static UnsentRequest? Sending
+    {
+        set => Sent.Value = value;
+    }
 
     public override bool CanRead => true;
 
@@ -34,7 +42,11 @@ internal sealed class EarlyAnswerStream(Stream inner) : Stream
     public override ValueTask WriteAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken = default)
     {
         if (isBroken)
+        {
+            Sent.Value?.Lose();
             return ValueTask.CompletedTask;
+        }
+
         var writing = inner.WriteAsync(buffer, cancellationToken);
         return writing.IsCompletedSuccessfully ? writing : WaitAsync(writing);
     }
@@ -68,6 +80,17 @@ internal sealed class EarlyAnswerStream(Stream inner) : Stream
         catch (IOException)
         {
             isBroken = true;
+            Sent.Value?.Lose();
         }
     }
+}
+
+/// <summary>Whether some of a request was thrown away. An engine that did not get all of it computes nothing.</summary>
+internal sealed class UnsentRequest
+{
+    private volatile bool isLost;
+
+    public bool IsLost => isLost;
+
+    public void Lose() => isLost = true;
 }

@@ -22,6 +22,7 @@ internal sealed class UpstreamExchange : IDisposable
     private readonly UpstreamRequest request;
     private readonly Patience patience;
     private readonly StreamEnding ending = new();
+    private readonly UnsentRequest unsent = new();
     private HttpResponseMessage? response;
     private AnswerStream? stream;
     private IAsyncEnumerator<SseItem<byte[]>>? events;
@@ -41,7 +42,7 @@ internal sealed class UpstreamExchange : IDisposable
     }
 
     /// <summary>Whether the whole request went to the engine, which computes from then on.</summary>
-    public bool IsSent => isSent;
+    public bool IsSent => isSent && !unsent.IsLost;
 
     /// <summary>Sends the request and waits for the first part.</summary>
     /// <returns>The first part, or the refusal; null for both where a stream had none.</returns>
@@ -50,6 +51,7 @@ internal sealed class UpstreamExchange : IDisposable
     public async Task<(UpstreamPart? Part, InferenceStart.Refused? Refused)> BeginAsync(
         HttpMessageInvoker http, string path, IReadOnlyList<ReadOnlyMemory<byte>> body)
     {
+        EarlyAnswerStream.Sending = unsent;
         try
         {
             response = await server.SendAsync(http, path, new SentContent(body, () => isSent = true), request.Stream, patience.Token);
