@@ -54,8 +54,9 @@ internal sealed class KeyPublication(
         {
             // Published in its turn: a bundle of the keys before would else be issued after it, and shown to clients first.
             using var turn = await evidence.TakeTurnAsync(cancellation);
-            var (began, lifetime) = (time.GetTimestamp(), options.KeyLifetime + options.KeyGrace);
-            var notAfter = DateTimeOffset.FromUnixTimeSeconds((time.GetUtcNow() + lifetime).ToUnixTimeSeconds()); // to the second, as the statement has it
+            var (began, now) = (time.GetTimestamp(), time.GetUtcNow());
+            var notAfter = DateTimeOffset.FromUnixTimeSeconds((now + options.KeyLifetime + options.KeyGrace).ToUnixTimeSeconds()); // as the statement has it
+            var lifetime = notAfter - now;
             var bundle = await turn.MakeAsync(gateway, set.Announced(default), notAfter, NoNonce, cancellation);
             if (enrolment.Current!.Node != gateway.Node)
                 return false; // the node has another number by now, and another statement
