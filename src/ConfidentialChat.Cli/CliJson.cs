@@ -29,9 +29,10 @@ internal sealed partial class CliJson : JsonSerializerContext
     });
 }
 
-/// <summary>The one line of <c>cchat up --json</c>.</summary>
+/// <summary>The one line of <c>cchat up --json</c>. The policy is null where the node has no evidence.</summary>
 internal sealed record UpReady(
     [property: JsonPropertyName("gateway")] string Gateway,
     [property: JsonPropertyName("node")] string Node,
     [property: JsonPropertyName("api_key")] string ApiKey,
-    [property: JsonPropertyName("model")] string Model);
+    [property: JsonPropertyName("model")] string Model,
+    [property: JsonPropertyName("policy")] string? Policy);

@@ -126,7 +126,7 @@ public sealed class DataDirectoryTests : IDisposable
         string[] open = ["fixture.gguf", "control.sock"]; // is no secret; lies in a directory that nobody else enters
         var files = Directory.GetFiles(place, "*", SearchOption.AllDirectories).Where(file => !open.Contains(Path.GetFileName(file))).ToList();
         files.Select(Path.GetFileName).ShouldBeSubsetOf(
-            ["api-key", "in-use", "gateway.log", "node.log", "gateway.db", "gateway.db-shm", "gateway.db-wal", "gateway.key", "gateway.lock", "gateway.pid", "identity.key", "enrolment.json"]);
+            ["api-key", "policy.toml", "in-use", "gateway.log", "node.log", "gateway.db", "gateway.db-shm", "gateway.db-wal", "gateway.key", "gateway.lock", "gateway.pid", "identity.key", "enrolment.json"]);
         foreach (var file in files)
             Others(file).ShouldBe(UnixFileMode.None, file);
 

@@ -36,13 +36,14 @@ internal static class NodeCommand
     {
         Description = "Erase the oldest key before its time, where the node holds as many as it may.",
     };
+    private static readonly Option<string> Evidence = EvidenceOption.Create(EvidenceOption.None);
     private static readonly Option<bool> DangerousPlainHttp = CommonOptions.DangerousPlainHttp();
 
     public static Command Create()
     {
         var command = new Command("node", $"Run a node: it opens requests, runs the model and seals answers. The enrolment token, needed once, comes from {EnrolmentTokenVariable}.")
         {
-            Data, Gateway, Listen, Port, Address, Model, EngineDirectory, Parallel, Queue, MaxConnections, MaxBufferedMib, RotationMinutes, DrainSeconds,
+            Data, Gateway, Listen, Port, Address, Evidence, Model, EngineDirectory, Parallel, Queue, MaxConnections, MaxBufferedMib, RotationMinutes, DrainSeconds,
             LogRequests,
             DangerousPlainHttp, ServerRun.Json, ServerRun.ExitWithStdin,
         };
@@ -84,6 +85,7 @@ internal static class NodeCommand
     private static async Task<int> RunAsync(ParseResult parsed, CancellationToken cancellation)
     {
         using var hangup = Interrupt.TakeOverHangup(() => { }); // until there is something to read again
+        var evidence = EvidenceOption.Read(parsed, Evidence);
         var upstream = Upstream.Read(parsed);
         var model = parsed.GetValue(Model)?.FullName;
         if (model is null && upstream is null)
@@ -118,7 +120,9 @@ internal static class NodeCommand
         var faults = string.Join(' ', engine.Faults);
         if (faults.Length > 0)
             await Console.Error.WriteLineAsync($"warning: {faults} The node serves it once it is up.");
-        await using var app = NodeHost.Create(options, engine, ServerRun.LogToStandardError);
+        await Console.Error.WriteLineAsync(EvidenceOption.Warning(evidence));
+        using var platform = EvidenceOption.Open(evidence);
+        await using var app = NodeHost.Create(options, engine, ServerRun.LogToStandardError, platform);
         return await ServerRun.RunAsync(
             app,
             async starting =>
@@ -128,6 +132,8 @@ internal static class NodeCommand
                 {
                     ["node"] = NodeHost.Address(app).ToString().TrimEnd('/'),
                     ["model"] = engine.Models[0],
+                    ["evidence"] = evidence,
+                    ["envelope"] = platform is null ? "v1" : "v1, v2",
                 };
                 if (faults.Length > 0)
                     facts["warning"] = faults;

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Text.Json;
 using ConfidentialChat.Cli.Stack;
+using ConfidentialChat.Client;
 using ConfidentialChat.Protocol;
 
 namespace ConfidentialChat.Cli.Commands;
@@ -13,6 +14,7 @@ internal static class UpCommand
     private static readonly Option<Uri?> NodeAddress = CommonOptions.Url(
         "--node-address", "What the gateway uses to reach the node, where that is not where it listens.");
     private static readonly Option<DirectoryInfo> Data = CommonOptions.Data("databases, keys and logs", made: true);
+    private static readonly Option<string> Evidence = EvidenceOption.Create(EvidenceOption.Simulated);
     private static readonly Option<FileInfo?> Model = CommonOptions.Model();
     private static readonly Option<bool> Fixture = CommonOptions.Fixture();
     private static readonly UpstreamArguments Upstream = new();
@@ -21,14 +23,14 @@ internal static class UpCommand
         "--lock-seconds", Standard.Gateway.LockSeconds, "How long a lock lives when its client does not say.");
     private static readonly Option<bool> Json = new("--json")
     {
-        Description = "Print one line on standard output once ready: {\"gateway\",\"node\",\"api_key\",\"model\"}.",
+        Description = "Print one line on standard output once ready: {\"gateway\",\"node\",\"api_key\",\"model\",\"policy\"}.",
     };
 
     public static Command Create()
     {
         var command = new Command("up", "Run gateway, node and engine on this machine until SIGTERM. Without --model and --upstream it serves a very small demonstration model.")
         {
-            GatewayPort, NodePort, NodeAddress, Data, Model, Fixture, EngineDirectory, LockSeconds, Json,
+            GatewayPort, NodePort, NodeAddress, Data, Evidence, Model, Fixture, EngineDirectory, LockSeconds, Json,
         };
         foreach (var option in Upstream.All)
             command.Options.Add(option);
@@ -38,6 +40,7 @@ internal static class UpCommand
 
     private static async Task<int> RunAsync(ParseResult parsed, CancellationToken cancellation)
     {
+        var evidence = EvidenceOption.Read(parsed, Evidence);
         var upstream = Upstream.Read(parsed); // refused here, before anything starts
         var data = parsed.GetRequiredValue(Data).FullName;
         var options = new LocalStackOptions
@@ -46,6 +49,8 @@ internal static class UpCommand
             GatewayPort = parsed.GetValue(GatewayPort),
             NodePort = parsed.GetValue(NodePort),
             NodeAddress = parsed.GetValue(NodeAddress),
+            Evidence = evidence,
+            Policy = StackPolicy.For(upstream),
             ModelPath = parsed.GetValue(Model)?.FullName,
             Fixture = parsed.GetValue(Fixture),
             EngineDirectory = parsed.GetValue(EngineDirectory)?.FullName,
@@ -54,7 +59,7 @@ internal static class UpCommand
             UpstreamKeyVariable = Upstream.KeyVariable(parsed),
         };
         await using var stack = await LocalStack.StartAsync(options, Console.Error.WriteLine, cancellation);
-        await Console.Error.WriteLineAsync(Warnings.NoAttestation);
+        await Console.Error.WriteLineAsync(EvidenceOption.Warning(evidence));
         if (parsed.GetValue(Json))
         {
             Console.Out.WriteLine(JsonSerializer.Serialize(stack.Ready, CliJson.Readable.UpReady));
@@ -65,10 +70,13 @@ internal static class UpCommand
                 gateway  {stack.Ready.Gateway}
                 node     {stack.Ready.Node}
                 model    {ForeignText.Line(stack.Ready.Model, ModelNames.MaxLength)}
-                api key  {stack.Ready.ApiKey}
                 logs     {Path.Combine(data, "logs")}
 
-                Ask it:  CONFIDENTIALCHAT_API_KEY={stack.Ready.ApiKey} ./cchat ask --gateway {stack.Ready.Gateway} "Who can read this question?"
+                For ./cchat ask and every program with the SDK:
+
+                {Exports(stack.Ready)}
+
+                Ask it:  ./cchat ask --gateway {stack.Ready.Gateway} "Who can read this question?"
                 Stop it: Ctrl-C
                 """);
         }
@@ -77,4 +85,17 @@ internal static class UpCommand
         await Console.Error.WriteLineAsync("stopping: requests in flight are finished first");
         return ExitCode.Success;
     }
+
+    private static string Exports(UpReady ready) => string.Join(
+        Environment.NewLine,
+        new (string Variable, string? Value)[]
+        {
+            (ConfidentialChatOptions.BearerKeyVariable, ready.ApiKey),
+            (ConfidentialChatOptions.ServerUrlVariable, ready.Gateway),
+            (StackPolicy.Variable, ready.Policy),
+        }.Where(line => line.Value is not null).Select(line => $"export {line.Variable}={Word(line.Value!)}"));
+
+    // As a shell takes it: what is more than letters, digits and a few signs stands in quotes.
+    private static string Word(string value) =>
+        value.All(c => char.IsAsciiLetterOrDigit(c) || "/:._-+@%,".Contains(c, StringComparison.Ordinal)) ? value : $"'{value.Replace("'", @"'\''", StringComparison.Ordinal)}'";
 }

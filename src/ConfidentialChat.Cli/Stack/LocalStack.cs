@@ -1,4 +1,5 @@
 using System.Text.Json;
+using ConfidentialChat.Attestation.Policies;
 using ConfidentialChat.Cli.Commands;
 using ConfidentialChat.Fixtures;
 using ConfidentialChat.Gateway;
@@ -19,6 +20,12 @@ internal sealed record LocalStackOptions
 
     /// <summary>Where the gateway reaches the node; null: where it listens.</summary>
     public Uri? NodeAddress { get; init; }
+
+    /// <summary>A word of <see cref="EvidenceOption"/>.</summary>
+    public string Evidence { get; init; } = EvidenceOption.Simulated;
+
+    /// <summary>Written for who asks on this machine, where the node has evidence.</summary>
+    public Policy Policy { get; init; } = StackPolicy.For(upstream: null);
 
     /// <summary>Null serves the demonstration model, or the fixture, where there is no HTTP engine.</summary>
     public string? ModelPath { get; init; }
@@ -85,6 +92,7 @@ internal sealed class LocalStack : IAsyncDisposable
             Environment.SetEnvironmentVariable(variable, null); // the gateway inherits this process's variables
         }
 
+        var policy = options.Evidence == EvidenceOption.None ? null : Use(() => StackPolicy.Keep(options.DataDirectory, options.Policy, progress));
         progress("gateway: starting");
         var (apiKey, enrolmentToken) = await CredentialsAsync(options.DataDirectory, gatewayData, cancellation);
         string[] lockSeconds = options.LockSeconds is { } seconds ? ["--lock-seconds", $"{seconds}"] : [];
@@ -106,7 +114,7 @@ internal sealed class LocalStack : IAsyncDisposable
                 "node",
                 [
                     "node", "--data", Path.Combine(options.DataDirectory, "node"), "--port", $"{options.NodePort}",
-                    "--gateway", gatewayUrl, .. embedded, .. address, .. engine, .. options.UpstreamArguments,
+                    "--gateway", gatewayUrl, "--evidence", options.Evidence, .. embedded, .. address, .. engine, .. options.UpstreamArguments,
                 ],
                 new Dictionary<string, string>(secrets, StringComparer.Ordinal) { [NodeCommand.EnrolmentTokenVariable] = enrolmentToken },
                 logs);
@@ -117,7 +125,8 @@ internal sealed class LocalStack : IAsyncDisposable
             if (nodeReady.TryGetProperty("warning", out var warning))
                 progress($"warning: {ForeignText.Line(warning.GetString(), MaxWarning)} The node serves it once it is up.");
             progress($"node: {Text(nodeReady, "node")}, model {ForeignText.Line(Text(nodeReady, "model"), ModelNames.MaxLength)}");
-            return new LocalStack(occupation, gateway, node, new UpReady(gatewayUrl, Text(nodeReady, "node"), apiKey, Text(nodeReady, "model")));
+            return new LocalStack(
+                occupation, gateway, node, new UpReady(gatewayUrl, Text(nodeReady, "node"), apiKey, Text(nodeReady, "model"), policy));
         }
         catch
         {

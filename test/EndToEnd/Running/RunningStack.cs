@@ -48,6 +48,9 @@ public sealed class RunningStack : IAsyncLifetime
 
     public string Model { get; private set; } = "";
 
+    /// <summary>The file of the policy that accepts the node; empty where it has no evidence.</summary>
+    public string PolicyFile { get; private set; } = "";
+
     /// <summary>The one line of standard output.</summary>
     public string ReadyLine { get; private set; } = "";
 
@@ -71,6 +74,7 @@ public sealed class RunningStack : IAsyncLifetime
         Node = new Uri(ready.GetProperty("node").GetString()!);
         ApiKey = ready.GetProperty("api_key").GetString()!;
         Model = ready.GetProperty("model").GetString()!;
+        PolicyFile = ready.GetProperty("policy").GetString() ?? "";
         clientTap.SetTarget(new Uri(ready.GetProperty("gateway").GetString()!));
     }
 
