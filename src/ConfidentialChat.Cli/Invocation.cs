@@ -100,6 +100,11 @@ internal static class Invocation
         return new CommandException(parts[0], parts.Length == 2 ? parts[1] : hint, exitCode);
     }
 
+    /// <summary>What 401 is, whoever was asked for what.</summary>
+    public static CommandException UnknownApiKey() => new(
+        "the gateway does not know this API key (AUTH_ERROR).",
+        "\"up\" prints the key and keeps it in its data directory; ./cchat keys create makes another", ExitCode.Refused);
+
     /// <summary>What a fault is to people, or null for a bug.</summary>
     public static CommandException? Explain(Exception exception) => exception switch
     {
@@ -112,9 +117,7 @@ internal static class Invocation
         LlamaLibraryException e => new CommandException(e.Message, e.Hint),
         PolicyException e => new CommandException(e.Message, e.Hint, ExitCode.Usage),
         ConfigurationException e => Split(e, "see --help", ExitCode.Usage),
-        ApiException { Status: 401 } => new CommandException(
-            "the gateway does not know this API key (AUTH_ERROR).",
-            "\"up\" prints the key and keeps it in its data directory; ./cchat keys create makes another", ExitCode.Refused),
+        ApiException { Status: 401 } => UnknownApiKey(),
         ApiException e => Split(e, Hint(e), ExitCode.Refused),
         GatewayConnectionException or CallTimeoutException or HttpIOException =>
             Split(exception, "is the gateway running there? --gateway names another", ExitCode.NotReached),

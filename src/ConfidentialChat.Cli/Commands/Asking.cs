@@ -27,19 +27,43 @@ internal static class Asking
     public static readonly Option<double?> Temperature = MakeTemperature();
     public static readonly Option<bool> DangerousPlainHttp = CommonOptions.DangerousPlainHttp();
 
-    /// <summary>The client, after the words on what it does not protect.</summary>
+    /// <summary>Where to ask, and as whom.</summary>
     /// <param name="parsed">Holds <see cref="Gateway"/>, <see cref="Data"/> and <see cref="DangerousPlainHttp"/>.</param>
+    public static ConfidentialChatOptions Options(ParseResult parsed)
+    {
+        var gateway = parsed.GetValue(Gateway) ?? Default();
+        return new ConfidentialChatOptions
+        {
+            ServerUrl = gateway,
+            BearerKey = NamedKey() is null ? StoredKey(parsed.GetRequiredValue(Data), gateway) : null,
+            DangerousPlainHttp = parsed.GetValue(DangerousPlainHttp),
+        };
+    }
+
+    /// <summary>
+    /// The file of the policy that nodes are held against; null for the default. What <c>up</c> keeps accepts simulated evidence, so it is taken
+    /// for <c>up</c>'s own gateway alone: one on this machine, under the key that <c>up</c> keeps.
+    /// </summary>
+    /// <param name="parsed">Holds <see cref="Gateway"/> and <see cref="Data"/>.</param>
+    /// <param name="named">From <c>--policy</c>.</param>
+    public static FileInfo? PolicyFile(ParseResult parsed, FileInfo? named)
+    {
+        if (named is not null)
+            return named;
+        if (Environment.GetEnvironmentVariable(StackPolicy.Variable) is { Length: > 0 } path)
+            return new FileInfo(path);
+        var (data, gateway) = (parsed.GetRequiredValue(Data), parsed.GetValue(Gateway) ?? Default());
+        var kept = new FileInfo(Path.Combine(data.FullName, StackPolicy.FileName));
+        return gateway is { IsLoopback: true } && kept.Exists && ReadKey(Path.Combine(data.FullName, LocalStack.ApiKeyFile)) is { } key
+            && (NamedKey() ?? key) == key ? kept : null;
+    }
+
+    /// <summary>The client, after the words on what it does not protect.</summary>
+    /// <param name="parsed">As <see cref="Options"/> wants it.</param>
     /// <param name="asksNothing">Whether nothing is sealed, so that there is nothing to protect.</param>
     public static ConfidentialChatClient Connect(ParseResult parsed, bool asksNothing = false)
     {
-        var gateway = parsed.GetValue(Gateway) ?? Default();
-        var isNamed = !string.IsNullOrWhiteSpace(Environment.GetEnvironmentVariable(ConfidentialChatOptions.BearerKeyVariable));
-        var client = new ConfidentialChatClient(new ConfidentialChatOptions
-        {
-            ServerUrl = gateway,
-            BearerKey = isNamed ? null : StoredKey(parsed.GetRequiredValue(Data), gateway),
-            DangerousPlainHttp = parsed.GetValue(DangerousPlainHttp),
-        });
+        var client = new ConfidentialChatClient(Options(parsed));
         if (!asksNothing)
             Console.Error.WriteLine(Warnings.NoAttestation);
         return client;
@@ -104,6 +128,10 @@ internal static class Asking
 
         Console.Out.WriteLine();
     }
+
+    private static string? NamedKey() =>
+        Environment.GetEnvironmentVariable(ConfidentialChatOptions.BearerKeyVariable) is { } text && !string.IsNullOrWhiteSpace(text)
+            ? SecretText.WithoutLineEnd(text) : null;
 
     // The key of this machine's own stack is for this machine's own gateway: another would learn it.
     private static string StoredKey(DirectoryInfo data, Uri? gateway)
