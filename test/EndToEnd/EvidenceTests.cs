@@ -1,3 +1,5 @@
+using System.Net.Http.Headers;
+using System.Security.Cryptography;
 using System.Text.Json;
 using ConfidentialChat.Attestation.Policies;
 using ConfidentialChat.Cli;
@@ -62,6 +64,41 @@ public sealed class EvidenceTests(RunningStack stack) : IDisposable
             File.GetUnixFileMode(stack.PolicyFile).ShouldBe(UnixFileMode.UserRead | UnixFileMode.UserWrite);
         File.ReadAllLines(stack.PolicyFile)[0].ShouldContain("SIMULATED EVIDENCE, WHICH PROTECTS NOTHING");
         Read(stack.PolicyFile).AllowSimulated.ShouldBeTrue();
+    }
+
+    // What the node shows to everybody is what its gateway hands on, and what the policy of "up" was written for.
+    [Fact]
+    public async Task The_policy_of_up_accepts_the_bundle_that_its_node_shows_and_the_default_does_not()
+    {
+        using var http = new HttpClient();
+        http.DefaultRequestHeaders.Authorization = new AuthenticationHeaderValue("Bearer", stack.ApiKey);
+        var listed = JsonElement.Parse(await http.GetStringAsync(new Uri(stack.Gateway, $"/v2/nodes?model={stack.Model}"), TestContext.Current.CancellationToken))
+            .GetProperty("nodes")[0];
+        var bundle = await http.GetByteArrayAsync(new Uri(stack.Node, $"/v2/evidence/{listed.GetProperty("key_set")}"), TestContext.Current.CancellationToken);
+        Convert.ToHexStringLower(SHA256.HashData(bundle)).ShouldBe(listed.GetProperty("bundle").GetString());
+        var file = Path.Combine(folder.FullName, "bundle.json");
+        await File.WriteAllBytesAsync(file, bundle, TestContext.Current.CancellationToken);
+
+        var (exitCode, output, errors) = await InProcess.RunAsync("verify", file, "--policy", stack.PolicyFile);
+        exitCode.ShouldBe(0, errors);
+        output.ShouldContain("accepted");
+        errors.ShouldContain("NOTHING IS PROTECTED");
+        (await InProcess.RunAsync("verify", file)).ExitCode.ShouldBe(7);
+    }
+
+    [Fact]
+    public async Task The_policy_of_up_names_the_engine_that_its_node_uses_and_no_other()
+    {
+        await using var scripted = new ScriptedStack();
+        await scripted.InitializeAsync();
+        string[] verify = ["verify", "--node", "1", "--gateway", scripted.Stack.Gateway.ToString(), "--data", scripted.Stack.DataDirectory];
+        var (exitCode, output, errors) = await InProcess.RunAsync(verify);
+        exitCode.ShouldBe(0, errors);
+        output.ShouldContain($"PASS  bundle.upstream             expected {scripted.Engine.Url}; found {scripted.Engine.Url}\n");
+
+        (exitCode, _, errors) = await InProcess.RunAsync([.. verify, "--policy", stack.PolicyFile]);
+        exitCode.ShouldBe(7, errors);
+        errors.ShouldContain("bundle.upstream (FORBIDDEN)");
     }
 
     // Its node serves envelope v1, says so twice, and keeps no policy for it: there is nothing to accept.

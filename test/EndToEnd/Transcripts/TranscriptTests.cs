@@ -29,6 +29,8 @@ public sealed class TranscriptTests(RunningStack stack)
             };
             if (text.Contains("{vectors}", StringComparison.Ordinal))
                 known["vectors"] = Vectors.Locate(".").TrimEnd('.', '/');
+            if (text.Contains("{user-key}", StringComparison.Ordinal))
+                known["user-key"] = await stack.NewUserAsync();
             if (text.Contains("{data}", StringComparison.Ordinal))
                 await GatewayOperator.OpenAsync(known["data"] = folder.CreateSubdirectory("data").FullName);
             if (text.Contains("{chip}", StringComparison.Ordinal))
