@@ -28,7 +28,7 @@ internal sealed class EvidenceEndpoint(
     private const string Json = "application/json";
     private const int MaxChallenge = 1024;
 
-    private static readonly TimeSpan NodeTime = TimeSpan.FromSeconds(20); // a quote takes seconds, and there may be one before ours
+    private static readonly TimeSpan NodeTime = TimeSpan.FromSeconds(65); // a quote may take 30 s, and there may be one before ours
 
     // The newest bundle of each node: what is replaced is asked for no more.
     private readonly ConcurrentDictionary<NodeId, (KeySetDigest KeySet, byte[] Digest, byte[] Bundle)> kept = new();
