@@ -1,35 +1,33 @@
 using System.Net;
+using System.Text;
 using System.Text.Json;
+using ConfidentialChat.Protocol;
 using ConfidentialChat.Protocol.Errors;
 
 namespace ConfidentialChat.Client;
 
 /// <summary>
 /// The gateway, or the node through it, answered with an error; spec/envelope-v1.md section 9. Redirects count: they are not followed.
-/// Its text comes from this SDK's own table. What the peer wrote is in <see cref="Body"/>, and is the peer's word.
+/// Its text comes from this SDK's own table. What the peer wrote is in <see cref="Body"/>, and is the peer's word. In envelope v2 it is always
+/// one of the two that are derived from it, because there it is known whose word it is.
 /// </summary>
-public sealed class ApiException : ConfidentialChatException
+public class ApiException : ConfidentialChatException
 {
-    internal ApiException(int status, string body, IReadOnlyDictionary<string, IReadOnlyList<string>> headers, TimeSpan? retryAfter)
-        : this(status, body, headers, retryAfter, ReadError(body))
+    internal ApiException(ApiAnswer answer)
+        : this(answer, ApiError.Read(answer.Body), "gateway")
     {
     }
 
-    private ApiException(
-        int status,
-        string body,
-        IReadOnlyDictionary<string, IReadOnlyList<string>> headers,
-        TimeSpan? retryAfter,
-        (string? Code, string? Param) error)
-        : base(Describe(status, error.Code, error.Param))
+    private protected ApiException(ApiAnswer answer, ApiError error, string who)
+        : base(Describe(answer.Status, error, who))
     {
-        Status = status;
+        Status = answer.Status;
         Code = error.Code;
         Param = error.Param;
-        Body = body;
-        Headers = headers;
-        RetryAfter = retryAfter;
-        Retry = RequestErrors.RetryOf(status, Code);
+        Body = answer.Body;
+        Headers = answer.Headers;
+        RetryAfter = answer.RetryAfter;
+        Retry = RequestErrors.RetryOf(Status, Code);
     }
 
     /// <summary>The HTTP status.</summary>
@@ -47,24 +45,24 @@ public sealed class ApiException : ConfidentialChatException
     /// <summary>The answer's headers; names in any case.</summary>
     public IReadOnlyDictionary<string, IReadOnlyList<string>> Headers { get; }
 
-    /// <summary>How long the gateway asks to wait.</summary>
+    /// <summary>How long the peer asks to wait.</summary>
     public TimeSpan? RetryAfter { get; }
 
     /// <summary>Whether a new call may succeed: by the code where it is known, else by the status.</summary>
     public bool IsRetryable => Retry is not Retry.No;
 
     /// <summary>When the request may be made again, as the table has it.</summary>
-    internal Retry Retry { get; }
+    internal Retry Retry { get; private protected init; }
 
     /// <summary>What the gateway calls this request, where it says so.</summary>
     public string? RequestId => Headers.TryGetValue("x-request-id", out var values) && values.Count > 0 ? values[0] : null;
 
-    private static string Describe(int status, string? code, string? param)
+    private static string Describe(int status, ApiError error, string who)
     {
         // Only codes and names that we know go into the text: a peer's own words could be anything, a key or a prompt too.
-        var row = RequestErrors.FromCode(code);
-        var text = row is null ? $"The gateway answered {status} ({(HttpStatusCode)status})."
-            : $"The gateway answered {status} {row.Code}: {new Rejection(row.Error, Rejection.IsFieldName(param) ? param : null).Message}";
+        var row = RequestErrors.FromCode(error.Code);
+        var text = row is null ? $"The {who} answered {status} ({(HttpStatusCode)status})."
+            : $"The {who} answered {status} {row.Code}: {new Rejection(row.Error, Rejection.IsFieldName(error.Param) ? error.Param : null).Message}";
         return status switch
         {
             401 => text + $"\nhint: the gateway at {nameof(ConfidentialChatOptions.ServerUrl)} does not know this key.",
@@ -73,22 +71,100 @@ public sealed class ApiException : ConfidentialChatException
             _ => text,
         };
     }
+}
 
-    private static (string? Code, string? Param) ReadError(string body)
+/// <summary>
+/// The gateway's own word, in envelope v2: whoever is on the way could have said it, and no model did. A node that refuses before it has
+/// opened a request speaks through the gateway too; spec/envelope-v2.md section 7.
+/// </summary>
+public sealed class GatewayApiException : ApiException
+{
+    internal GatewayApiException(ApiAnswer answer, bool isRelayed)
+        : this(answer, isRelayed, ApiError.Read(answer.Body))
+    {
+    }
+
+    private GatewayApiException(ApiAnswer answer, bool isRelayed, ApiError error)
+        : base(answer, error, "gateway")
+    {
+        Forwarded = error.Forwarded;
+        IsKeyUnknown = isRelayed && Status == 400 && error.Type == ProblemDocument.OhttpKey;
+        // Section 10: of a request that may have gone to a node nobody knows what became of it.
+        Retry = Retry is Retry.No || IsKeyUnknown || (isRelayed && Forwarded is not false) ? Retry.No : Retry.Later;
+    }
+
+    /// <summary>What a gateway says that has nothing to say it of.</summary>
+    internal static GatewayApiException Of(RequestError error) =>
+        new(
+            new ApiAnswer(
+                error.Row().Status, Encoding.UTF8.GetString(new ProblemDocument(error).ToJson()), new Dictionary<string, IReadOnlyList<string>>(), null),
+            isRelayed: false);
+
+    /// <summary>False where the gateway says that nothing went to a node and nothing is held; null where it does not say.</summary>
+    public bool? Forwarded { get; }
+
+    /// <summary>The node holds the key no longer, or the gateway does not know it. Nobody has authenticated that.</summary>
+    internal bool IsKeyUnknown { get; }
+
+    /// <summary>The node does not serve that here any more: another may.</summary>
+    internal bool IsNodeGone => Status == 404 && Forwarded is false;
+}
+
+/// <summary>
+/// The node's word, in envelope v2: it came sealed under the key of this request, and is authentic. Nothing was computed, or not to the end.
+/// </summary>
+public sealed class NodeApiException : ApiException
+{
+    internal NodeApiException(ApiAnswer answer, DateTimeOffset? date)
+        : this(answer, date, ApiError.Read(answer.Body))
+    {
+    }
+
+    private NodeApiException(ApiAnswer answer, DateTimeOffset? date, ApiError error)
+        : base(answer, error, "node")
+    {
+        Date = Status == 400 && error.Type == ProblemDocument.Date ? date : null;
+        Retry = Retry is Retry.WithNewKey ? Retry.No : Retry;
+    }
+
+    /// <summary>What time it is at the node, where it refuses the request for its date.</summary>
+    internal DateTimeOffset? Date { get; }
+}
+
+/// <summary>An error as it came.</summary>
+/// <param name="Status">The HTTP status, of a node the inner one.</param>
+/// <param name="Body">At most 64 KiB.</param>
+/// <param name="Headers">Names in any case.</param>
+/// <param name="RetryAfter">Not negative.</param>
+internal sealed record ApiAnswer(int Status, string Body, IReadOnlyDictionary<string, IReadOnlyList<string>> Headers, TimeSpan? RetryAfter)
+{
+    public override string ToString() => $"{nameof(ApiAnswer)} {{ {nameof(Status)} = {Status} }}";
+}
+
+/// <summary>What can be read of an error's body: <c>{"error":{…}}</c>, or a problem document (RFC 9457).</summary>
+internal readonly record struct ApiError(string? Code, string? Param, string? Type, bool? Forwarded)
+{
+    public static ApiError Read(string body)
     {
         try
         {
-            using var document = JsonDocument.Parse(body);
-            if (document.RootElement.ValueKind == JsonValueKind.Object
-                && document.RootElement.TryGetProperty("error"u8, out var error) && error.ValueKind == JsonValueKind.Object)
-                return (Text(error, "code"), Text(error, "param"));
+            using var document = JsonDocument.Parse(body, new JsonDocumentOptions { MaxDepth = InferenceJson.DepthMax });
+            var root = document.RootElement;
+            if (root.ValueKind != JsonValueKind.Object)
+                return default;
+            var error = root.TryGetProperty("error"u8, out var inner) && inner.ValueKind == JsonValueKind.Object ? inner : root;
+            return new ApiError(
+                Text(error, "code"),
+                Text(error, "param"),
+                Text(error, "type"),
+                root.TryGetProperty("forwarded"u8, out var forwarded) && forwarded.ValueKind is JsonValueKind.True or JsonValueKind.False
+                    ? forwarded.GetBoolean()
+                    : null);
         }
         catch (Exception e) when (e is JsonException or InvalidOperationException)
         {
-            // Not ours, or cut off: the status alone then tells.
+            return default; // not ours, or cut off: the status alone then tells
         }
-
-        return default;
     }
 
     private static string? Text(JsonElement error, string name) =>

@@ -11,4 +11,10 @@ public sealed record CallOptions
 
     /// <summary>In place of <see cref="ConfidentialChatOptions.EventTimeout"/>.</summary>
     public TimeSpan? EventTimeout { get; init; }
+
+    /// <summary>
+    /// Told which node the call is about to be sealed to, before each attempt. It is called by whichever thread makes
+    /// the attempt, and what it throws ends the call.
+    /// </summary>
+    public Action<VerifiedNode>? OnNode { get; init; }
 }

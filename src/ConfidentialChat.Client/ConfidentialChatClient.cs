@@ -1,5 +1,6 @@
 using ConfidentialChat.Client.Transport;
 using ConfidentialChat.Client.Transport.V1;
+using ConfidentialChat.Client.Transport.V2;
 using ConfidentialChat.Protocol;
 
 namespace ConfidentialChat.Client;
@@ -9,12 +10,9 @@ namespace ConfidentialChat.Client;
 /// </summary>
 /// <remarks>
 /// <para>
-/// Every call locks a node, seals the request on this machine under a fresh key, and opens the answer here (envelope v1).
-/// </para>
-/// <para>
-/// <b>The node's key is taken on trust.</b> There is no attestation yet: the key comes from the gateway's lock, and a dishonest
-/// gateway can hand out a key of its own and read everything. Nothing is confidential against the gateway's operator until
-/// evidence is verified.
+/// A call is sealed on this machine, under fresh keys, to a node that <see cref="ConfidentialChatOptions.Policy"/> accepts by its evidence, and
+/// the answer is opened here. Nothing is sealed or sent before that, and nothing to any other key: where no node is accepted, the call fails with
+/// <see cref="AttestationException"/>, and there is no weaker way.
 /// </para>
 /// <para>
 /// What the gateway or the node refused for now is tried again, for half a minute, under a new key each time; nothing is once an answer
@@ -24,16 +22,18 @@ namespace ConfidentialChat.Client;
 public sealed class ConfidentialChatClient : IDisposable
 {
     private readonly GatewayConnection connection;
+    private readonly NodeDirectory directory;
     private readonly RawCalls raw;
 
     /// <summary>Makes a client; nothing is sent yet.</summary>
     /// <param name="options">Null takes key and gateway from the environment.</param>
-    /// <exception cref="ConfigurationException">There is no usable key or gateway.</exception>
+    /// <exception cref="ConfigurationException">There is no usable key, gateway or policy.</exception>
     public ConfidentialChatClient(ConfidentialChatOptions? options = null)
     {
         options ??= new ConfidentialChatOptions();
         connection = new GatewayConnection(options);
-        raw = new RawCalls(new EnvelopeV1(connection, options.TimeProvider), options);
+        directory = new NodeDirectory(connection, options.RequireJudge());
+        raw = new RawCalls(EnvelopeOf(options), options);
         var calls = new ConfidentialCalls(raw, connection, options);
         ConfidentialChat = new ChatEndpoint(calls);
         ConfidentialCompletions = new CompletionsEndpoint(calls);
@@ -85,7 +85,18 @@ public sealed class ConfidentialChatClient : IDisposable
         raw.SendAsync(PlainRequest.Read(endpoint, json), options, cancellation);
 
     /// <summary>Closes the connections, unless the caller gave the HTTP client. Calls that still run may fail.</summary>
-    public void Dispose() => connection.Dispose();
+    public void Dispose()
+    {
+        connection.Dispose();
+        directory.Dispose();
+    }
 
     public override string ToString() => $"{nameof(ConfidentialChatClient)} {{ {connection.Root} }}";
+
+    private IEnvelope EnvelopeOf(ConfidentialChatOptions options) => options.Envelope switch
+    {
+        EnvelopeVersion.V1 => new EnvelopeV1(connection, directory, options.TimeProvider),
+        EnvelopeVersion.V2 => new EnvelopeV2(connection, directory, options.TimeProvider),
+        _ => throw new ConfigurationException($"{nameof(ConfidentialChatOptions.Envelope)} is no envelope that there is."),
+    };
 }

@@ -1,3 +1,8 @@
+using System.Text;
+using ConfidentialChat.Attestation;
+using ConfidentialChat.Attestation.Bundles;
+using ConfidentialChat.Attestation.Policies;
+using ConfidentialChat.Client.Transport;
 using ConfidentialChat.Protocol;
 
 namespace ConfidentialChat.Client;
@@ -11,6 +16,9 @@ public sealed record ConfidentialChatOptions
     /// <summary>Where <see cref="ServerUrl"/> comes from when it is null.</summary>
     public const string ServerUrlVariable = "CONFIDENTIALCHAT_SERVER_URL";
 
+    /// <summary>Where <see cref="Policy"/> comes from when it is null: the name of a file in TOML.</summary>
+    public const string PolicyVariable = "CONFIDENTIALCHAT_POLICY";
+
     /// <summary>
     /// The API key at the gateway. Null takes the environment's <see cref="BearerKeyVariable"/>; one
     /// line break at the end of that, as a file has it, is no part of the key.
@@ -22,6 +30,21 @@ public sealed record ConfidentialChatOptions
     /// Null takes the environment's <see cref="ServerUrlVariable"/>. There is no default: who the gateway is, is the caller's choice.
     /// </summary>
     public Uri? ServerUrl { get; init; }
+
+    /// <summary>
+    /// Which nodes are sealed to. Null takes the file that the environment's <see cref="PolicyVariable"/> names, read once for each client; without
+    /// one it is <see cref="Policy.Default"/>, which accepts no program that it does not know.
+    /// </summary>
+    public Policy? Policy { get; init; }
+
+    /// <summary>
+    /// Verifiers of evidence besides Intel's and AMD's: of simulated evidence, for development. Nothing is accepted that
+    /// the policy does not name too.
+    /// </summary>
+    public IReadOnlyList<ICpuVerifier> MoreEvidence { get; init; } = [];
+
+    /// <summary>How requests are sealed. Neither is a way out where the other fails.</summary>
+    public EnvelopeVersion Envelope { get; init; } = EnvelopeVersion.V2;
 
     /// <summary>
     /// From the call to the answer's first byte, of a stream to its first event: the lock, every attempt and the waits
@@ -88,6 +111,42 @@ public sealed record ConfidentialChatOptions
         return new UriBuilder(url) { Path = path + "/" }.Uri;
     }
 
+    internal NodeJudge RequireJudge() => new(new BundleVerifier([.. MoreEvidence]), RequirePolicy(), TimeProvider);
+
+    private Policy RequirePolicy()
+    {
+        if (Policy is not null)
+            return Policy;
+        if (Environment.GetEnvironmentVariable(PolicyVariable) is not { Length: > 0 } path)
+            return Policy.Default;
+        var file = ForeignText.Line(path);
+        try
+        {
+            using var stream = File.OpenRead(path);
+            var bytes = new byte[Bounds.Policy + 1];
+            var read = stream.ReadAtLeast(bytes, bytes.Length, throwOnEndOfStream: false);
+            return Policy.Parse(new UTF8Encoding(false, throwOnInvalidBytes: true).GetString(bytes.AsSpan(0, read)));
+        }
+        catch (PolicyException e)
+        {
+            throw new ConfigurationException($"{e.Message}.\nhint: in {file}, which {PolicyVariable} names: {e.Hint}");
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or ArgumentException or NotSupportedException)
+        {
+            throw new ConfigurationException($"The policy cannot be read.\nhint: {PolicyVariable} names {file}: look whether it is there and is text in UTF-8.");
+        }
+    }
+
     private static ConfigurationException Missing(string what, string option, string variable) =>
         new($"There is no {what}.\nhint: set {option}, or {variable} in the environment.");
+}
+
+/// <summary>How a request is sealed to a node.</summary>
+public enum EnvelopeVersion
+{
+    /// <summary>spec/envelope-v1.md: the content is sealed, path, sizes and kind of answer are not.</summary>
+    V1 = 1,
+
+    /// <summary>spec/envelope-v2.md: all of a request and its answer is sealed, padded, to a post-quantum key.</summary>
+    V2 = 2,
 }

@@ -8,7 +8,7 @@ namespace ConfidentialChat.Client;
 
 /// <summary>
 /// An endpoint that takes sealed requests. These are its sealed calls, for callers who lock, seal and open for themselves; the typed calls
-/// do all that. Safe for concurrent use.
+/// do all that. <b>The sealed calls are unverified</b>: whoever seals chooses the key, and no evidence is asked for. Safe for concurrent use.
 /// </summary>
 public abstract class ConfidentialEndpoint
 {

@@ -20,6 +20,9 @@ public abstract class OpenedAnswer : IAsyncDisposable
     /// <summary>Whether it comes in events.</summary>
     public bool IsStream => isStream;
 
+    /// <summary>Who answers.</summary>
+    public abstract VerifiedNode Node { get; }
+
     /// <summary>How many attempts were made until it began.</summary>
     public abstract int Attempts { get; }
 
@@ -64,7 +67,7 @@ public abstract class OpenedAnswer : IAsyncDisposable
 }
 
 /// <summary>One event of a stream, opened.</summary>
-/// <param name="Name">The event's name; null where it has none, and from nodes of envelope v1 always.</param>
+/// <param name="Name">The event's name; null where it has none, which is always for now.</param>
 /// <param name="Data">
 /// What the node's engine wrote, byte for byte, without its place in the stream and the blanks
 /// that padded it. Valid until the next event is asked for; erased when that is opened, and when the answer is disposed of.

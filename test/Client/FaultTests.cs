@@ -108,12 +108,12 @@ public sealed class FaultTests
     [Theory]
     [InlineData("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")]
     [InlineData("AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")]
-    public async Task A_gateway_that_hands_out_a_low_order_key_gets_nothing_sealed_to_it(string key)
+    public async Task A_gateway_that_hands_out_a_low_order_key_gets_nothing_sealed_to_it_as_no_verified_node_has_it(string key)
     {
         await using var gateway = await TestGateway.StartAsync(
             call => call.WholeAsync(Chats.Answer), context => context.JsonAsync($$"""{"public_key":"{{key}}","node_small_id":3,"stack_small_id":7}"""));
         using var client = gateway.Client();
-        await FaultAsync<NodeKeyException>(() => client.ConfidentialChat.CreateAsync(Chats.Request));
+        await FaultAsync<AttestationException>(() => client.ConfidentialChat.CreateAsync(Chats.Request));
         gateway.Paths.ShouldBe(["/v1/nodes/lock"]);
     }
 

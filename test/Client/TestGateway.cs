@@ -3,6 +3,7 @@ using System.Collections.Concurrent;
 using System.Net;
 using System.Text;
 using System.Text.Json.Nodes;
+using ConfidentialChat.Attestation.Simulated;
 using ConfidentialChat.Protocol;
 using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.Primitives;
@@ -26,7 +27,10 @@ internal sealed class TestGateway : IAsyncDisposable
 
     private TestGateway(WebApplication app) => this.app = app;
 
-    public X25519PrivateKey NodeKey { get; } = X25519PrivateKey.Generate();
+    /// <summary>Whose key the lock hands out.</summary>
+    public TestNode Node { get; } = new();
+
+    public X25519PrivateKey NodeKey => Node.NodeKey;
 
     public Blake2bTagger Tagger { get; } = new();
 
@@ -46,7 +50,7 @@ internal sealed class TestGateway : IAsyncDisposable
     /// <summary>Bodies of the confidential requests as they came, in order, those that were refused included.</summary>
     public ConcurrentQueue<byte[]> Bodies { get; } = [];
 
-    /// <summary>Every path that was asked for.</summary>
+    /// <summary>Every path that was asked for, those of the evidence left out.</summary>
     public ConcurrentQueue<string> Paths { get; } = [];
 
     public Uri Url => new(app.Urls.First());
@@ -66,7 +70,15 @@ internal sealed class TestGateway : IAsyncDisposable
     public static Task<TestGateway> ThatAnswersAsync(string json) => StartAsync(call => call.WholeAsync(json));
 
     /// <summary>Of one attempt: what a test does not ask for is not made again.</summary>
-    public ConfidentialChatOptions Options => new() { BearerKey = Key, ServerUrl = Url, Retries = RetryConfig.None };
+    public ConfidentialChatOptions Options => new()
+    {
+        BearerKey = Key,
+        ServerUrl = Url,
+        Retries = RetryConfig.None,
+        Envelope = EnvelopeVersion.V1,
+        Policy = TestNode.AnyTime,
+        MoreEvidence = [new SimulatedEvidence()],
+    };
 
     public ConfidentialChatClient Client(Func<ConfidentialChatOptions, ConfidentialChatOptions>? change = null) =>
         new(change is null ? Options : change(Options));
@@ -77,13 +89,14 @@ internal sealed class TestGateway : IAsyncDisposable
         await now.CancelAsync();
         await app.StopAsync(now.Token);
         await app.DisposeAsync();
-        NodeKey.Dispose();
+        Node.Dispose();
         Tagger.Dispose();
     }
 
     private async Task AnswerAsync(HttpContext context)
     {
-        Paths.Enqueue(context.Request.Path.Value!);
+        if (!context.Request.Path.Value!.StartsWith("/v2/", StringComparison.Ordinal))
+            Paths.Enqueue(context.Request.Path.Value!);
         if (context.Request.Headers.Authorization != $"Bearer {Key}")
         {
             await context.RefuseAsync(new Rejection(RequestError.AuthError));
@@ -92,6 +105,12 @@ internal sealed class TestGateway : IAsyncDisposable
 
         switch (context.Request.Method, context.Request.Path.Value)
         {
+            case ("GET", "/v2/nodes"):
+                await context.JsonAsync(List(context.Request.Query["model"]!));
+                break;
+            case ("GET", "/v2/nodes/3/evidence"):
+                await context.JsonAsync(Encoding.UTF8.GetString(Node.Bundle));
+                break;
             case ("POST", "/v1/nodes/lock"):
                 Locks.Enqueue((await JsonNode.ParseAsync(context.Request.Body))!);
                 await (Lock ?? LockAsync)(context);
@@ -108,6 +127,17 @@ internal sealed class TestGateway : IAsyncDisposable
             default:
                 await context.RefuseAsync(new Rejection(RequestError.NotFound));
                 break;
+        }
+    }
+
+    // Whatever model a test asks for, the node has it.
+    private string List(string model)
+    {
+        lock (Node)
+        {
+            if (!Node.Models.Contains(model))
+                Node.Models = [.. Node.Models, model];
+            return $$"""{"nodes":[{{Node.Listed}}]}""";
         }
     }
 

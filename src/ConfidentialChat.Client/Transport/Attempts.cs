@@ -37,6 +37,9 @@ internal sealed class Attempts(RetryConfig config, CallClock clock, bool isSeale
         }
     }
 
+    /// <summary>Counts one that the envelope's own rules make at once, within an attempt.</summary>
+    public void CountAnother() => Count++;
+
     /// <summary>Writes the count onto a failure; true, to be the condition of a catch.</summary>
     public bool Counted(ConfidentialChatException failure)
     {

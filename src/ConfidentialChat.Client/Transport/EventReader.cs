@@ -19,12 +19,14 @@ internal sealed class EventReader : IAsyncDisposable
     public const int MaxEventSize = 16 << 20;
 
     private readonly Stream body;
+    private readonly CancellationToken cancellation;
     private readonly BoundedStream bounded;
     private readonly IAsyncEnumerator<SseItem<Said>> items;
 
     public EventReader(Stream body, IEventTarget target, CancellationToken cancellation)
     {
         this.body = body;
+        this.cancellation = cancellation;
         bounded = new BoundedStream(body);
         items = SseParser.Create(bounded, (type, data) => Take(type, data, target)).EnumerateAsync(cancellation).GetAsyncEnumerator(cancellation);
     }
@@ -46,6 +48,9 @@ internal sealed class EventReader : IAsyncDisposable
                 return new(items.Current.Data is Said.Message);
         }
     }
+
+    /// <summary>Reads on after the last event, into a buffer that is the caller's to throw away; false at the body's end.</summary>
+    public async ValueTask<bool> ReadRestAsync(Memory<byte> buffer) => await body.ReadAsync(buffer, cancellation).ConfigureAwait(false) > 0;
 
     public async ValueTask DisposeAsync()
     {

@@ -1,7 +1,10 @@
 using System.Buffers;
+using System.Globalization;
 using System.Net;
 using System.Net.Http.Headers;
 using System.Text;
+using ConfidentialChat.Protocol.Oblivious;
+using ConfidentialChat.Protocol.V2;
 
 namespace ConfidentialChat.Client.Transport;
 
@@ -14,62 +17,66 @@ internal sealed class GatewayConnection : IDisposable
     /// <summary>So much of an error's body is kept, in bytes.</summary>
     public const int MaxErrorSize = 64 << 10;
 
-    private readonly HttpClient http;
-    private readonly bool owned;
+    private const string Json = "application/json";
+
+    private readonly Func<HttpRequestMessage, CancellationToken, Task<HttpResponseMessage>> send;
+    private readonly HttpClient? owned;
     private readonly Uri root;
     private readonly AuthenticationHeaderValue authorization;
     private readonly TimeProvider time;
     private bool disposed;
 
     public GatewayConnection(ConfidentialChatOptions options)
+        : this(options, null)
+    {
+        var http = options.HttpClient ?? (owned = new HttpClient(MakeHandler(root)) { Timeout = Timeout.InfiniteTimeSpan });
+        send = (request, cancellation) => http.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, cancellation);
+    }
+
+    /// <param name="options">Key, gateway and clock.</param>
+    /// <param name="send">Sends, and gives the answer with its head.</param>
+    public GatewayConnection(ConfidentialChatOptions options, Func<HttpRequestMessage, CancellationToken, Task<HttpResponseMessage>>? send)
     {
         authorization = new AuthenticationHeaderValue("Bearer", options.RequireBearerKey());
         root = options.RequireServerUrl();
         time = options.TimeProvider;
-        owned = options.HttpClient is null;
-        http = options.HttpClient ?? MakeClient(Root);
+        this.send = send!;
     }
 
     public Uri Root => root;
 
     /// <summary>Sends and waits for the headers of a success of the expected type; the caller disposes of the answer.</summary>
-    public async Task<HttpResponseMessage> SendAsync(
-        HttpMethod method, string path, ReadOnlyMemory<byte>? json, string expected, CallClock clock)
+    public Task<HttpResponseMessage> SendAsync(HttpMethod method, string path, ReadOnlyMemory<byte>? json, string expected, CallClock clock) =>
+        SendAsync(new HttpRequestMessage(method, new Uri(root, path)) { Content = ContentOf(json, Json) }, expected, response => response.IsSuccessStatusCode,
+            said => new ApiException(said), clock);
+
+    /// <summary>
+    /// Asks for something that the gateway says of itself, spec/envelope-v2.md section 1. Nothing but 200 is an
+    /// answer, and 304 where <paramref name="tag"/> names what is known already.
+    /// </summary>
+    public Task<HttpResponseMessage> AskAsync(HttpMethod method, string path, ReadOnlyMemory<byte>? json, string? tag, CallClock clock)
     {
-        ObjectDisposedException.ThrowIf(disposed, typeof(ConfidentialChatClient));
-        using var request = new HttpRequestMessage(method, new Uri(root, path));
-        request.Headers.Authorization = authorization;
-        request.Headers.Accept.Add(new MediaTypeWithQualityHeaderValue(expected));
-        if (json is { } body)
-        {
-            request.Content = new ReadOnlyMemoryContent(body);
-            request.Content.Headers.ContentType = new MediaTypeHeaderValue("application/json");
-        }
+        var request = new HttpRequestMessage(method, new Uri(root, path)) { Content = ContentOf(json, Json) };
+        if (tag is not null)
+            request.Headers.TryAddWithoutValidation("If-None-Match", tag);
+        return SendAsync(
+            request, Json, response => response.StatusCode is HttpStatusCode.OK || (tag is not null && response.StatusCode is HttpStatusCode.NotModified),
+            said => new GatewayApiException(said, isRelayed: false), clock);
+    }
 
-        HttpResponseMessage response;
-        try
-        {
-            response = await http.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, clock.Token).ConfigureAwait(false);
-        }
-        catch (Exception e) when (CallClock.IsTransport(e))
-        {
-            ObjectDisposedException.ThrowIf(disposed, typeof(ConfidentialChatClient)); // it cancels what it is sending
-            throw clock.Explain(e, broken => new GatewayConnectionException(broken, root));
-        }
-
-        try
-        {
-            if (!response.IsSuccessStatusCode)
-                throw await ReadErrorAsync(response, clock).ConfigureAwait(false);
-            if (!string.Equals(response.Content.Headers.ContentType?.MediaType, expected, StringComparison.OrdinalIgnoreCase))
-                throw new InvalidAnswerException($"The gateway answered with another type than {expected}.");
-            return response;
-        }
-        catch
-        {
-            response.Dispose();
-            throw;
-        }
+    /// <summary>Posts a sealed request, spec/envelope-v2.md section 3, and waits for the headers of an answer that may be opened.</summary>
+    public Task<HttpResponseMessage> RelayAsync(VerifiedNode node, ReadOnlyMemory<byte> body, InnerCall call, CallClock clock)
+    {
+        var path = string.Create(CultureInfo.InvariantCulture, $"v2/nodes/{node.Id.Value}/relay");
+        var request = new HttpRequestMessage(HttpMethod.Post, new Uri(root, path)) { Content = ContentOf(body, ChunkedRequestSealer.MediaType) };
+        request.Headers.TryAddWithoutValidation(RelayHeaders.Model, ModelText.Write(call.Model));
+        request.Headers.TryAddWithoutValidation(RelayHeaders.RequestId, call.Request.ToString());
+        request.Headers.TryAddWithoutValidation(RelayHeaders.KeySet, node.KeySetText);
+        request.Headers.TryAddWithoutValidation(RelayHeaders.MaxUnits, call.MaxUnits.Value.ToString(CultureInfo.InvariantCulture));
+        request.Headers.TryAddWithoutValidation("Incremental", "?1"); // RFC 10036: nobody on the way is to wait for the end
+        return SendAsync(
+            request, ChunkedAnswerSealer.MediaType, response => response.StatusCode is HttpStatusCode.OK,
+            said => new GatewayApiException(said, isRelayed: true), clock);
     }
 
     /// <summary>Sends and reads a whole JSON body, all within the clock's time.</summary>
@@ -80,7 +87,8 @@ internal sealed class GatewayConnection : IDisposable
     }
 
     /// <summary>Reads a whole body; every piece of it has so much time; null leaves the clock as it runs.</summary>
-    public static async Task<ReadOnlyMemory<byte>> ReadBodyAsync(HttpResponseMessage response, CallClock clock, TimeSpan? eachPiece)
+    public static async Task<ReadOnlyMemory<byte>> ReadBodyAsync(
+        HttpResponseMessage response, CallClock clock, TimeSpan? eachPiece, int maxSize = MaxBodySize)
     {
         try
         {
@@ -93,11 +101,11 @@ internal sealed class GatewayConnection : IDisposable
                     if (eachPiece is { } limit)
                         clock.Restart(limit);
                 }
-                while (await ReadSomeAsync(stream, body, clock.Token).ConfigureAwait(false) && body.WrittenCount <= MaxBodySize);
+                while (await ReadSomeAsync(stream, body, clock.Token).ConfigureAwait(false) && body.WrittenCount <= maxSize);
             }
 
-            return body.WrittenCount <= MaxBodySize ? body.WrittenMemory
-                : throw new InvalidAnswerException($"The answer is larger than {MaxBodySize} bytes.");
+            return body.WrittenCount <= maxSize ? body.WrittenMemory
+                : throw new InvalidAnswerException($"The answer is larger than {maxSize} bytes.");
         }
         catch (Exception e) when (CallClock.IsTransport(e))
         {
@@ -108,14 +116,13 @@ internal sealed class GatewayConnection : IDisposable
     public void Dispose()
     {
         disposed = true;
-        if (owned)
-            http.Dispose();
+        owned?.Dispose();
     }
 
-    private static HttpClient MakeClient(Uri root)
-    {
+    /// <summary>What reaches a gateway where the caller gives nothing for it.</summary>
+    public static SocketsHttpHandler MakeHandler(Uri root) =>
         // A caller that stops reading is to stop the node at once: nothing is drained. No redirect carries the key elsewhere.
-        var handler = new SocketsHttpHandler
+        new()
         {
             AllowAutoRedirect = false,
             UseCookies = false,
@@ -125,10 +132,50 @@ internal sealed class GatewayConnection : IDisposable
             MaxResponseDrainSize = 0,
             PooledConnectionLifetime = TimeSpan.FromMinutes(15), // a gateway's new address is found in that time
         };
-        return new HttpClient(handler) { Timeout = Timeout.InfiniteTimeSpan };
+
+    private static ReadOnlyMemoryContent? ContentOf(ReadOnlyMemory<byte>? body, string type) =>
+        body is { } bytes ? new ReadOnlyMemoryContent(bytes) { Headers = { ContentType = new MediaTypeHeaderValue(type) } } : null;
+
+    // Disposes of the request: what was sent is the caller's.
+    private async Task<HttpResponseMessage> SendAsync(
+        HttpRequestMessage request,
+        string expected,
+        Func<HttpResponseMessage, bool> isAnswer,
+        Func<ApiAnswer, ApiException> refusal,
+        CallClock clock)
+    {
+        using var _ = request;
+        ObjectDisposedException.ThrowIf(disposed, typeof(ConfidentialChatClient));
+        request.Headers.Authorization = authorization;
+        request.Headers.Accept.Add(new MediaTypeWithQualityHeaderValue(expected));
+        HttpResponseMessage response;
+        try
+        {
+            response = await send(request, clock.Token).ConfigureAwait(false);
+        }
+        catch (Exception e) when (CallClock.IsTransport(e))
+        {
+            ObjectDisposedException.ThrowIf(disposed, typeof(ConfidentialChatClient)); // it cancels what it is sending
+            throw clock.Explain(e, broken => new GatewayConnectionException(broken, root));
+        }
+
+        try
+        {
+            if (!isAnswer(response))
+                throw refusal(await ReadErrorAsync(response, clock).ConfigureAwait(false));
+            if (response.StatusCode is not HttpStatusCode.NotModified
+                && !string.Equals(response.Content.Headers.ContentType?.MediaType, expected, StringComparison.OrdinalIgnoreCase))
+                throw new InvalidAnswerException($"The gateway answered with another type than {expected}.");
+            return response;
+        }
+        catch
+        {
+            response.Dispose();
+            throw;
+        }
     }
 
-    private async Task<ApiException> ReadErrorAsync(HttpResponseMessage response, CallClock clock)
+    private async Task<ApiAnswer> ReadErrorAsync(HttpResponseMessage response, CallClock clock)
     {
         var body = new ArrayBufferWriter<byte>(FirstPiece(response));
         try
@@ -152,7 +199,7 @@ internal sealed class GatewayConnection : IDisposable
         var headers = new Dictionary<string, IReadOnlyList<string>>(StringComparer.OrdinalIgnoreCase);
         foreach (var (name, values) in response.Headers.Concat(response.Content.Headers))
             headers[name] = [.. values];
-        return new ApiException((int)response.StatusCode, text, headers, RetryAfter(response.Headers));
+        return new ApiAnswer((int)response.StatusCode, text, headers, RetryAfter(response.Headers));
     }
 
     // A date is told by the peer's clock, and so measured by it where it says what time it has.

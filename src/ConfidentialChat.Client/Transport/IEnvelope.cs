@@ -9,8 +9,9 @@ internal interface IEnvelope
     /// <summary>Sends, and waits until the answer begins.</summary>
     /// <param name="request">Its bytes stay as they are until this returns.</param>
     /// <param name="attempts">Makes the attempts, each sealed anew, within the call's time.</param>
+    /// <param name="onNode">Told whom an attempt seals to.</param>
     /// <param name="clock">The call's clock; the answer's from then on, to dispose of with it.</param>
     /// <returns>The answer; the caller disposes of it.</returns>
     /// <exception cref="ConfidentialChatException">What the last attempt met.</exception>
-    Task<OpenedAnswer> SendAsync(PlainRequest request, Attempts attempts, CallClock clock);
+    Task<OpenedAnswer> SendAsync(PlainRequest request, Attempts attempts, Action<VerifiedNode>? onNode, CallClock clock);
 }

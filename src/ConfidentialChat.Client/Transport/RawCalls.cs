@@ -9,7 +9,7 @@ internal sealed class RawCalls(IEnvelope envelope, ConfidentialChatOptions optio
         try
         {
             var attempts = new Attempts(call?.Retries ?? options.Retries, clock, isSealedAnew: true);
-            return await envelope.SendAsync(request, attempts, clock).ConfigureAwait(false);
+            return await envelope.SendAsync(request, attempts, call?.OnNode, clock).ConfigureAwait(false);
         }
         catch
         {

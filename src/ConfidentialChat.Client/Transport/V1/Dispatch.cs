@@ -15,15 +15,15 @@ internal sealed class Dispatch
     private const int Overhead = 1_024;
 
     private readonly GatewayConnection connection;
-    private readonly NodeDirectory directory;
+    private readonly LockDesk desk;
     private readonly TimeProvider time;
     private readonly CallClock clock;
     private (LockedNode Node, long Since)? returned;
 
-    public Dispatch(GatewayConnection connection, NodeDirectory directory, TimeProvider time, CallClock clock)
+    public Dispatch(GatewayConnection connection, LockDesk desk, TimeProvider time, CallClock clock)
     {
         this.connection = connection;
-        this.directory = directory;
+        this.desk = desk;
         this.time = time;
         this.clock = clock;
     }
@@ -31,6 +31,11 @@ internal sealed class Dispatch
     public required string Path { get; init; }
 
     public required PlainRequest Request { get; init; }
+
+    public Action<VerifiedNode>? OnNode { get; init; }
+
+    /// <summary>Whom the attempt that was answered was sealed to.</summary>
+    public VerifiedNode? Node { get; private set; }
 
     /// <summary>Makes one attempt: the answer's head, and the request that opens it.</summary>
     public async Task<(HttpResponseMessage Response, SealedRequest Request)> AttemptAsync()
@@ -50,13 +55,14 @@ internal sealed class Dispatch
         }
 
         // 1 whom to seal to: the key of a lock
-        var node = await directory.LockAsync(Request.Model, Request.Units, clock).ConfigureAwait(false);
+        var node = await desk.LockAsync(Request.Model, Request.Units, clock).ConfigureAwait(false);
         return await SendAsync(node).ConfigureAwait(false);
     }
 
     private async Task<(HttpResponseMessage Response, SealedRequest Request)> SendAsync(LockedNode node)
     {
-        var outer = new OuterFields { NodeKey = node.Key, Model = Request.Model, Stack = node.Stack, Stream = Request.Stream, Units = Request.Units };
+        OnNode?.Invoke(node.Node);
+        var outer = new OuterFields { NodeKey = node.Node.X25519, Model = Request.Model, Stack = node.Stack, Stream = Request.Stream, Units = Request.Units };
         // 2 seal
         if (!SealedRequest.TrySeal(Request.Json.Span, outer, out var request))
             throw new NodeKeyException();
@@ -66,6 +72,7 @@ internal sealed class Dispatch
             request.Envelope.Write(body);
             var expected = Request.Stream ? "text/event-stream" : "application/json";
             var response = await connection.SendAsync(HttpMethod.Post, Path, body.WrittenMemory, expected, clock).ConfigureAwait(false);
+            Node = node.Node;
             return (response, request);
         }
         catch (Exception e)
@@ -81,6 +88,6 @@ internal sealed class Dispatch
     {
         var taken = returned;
         returned = null;
-        return taken is var (node, since) && time.GetElapsedTime(since) < ReturnedLockLifetime ? node : null;
+        return taken is var (node, since) && time.GetElapsedTime(since) < ReturnedLockLifetime && node.Node.MayBeSealedTo(time) ? node : null;
     }
 }

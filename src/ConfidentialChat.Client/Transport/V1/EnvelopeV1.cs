@@ -4,25 +4,26 @@ using ConfidentialChat.Protocol.V1;
 
 namespace ConfidentialChat.Client.Transport.V1;
 
-/// <summary>Envelope v1: locks a node, seals to the key that came with the lock, and opens what comes back under the key of the request.</summary>
-internal sealed class EnvelopeV1(GatewayConnection connection, TimeProvider time) : IEnvelope
+/// <summary>Envelope v1: locks a node, seals to its verified key, and opens what comes back under the key of the request.</summary>
+internal sealed class EnvelopeV1(GatewayConnection connection, NodeDirectory directory, TimeProvider time) : IEnvelope
 {
-    private readonly NodeDirectory directory = new(connection);
+    private readonly LockDesk desk = new(connection, directory);
 
-    public async Task<OpenedAnswer> SendAsync(PlainRequest request, Attempts attempts, CallClock clock)
+    public async Task<OpenedAnswer> SendAsync(PlainRequest request, Attempts attempts, Action<VerifiedNode>? onNode, CallClock clock)
     {
         var endpoint = EnvelopeEndpoint.Of(request.Endpoint);
         var added = endpoint.StreamRequired && !request.SaysStream ? StreamMember.Add(request.Json.Span) : null;
         try
         {
-            var dispatch = new Dispatch(connection, directory, time, clock)
+            var dispatch = new Dispatch(connection, desk, time, clock)
             {
                 Path = PathOf(endpoint),
+                OnNode = onNode,
                 Request = added is null ? request : request with { Json = added },
             };
             var (response, sealedRequest) = await attempts.RunAsync(dispatch.AttemptAsync).ConfigureAwait(false);
             clock.Pause();
-            return new ExchangeAnswer(new Exchange(response, clock, attempts), sealedRequest, request.Stream, clock);
+            return new ExchangeAnswer(new Exchange(response, clock, attempts), sealedRequest, dispatch.Node!, request.Stream, clock);
         }
         finally
         {

@@ -6,7 +6,7 @@ using ConfidentialChat.Protocol.V1;
 namespace ConfidentialChat.Client.Transport.V1;
 
 /// <summary>Opens an answer under the key of its request. Nothing is parsed, and so nothing can be believed, before it has authenticated.</summary>
-internal sealed class ExchangeAnswer(Exchange exchange, SealedRequest request, bool isStream, CallClock clock) : OpenedAnswer(isStream), IEventTarget
+internal sealed class ExchangeAnswer(Exchange exchange, SealedRequest request, VerifiedNode node, bool isStream, CallClock clock) : OpenedAnswer(isStream), IEventTarget
 {
     private const string NoOrder =
         "The node does not say the order of a stream's events: it is older than this client, or of another make, and what is dropped on the way "
@@ -19,6 +19,8 @@ internal sealed class ExchangeAnswer(Exchange exchange, SealedRequest request, b
     private bool isAuthentic;
     private EventTurn turn;
     private bool isEnumerated;
+
+    public override VerifiedNode Node => node;
 
     public override int Attempts => exchange.Attempts.Count;
 

@@ -5,7 +5,8 @@ using ConfidentialChat.Protocol.V1;
 
 namespace ConfidentialChat.Client.Transport.V1;
 
-/// <summary>The calls of one endpoint whose requests come sealed, and whose answers are left sealed. Safe for concurrent use.</summary>
+/// <summary>The calls of one endpoint whose requests come sealed, and whose answers are left sealed. Whom they are sealed to is not verified here: whoever
+/// sealed them chose the key. Safe for concurrent use.</summary>
 internal sealed class SealedCalls(GatewayConnection connection, ConfidentialChatOptions options, InferenceEndpoint endpoint)
 {
     private readonly string path = EnvelopeV1.PathOf(EnvelopeEndpoint.Of(endpoint));

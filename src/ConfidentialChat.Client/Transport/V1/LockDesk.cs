@@ -6,11 +6,8 @@ using ConfidentialChat.Protocol.Primitives;
 
 namespace ConfidentialChat.Client.Transport.V1;
 
-/// <summary>Finds whom to seal to: asks the gateway for a lock, one for every call.</summary>
-/// <remarks>
-/// The gateway's word is all there is behind the key; spec/gaps.md. A verified node is to take <see cref="LockedNode"/>'s place.
-/// </remarks>
-internal sealed class NodeDirectory(GatewayConnection connection)
+/// <summary>Locks a node for every call. Of a lock only a key is taken that a verified node has; spec/envelope-v2.md section 2 rule 1.</summary>
+internal sealed class LockDesk(GatewayConnection connection, NodeDirectory directory)
 {
     private const string Path = "v1/nodes/lock";
 
@@ -18,21 +15,25 @@ internal sealed class NodeDirectory(GatewayConnection connection)
     /// <param name="model">The model.</param>
     /// <param name="units">What the lock is to hold; null for the gateway's default.</param>
     /// <param name="clock">The call's clock.</param>
+    /// <exception cref="AttestationException">The lock's key is no verified node's.</exception>
     public async Task<LockedNode> LockAsync(string model, ComputeUnits? units, CallClock clock)
     {
+        // Nothing is held of whom nobody may seal to; where a node is known this waits for nothing.
+        await directory.ChooseAsync(model, clock).ConfigureAwait(false);
         var request = new LockRequest(model, units?.Value);
         var body = JsonSerializer.SerializeToUtf8Bytes(request, LockJson.Default.LockRequest);
         var answer = await connection.ReadJsonAsync(HttpMethod.Post, Path, body, clock).ConfigureAwait(false);
-        return Read(answer.Span) ?? throw new InvalidAnswerException("The gateway's lock is malformed.");
+        var (key, stack) = Read(answer.Span) ?? throw new InvalidAnswerException("The gateway's lock is malformed.");
+        return new LockedNode(await directory.FindAsync(model, key, clock).ConfigureAwait(false), stack);
     }
 
-    private static LockedNode? Read(ReadOnlySpan<byte> json)
+    private static (X25519PublicKey Key, StackId Stack)? Read(ReadOnlySpan<byte> json)
     {
         try
         {
             return JsonSerializer.Deserialize(json, LockJson.Default.LockAnswer) is { StackSmallId: >= 0 } answer
                 && X25519PublicKey.TryParse(answer.PublicKey, out var key)
-                ? new LockedNode(key, new StackId(answer.StackSmallId))
+                ? (key, new StackId(answer.StackSmallId))
                 : null;
         }
         catch (JsonException)
@@ -42,8 +43,8 @@ internal sealed class NodeDirectory(GatewayConnection connection)
     }
 }
 
-/// <summary>A node that the gateway has locked for one request, and its key, taken on trust.</summary>
-internal sealed record LockedNode(X25519PublicKey Key, StackId Stack);
+/// <summary>A verified node that the gateway has locked for one request.</summary>
+internal sealed record LockedNode(VerifiedNode Node, StackId Stack);
 
 internal sealed record LockRequest(string Model, long? MaxNumTokens);
 

@@ -1,10 +1,11 @@
-// spec/envelope-v1.md sections 7, 8 and 13.
-namespace ConfidentialChat.Client.Transport.V1;
+// spec/envelope-v1.md sections 7, 8 and 13; spec/envelope-v2.md sections 6 and 10.
+namespace ConfidentialChat.Client.Transport;
 
 /// <summary>A call whose answer has begun. From here on nothing is tried again. Disposal closes the connection, which stops the node.</summary>
 internal sealed class Exchange : IAsyncDisposable
 {
-    private readonly HttpResponseMessage response;
+    private readonly HttpResponseMessage? response;
+    private readonly Stream? opened;
     private readonly CallClock clock;
     private EventReader? events;
 
@@ -16,6 +17,14 @@ internal sealed class Exchange : IAsyncDisposable
         Attempts = attempts;
     }
 
+    /// <summary>Takes an answer that is opened as it is read, and disposes of it.</summary>
+    public Exchange(Stream opened, CallClock clock, Attempts attempts)
+    {
+        this.opened = opened;
+        this.clock = clock;
+        Attempts = attempts;
+    }
+
     public Attempts Attempts { get; }
 
     /// <summary>Reads a whole answer.</summary>
@@ -23,7 +32,7 @@ internal sealed class Exchange : IAsyncDisposable
     {
         try
         {
-            return await GatewayConnection.ReadBodyAsync(response, clock, clock.EventLimit).ConfigureAwait(false);
+            return await GatewayConnection.ReadBodyAsync(response!, clock, clock.EventLimit).ConfigureAwait(false);
         }
         catch (ConfidentialChatException e)
         {
@@ -31,6 +40,9 @@ internal sealed class Exchange : IAsyncDisposable
             throw;
         }
     }
+
+    /// <summary>Reads some of a whole answer; 0 at its end.</summary>
+    public ValueTask<int> ReadPieceAsync(Memory<byte> buffer) => WaitAsync(opened!.ReadAsync(buffer, clock.Token), clock.EventLimit);
 
     /// <summary>Reads the next event of a stream into <paramref name="target"/>; false at its clean end.</summary>
     /// <remarks>The clock runs only while there is a wait: an event that is here already costs no timer.</remarks>
@@ -42,6 +54,15 @@ internal sealed class Exchange : IAsyncDisposable
         return read.IsCompletedSuccessfully ? read : WaitAsync(read, clock.EventLimit);
     }
 
+    /// <summary>Reads what follows a stream's last event, to the body's end; nothing of it is kept.</summary>
+    public async ValueTask ReadEndAsync()
+    {
+        var rest = new byte[512];
+        while (await WaitAsync(events!.ReadRestAsync(rest), clock.EventLimit).ConfigureAwait(false))
+        {
+        }
+    }
+
     /// <summary>What a stream is that ended cleanly and too early.</summary>
     public StreamTruncatedException Truncated() => new() { Attempts = Attempts.Count };
 
@@ -49,12 +70,14 @@ internal sealed class Exchange : IAsyncDisposable
     {
         if (events is not null)
             await events.DisposeAsync().ConfigureAwait(false);
-        response.Dispose();
+        else if (opened is not null)
+            await opened.DisposeAsync().ConfigureAwait(false);
+        response?.Dispose();
     }
 
     private async ValueTask<bool> BeginAsync(IEventTarget target)
     {
-        var body = await response.Content.ReadAsStreamAsync(CancellationToken.None).ConfigureAwait(false); // the head is here: no wait
+        var body = opened ?? await response!.Content.ReadAsStreamAsync(CancellationToken.None).ConfigureAwait(false); // the head is here: no wait
         events = new EventReader(body, target, clock.Token);
 
         // A node that computes for long sends the head and comments first: until the first event it is the call's own time, as without them.
@@ -63,7 +86,7 @@ internal sealed class Exchange : IAsyncDisposable
         return await WaitAsync(events.ReadAsync(), limit).ConfigureAwait(false);
     }
 
-    private async ValueTask<bool> WaitAsync(ValueTask<bool> read, TimeSpan limit)
+    private async ValueTask<T> WaitAsync<T>(ValueTask<T> read, TimeSpan limit)
     {
         clock.Restart(limit);
         try

@@ -1,0 +1,62 @@
+// spec/envelope-v2.md section 2 rule 2.
+using System.Text.Json;
+using ConfidentialChat.Protocol;
+
+namespace ConfidentialChat.Client.Transport;
+
+/// <summary>A node as the gateway lists it: its word, which says only what is to be fetched.</summary>
+/// <param name="Node">The node.</param>
+/// <param name="KeySet">Its newest.</param>
+/// <param name="Bundle">SHA-256 of the bundle, 64 digits of lower-case hexadecimal.</param>
+/// <param name="Price">Null where there are no prices.</param>
+internal sealed record ListedNode(NodeId Node, KeySetDigest KeySet, string Bundle, decimal? Price)
+{
+    /// <summary>So many of a list are looked at.</summary>
+    public const int MaxCount = 8;
+
+    /// <summary>Bytes of a list, at most.</summary>
+    public const int MaxListSize = 256 << 10;
+
+    private static readonly JsonDocumentOptions Options = new() { MaxDepth = 8, AllowDuplicateProperties = false };
+
+    /// <summary>Reads a list; null where it is none. Members that are not known, and nodes beyond the number, are passed over.</summary>
+    public static IReadOnlyList<ListedNode>? ReadList(ReadOnlyMemory<byte> json)
+    {
+        try
+        {
+            using var document = JsonDocument.Parse(json, Options);
+            if (document.RootElement.ValueKind != JsonValueKind.Object
+                || !document.RootElement.TryGetProperty("nodes"u8, out var nodes) || nodes.ValueKind != JsonValueKind.Array)
+                return null;
+            var listed = new List<ListedNode>();
+            foreach (var node in nodes.EnumerateArray().Take(MaxCount))
+            {
+                if (Read(node) is not { } read || listed.Exists(other => other.Node == read.Node))
+                    return null;
+                listed.Add(read);
+            }
+
+            return listed;
+        }
+        catch (Exception e) when (e is JsonException or InvalidOperationException or FormatException)
+        {
+            return null; // InvalidOperationException: text that is no UTF-8
+        }
+    }
+
+    private static ListedNode? Read(JsonElement node)
+    {
+        decimal price = 0;
+        return node.ValueKind == JsonValueKind.Object
+            && node.TryGetProperty("id"u8, out var id) && id.ValueKind == JsonValueKind.Number && id.TryGetInt64(out var number) && number >= 0
+            && KeySetDigest.TryParse(Text(node, "key_set"u8), out var keySet)
+            && Text(node, "bundle"u8) is { Length: 64 } bundle && bundle.All(char.IsAsciiHexDigitLower)
+            && (!node.TryGetProperty("price"u8, out var said) || said.ValueKind == JsonValueKind.Null
+                || (said.ValueKind == JsonValueKind.Number && said.TryGetDecimal(out price)))
+            ? new ListedNode(new NodeId(number), keySet, bundle, said.ValueKind == JsonValueKind.Number ? price : null)
+            : null;
+    }
+
+    private static string? Text(JsonElement node, ReadOnlySpan<byte> name) =>
+        node.TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.String ? value.GetString() : null;
+}

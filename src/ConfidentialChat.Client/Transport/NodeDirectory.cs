@@ -1,0 +1,279 @@
+// spec/envelope-v2.md section 2.
+using System.Collections.Concurrent;
+using System.Globalization;
+using System.Security.Cryptography;
+using System.Text.Json;
+using ConfidentialChat.Attestation;
+using ConfidentialChat.Attestation.Bundles;
+using ConfidentialChat.Protocol;
+using ConfidentialChat.Protocol.Errors;
+using ConfidentialChat.Protocol.Primitives;
+
+namespace ConfidentialChat.Client.Transport;
+
+/// <summary>
+/// Finds whom to seal to: lists a model's nodes, fetches their bundles, and hands out what the policy accepts, for as long as it stands. A call
+/// that finds a node here waits for nobody and verifies nothing. Safe for concurrent use.
+/// </summary>
+internal sealed class NodeDirectory(GatewayConnection connection, NodeJudge judge) : IDisposable
+{
+    private const string Root = "v2/nodes";
+
+    // One look, with its list and its bundles; whoever waits for it has a clock of their own.
+    private static readonly TimeSpan LookLimit = TimeSpan.FromSeconds(30);
+
+    private readonly TimeProvider time = judge.Time;
+    private readonly ConcurrentDictionary<string, ModelNodes> models = new(StringComparer.Ordinal);
+    private readonly ConcurrentDictionary<ListedNode, VerifiedNode> kept = new(SameBundle.Instance);
+    private readonly ConcurrentDictionary<NodeId, DateTimeOffset> newest = new(); // of accepted bundles alone: nobody else can fill it
+    private readonly CancellationTokenSource closing = new();
+
+    /// <summary>A node of the model, verified; it comes at once where one is known.</summary>
+    /// <exception cref="AttestationException">The policy accepts none.</exception>
+    public ValueTask<VerifiedNode> ChooseAsync(string model, CallClock clock)
+    {
+        var nodes = Of(model);
+        if (nodes.Current is not { } list || list.Draw(time) is not { } node)
+            return new(LookForAsync(model, nodes, clock));
+        if (list.IsDue(time))
+            nodes.LookLater(list, () => LookAsync(model, list), time); // behind this call's back: it has a node
+        return new(node);
+    }
+
+    /// <summary>Looks anew, because a node does not hold its keys any more. Its bundle is fetched and verified again, should it be listed still.</summary>
+    /// <exception cref="AttestationException">The policy accepts none.</exception>
+    public async Task<VerifiedNode> ChooseAnewAsync(string model, VerifiedNode lost, CallClock clock)
+    {
+        foreach (var (bundle, node) in kept)
+        {
+            if (ReferenceEquals(node, lost))
+                kept.TryRemove(new(bundle, node));
+        }
+
+        var nodes = Of(model);
+        var list = await LookFromAsync(model, nodes, clock, seen => seen.Accepted.Any(node => ReferenceEquals(node, lost))).ConfigureAwait(false);
+        return list.Draw(time) ?? throw Refusal(list);
+    }
+
+    /// <summary>The verified node of the model that has this key of envelope v1. One that is not known is looked for once.</summary>
+    /// <exception cref="AttestationException">There is none.</exception>
+    public async Task<VerifiedNode> FindAsync(string model, X25519PublicKey key, CallClock clock)
+    {
+        var nodes = Of(model);
+        var list = nodes.Current;
+        if (list is null || Find(list, key) is null)
+            list = await LookFromAsync(model, nodes, clock, seen => Find(seen, key) is null).ConfigureAwait(false);
+        else if (list.IsDue(time))
+            nodes.LookLater(list, () => LookAsync(model, list), time);
+        if (Find(list, key) is { } node)
+            return node;
+        if (list.Accepted.Count == 0)
+            throw Refusal(list);
+        throw new AttestationException(
+            [.. list.Accepted.Select(known => new RefusedNode(
+                known.Id, [NodeFactors.Failed(NodeFactors.Lock, RejectionCode.Mismatch, "the key of a verified node", "another")])), .. list.Refused]);
+    }
+
+    public void Dispose() => closing.Cancel();
+
+    private VerifiedNode? Find(NodeList list, X25519PublicKey key) =>
+        list.Accepted.FirstOrDefault(node => node.X25519.Equals(key) && node.MayBeSealedTo(time));
+
+    private ModelNodes Of(string model) => models.TryGetValue(model, out var nodes) ? nodes : models.GetOrAdd(model, _ => new ModelNodes());
+
+    private async Task<VerifiedNode> LookForAsync(string model, ModelNodes nodes, CallClock clock)
+    {
+        var list = await LookFromAsync(model, nodes, clock, seen => seen.Draw(time) is null).ConfigureAwait(false);
+        return list.Draw(time) ?? throw Refusal(list);
+    }
+
+    // A look that others began before may have missed what this call knows: then there is one more.
+    private async Task<NodeList> LookFromAsync(string model, ModelNodes nodes, CallClock clock, Func<NodeList, bool> isStale)
+    {
+        for (var others = true; ;)
+        {
+            var before = nodes.Current;
+            var look = nodes.LookAsync(before, () => LookAsync(model, before), out var isOurs);
+            NodeList list;
+            try
+            {
+                list = await look.WaitAsync(clock.Token).ConfigureAwait(false);
+            }
+            catch (OperationCanceledException e) when (clock.IsOver)
+            {
+                throw clock.Explain(e, broken => broken);
+            }
+
+            if (isOurs || !others || !isStale(list))
+                return list;
+            others = false;
+        }
+    }
+
+    private async Task<NodeList> LookAsync(string model, NodeList? before)
+    {
+        using var clock = new CallClock(LookLimit, LookLimit, time, closing.Token);
+        // What is kept needs no other answer than "as before"; else all of it is wanted.
+        var isWhole = before?.Listed.All(listed => Kept(listed) is not null) is true;
+        var (tag, listed) = await ListAsync(model, isWhole ? before : null, clock).ConfigureAwait(false);
+        var list = await VerifyAsync(model, tag, listed, clock).ConfigureAwait(false);
+        if (list.Refused.Any(node => node.Factors[0].Name == NodeFactors.Bundle))
+        {
+            // The newest bundle is another than was listed: made in between, and listed by now.
+            (tag, listed) = await ListAsync(model, null, clock).ConfigureAwait(false);
+            list = await VerifyAsync(model, tag, listed, clock).ConfigureAwait(false);
+        }
+
+        foreach (var (bundle, node) in kept)
+        {
+            if (!node.MayBeSealedTo(time))
+                kept.TryRemove(new(bundle, node));
+        }
+
+        return list;
+    }
+
+    private async Task<(string? Tag, IReadOnlyList<ListedNode> Listed)> ListAsync(string model, NodeList? before, CallClock clock)
+    {
+        var path = $"{Root}?model={Uri.EscapeDataString(model)}";
+        using var response = await connection.AskAsync(HttpMethod.Get, path, null, before?.Tag, clock).ConfigureAwait(false);
+        if (response.StatusCode is System.Net.HttpStatusCode.NotModified)
+            return (before!.Tag, before.Listed);
+        var body = await GatewayConnection.ReadBodyAsync(response, clock, eachPiece: null, ListedNode.MaxListSize).ConfigureAwait(false);
+        var listed = ListedNode.ReadList(body) ?? throw new InvalidAnswerException("The gateway's list of nodes is malformed.");
+        if (listed.Count == 0)
+            throw GatewayApiException.Of(RequestError.ModelNotFound); // as a gateway says it that lists nothing
+        return (response.Headers.ETag?.ToString(), listed);
+    }
+
+    private async Task<NodeList> VerifyAsync(string model, string? tag, IReadOnlyList<ListedNode> listed, CallClock clock)
+    {
+        var looks = await Task.WhenAll(listed.Select(node => VerifyAsync(node, clock))).ConfigureAwait(false);
+        var accepted = new List<(VerifiedNode, decimal?)>();
+        var refused = new List<RefusedNode>();
+        foreach (var (entry, (node, refusal, _)) in listed.Zip(looks))
+        {
+            if (node?.Serves(model) is true)
+                accepted.Add((node, entry.Price));
+            else
+                refused.Add(refusal ?? Refused(entry.Node, NodeFactors.Model, RejectionCode.Mismatch, "the model that was asked for", "others"));
+        }
+
+        // Where nobody was refused by evidence and nobody is left, what failed is the way to the gateway.
+        if (accepted.Count == 0 && looks.All(look => look.Failure is not null))
+            throw looks[0].Failure!;
+        return new NodeList(tag, listed, accepted, refused, time);
+    }
+
+    private VerifiedNode? Kept(ListedNode listed) => kept.TryGetValue(listed, out var node) && node.MayBeSealedTo(time) ? node : null;
+
+    private async Task<(VerifiedNode? Node, RefusedNode? Refused, ConfidentialChatException? Failure)> VerifyAsync(ListedNode listed, CallClock clock)
+    {
+        if (Kept(listed) is { } known)
+            return (known, null, null);
+        try
+        {
+            var (json, nonce, refused) = await (judge.Policy.RequireNonce ? ChallengeAsync(listed, clock) : FetchAsync(listed, clock)).ConfigureAwait(false);
+            if (refused is not null)
+                return (null, refused, null);
+            var node = VerifiedNode.Verify(json, listed.Node, listed.KeySet, newest.GetValueOrDefault(listed.Node), judge, nonce, out refused);
+            if (node is not null)
+            {
+                newest.AddOrUpdate(node.Id, node.Statement.IssuedAt, (_, before) => node.Statement.IssuedAt > before ? node.Statement.IssuedAt : before);
+                kept[listed] = node;
+            }
+
+            return (node, refused, null);
+        }
+        catch (ConfidentialChatException e)
+        {
+            return (null, Refused(listed.Node, NodeFactors.Bundle, RejectionCode.Missing, "a bundle", "none"), e);
+        }
+    }
+
+    private async Task<(ReadOnlyMemory<byte> Bundle, ReadOnlyMemory<byte>? Nonce, RefusedNode? Refused)> FetchAsync(ListedNode listed, CallClock clock)
+    {
+        using var response = await connection.AskAsync(HttpMethod.Get, PathOf(listed.Node), null, null, clock).ConfigureAwait(false);
+        var bundle = await GatewayConnection.ReadBodyAsync(response, clock, eachPiece: null, Bounds.Bundle).ConfigureAwait(false);
+        return Convert.ToHexStringLower(SHA256.HashData(bundle.Span)) == listed.Bundle
+            ? (bundle, null, null)
+            : (default, null, Refused(listed.Node, NodeFactors.Bundle, RejectionCode.Mismatch, "the bundle that is listed", "another"));
+    }
+
+    // spec/attestation.md section 17.
+    private async Task<(ReadOnlyMemory<byte> Bundle, ReadOnlyMemory<byte>? Nonce, RefusedNode? Refused)> ChallengeAsync(ListedNode listed, CallClock clock)
+    {
+        var challenge = RandomNumberGenerator.GetBytes(ChallengeTree.ChallengeSize);
+        var body = JsonSerializer.SerializeToUtf8Bytes(new ChallengeRequest(challenge), ChallengeJson.Default.ChallengeRequest);
+        using var response = await connection.AskAsync(HttpMethod.Post, PathOf(listed.Node), body, null, clock).ConfigureAwait(false);
+        var answer = await GatewayConnection.ReadBodyAsync(response, clock, eachPiece: null, Bounds.LiveEvidence).ConfigureAwait(false);
+        return LiveEvidence.TryParse(answer, out var live) is null && live!.NonceOf(challenge) is { } nonce
+            ? (live.Bundle, nonce, null)
+            : (default, null, Refused(listed.Node, BundleFactors.Nonce, RejectionCode.Malformed, "an answer to the challenge", "something else"));
+    }
+
+    private static string PathOf(NodeId node) => string.Create(CultureInfo.InvariantCulture, $"{Root}/{node.Value}/evidence");
+
+    private static RefusedNode Refused(NodeId node, FactorName factor, RejectionCode code, string expected, string found) =>
+        new(node, [NodeFactors.Failed(factor, code, expected, found)]);
+
+    private static AttestationException Refusal(NodeList list) => new(list.Refused);
+
+    /// <summary>What is known of one model's nodes, and the one look that is under way.</summary>
+    private sealed class ModelNodes
+    {
+        // Between two looks that nobody waits for: one that failed, or found nothing newer, is not to be followed by one for every call.
+        private static readonly TimeSpan Pause = TimeSpan.FromSeconds(5);
+
+        private readonly Lock gate = new(); // taken by whoever has no node, and by one of those who find a look due
+        private long later = long.MinValue;
+        private volatile NodeList? current;
+        private Task<NodeList>? look;
+
+        public NodeList? Current => current;
+
+        /// <summary>Begins a look that nobody waits for; a failure shows when somebody has to.</summary>
+        public void LookLater(NodeList seen, Func<Task<NodeList>> begin, TimeProvider time)
+        {
+            var last = Volatile.Read(ref later);
+            var now = time.GetTimestamp();
+            if ((last == long.MinValue || time.GetElapsedTime(last, now) >= Pause) && Interlocked.CompareExchange(ref later, now, last) == last)
+                _ = LookAsync(seen, begin, out _).ContinueWith(static look => look.Exception, TaskScheduler.Default);
+        }
+
+        /// <summary>Joins the look that is under way, or begins one; it is not of whoever began it.</summary>
+        public Task<NodeList> LookAsync(NodeList? seen, Func<Task<NodeList>> begin, out bool isOurs)
+        {
+            lock (gate)
+            {
+                isOurs = false;
+                if (look is { IsCompleted: false })
+                    return look;
+                if (!ReferenceEquals(current, seen))
+                    return Task.FromResult(current!); // somebody looked meanwhile
+                isOurs = true;
+                return look = Task.Run(() => KeepAsync(begin));
+            }
+        }
+
+        private async Task<NodeList> KeepAsync(Func<Task<NodeList>> begin) => current = await begin().ConfigureAwait(false);
+    }
+
+    // Whose bundle it is, whatever it costs.
+    private sealed class SameBundle : IEqualityComparer<ListedNode>
+    {
+        public static SameBundle Instance { get; } = new();
+
+        public bool Equals(ListedNode? one, ListedNode? other) =>
+            one is not null && other is not null && one.Node == other.Node && one.KeySet == other.KeySet && one.Bundle == other.Bundle;
+
+        public int GetHashCode(ListedNode listed) => HashCode.Combine(listed.Node, listed.KeySet);
+    }
+}
+
+internal sealed record ChallengeRequest(byte[] Challenge);
+
+[System.Text.Json.Serialization.JsonSourceGenerationOptions(
+    PropertyNamingPolicy = System.Text.Json.Serialization.JsonKnownNamingPolicy.SnakeCaseLower)]
+[System.Text.Json.Serialization.JsonSerializable(typeof(ChallengeRequest))]
+internal sealed partial class ChallengeJson : System.Text.Json.Serialization.JsonSerializerContext;

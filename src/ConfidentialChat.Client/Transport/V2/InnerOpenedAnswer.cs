@@ -1,0 +1,93 @@
+// spec/envelope-v2.md sections 6 and 10.
+using System.Security.Cryptography;
+using ConfidentialChat.Protocol;
+
+namespace ConfidentialChat.Client.Transport.V2;
+
+/// <summary>A success from inside, whole or in events. Nothing is handed out that has not authenticated.</summary>
+internal sealed class InnerOpenedAnswer : OpenedAnswer, IEventTarget
+{
+    private readonly InnerAnswer answer;
+    private readonly Exchange exchange;
+    private readonly CallClock clock;
+
+    // One for all events of a stream: a caller who keeps a piece too long sees zeros or a later event, and nobody else's.
+    private byte[] buffer = [];
+    private int size;
+    private bool isEnumerated;
+
+    /// <summary>Takes the answer and the clock, and disposes of them.</summary>
+    public InnerOpenedAnswer(InnerAnswer answer, Attempts attempts, CallClock clock)
+        : base(answer.IsStream)
+    {
+        this.answer = answer;
+        this.clock = clock;
+        exchange = new Exchange(answer, clock, attempts);
+    }
+
+    public override VerifiedNode Node => answer.Node;
+
+    public override int Attempts => exchange.Attempts.Count;
+
+    public void Take(ReadOnlySpan<byte> data)
+    {
+        CryptographicOperations.ZeroMemory(buffer);
+        if (buffer.Length < data.Length)
+            buffer = new byte[data.Length];
+        data.CopyTo(buffer);
+        size = data.Length;
+    }
+
+    public override async ValueTask DisposeAsync()
+    {
+        await exchange.DisposeAsync().ConfigureAwait(false);
+        clock.Dispose();
+        CryptographicOperations.ZeroMemory(buffer);
+    }
+
+    private protected override async Task<ReadOnlyMemory<byte>> OpenWholeAsync()
+    {
+        buffer = new byte[4 << 10];
+        while (await exchange.ReadPieceAsync(Room()).ConfigureAwait(false) is > 0 and var read)
+        {
+            size += read;
+            if (size > GatewayConnection.MaxBodySize)
+                throw new InvalidAnswerException($"The answer is larger than {GatewayConnection.MaxBodySize} bytes.") { Attempts = Attempts };
+        }
+
+        return buffer.AsMemory(0, size);
+    }
+
+    private protected override async IAsyncEnumerable<OpenedEvent> OpenEventsAsync()
+    {
+        // A second enumeration would go on where the first was left, and know nothing of what it saw.
+        if (isEnumerated)
+            throw new InvalidOperationException("An answer is read once.");
+        isEnumerated = true;
+        var ending = new StreamEnding();
+        while (await exchange.ReadEventAsync(this).ConfigureAwait(false))
+        {
+            var data = buffer.AsMemory(0, size);
+            ending.Note(data.Span);
+            yield return new OpenedEvent(null, data);
+        }
+
+        // The engine's own end is not the message's: the final chunk has to have come too.
+        await exchange.ReadEndAsync().ConfigureAwait(false);
+        if (!ending.IsReached)
+            throw exchange.Truncated();
+    }
+
+    private Memory<byte> Room()
+    {
+        if (size == buffer.Length)
+        {
+            var larger = new byte[buffer.Length * 2];
+            buffer.CopyTo(larger, 0);
+            CryptographicOperations.ZeroMemory(buffer);
+            buffer = larger;
+        }
+
+        return buffer.AsMemory(size);
+    }
+}

@@ -1,0 +1,79 @@
+// spec/envelope-v2.md sections 3, 4, 6 and 10.
+using System.IO.Pipelines;
+using ConfidentialChat.Protocol;
+using ConfidentialChat.Protocol.V2;
+
+namespace ConfidentialChat.Client.Transport.V2;
+
+/// <summary>One request on its way to verified nodes: every attempt under an id of its own, and sealed anew.</summary>
+internal sealed class RelayedRequest(GatewayConnection connection, NodeDirectory directory, TimeProvider time, Attempts attempts, CallClock clock)
+{
+    private VerifiedNode? lost; // once a call
+    private TimeSpan? clockError; // likewise
+
+    public required PlainRequest Request { get; init; }
+
+    public Action<VerifiedNode>? OnNode { get; init; }
+
+    /// <summary>Makes one attempt, with the repetitions that section 10 has of itself.</summary>
+    /// <returns>An inner success.</returns>
+    public async Task<InnerAnswer> AttemptAsync()
+    {
+        var node = await directory.ChooseAsync(Request.Model, clock).ConfigureAwait(false);
+        while (true)
+        {
+            try
+            {
+                return await SendAsync(node).ConfigureAwait(false);
+            }
+            catch (GatewayApiException e) when ((e.IsKeyUnknown || e.IsNodeGone) && lost is null)
+            {
+                // Whoever is on the way could say so: what follows is no more than one look, and a verified key again.
+                lost = node;
+                node = await directory.ChooseAnewAsync(Request.Model, lost, clock).ConfigureAwait(false);
+            }
+            catch (NodeApiException e) when (e.Date is not null && clockError is null)
+            {
+                clockError = e.Date.Value - time.GetUtcNow(); // for this request alone: the next one believes the own clock again
+            }
+
+            attempts.CountAnother();
+        }
+    }
+
+    private async Task<InnerAnswer> SendAsync(VerifiedNode node)
+    {
+        OnNode?.Invoke(node);
+        var call = new InnerCall
+        {
+            Method = "POST",
+            Path = Request.Endpoint.Row().Path,
+            Model = Request.Model,
+            Request = new RequestId(Guid.NewGuid()), // version 4: it tells no time
+            MaxUnits = UnitBound.Of(Request),
+            Date = InnerCall.Minute(time.GetUtcNow() + clockError.GetValueOrDefault()),
+            Body = Request.Json,
+        };
+        using var sealedCall = SealedCall.Seal(call, node.Key, node.Suite);
+        var response = await connection.RelayAsync(node, sealedCall.Body, call, clock).ConfigureAwait(false);
+        InnerAnswer? answer = null;
+        try
+        {
+            var body = await response.Content.ReadAsStreamAsync(clock.Token).ConfigureAwait(false);
+            answer = new InnerAnswer(node, response, sealedCall.Open(PipeReader.Create(body)), clock);
+            await answer.ReadHeadAsync().ConfigureAwait(false);
+            if (answer.Status != 200)
+                throw await answer.ReadErrorAsync().ConfigureAwait(false);
+            clock.Pause();
+            return answer;
+        }
+        catch
+        {
+            if (answer is not null)
+                await answer.DisposeAsync().ConfigureAwait(false);
+            else
+                response.Dispose();
+            throw;
+        }
+    }
+}

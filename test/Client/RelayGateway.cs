@@ -1,0 +1,272 @@
+using System.Collections.Concurrent;
+using System.Diagnostics.CodeAnalysis;
+using System.IO.Pipelines;
+using System.Net;
+using System.Text;
+using System.Text.Json.Nodes;
+using ConfidentialChat.Attestation.Bundles;
+using ConfidentialChat.Attestation.Simulated;
+using ConfidentialChat.Protocol;
+using ConfidentialChat.Protocol.Errors;
+using ConfidentialChat.Protocol.Oblivious;
+using ConfidentialChat.Protocol.Oblivious.BinaryHttp;
+using ConfidentialChat.Protocol.Relay;
+using ConfidentialChat.Protocol.V2;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Hosting;
+using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Http.Features;
+using Microsoft.Extensions.Logging;
+
+namespace ConfidentialChat.Client.Tests;
+
+/// <summary>
+/// Gateway and nodes of envelope v2 in one: a real Kestrel on loopback, whose nodes open and seal with the protocol's own types. What it lists,
+/// hands out and answers is the test's to say.
+/// </summary>
+internal sealed class RelayGateway : IAsyncDisposable
+{
+    public const string Key = "cc-test-secret-key";
+
+    private readonly WebApplication app;
+
+    private RelayGateway(WebApplication app) => this.app = app;
+
+    public List<TestNode> Nodes { get; } = [new()];
+
+    /// <summary>What a node does with an opened request.</summary>
+    public required Func<RelayedCall, Task> Serve { get; set; }
+
+    /// <summary>What stands in place of a relay, where it is not the honest one.</summary>
+    public Func<HttpContext, Task>? Relay { get; set; }
+
+    public Func<HttpContext, Task>? List { get; set; }
+
+    /// <summary>The node whose bundle is handed out for one that is asked for.</summary>
+    public Func<long, TestNode?>? Evidence { get; set; }
+
+    public string? Tag { get; set; }
+
+    /// <summary>Every path that was asked for, with its method, in order.</summary>
+    public ConcurrentQueue<string> Asked { get; } = [];
+
+    public ConcurrentQueue<RelayedCall> Calls { get; } = [];
+
+    public ConcurrentQueue<IReadOnlyDictionary<string, string>> Headers { get; } = [];
+
+    public TestNode Node => Nodes[0];
+
+    public Uri Url => new(app.Urls.First());
+
+    public int Lists => Count("/v2/nodes");
+
+    public int Bundles => Asked.Count(path => path.EndsWith("/evidence", StringComparison.Ordinal));
+
+    public int Relays => Asked.Count(path => path.EndsWith("/relay", StringComparison.Ordinal));
+
+    /// <summary>Of one attempt, and of simulated evidence: what a test does not ask for is not made again.</summary>
+    public ConfidentialChatOptions Options => new()
+    {
+        BearerKey = Key,
+        ServerUrl = Url,
+        Retries = RetryConfig.None,
+        Policy = TestNode.Simulated,
+        MoreEvidence = [new SimulatedEvidence()],
+    };
+
+    public static async Task<RelayGateway> StartAsync(Func<RelayedCall, Task>? serve = null)
+    {
+        var builder = WebApplication.CreateSlimBuilder();
+        builder.Logging.ClearProviders();
+        builder.WebHost.ConfigureKestrel(kestrel => kestrel.Listen(IPAddress.Loopback, 0));
+        var gateway = new RelayGateway(builder.Build()) { Serve = serve ?? (call => call.WholeAsync(Chats.Answer)) };
+        gateway.app.Run(gateway.AnswerAsync);
+        await gateway.app.StartAsync();
+        return gateway;
+    }
+
+    public ConfidentialChatClient Client(Func<ConfidentialChatOptions, ConfidentialChatOptions>? change = null) =>
+        new(change is null ? Options : change(Options));
+
+    /// <summary>Opens a relayed request as its node does; null where it does not open.</summary>
+    public async Task<RelayedCall?> OpenAsync(HttpContext context)
+    {
+        var id = long.Parse(context.Request.Path.Value!.Split('/')[3]);
+        foreach (var node in Nodes.Where(node => node.Id == id))
+        {
+            if (node.KeySet != context.Request.Headers[RelayHeaders.KeySet])
+                continue;
+            var opener = new ChunkedRequestOpener(new ObliviousKeyRing(node.Key), context.Request.BodyReader, ChunkLimits.Request);
+            using var message = new MemoryStream();
+            OpenedChunk chunk;
+            do
+            {
+                chunk = await opener.ReadAsync();
+                message.Write(chunk.Plaintext.Span);
+            }
+            while (chunk.Outcome == OpenOutcome.Opened);
+            if (chunk.Outcome != OpenOutcome.Final)
+                return null;
+            InnerCall.TryRead(message.ToArray(), out var call, out var rejection).ShouldBeTrue(rejection?.ToString());
+            return new RelayedCall(context, call!, opener, (int)message.Length);
+        }
+
+        return null;
+    }
+
+    public async Task RelayAsync(HttpContext context)
+    {
+        if (await OpenAsync(context) is not { } call)
+        {
+            await context.ProblemAsync(RequestError.UnknownNodeKey);
+            return;
+        }
+
+        using (call)
+        {
+            Calls.Enqueue(call);
+            await Serve(call);
+        }
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        using var now = new CancellationTokenSource();
+        await now.CancelAsync();
+        await app.StopAsync(now.Token);
+        await app.DisposeAsync();
+        Nodes.ForEach(node => node.Dispose());
+    }
+
+    private int Count(string path) => Asked.Count(asked => asked == path);
+
+    private async Task AnswerAsync(HttpContext context)
+    {
+        var path = context.Request.Path.Value!;
+        Asked.Enqueue(path);
+        if (context.Request.Headers.Authorization != $"Bearer {Key}")
+            await context.ProblemAsync(RequestError.AuthError);
+        else if (path == "/v2/nodes")
+            await (List ?? ListAsync)(context);
+        else if (path.EndsWith("/evidence", StringComparison.Ordinal))
+            await EvidenceAsync(context, long.Parse(path.Split('/')[3]));
+        else if (path.EndsWith("/relay", StringComparison.Ordinal))
+        {
+            Headers.Enqueue(context.Request.Headers.ToDictionary(header => header.Key, header => header.Value.ToString(), StringComparer.OrdinalIgnoreCase));
+            await (Relay ?? RelayAsync)(context);
+        }
+        else if (path == "/v1/models")
+            await context.JsonAsync("""{"object":"list","data":[]}""");
+        else
+            await context.ProblemAsync(RequestError.NotFound, forwarded: false);
+    }
+
+    private async Task ListAsync(HttpContext context)
+    {
+        if (Tag is not null)
+        {
+            context.Response.Headers.ETag = Tag;
+            if (context.Request.Headers.IfNoneMatch == Tag)
+            {
+                context.Response.StatusCode = 304;
+                return;
+            }
+        }
+
+        // The newest key set of each node.
+        var newest = Nodes.GroupBy(node => node.Id).Select(sets => sets.Last().Listed);
+        await context.JsonAsync($$"""{"nodes":[{{string.Join(',', newest)}}]}""");
+    }
+
+    private async Task EvidenceAsync(HttpContext context, long id)
+    {
+        var node = Evidence is null ? Nodes.Last(node => node.Id == id) : Evidence(id);
+        if (node is null)
+        {
+            await context.ProblemAsync(RequestError.NotFound, forwarded: false);
+        }
+        else if (context.Request.Method == "POST")
+        {
+            var challenge = Convert.FromBase64String((string)(await JsonNode.ParseAsync(context.Request.Body))!["challenge"]!);
+            var tree = new ChallengeTree([new byte[32], challenge]);
+            await context.JsonAsync(Encoding.UTF8.GetString(LiveEvidence.Write(node.Issue(tree.Root), tree, 1)));
+        }
+        else
+        {
+            await context.JsonAsync(Encoding.UTF8.GetString(node.Bundle));
+        }
+    }
+}
+
+/// <summary>One opened request of envelope v2, and the ways to answer it.</summary>
+internal sealed class RelayedCall(HttpContext context, InnerCall inner, ChunkedRequestOpener opener, int size) : IDisposable
+{
+    private SealedAnswerWriter? writer;
+
+    public InnerCall Inner => inner;
+
+    public int MessageSize => size;
+
+    public HttpContext Context => context;
+
+    public CancellationToken Gone => context.RequestAborted;
+
+    public string Json => Encoding.UTF8.GetString(inner.Body.Span);
+
+    /// <summary>What has been sealed so far goes out.</summary>
+    public SealedAnswerWriter Writer
+    {
+        get
+        {
+            if (writer is null)
+            {
+                context.Features.Get<IHttpResponseBodyFeature>()!.DisableBuffering();
+                context.Response.ContentType = ChunkedAnswerSealer.MediaType;
+                writer = new SealedAnswerWriter(opener.SealAnswer(context.Response.BodyWriter));
+            }
+
+            return writer;
+        }
+    }
+
+    public async Task FlushAsync() => await context.Response.BodyWriter.FlushAsync(Gone);
+
+    public async Task WholeAsync(string json, int status = 200, params Field[] more)
+    {
+        Writer.WriteWhole(status, FieldSection.Create([new Field("content-type", "application/json"), .. more]), Encoding.UTF8.GetBytes(json));
+        await FlushAsync();
+    }
+
+    public Task RefuseAsync(RequestError error, params Field[] more) =>
+        WholeAsync(Encoding.UTF8.GetString(new Rejection(error).ToJson()), error.Row().Status, more);
+
+    public void BeginStream() => Writer.BeginStream(FieldSection.Create([new Field("content-type", "text/event-stream")]));
+
+    public async Task SendAsync(string data)
+    {
+        Writer.WriteEvents(Encoding.UTF8.GetBytes($"data: {data}\n\n"));
+        await FlushAsync();
+    }
+
+    public async Task StreamAsync(params IEnumerable<string> chunks)
+    {
+        BeginStream();
+        foreach (var chunk in chunks)
+            await SendAsync(chunk);
+        await SendAsync("[DONE]");
+        Writer.EndStream();
+        await FlushAsync();
+    }
+
+    public void Dispose()
+    {
+        writer?.Dispose();
+        opener.Dispose();
+    }
+}
+
+internal static class Problems
+{
+    public static Task ProblemAsync(this HttpContext context, RequestError error, bool? forwarded = null) =>
+        context.TextAsync(Encoding.UTF8.GetString(new ProblemDocument(error, forwarded).ToJson()), ProblemDocument.MediaType, error.Row().Status);
+}

@@ -1,0 +1,79 @@
+using System.Buffers;
+using System.Buffers.Text;
+using System.Security.Cryptography;
+using ConfidentialChat.Attestation.Bundles;
+using ConfidentialChat.Attestation.Policies;
+using ConfidentialChat.Attestation.Simulated;
+using ConfidentialChat.Protocol.Hpke;
+using ConfidentialChat.Protocol.Oblivious;
+using ConfidentialChat.Protocol.Primitives;
+
+namespace ConfidentialChat.Client.Tests;
+
+/// <summary>The keys of one node and their evidence, which is signed by a real key and simulates the rest.</summary>
+internal sealed class TestNode : IDisposable
+{
+    private readonly SimulatedPlatform platform = new();
+    private byte[]? bundle;
+
+    /// <summary>Accepts simulated evidence, and whatever a test's clock says of its dates.</summary>
+    public static Policy AnyTime { get; } = Simulated with { Advisory = new HashSet<string>(StringComparer.Ordinal) { "bundle.time" } };
+
+    public static Policy Simulated => new() { AllowSimulated = true, MeasurementsAny = true };
+
+    public long Id { get; init; } = 3;
+
+    public ObliviousKey Key { get; init; } = ObliviousKey.Generate(1, KemId.MlKem768X25519, [SymmetricSuite.Default]);
+
+    public X25519PrivateKey NodeKey { get; init; } = X25519PrivateKey.Generate();
+
+    public string[] Models { get; set => (field, bundle) = (value, null); } = ["tiny", "other"];
+
+    public DateTimeOffset IssuedAt { get; init; } = DateTimeOffset.UtcNow.AddSeconds(-10);
+
+    public TimeSpan Lifetime { get; init; } = TimeSpan.FromHours(1);
+
+    public string? Price { get; init; }
+
+    public byte[] Bundle => bundle ??= Issue(new byte[32]);
+
+    public string BundleDigest => Convert.ToHexStringLower(SHA256.HashData(Bundle));
+
+    public string KeySet => Base64Url.EncodeToString(Keys.Digest());
+
+    public string Listed =>
+        $$"""{"id":{{Id}},"key_set":"{{KeySet}}","bundle":"{{BundleDigest}}","not_after":{{(IssuedAt + Lifetime).ToUnixTimeSeconds()}},"models":["tiny"],"price":{{Price ?? "null"}},"load":0}""";
+
+    private NodeKeys Keys
+    {
+        get
+        {
+            var list = new ArrayBufferWriter<byte>();
+            new KeyConfigurationList([Key.Configuration]).Write(list);
+            return new NodeKeys { Ohttp = list.WrittenMemory, X25519 = NodeKey.PublicKey.Span.ToArray(), Signing = new byte[32] };
+        }
+    }
+
+    public byte[] Issue(ReadOnlyMemory<byte> nonce)
+    {
+        var statement = new BundleStatement
+        {
+            Node = Id,
+            Keys = Keys,
+            IssuedAt = IssuedAt,
+            NotAfter = IssuedAt + Lifetime,
+            Nonce = nonce,
+            Software = new NodeSoftware("test", "1"),
+            Models = [.. Models.Select(model => new NodeModel(model, null))],
+            Configuration = new NodeConfiguration([], [], "info", []),
+        }.ToBytes();
+        return EvidenceBundle.Write(statement, platform.Sign(BundleStatement.ReportData(statement)), []);
+    }
+
+    public void Dispose()
+    {
+        platform.Dispose();
+        Key.Dispose();
+        NodeKey.Dispose();
+    }
+}
