@@ -37,12 +37,6 @@ public sealed record ConfidentialChatOptions
     /// </summary>
     public Policy? Policy { get; init; }
 
-    /// <summary>
-    /// Verifiers of evidence besides Intel's and AMD's: of simulated evidence, for development. Nothing is accepted that
-    /// the policy does not name too.
-    /// </summary>
-    public IReadOnlyList<ICpuVerifier> MoreEvidence { get; init; } = [];
-
     /// <summary>How requests are sealed. Neither is a way out where the other fails.</summary>
     public EnvelopeVersion Envelope { get; init; } = EnvelopeVersion.V2;
 
@@ -111,7 +105,7 @@ public sealed record ConfidentialChatOptions
         return new UriBuilder(url) { Path = path + "/" }.Uri;
     }
 
-    internal NodeJudge RequireJudge() => new(new BundleVerifier([.. MoreEvidence]), RequirePolicy(), TimeProvider);
+    internal NodeJudge RequireJudge() => new(new BundleVerifier(), RequirePolicy(), TimeProvider);
 
     private Policy RequirePolicy()
     {

@@ -71,7 +71,6 @@ internal sealed class RelayGateway : IAsyncDisposable
         ServerUrl = Url,
         Retries = RetryConfig.None,
         Policy = TestNode.Simulated,
-        MoreEvidence = [new SimulatedEvidence()],
     };
 
     public static async Task<RelayGateway> StartAsync(Func<RelayedCall, Task>? serve = null)

@@ -77,7 +77,6 @@ internal sealed class TestGateway : IAsyncDisposable
         Retries = RetryConfig.None,
         Envelope = EnvelopeVersion.V1,
         Policy = TestNode.AnyTime,
-        MoreEvidence = [new SimulatedEvidence()],
     };
 
     public ConfidentialChatClient Client(Func<ConfidentialChatOptions, ConfidentialChatOptions>? change = null) =>

@@ -10,7 +10,7 @@ namespace ConfidentialChat.EndToEnd.Tests;
 /// <summary>What a user of the SDK gets through gateway, node and engine.</summary>
 public sealed class AnswerTests(RunningStack stack) : IDisposable
 {
-    private readonly ConfidentialChatClient client = new(new ConfidentialChatOptions { ServerUrl = stack.Gateway, BearerKey = stack.ApiKey });
+    private readonly ConfidentialChatClient client = new(stack.Options());
 
     public void Dispose() => client.Dispose();
 

@@ -42,7 +42,7 @@ public sealed class ApartTests : IAsyncLifetime
         var port = FixedPort.Find();
         string[] node =
         [
-            "node", "--data", Path.Combine(directory.FullName, "node"), "--gateway", gateway, "--model", model,
+            "node", "--data", Path.Combine(directory.FullName, "node"), "--gateway", gateway, "--evidence", "simulated", "--model", model,
             "--listen", "0.0.0.0", "--port", $"{port}", "--address", $"https://127.0.0.1:{port}",
         ];
 
@@ -93,8 +93,8 @@ public sealed class ApartTests : IAsyncLifetime
         var token = (await InProcess.RunAsync("nodes", "token", "--data", gatewayData)).Output.Trim();
         await StartAsync(
             new() { ["CONFIDENTIALCHAT_ENROLMENT_TOKEN"] = token },
-            ["node", "--data", Path.Combine(directory.FullName, "node"), "--gateway", gateway, "--port", "0", "--upstream", $"{engine.Url}", "--upstream-model", ScriptedStack.Model]);
-        using var client = new ConfidentialChatClient(new ConfidentialChatOptions { ServerUrl = new Uri(gateway), BearerKey = key, Retries = RetryConfig.None });
+            ["node", "--data", Path.Combine(directory.FullName, "node"), "--gateway", gateway, "--port", "0", "--evidence", "simulated", "--upstream", $"{engine.Url}", "--upstream-model", ScriptedStack.Model]);
+        using var client = new ConfidentialChatClient(Asking.Options(new Uri(gateway), key, engine.Url) with { Retries = RetryConfig.None });
         var request = new ChatCompletionRequest { Model = ScriptedStack.Model, Messages = [ChatMessage.User("Hello?")] };
 
         var events = 0;
@@ -137,7 +137,7 @@ public sealed class ApartTests : IAsyncLifetime
 
     private static async Task<string?> AnswerAsync(string gateway, string key)
     {
-        using var client = new ConfidentialChatClient(new ConfidentialChatOptions { ServerUrl = new Uri(gateway), BearerKey = key, Retries = RetryConfig.None });
+        using var client = new ConfidentialChatClient(Asking.Options(new Uri(gateway), key) with { Retries = RetryConfig.None });
         var answer = await client.ConfidentialChat.CreateAsync(
             new ChatCompletionRequest { Model = "fixture", Messages = [ChatMessage.User("Hello?")], Temperature = 0 }, TestContext.Current.CancellationToken);
         return answer.Choices[0].Message.Content!.Text;

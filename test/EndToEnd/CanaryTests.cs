@@ -19,7 +19,7 @@ public sealed class CanaryTests
         await stack.InitializeAsync();
         try
         {
-            using (var client = new ConfidentialChatClient(new ConfidentialChatOptions { ServerUrl = stack.Gateway, BearerKey = stack.ApiKey }))
+            using (var client = new ConfidentialChatClient(stack.Options()))
                 await AskInEveryWayAsync(client, stack.Model);
             using (var raw = new RawClient(stack))
                 await FailInEveryWayAsync(raw, stack.Model);

@@ -20,7 +20,7 @@ public sealed class DemoModelStack : IAsyncLifetime
 /// <summary>The demonstration model answers sensibly. Kernels differ between processors, so whole texts are not compared with known ones.</summary>
 public sealed class DemoModelTests(DemoModelStack demo) : IClassFixture<DemoModelStack>, IDisposable
 {
-    private readonly ConfidentialChatClient client = new(new ConfidentialChatOptions { ServerUrl = demo.Stack.Gateway, BearerKey = demo.Stack.ApiKey });
+    private readonly ConfidentialChatClient client = new(demo.Stack.Options());
 
     public void Dispose() => client.Dispose();
 

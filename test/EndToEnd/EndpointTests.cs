@@ -45,7 +45,7 @@ public sealed class EndpointTests(RunningStack stack)
     {
         var key = await stack.NewUserAsync();
         using var raw = new RawClient(stack, key);
-        using var client = new ConfidentialChatClient(new ConfidentialChatOptions { ServerUrl = stack.Gateway, BearerKey = key });
+        using var client = new ConfidentialChatClient(stack.Options(key));
         var request = await raw.SealAsync(RawClient.Chat(stack.Model, "Hello?", stream: false), timeout: 60);
         var fields = SealedFields.From(request.Envelope) with { NodeDhPublicKey = null, ModelName = null, StackSmallId = null, Stream = null };
 
@@ -58,5 +58,5 @@ public sealed class EndpointTests(RunningStack stack)
     }
 
     private async Task<ConfidentialChatClient> ClientAsync() =>
-        new(new ConfidentialChatOptions { ServerUrl = stack.Gateway, BearerKey = await stack.NewUserAsync() });
+        new(stack.Options(await stack.NewUserAsync()));
 }

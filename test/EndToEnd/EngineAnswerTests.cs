@@ -106,10 +106,8 @@ public sealed class EngineAnswerTests(ScriptedStack stack) : IClassFixture<Scrip
     private async Task<string> AskAsync(bool isStream, bool asksUsage, bool isCut)
     {
         using var http = new HttpClient(new Cutting(isCut));
-        using var client = new ConfidentialChatClient(new ConfidentialChatOptions
+        using var client = new ConfidentialChatClient(stack.Stack.Options() with
         {
-            ServerUrl = stack.Stack.Gateway,
-            BearerKey = stack.Stack.ApiKey,
             Retries = RetryConfig.None,
             HttpClient = http,
         });

@@ -48,10 +48,10 @@ public sealed class GatewayRestartTests : IAsyncLifetime
             var token = (await InProcess.RunAsync("nodes", "token", "--data", data)).Output.Trim();
             await StartAsync(
                 new() { ["CONFIDENTIALCHAT_ENROLMENT_TOKEN"] = token },
-                ["node", "--data", Path.Combine(directory.FullName, model), "--gateway", $"{gateway}", "--port", "0", "--upstream", $"{engine.Url}", "--upstream-model", model]);
+                ["node", "--data", Path.Combine(directory.FullName, model), "--gateway", $"{gateway}", "--port", "0", "--evidence", "simulated", "--upstream", $"{engine.Url}", "--upstream-model", model]);
         }
 
-        using var client = new ConfidentialChatClient(new ConfidentialChatOptions { ServerUrl = gateway, BearerKey = key, Retries = RetryConfig.None });
+        using var client = new ConfidentialChatClient(Asking.Options(gateway, key, [.. engines.Select(engine => engine.Url)]) with { Retries = RetryConfig.None });
         foreach (var model in models)
             await AskAsync(client, model);
 

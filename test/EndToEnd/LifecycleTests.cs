@@ -92,5 +92,5 @@ public sealed class LifecycleTests
     }
 
     private static ConfidentialChatClient Client(RunningStack stack) =>
-        new(new ConfidentialChatOptions { ServerUrl = stack.Gateway, BearerKey = stack.ApiKey });
+        new(stack.Options());
 }

@@ -24,7 +24,7 @@ public sealed class LlamaServerTests
         await stack.InitializeAsync();
         try
         {
-            using var client = new ConfidentialChatClient(new ConfidentialChatOptions { ServerUrl = stack.Gateway, BearerKey = stack.ApiKey });
+            using var client = new ConfidentialChatClient(stack.Options());
             var request = new ChatCompletionRequest { Model = "fixture", Messages = [ChatMessage.User("Hello?")], Temperature = 0, MaxTokens = 400 };
 
             var whole = await client.ConfidentialChat.CreateAsync(request, cancellation);

@@ -41,8 +41,8 @@ public sealed class SignalTests : IAsyncLifetime
         var token = (await InProcess.RunAsync("nodes", "token", "--data", gatewayData)).Output.Trim();
         var (node, _) = await StartAsync(
             new() { ["CONFIDENTIALCHAT_ENROLMENT_TOKEN"] = token },
-            "node", "--data", Path.Combine(directory.FullName, "node"), "--gateway", url, "--port", "0", "--upstream", $"{engine.Url}", "--upstream-model", ScriptedStack.Model);
-        using var client = new ConfidentialChatClient(new ConfidentialChatOptions { ServerUrl = new Uri(url), BearerKey = key, Retries = RetryConfig.None });
+            "node", "--data", Path.Combine(directory.FullName, "node"), "--gateway", url, "--port", "0", "--evidence", "simulated", "--upstream", $"{engine.Url}", "--upstream-model", ScriptedStack.Model);
+        using var client = new ConfidentialChatClient(Asking.Options(new Uri(url), key, engine.Url) with { Retries = RetryConfig.None });
 
         var events = 0;
         var afterHangups = 0;
@@ -104,7 +104,7 @@ public sealed class SignalTests : IAsyncLifetime
         await using var engine = await ScriptedEngine.StartAsync(new EngineScript { Model = ScriptedStack.Model, Events = 600, DelayMs = 50 });
         await using var up = new RunningStack(["--upstream", $"{engine.Url}", "--upstream-model", ScriptedStack.Model]);
         await up.InitializeAsync();
-        using var client = new ConfidentialChatClient(new ConfidentialChatOptions { ServerUrl = up.Gateway, BearerKey = up.ApiKey, Retries = RetryConfig.None });
+        using var client = new ConfidentialChatClient(up.Options() with { Retries = RetryConfig.None });
         var servers = up.Children();
         servers.Count.ShouldBe(2);
         var events = 0;

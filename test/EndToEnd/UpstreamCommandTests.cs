@@ -23,7 +23,7 @@ public sealed class UpstreamCommandTests
             Environment = new Dictionary<string, string> { ["TEST_ENGINE_KEY"] = EngineKey },
         };
         await stack.InitializeAsync();
-        using var client = new ConfidentialChatClient(new ConfidentialChatOptions { ServerUrl = stack.Gateway, BearerKey = stack.ApiKey });
+        using var client = new ConfidentialChatClient(stack.Options());
 
         var request = new ChatCompletionRequest { Model = ScriptedStack.Model, Messages = [ChatMessage.User("Hello?")] };
         await Task.WhenAll(Enumerable.Range(0, 8).Select(_ => client.ConfidentialChat.CreateAsync(request, cancellation)));

@@ -1,6 +1,7 @@
 // spec/attestation.md section 12.
 using System.Security.Cryptography;
 using ConfidentialChat.Attestation.Policies;
+using ConfidentialChat.Attestation.Simulated;
 
 namespace ConfidentialChat.Attestation.Bundles;
 
@@ -49,17 +50,10 @@ public sealed class VerifiedBundle
 /// <param name="Claims">What the processor's evidence says, believed or not; null where nothing could be read.</param>
 public sealed record BundleVerification(Verdict Verdict, VerifiedBundle? Verified, CpuClaims? Claims);
 
-/// <summary>Verifies bundles with the types of evidence that it was given. Pure, and safe for several threads.</summary>
+/// <summary>Verifies bundles. Pure, and safe for several threads.</summary>
 public sealed class BundleVerifier
 {
-    private readonly ICpuVerifier[] verifiers;
-
-    /// <param name="more">Types besides Intel's and AMD's: simulated evidence, for development.</param>
-    public BundleVerifier(params ICpuVerifier[] more)
-    {
-        ArgumentNullException.ThrowIfNull(more);
-        verifiers = [new TdxCpuVerifier(), new SevSnpCpuVerifier(), .. more];
-    }
+    private readonly ICpuVerifier[] verifiers = [new TdxCpuVerifier(), new SevSnpCpuVerifier(), new SimulatedEvidence()];
 
     /// <param name="json">A bundle as it was received.</param>
     /// <param name="policy">What is accepted.</param>

@@ -3,7 +3,6 @@ using ConfidentialChat.Attestation;
 using ConfidentialChat.Attestation.Bundles;
 using ConfidentialChat.Attestation.Policies;
 using ConfidentialChat.Attestation.SevSnp;
-using ConfidentialChat.Attestation.Simulated;
 using ConfidentialChat.Attestation.Tdx;
 
 namespace ConfidentialChat.Cli.Commands;
@@ -127,7 +126,7 @@ internal static class PolicyCommand
         var at = VerifyOptions.ReadTime(parsed.GetValue(At));
         if (bytes.AsSpan().TrimStart(" \t\r\n"u8).StartsWith("{"u8))
         {
-            var verification = new BundleVerifier(new SimulatedEvidence()).Verify(
+            var verification = new BundleVerifier().Verify(
                 bytes, policy, at,
                 VerifyOptions.ReadHex("--nonce", parsed.GetValue(Nonce), BundleStatement.NonceSize) is { } nonce ? (ReadOnlyMemory<byte>?)nonce : null);
             return (

@@ -4,7 +4,6 @@ using System.Text.Json;
 using ConfidentialChat.Attestation;
 using ConfidentialChat.Attestation.Bundles;
 using ConfidentialChat.Attestation.Policies;
-using ConfidentialChat.Attestation.Simulated;
 
 namespace ConfidentialChat.Cli.Commands;
 
@@ -108,7 +107,7 @@ internal static class VerifyCommand
 
     private static Task<int> VerifyAsync(byte[] bundle, Policy policy, byte[]? nonce, ParseResult parsed)
     {
-        var verification = new BundleVerifier(new SimulatedEvidence()).Verify(
+        var verification = new BundleVerifier().Verify(
             bundle, policy, VerifyOptions.ReadTime(parsed.GetValue(At)), nonce is null ? null : (ReadOnlyMemory<byte>?)nonce);
         return VerifyOutput.WriteAsync(verification.Verdict, isRaw: false, parsed.GetValue(Json), json => Write(json, verification));
     }

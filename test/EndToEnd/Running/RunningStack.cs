@@ -1,6 +1,8 @@
 using System.Diagnostics;
 using System.Text.Json;
+using ConfidentialChat.Attestation.Policies;
 using ConfidentialChat.Cli.Stack;
+using ConfidentialChat.Client;
 using ConfidentialChat.Gateway;
 
 namespace ConfidentialChat.EndToEnd.Tests.Running;
@@ -50,6 +52,15 @@ public sealed class RunningStack : IAsyncLifetime
 
     /// <summary>The file of the policy that accepts the node; empty where it has no evidence.</summary>
     public string PolicyFile { get; private set; } = "";
+
+    /// <summary>Of a client that asks it, under the policy that <c>up</c> keeps.</summary>
+    /// <param name="apiKey">Null for its own.</param>
+    public ConfidentialChatOptions Options(string? apiKey = null) => new()
+    {
+        ServerUrl = Gateway,
+        BearerKey = apiKey ?? ApiKey,
+        Policy = Policy.Parse(File.ReadAllText(Path.Combine(DataDirectory, StackPolicy.FileName))),
+    };
 
     /// <summary>The one line of standard output.</summary>
     public string ReadyLine { get; private set; } = "";

@@ -39,10 +39,8 @@ public sealed class ScriptedStack : IAsyncLifetime
     /// <summary>The next request meets these steps; those after it are served.</summary>
     public void Next(params EngineStep[] steps) => Engine.Script = Engine.Script with { Exchanges = [new EngineExchange { Steps = steps }] };
 
-    public ConfidentialChatClient Client(string? apiKey = null) => new(new ConfidentialChatOptions
+    public ConfidentialChatClient Client(string? apiKey = null) => new(Stack.Options(apiKey) with
     {
-        ServerUrl = Stack.Gateway,
-        BearerKey = apiKey ?? Stack.ApiKey,
         Retries = RetryConfig.None, // a fault is to be seen
     });
 

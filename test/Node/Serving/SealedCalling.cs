@@ -41,7 +41,7 @@ internal static class SealedCalling
 
     public static VerifiedBundle Verify(ReadOnlyMemory<byte> bundle, ReadOnlyMemory<byte>? nonce = null, DateTimeOffset? at = null)
     {
-        var verification = new BundleVerifier(new SimulatedEvidence()).Verify(bundle, Policy.Default with { AllowSimulated = true }, at ?? DateTimeOffset.UtcNow, nonce);
+        var verification = new BundleVerifier().Verify(bundle, Policy.Default with { AllowSimulated = true }, at ?? DateTimeOffset.UtcNow, nonce);
         verification.Verified.ShouldNotBeNull(string.Join('\n', verification.Verdict.Failures));
         return verification.Verified;
     }

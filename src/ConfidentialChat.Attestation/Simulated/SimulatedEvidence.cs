@@ -6,7 +6,7 @@ using ConfidentialChat.Attestation.Policies;
 
 namespace ConfidentialChat.Attestation.Simulated;
 
-/// <summary>Verifies simulated evidence, where the policy allows it. What it accepts is not protected.</summary>
+/// <summary>Verifies simulated evidence, which a policy has to allow by name. What it accepts is not protected.</summary>
 public sealed class SimulatedEvidence : ICpuVerifier
 {
     public static readonly FactorName Evidence = new("simulated.evidence", FactorKind.Authenticity);
