@@ -19,10 +19,10 @@ internal sealed class InnerAnswer(VerifiedNode node, HttpResponseMessage respons
 
     public int Status => head!.Status;
 
-    /// <summary>Without parameters; null where the node names none.</summary>
-    public string? ContentType => head!.Fields.TryGetSingle("content-type", out var type) ? type.Split(';')[0].Trim() : null;
+    /// <summary>Null where the node names none.</summary>
+    public string? ContentTypeField => head!.Fields.TryGetSingle("content-type", out var type) ? type : null;
 
-    public bool IsStream => string.Equals(ContentType, EventStream, StringComparison.OrdinalIgnoreCase);
+    public bool IsStream => string.Equals(ContentTypeField?.Split(';')[0].Trim(), EventStream, StringComparison.OrdinalIgnoreCase);
 
     public override bool CanRead => true;
 
