@@ -1,6 +1,5 @@
+using System.Buffers;
 using System.Collections.Concurrent;
-using System.Diagnostics.CodeAnalysis;
-using System.IO.Pipelines;
 using System.Net;
 using System.Text;
 using System.Text.Json.Nodes;
@@ -10,7 +9,6 @@ using ConfidentialChat.Protocol;
 using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.Oblivious;
 using ConfidentialChat.Protocol.Oblivious.BinaryHttp;
-using ConfidentialChat.Protocol.Relay;
 using ConfidentialChat.Protocol.V2;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
@@ -238,6 +236,21 @@ internal sealed class RelayedCall(HttpContext context, InnerCall inner, ChunkedR
 
     public Task RefuseAsync(RequestError error, params Field[] more) =>
         WholeAsync(Encoding.UTF8.GetString(new Rejection(error).ToJson()), error.Row().Status, more);
+
+    /// <summary>A whole answer as its bytes are on the wire, for a test to spoil.</summary>
+    public byte[] Sealed(string json)
+    {
+        var bytes = new ArrayBufferWriter<byte>();
+        using var whole = new SealedAnswerWriter(opener.SealAnswer(bytes));
+        whole.WriteWhole(200, FieldSection.Create([new Field("content-type", "application/json")]), Encoding.UTF8.GetBytes(json));
+        return bytes.WrittenSpan.ToArray();
+    }
+
+    public async Task BytesAsync(byte[] bytes, string type = ChunkedAnswerSealer.MediaType)
+    {
+        context.Response.ContentType = type;
+        await context.Response.Body.WriteAsync(bytes, Gone);
+    }
 
     public void BeginStream() => Writer.BeginStream(FieldSection.Create([new Field("content-type", "text/event-stream")]));
 

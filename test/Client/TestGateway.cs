@@ -24,6 +24,7 @@ internal sealed class TestGateway : IAsyncDisposable
     public const string Key = "cc-test-secret-key";
 
     private readonly WebApplication app;
+    private int looks;
 
     private TestGateway(WebApplication app) => this.app = app;
 
@@ -52,6 +53,9 @@ internal sealed class TestGateway : IAsyncDisposable
 
     /// <summary>Every path that was asked for, those of the evidence left out.</summary>
     public ConcurrentQueue<string> Paths { get; } = [];
+
+    /// <summary>How often the nodes were listed.</summary>
+    public int Looks => looks;
 
     public Uri Url => new(app.Urls.First());
 
@@ -105,6 +109,7 @@ internal sealed class TestGateway : IAsyncDisposable
         switch (context.Request.Method, context.Request.Path.Value)
         {
             case ("GET", "/v2/nodes"):
+                Interlocked.Increment(ref looks);
                 await context.JsonAsync(List(context.Request.Query["model"]!));
                 break;
             case ("GET", "/v2/nodes/3/evidence"):

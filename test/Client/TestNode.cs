@@ -35,7 +35,8 @@ internal sealed class TestNode : IDisposable
 
     public string? Price { get; init; }
 
-    public byte[] Bundle => bundle ??= Issue(new byte[32]);
+    /// <summary>What is handed out as its bundle.</summary>
+    public byte[] Bundle { get => bundle ??= Issue(new byte[32]); set => bundle = value; }
 
     public string BundleDigest => Convert.ToHexStringLower(SHA256.HashData(Bundle));
 
@@ -68,6 +69,14 @@ internal sealed class TestNode : IDisposable
             Configuration = new NodeConfiguration([], [], "info", []),
         }.ToBytes();
         return EvidenceBundle.Write(statement, platform.Sign(BundleStatement.ReportData(statement)), []);
+    }
+
+    /// <summary>The statement of one node and the evidence of another.</summary>
+    public static byte[] Splice(TestNode statement, TestNode evidence)
+    {
+        EvidenceBundle.TryParse(statement.Bundle, out var stated).ShouldBeNull();
+        EvidenceBundle.TryParse(evidence.Bundle, out var proven).ShouldBeNull();
+        return EvidenceBundle.Write(stated!.StatementBytes.Span, proven!.Cpu, []);
     }
 
     public void Dispose()

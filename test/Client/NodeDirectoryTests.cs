@@ -1,0 +1,169 @@
+using ConfidentialChat.Protocol.Errors;
+
+namespace ConfidentialChat.Client.Tests;
+
+/// <summary>spec/envelope-v2.md section 2: for how long a verdict is kept, who is drawn, and what a look at the nodes costs.</summary>
+public sealed class NodeDirectoryTests
+{
+    private static CancellationToken Cancellation => TestContext.Current.CancellationToken;
+
+    [Fact]
+    public async Task A_verdict_that_ends_while_a_stream_runs_leaves_it_running_and_the_next_call_verifies_anew()
+    {
+        var time = new ShiftedTime();
+        var goOn = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        await using var gateway = await RelayGateway.StartAsync(async call =>
+        {
+            call.BeginStream();
+            await call.SendAsync(Chats.Chunk("a"));
+            await goOn.Task;
+            await call.SendAsync(Chats.Chunk("b", "stop"));
+            call.Writer.EndStream();
+            await call.FlushAsync();
+        });
+        using var client = gateway.Client(options => options with { TimeProvider = time });
+        var seen = new List<string>();
+        await foreach (var chunk in client.ConfidentialChat.CreateStreamAsync(Chats.Request, Cancellation))
+        {
+            seen.Add(chunk.Choices[0].Delta!.Content!);
+            if (seen.Count > 1)
+                continue;
+            time.Pass(TimeSpan.FromHours(2));
+            gateway.Nodes.Add(new TestNode { IssuedAt = time.GetUtcNow() });
+            goOn.SetResult();
+        }
+
+        seen.ShouldBe(["a", "b"]);
+        gateway.Serve = call => call.WholeAsync(Chats.Answer);
+        await client.ConfidentialChat.CreateAsync(Chats.Request, Cancellation);
+        (gateway.Lists, gateway.Bundles, gateway.Relays).ShouldBe((2, 2, 2));
+    }
+
+    [Fact]
+    public async Task A_verdict_that_ended_and_has_no_successor_is_refused()
+    {
+        var time = new ShiftedTime();
+        await using var gateway = await RelayGateway.StartAsync();
+        using var client = gateway.Client(options => options with { TimeProvider = time });
+        await client.ConfidentialChat.CreateAsync(Chats.Request, Cancellation);
+        time.Pass(TimeSpan.FromHours(1) - TimeSpan.FromSeconds(65)); // 60 s before the keys are erased, and the 10 since they were made
+        await Should.ThrowAsync<AttestationException>(() => client.ConfidentialChat.CreateAsync(Chats.Request, Cancellation));
+        gateway.Relays.ShouldBe(1);
+    }
+
+    [Fact]
+    public async Task A_clock_that_is_set_back_lengthens_no_verdict()
+    {
+        var time = new ShiftedTime();
+        await using var gateway = await RelayGateway.StartAsync();
+        using var client = gateway.Client(options => options with { TimeProvider = time });
+        await client.ConfidentialChat.CreateAsync(Chats.Request, Cancellation);
+        time.Monotonic += TimeSpan.FromHours(2); // and the wall clock says that no time has passed
+        await client.ConfidentialChat.CreateAsync(Chats.Request, Cancellation);
+        gateway.Bundles.ShouldBe(2);
+        time.Wall -= TimeSpan.FromHours(1); // before the bundle was issued
+        await Should.ThrowAsync<AttestationException>(() => client.ConfidentialChat.CreateAsync(Chats.Request, Cancellation));
+        gateway.Relays.ShouldBe(2);
+    }
+
+    [Fact]
+    public async Task The_next_bundle_is_fetched_behind_a_calls_back_when_four_fifths_of_the_time_are_over()
+    {
+        var time = new ShiftedTime();
+        await using var gateway = await RelayGateway.StartAsync();
+        using var client = gateway.Client(options => options with { TimeProvider = time });
+        await client.ConfidentialChat.CreateAsync(Chats.Request, Cancellation);
+        time.Pass(TimeSpan.FromMinutes(50));
+        gateway.Nodes.Add(new TestNode { IssuedAt = time.GetUtcNow() });
+        await client.ConfidentialChat.CreateAsync(Chats.Request, Cancellation);
+        gateway.Headers.Last()["Confidential-Key-Set"].ShouldBe(gateway.Nodes[0].KeySet); // it did not wait for it
+        while (gateway.Headers.Last()["Confidential-Key-Set"] != gateway.Nodes[1].KeySet)
+            await client.ConfidentialChat.CreateAsync(Chats.Request, Cancellation);
+        (gateway.Lists, gateway.Bundles).ShouldBe((2, 2));
+    }
+
+    [Fact]
+    public async Task A_list_that_is_as_before_costs_no_bundle()
+    {
+        var time = new ShiftedTime();
+        await using var gateway = await RelayGateway.StartAsync();
+        gateway.Tag = "\"1\"";
+        using var client = gateway.Client(options => options with { TimeProvider = time });
+        await client.ConfidentialChat.CreateAsync(Chats.Request, Cancellation);
+        time.Pass(TimeSpan.FromMinutes(2));
+        while (gateway.Lists < 2)
+            await client.ConfidentialChat.CreateAsync(Chats.Request, Cancellation);
+        for (var i = 0; i < 10; i++)
+            await client.ConfidentialChat.CreateAsync(Chats.Request, Cancellation);
+        (gateway.Lists, gateway.Bundles).ShouldBe((2, 1));
+    }
+
+    [Fact]
+    public async Task A_gateway_that_lists_no_longer_does_not_stop_a_node_whose_verdict_stands()
+    {
+        var time = new ShiftedTime();
+        await using var gateway = await RelayGateway.StartAsync();
+        using var client = gateway.Client(options => options with { TimeProvider = time });
+        await client.ConfidentialChat.CreateAsync(Chats.Request, Cancellation);
+        gateway.List = context => context.ProblemAsync(RequestError.ServiceUnavailable);
+        time.Pass(TimeSpan.FromMinutes(2));
+        for (var i = 0; i < 20; i++)
+            await client.ConfidentialChat.CreateAsync(Chats.Request, Cancellation);
+        gateway.Lists.ShouldBeLessThan(4); // and is not asked for every call
+    }
+
+    [Fact]
+    public async Task Only_the_cheapest_are_drawn_and_each_of_them_is()
+    {
+        await using var gateway = await RelayGateway.StartAsync();
+        gateway.Nodes.Clear();
+        gateway.Nodes.AddRange([new() { Id = 1, Price = "2.5" }, new() { Id = 2, Price = "2" }, new() { Id = 4, Price = "2.0" }]);
+        using var client = gateway.Client();
+        for (var i = 0; i < 60; i++)
+            await client.ConfidentialChat.CreateAsync(Chats.Request, Cancellation);
+        var relayed = gateway.Asked.Where(path => path.EndsWith("/relay", StringComparison.Ordinal)).Distinct().Order();
+        relayed.ShouldBe(["/v2/nodes/2/relay", "/v2/nodes/4/relay"]); // one of sixty is missed once in 2^59
+    }
+
+    [Fact]
+    public async Task A_node_that_is_refused_does_not_keep_another_from_answering()
+    {
+        await using var gateway = await RelayGateway.StartAsync();
+        gateway.Nodes.Add(new TestNode { Id = 4, Models = ["small"] });
+        gateway.Evidence = id => gateway.Nodes.Find(node => node.Id == id);
+        using var client = gateway.Client();
+        await client.ConfidentialChat.CreateAsync(Chats.Request, Cancellation);
+        gateway.Asked.Last().ShouldBe("/v2/nodes/3/relay");
+    }
+
+    [Fact]
+    public async Task A_model_that_nobody_serves_is_as_unknown_as_a_gateway_would_say_it()
+    {
+        await using var gateway = await RelayGateway.StartAsync();
+        gateway.Nodes.Clear();
+        using var client = gateway.Client();
+        var failure = await Should.ThrowAsync<GatewayApiException>(() => client.ConfidentialChat.CreateAsync(Chats.Request, Cancellation));
+        (failure.Status, failure.Code).ShouldBe((404, "MODEL_NOT_FOUND"));
+    }
+
+    [Fact]
+    public async Task A_caller_who_gives_up_does_not_end_the_look_of_the_others()
+    {
+        var goOn = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        await using var gateway = await RelayGateway.StartAsync();
+        gateway.Evidence = _ =>
+        {
+            goOn.Task.Wait();
+            return gateway.Node;
+        };
+        using var client = gateway.Client();
+        using var gone = new CancellationTokenSource();
+        var first = client.ConfidentialChat.CreateAsync(Chats.Request, gone.Token);
+        var second = client.ConfidentialChat.CreateAsync(Chats.Request, Cancellation);
+        await gone.CancelAsync();
+        await Should.ThrowAsync<OperationCanceledException>(() => first);
+        goOn.SetResult();
+        await second;
+        gateway.Lists.ShouldBe(1);
+    }
+}
