@@ -15,13 +15,13 @@ public sealed class AttestationException : ConfidentialChatException
     private const int ShownNodes = 8;
     private const int ShownFactors = 4; // of a node
 
-    internal AttestationException(IReadOnlyList<RefusedNode> refused)
+    internal AttestationException(IReadOnlyList<UnverifiedNode> refused)
         : base(Describe(refused)) => Refused = refused;
 
     /// <summary>The nodes that were looked at, each with the checks that refuse it.</summary>
-    public IReadOnlyList<RefusedNode> Refused { get; }
+    public IReadOnlyList<UnverifiedNode> Refused { get; }
 
-    private static string Describe(IReadOnlyList<RefusedNode> refused)
+    private static string Describe(IReadOnlyList<UnverifiedNode> refused)
     {
         var text = new StringBuilder("No node of the model is accepted by the policy; nothing was sent.");
         foreach (var node in refused.Take(ShownNodes))
@@ -36,7 +36,7 @@ public sealed class AttestationException : ConfidentialChatException
         return text.Append("\nhint: ").Append(Hint(refused)).ToString();
     }
 
-    private static string Hint(IReadOnlyList<RefusedNode> refused)
+    private static string Hint(IReadOnlyList<UnverifiedNode> refused)
     {
         const string Where = $"the policy ({nameof(ConfidentialChatOptions)}.{nameof(ConfidentialChatOptions.Policy)}, "
             + $"or the file that {ConfidentialChatOptions.PolicyVariable} names)";
@@ -58,4 +58,4 @@ public sealed class AttestationException : ConfidentialChatException
 /// <summary>A node that is not sealed to.</summary>
 /// <param name="Node">As the gateway names it.</param>
 /// <param name="Factors">The checks that refuse it, at least one; short printable ASCII, without content.</param>
-public sealed record RefusedNode(NodeId Node, IReadOnlyList<Factor> Factors);
+public sealed record UnverifiedNode(NodeId Node, IReadOnlyList<Factor> Factors);

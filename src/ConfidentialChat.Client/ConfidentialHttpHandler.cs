@@ -76,7 +76,7 @@ public sealed class ConfidentialHttpHandler : DelegatingHandler
         var isHandedOn = false;
         try
         {
-            var response = isList ? await ListAsync(clock).ConfigureAwait(false) : await AskAsync(row!, request, clock, cancellationToken).ConfigureAwait(false);
+            var response = await (isList ? ListAsync(clock) : AskAsync(row!, request, clock, cancellationToken)).ConfigureAwait(false);
             response.RequestMessage = request;
             isHandedOn = response.Content is OpenedContent;
             return response;

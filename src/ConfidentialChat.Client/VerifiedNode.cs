@@ -95,14 +95,14 @@ public sealed class VerifiedNode
         DateTimeOffset newest,
         NodeJudge judge,
         ReadOnlyMemory<byte>? nonce,
-        out RefusedNode? refused)
+        out UnverifiedNode? refused)
     {
         var (now, began) = (judge.Time.GetUtcNow(), judge.Time.GetTimestamp());
         var found = judge.Verifier.Verify(json, judge.Policy, now, nonce);
         refused = null;
         if (found.Verified is not { } bundle)
         {
-            refused = new RefusedNode(asked, [.. found.Verdict.Failures]);
+            refused = new UnverifiedNode(asked, [.. found.Verdict.Failures]);
             return null;
         }
 
@@ -121,7 +121,7 @@ public sealed class VerifiedNode
                 ? NodeFactors.Failed(NodeFactors.Lifetime, RejectionCode.Expired, $"keys beyond {now:u}", $"sealed to until {bundle.SealBefore:u}")
             : null;
         if (fault is not null)
-            refused = new RefusedNode(asked, [fault]);
+            refused = new UnverifiedNode(asked, [fault]);
         return fault is null ? new VerifiedNode(bundle, found.Verdict, key!, suite, bundle.SealBefore - now, began) : null;
     }
 }

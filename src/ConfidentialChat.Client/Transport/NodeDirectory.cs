@@ -24,7 +24,7 @@ internal sealed class NodeDirectory(GatewayConnection connection, NodeJudge judg
 
     private readonly TimeProvider time = judge.Time;
     private readonly ConcurrentDictionary<string, ModelNodes> models = new(StringComparer.Ordinal);
-    private readonly ConcurrentDictionary<ListedNode, VerifiedNode> kept = new(SameBundle.Instance);
+    private readonly ConcurrentDictionary<OfferedNode, VerifiedNode> kept = new(SameBundle.Instance);
     private readonly ConcurrentDictionary<NodeId, DateTimeOffset> newest = new(); // of accepted bundles alone: nobody else can fill it
     private readonly CancellationTokenSource closing = new();
 
@@ -70,7 +70,7 @@ internal sealed class NodeDirectory(GatewayConnection connection, NodeJudge judg
         if (list.Accepted.Count == 0)
             throw Refusal(list);
         throw new AttestationException(
-            [.. list.Accepted.Select(known => new RefusedNode(
+            [.. list.Accepted.Select(known => new UnverifiedNode(
                 known.Id, [NodeFactors.Failed(NodeFactors.Lock, RejectionCode.Mismatch, "the key of a verified node", "another")])), .. list.Refused]);
     }
 
@@ -133,24 +133,24 @@ internal sealed class NodeDirectory(GatewayConnection connection, NodeJudge judg
         return list;
     }
 
-    private async Task<(string? Tag, IReadOnlyList<ListedNode> Listed)> ListAsync(string model, NodeList? before, CallClock clock)
+    private async Task<(string? Tag, IReadOnlyList<OfferedNode> Listed)> ListAsync(string model, NodeList? before, CallClock clock)
     {
         var path = $"{Root}?model={Uri.EscapeDataString(model)}";
         using var response = await connection.AskAsync(HttpMethod.Get, path, null, before?.Tag, clock).ConfigureAwait(false);
         if (response.StatusCode is System.Net.HttpStatusCode.NotModified)
             return (before!.Tag, before.Listed);
-        var body = await GatewayConnection.ReadBodyAsync(response, clock, eachPiece: null, ListedNode.MaxListSize).ConfigureAwait(false);
-        var listed = ListedNode.ReadList(body) ?? throw new InvalidAnswerException("The gateway's list of nodes is malformed.");
+        var body = await GatewayConnection.ReadBodyAsync(response, clock, eachPiece: null, OfferedNode.MaxListSize).ConfigureAwait(false);
+        var listed = OfferedNode.ReadList(body) ?? throw new InvalidAnswerException("The gateway's list of nodes is malformed.");
         if (listed.Count == 0)
             throw GatewayApiException.Of(RequestError.ModelNotFound); // as a gateway says it that lists nothing
         return (response.Headers.ETag?.ToString(), listed);
     }
 
-    private async Task<NodeList> VerifyAsync(string model, string? tag, IReadOnlyList<ListedNode> listed, CallClock clock)
+    private async Task<NodeList> VerifyAsync(string model, string? tag, IReadOnlyList<OfferedNode> listed, CallClock clock)
     {
         var looks = await Task.WhenAll(listed.Select(node => VerifyAsync(node, clock))).ConfigureAwait(false);
         var accepted = new List<(VerifiedNode, decimal?)>();
-        var refused = new List<RefusedNode>();
+        var refused = new List<UnverifiedNode>();
         foreach (var (entry, (node, refusal, _)) in listed.Zip(looks))
         {
             if (node?.Serves(model) is true)
@@ -165,9 +165,9 @@ internal sealed class NodeDirectory(GatewayConnection connection, NodeJudge judg
         return new NodeList(tag, listed, accepted, refused, time);
     }
 
-    private VerifiedNode? Kept(ListedNode listed) => kept.TryGetValue(listed, out var node) && node.MayBeSealedTo(time) ? node : null;
+    private VerifiedNode? Kept(OfferedNode listed) => kept.TryGetValue(listed, out var node) && node.MayBeSealedTo(time) ? node : null;
 
-    private async Task<(VerifiedNode? Node, RefusedNode? Refused, ConfidentialChatException? Failure)> VerifyAsync(ListedNode listed, CallClock clock)
+    private async Task<(VerifiedNode? Node, UnverifiedNode? Refused, ConfidentialChatException? Failure)> VerifyAsync(OfferedNode listed, CallClock clock)
     {
         if (Kept(listed) is { } known)
             return (known, null, null);
@@ -191,17 +191,17 @@ internal sealed class NodeDirectory(GatewayConnection connection, NodeJudge judg
         }
     }
 
-    private async Task<(ReadOnlyMemory<byte> Bundle, ReadOnlyMemory<byte>? Nonce, RefusedNode? Refused)> FetchAsync(ListedNode listed, CallClock clock)
+    private async Task<(ReadOnlyMemory<byte> Bundle, ReadOnlyMemory<byte>? Nonce, UnverifiedNode? Refused)> FetchAsync(OfferedNode listed, CallClock clock)
     {
         using var response = await connection.AskAsync(HttpMethod.Get, PathOf(listed.Node), null, null, clock).ConfigureAwait(false);
         var bundle = await GatewayConnection.ReadBodyAsync(response, clock, eachPiece: null, Bounds.Bundle).ConfigureAwait(false);
-        return Convert.ToHexStringLower(SHA256.HashData(bundle.Span)) == listed.Bundle
+        return Convert.ToHexStringLower(Sha256.Hash(bundle.Span)) == listed.Bundle
             ? (bundle, null, null)
             : (default, null, Refused(listed.Node, NodeFactors.Bundle, RejectionCode.Mismatch, "the bundle that is listed", "another"));
     }
 
     // spec/attestation.md section 17.
-    private async Task<(ReadOnlyMemory<byte> Bundle, ReadOnlyMemory<byte>? Nonce, RefusedNode? Refused)> ChallengeAsync(ListedNode listed, CallClock clock)
+    private async Task<(ReadOnlyMemory<byte> Bundle, ReadOnlyMemory<byte>? Nonce, UnverifiedNode? Refused)> ChallengeAsync(OfferedNode listed, CallClock clock)
     {
         var challenge = RandomNumberGenerator.GetBytes(ChallengeTree.ChallengeSize);
         var body = JsonSerializer.SerializeToUtf8Bytes(new ChallengeRequest(challenge), ChallengeJson.Default.ChallengeRequest);
@@ -214,7 +214,7 @@ internal sealed class NodeDirectory(GatewayConnection connection, NodeJudge judg
 
     private static string PathOf(NodeId node) => string.Create(CultureInfo.InvariantCulture, $"{Root}/{node.Value}/evidence");
 
-    private static RefusedNode Refused(NodeId node, FactorName factor, RejectionCode code, string expected, string found) =>
+    private static UnverifiedNode Refused(NodeId node, FactorName factor, RejectionCode code, string expected, string found) =>
         new(node, [NodeFactors.Failed(factor, code, expected, found)]);
 
     private static AttestationException Refusal(NodeList list) => new(list.Refused);
@@ -260,14 +260,14 @@ internal sealed class NodeDirectory(GatewayConnection connection, NodeJudge judg
     }
 
     // Whose bundle it is, whatever it costs.
-    private sealed class SameBundle : IEqualityComparer<ListedNode>
+    private sealed class SameBundle : IEqualityComparer<OfferedNode>
     {
         public static SameBundle Instance { get; } = new();
 
-        public bool Equals(ListedNode? one, ListedNode? other) =>
+        public bool Equals(OfferedNode? one, OfferedNode? other) =>
             one is not null && other is not null && one.Node == other.Node && one.KeySet == other.KeySet && one.Bundle == other.Bundle;
 
-        public int GetHashCode(ListedNode listed) => HashCode.Combine(listed.Node, listed.KeySet);
+        public int GetHashCode(OfferedNode listed) => HashCode.Combine(listed.Node, listed.KeySet);
     }
 }
 

@@ -19,9 +19,9 @@ internal sealed class NodeList
     /// <param name="time">The clock.</param>
     public NodeList(
         string? tag,
-        IReadOnlyList<ListedNode> listed,
+        IReadOnlyList<OfferedNode> listed,
         IReadOnlyList<(VerifiedNode Node, decimal? Price)> accepted,
-        IReadOnlyList<RefusedNode> refused,
+        IReadOnlyList<UnverifiedNode> refused,
         TimeProvider time)
     {
         (Tag, Listed, Refused) = (tag, listed, refused);
@@ -33,11 +33,11 @@ internal sealed class NodeList
 
     public string? Tag { get; }
 
-    public IReadOnlyList<ListedNode> Listed { get; }
+    public IReadOnlyList<OfferedNode> Listed { get; }
 
     public IReadOnlyList<VerifiedNode> Accepted { get; }
 
-    public IReadOnlyList<RefusedNode> Refused { get; }
+    public IReadOnlyList<UnverifiedNode> Refused { get; }
 
     /// <summary>One of the lowest price, at random: the order of a list steers nobody. Null where none may be sealed to any more.</summary>
     public VerifiedNode? Draw(TimeProvider time)

@@ -6,7 +6,8 @@ using ConfidentialChat.Protocol.V1;
 namespace ConfidentialChat.Client.Transport.V1;
 
 /// <summary>Opens an answer under the key of its request. Nothing is parsed, and so nothing can be believed, before it has authenticated.</summary>
-internal sealed class ExchangeAnswer(Exchange exchange, SealedRequest request, VerifiedNode node, bool isStream, CallClock clock) : OpenedAnswer(isStream), IEventTarget
+internal sealed class ExchangeAnswer(Exchange exchange, SealedRequest request, VerifiedNode node, bool isStream, CallClock clock)
+    : OpenedAnswer(isStream), IEventTarget
 {
     private const string NoOrder =
         "The node does not say the order of a stream's events: it is older than this client, or of another make, and what is dropped on the way "

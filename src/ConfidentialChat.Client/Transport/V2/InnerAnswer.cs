@@ -7,7 +7,9 @@ using ConfidentialChat.Protocol.V2;
 
 namespace ConfidentialChat.Client.Transport.V2;
 
-/// <summary>An answer as it is opened: its head, and its content as a stream that ends only where all of it has authenticated. Not for concurrent use.</summary>
+/// <summary>
+/// An answer as it is opened: its head, and its content as a stream that ends only where all of it has authenticated. Not for concurrent use.
+/// </summary>
 internal sealed class InnerAnswer(VerifiedNode node, HttpResponseMessage response, SealedAnswerReader reader, CallClock clock) : Stream
 {
     private const string EventStream = "text/event-stream";
@@ -64,7 +66,8 @@ internal sealed class InnerAnswer(VerifiedNode node, HttpResponseMessage respons
 
         var headers = head!.Fields.GroupBy(field => field.Name, StringComparer.OrdinalIgnoreCase)
             .ToDictionary(group => group.Key, IReadOnlyList<string> (group) => [.. group.Select(field => field.Value)], StringComparer.OrdinalIgnoreCase);
-        var retryAfter = head.Fields.TryGetSingle("retry-after", out var wait) && int.TryParse(wait, NumberStyles.None, CultureInfo.InvariantCulture, out var seconds)
+        var retryAfter = head.Fields.TryGetSingle("retry-after", out var wait)
+            && int.TryParse(wait, NumberStyles.None, CultureInfo.InvariantCulture, out var seconds)
             ? TimeSpan.FromSeconds(seconds)
             : (TimeSpan?)null;
         var date = head.Fields.TryGetSingle("date", out var text)

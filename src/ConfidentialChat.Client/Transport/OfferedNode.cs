@@ -9,7 +9,7 @@ namespace ConfidentialChat.Client.Transport;
 /// <param name="KeySet">Its newest.</param>
 /// <param name="Bundle">SHA-256 of the bundle, 64 digits of lower-case hexadecimal.</param>
 /// <param name="Price">Null where there are no prices.</param>
-internal sealed record ListedNode(NodeId Node, KeySetDigest KeySet, string Bundle, decimal? Price)
+internal sealed record OfferedNode(NodeId Node, KeySetDigest KeySet, string Bundle, decimal? Price)
 {
     /// <summary>So many of a list are looked at.</summary>
     public const int MaxCount = 8;
@@ -20,7 +20,7 @@ internal sealed record ListedNode(NodeId Node, KeySetDigest KeySet, string Bundl
     private static readonly JsonDocumentOptions Options = new() { MaxDepth = 8, AllowDuplicateProperties = false };
 
     /// <summary>Reads a list; null where it is none. Members that are not known, and nodes beyond the number, are passed over.</summary>
-    public static IReadOnlyList<ListedNode>? ReadList(ReadOnlyMemory<byte> json)
+    public static IReadOnlyList<OfferedNode>? ReadList(ReadOnlyMemory<byte> json)
     {
         try
         {
@@ -28,7 +28,7 @@ internal sealed record ListedNode(NodeId Node, KeySetDigest KeySet, string Bundl
             if (document.RootElement.ValueKind != JsonValueKind.Object
                 || !document.RootElement.TryGetProperty("nodes"u8, out var nodes) || nodes.ValueKind != JsonValueKind.Array)
                 return null;
-            var listed = new List<ListedNode>();
+            var listed = new List<OfferedNode>();
             foreach (var node in nodes.EnumerateArray().Take(MaxCount))
             {
                 if (Read(node) is not { } read || listed.Exists(other => other.Node == read.Node))
@@ -44,7 +44,7 @@ internal sealed record ListedNode(NodeId Node, KeySetDigest KeySet, string Bundl
         }
     }
 
-    private static ListedNode? Read(JsonElement node)
+    private static OfferedNode? Read(JsonElement node)
     {
         decimal price = 0;
         return node.ValueKind == JsonValueKind.Object
@@ -53,7 +53,7 @@ internal sealed record ListedNode(NodeId Node, KeySetDigest KeySet, string Bundl
             && Text(node, "bundle"u8) is { Length: 64 } bundle && bundle.All(char.IsAsciiHexDigitLower)
             && (!node.TryGetProperty("price"u8, out var said) || said.ValueKind == JsonValueKind.Null
                 || (said.ValueKind == JsonValueKind.Number && said.TryGetDecimal(out price)))
-            ? new ListedNode(new NodeId(number), keySet, bundle, said.ValueKind == JsonValueKind.Number ? price : null)
+            ? new OfferedNode(new NodeId(number), keySet, bundle, said.ValueKind == JsonValueKind.Number ? price : null)
             : null;
     }
 
