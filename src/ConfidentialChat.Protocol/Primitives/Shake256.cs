@@ -1,4 +1,4 @@
-// FIPS 202 section 6.2. Only DeriveKeyPair of spec/oblivious-v2.md section 3.2 needs it, and so only vectors.
+// FIPS 202 section 6.2. Expands private keys, spec/oblivious-v2.md section 3.2.
 namespace ConfidentialChat.Protocol.Primitives;
 
 internal static class Shake256

@@ -1,4 +1,4 @@
-// The functions of libsodium 1.0.22 that NSec does not show: the KEMs, SHAKE256, guarded memory, and X25519 and AEADs without it.
+// The functions of libsodium 1.0.22 that NSec does not show: the KEMs, SHAKE256, SHA3-256, guarded memory, and X25519 and AEADs without it.
 using System.Runtime.InteropServices;
 using System.Security.Cryptography;
 
@@ -18,20 +18,11 @@ internal static partial class Sodium
     }
 
     [LibraryImport(Library)]
-    public static partial int crypto_kem_xwing_seed_keypair(Span<byte> pk, GuardedSecret sk, ReadOnlySpan<byte> seed);
-
-    [LibraryImport(Library)]
-    public static partial int crypto_kem_xwing_keypair(Span<byte> pk, GuardedSecret sk);
-
-    [LibraryImport(Library)]
     public static partial int crypto_kem_xwing_enc(Span<byte> ct, Span<byte> ss, ReadOnlySpan<byte> pk);
 
     [LibraryImport(Library)]
     public static partial int crypto_kem_xwing_enc_deterministic(
         Span<byte> ct, Span<byte> ss, ReadOnlySpan<byte> pk, ReadOnlySpan<byte> seed);
-
-    [LibraryImport(Library)]
-    public static partial int crypto_kem_xwing_dec(Span<byte> ss, ReadOnlySpan<byte> ct, GuardedSecret sk);
 
     [LibraryImport(Library)]
     public static partial int crypto_kem_mlkem768_seed_keypair(Span<byte> pk, GuardedSecret sk, ReadOnlySpan<byte> seed);
@@ -80,6 +71,9 @@ internal static partial class Sodium
     public static partial int crypto_aead_chacha20poly1305_ietf_decrypt(
         Span<byte> m, nint mlen_p, nint nsec, ReadOnlySpan<byte> c, ulong clen,
         ReadOnlySpan<byte> ad, ulong adlen, ReadOnlySpan<byte> npub, ReadOnlySpan<byte> k);
+
+    [LibraryImport(Library)]
+    public static partial int crypto_hash_sha3256(Span<byte> output, ReadOnlySpan<byte> input, ulong inlen);
 
     [LibraryImport(Library)]
     public static partial int crypto_xof_shake256(Span<byte> output, nuint outlen, ReadOnlySpan<byte> input, ulong inlen);

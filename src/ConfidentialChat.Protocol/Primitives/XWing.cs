@@ -1,4 +1,6 @@
 // draft-connolly-cfrg-xwing-kem; spec/oblivious-v2.md section 3.2.
+using System.Security.Cryptography;
+
 namespace ConfidentialChat.Protocol.Primitives;
 
 /// <summary>X-Wing, that is MLKEM768-X25519: safe as long as one of ML-KEM-768 and X25519 is.</summary>
@@ -7,6 +9,7 @@ internal static class XWing
     public const int PublicKeySize = MlKem768.PublicKeySize + X25519PublicKey.Size; // 1216
     public const int CiphertextSize = MlKem768.CiphertextSize + X25519PublicKey.Size; // 1120
     public const int SeedSize = 32; // the private key
+    public const int ScalarSize = 32; // of its X25519 half
     public const int SharedSecretSize = 32;
     public const int EncapsulationSeedSize = 64; // m of ML-KEM ‖ ephemeral X25519 scalar
 
@@ -40,36 +43,57 @@ internal static class XWing
     }
 }
 
-/// <summary>An X-Wing private key: a seed of 32 bytes in guarded memory, erased on disposal.</summary>
+/// <summary>
+/// An X-Wing private key in guarded memory, erased on disposal. It is kept expanded: libsodium's own decapsulation makes the ML-KEM key
+/// from the seed each time, which is a third of its cost (143 us against 93).
+/// </summary>
 internal sealed class XWingPrivateKey : IDisposable
 {
-    private readonly GuardedSecret seed;
+    private static ReadOnlySpan<byte> Label => @"\.//^\"u8;
+
+    private readonly MlKem768PrivateKey mlKem;
+    private readonly X25519PrivateKey x25519;
     private readonly byte[] publicKey;
 
-    private XWingPrivateKey(GuardedSecret seed, byte[] publicKey)
+    // expanded = SHAKE256(seed, 96) = ML-KEM seed (64) ‖ X25519 scalar (32)
+    private XWingPrivateKey(ReadOnlySpan<byte> seed)
     {
-        this.seed = seed;
-        this.publicKey = publicKey;
+        Span<byte> expanded = stackalloc byte[MlKem768.SeedSize + XWing.ScalarSize];
+        try
+        {
+            Shake256.Hash(seed, expanded);
+            mlKem = new MlKem768PrivateKey(expanded[..MlKem768.SeedSize]);
+            x25519 = X25519PrivateKey.Import(expanded[MlKem768.SeedSize..]);
+        }
+        finally
+        {
+            CryptographicOperations.ZeroMemory(expanded);
+        }
+
+        publicKey = [.. mlKem.PublicKey, .. x25519.PublicKey.Span];
     }
 
     public ReadOnlySpan<byte> PublicKey => publicKey;
 
     public static XWingPrivateKey Generate()
     {
-        var (seed, publicKey) = (new GuardedSecret(XWing.SeedSize), new byte[XWing.PublicKeySize]);
-        if (Sodium.crypto_kem_xwing_keypair(publicKey, seed) != 0)
-            throw new InvalidOperationException("libsodium made no X-Wing key.");
-        return new(seed, publicKey);
+        Span<byte> seed = stackalloc byte[XWing.SeedSize];
+        RandomNumberGenerator.Fill(seed);
+        try
+        {
+            return new(seed);
+        }
+        finally
+        {
+            CryptographicOperations.ZeroMemory(seed);
+        }
     }
 
     /// <summary>Takes 32 secret bytes; the caller clears its own copy.</summary>
     public static XWingPrivateKey Import(ReadOnlySpan<byte> secret)
     {
         Size.Require(secret, XWing.SeedSize, nameof(secret));
-        var (seed, publicKey) = (new GuardedSecret(XWing.SeedSize), new byte[XWing.PublicKeySize]);
-        if (Sodium.crypto_kem_xwing_seed_keypair(publicKey, seed, secret) != 0)
-            throw new InvalidOperationException("libsodium made no X-Wing key.");
-        return new(seed, publicKey);
+        return new(secret);
     }
 
     /// <returns>
@@ -79,8 +103,30 @@ internal sealed class XWingPrivateKey : IDisposable
     {
         Size.Require(ciphertext, XWing.CiphertextSize, nameof(ciphertext));
         Size.Require(sharedSecret, XWing.SharedSecretSize, nameof(sharedSecret));
-        return Sodium.crypto_kem_xwing_dec(sharedSecret, ciphertext, seed) == 0;
+        var ephemeral = ciphertext[MlKem768.CiphertextSize..];
+
+        // ss = SHA3-256(ss_M ‖ ss_X ‖ ct_X ‖ pk_X ‖ label)
+        Span<byte> combined = stackalloc byte[MlKem768.SharedSecretSize + X25519PrivateKey.SharedSecretSize + (2 * X25519PublicKey.Size) + Label.Length];
+        try
+        {
+            if (!x25519.TryAgree(new X25519PublicKey(ephemeral), combined.Slice(MlKem768.SharedSecretSize, X25519PrivateKey.SharedSecretSize)))
+                return false;
+            mlKem.Decapsulate(ciphertext[..MlKem768.CiphertextSize], combined[..MlKem768.SharedSecretSize]);
+            var rest = combined[(MlKem768.SharedSecretSize + X25519PrivateKey.SharedSecretSize)..];
+            ephemeral.CopyTo(rest);
+            x25519.PublicKey.Span.CopyTo(rest[X25519PublicKey.Size..]);
+            Label.CopyTo(rest[(2 * X25519PublicKey.Size)..]);
+            return Sodium.crypto_hash_sha3256(sharedSecret, combined, (ulong)combined.Length) == 0;
+        }
+        finally
+        {
+            CryptographicOperations.ZeroMemory(combined);
+        }
     }
 
-    public void Dispose() => seed.Dispose();
+    public void Dispose()
+    {
+        mlKem.Dispose();
+        x25519.Dispose();
+    }
 }
