@@ -147,6 +147,7 @@ internal sealed class BenchmarkRun : IAsyncDisposable
         var yarp = await BareAsync("YARP", "yarp", engine.Url.ToString());
         var front = await BareAsync("front YARP", "yarp", yarp.Url.ToString());
         var floorNode = await BareAsync("floor node", "floor-node", engine.Url.ToString());
+        var floorNodeV2 = await BareAsync("floor node v2", "floor-node-v2", engine.Url.ToString());
         var floorRelay = await BareAsync("floor relay", "floor-relay", floorNode.Url.ToString());
         var floorKey = new X25519PublicKey(floorNode.Said.GetProperty("key").GetBytesFromBase64());
         var routes = new List<Route>
@@ -155,6 +156,10 @@ internal sealed class BenchmarkRun : IAsyncDisposable
             new PlainRoute { Name = RouteNames.Yarp, To = yarp.Url, Tested = [yarp], Aside = [engine] },
             new PlainRoute { Name = RouteNames.YarpBehindYarp, To = front.Url, Tested = [front, yarp], Aside = [engine] },
             new FloorRoute { Name = RouteNames.FloorNode, To = floorNode.Url, Tested = [floorNode], Aside = [engine], NodeKey = floorKey },
+            new FloorV2Route
+            {
+                Name = RouteNames.FloorNodeV2, To = floorNodeV2.Url, Tested = [floorNodeV2], Aside = [engine], NodeKeys = floorNodeV2.Said.GetProperty("key").GetBytesFromBase64(),
+            },
             new FloorRoute { Name = RouteNames.FloorPath, To = floorRelay.Url, Tested = [floorRelay, floorNode], Aside = [engine], NodeKey = floorKey },
         };
         if (options.Before is { } before)
@@ -165,7 +170,7 @@ internal sealed class BenchmarkRun : IAsyncDisposable
         async Task AddAsync(string prefix, string root)
         {
             var cchat = RunOptions.Program(root);
-            var stack = await StackAsync(cchat, engine);
+            var stack = await StackAsync(cchat, engine, isAttested: prefix.Length == 0);
             checkouts.Add(new Checkout(prefix, cchat, stack));
             routes.AddRange(Ours(stack, engine, prefix, withClient: prefix.Length == 0));
         }
@@ -178,6 +183,8 @@ internal sealed class BenchmarkRun : IAsyncDisposable
         yield return new RelayRoute { Name = prefix + RouteNames.Gateway, To = to, Tested = [gateway], Aside = [node, engine], Stack = stack };
         yield return new LockAndRelayRoute { Name = prefix + RouteNames.GatewayWithLock, To = to, Tested = [gateway], Aside = [node, engine], Stack = stack };
         yield return new RelayRoute { Name = prefix + RouteNames.Node, To = to, Tested = [node], Aside = [gateway, engine], Stack = stack };
+        if (stack.IsAttested)
+            yield return new RelayV2Route { Name = prefix + RouteNames.NodeV2, To = to, Tested = [node], Aside = [gateway, engine], Stack = stack };
         yield return new RelayRoute { Name = prefix + RouteNames.Path, To = to, Tested = [gateway, node], Aside = [engine], Stack = stack };
         yield return new LockAndRelayRoute { Name = prefix + RouteNames.PathWithLock, To = to, Tested = [gateway, node], Aside = [engine], Stack = stack };
         if (!withClient)
@@ -295,9 +302,9 @@ internal sealed class BenchmarkRun : IAsyncDisposable
         return hop;
     }
 
-    private async Task<ChatStack> StackAsync(string cchat, Hop engine)
+    private async Task<ChatStack> StackAsync(string cchat, Hop engine, bool isAttested = false)
     {
-        var stack = await ChatStack.StartAsync(cchat, NewDirectory(), engine.Url, options.Users);
+        var stack = await ChatStack.StartAsync(cchat, NewDirectory(), engine.Url, options.Users, isAttested: isAttested);
         started.Push(stack);
         return stack;
     }

@@ -29,6 +29,9 @@ try
         case ["floor-node", var destination]:
             var node = new FloorNode(new Uri(destination));
             return await BareServer.RunAsync(node.ServeAsync, node.PublicKey);
+        case ["floor-node-v2", var destination]:
+            var nodeV2 = new FloorNodeV2(new Uri(destination));
+            return await BareServer.RunAsync(nodeV2.ServeAsync, nodeV2.PublicKey);
         case ["run", .. var options]:
             if (options.Contains("--help", StringComparer.Ordinal) || options.Contains("-h", StringComparer.Ordinal))
             {

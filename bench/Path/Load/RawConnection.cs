@@ -92,10 +92,10 @@ internal sealed class RawConnection : IDisposable
     public void Dispose() => socket.Dispose();
 
     /// <summary>A request as bytes.</summary>
-    public static byte[] Post(Uri to, string path, ReadOnlySpan<byte> json, string? headers = null)
+    public static byte[] Post(Uri to, string path, ReadOnlySpan<byte> body, string? headers = null, string type = "application/json")
     {
-        var head = Encoding.ASCII.GetBytes($"POST {path} HTTP/1.1\r\nHost: {to.Authority}\r\nContent-Type: application/json\r\n{headers}Content-Length: {json.Length}\r\n\r\n");
-        return [.. head, .. json];
+        var head = Encoding.ASCII.GetBytes($"POST {path} HTTP/1.1\r\nHost: {to.Authority}\r\nContent-Type: {type}\r\n{headers}Content-Length: {body.Length}\r\n\r\n");
+        return [.. head, .. body];
     }
 
     private void Seen(ref long firstByte)

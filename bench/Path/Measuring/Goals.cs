@@ -13,6 +13,8 @@ internal static class Goals
             Ratio("gateway : YARP, CPU a chunk", RouteNames.Gateway, RouteNames.Yarp, chunk, 1.2),
             Ratio("node : its floor, CPU a request", RouteNames.Node, RouteNames.FloorNode, request, 1.3),
             Ratio("node : its floor, CPU a chunk", RouteNames.Node, RouteNames.FloorNode, chunk, 1.3),
+            Ratio("node v2 : floor v2, CPU a request", RouteNames.NodeV2, RouteNames.FloorNodeV2, request, 1.3),
+            Ratio("node v2 : floor v2, CPU a chunk", RouteNames.NodeV2, RouteNames.FloorNodeV2, chunk, 1.3),
             results.Route(RouteNames.Client) is { } client && results.Route(RouteNames.Engine) is { } engine
                 ? new Goal("client + gateway + node, added latency", client.Median(latency) - engine.Median(latency), 0.8, IsUpper: true, "ms")
                 : null,

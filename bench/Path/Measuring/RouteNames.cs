@@ -9,12 +9,14 @@ internal static class RouteNames
     public const string Yarp = "YARP";
     public const string YarpBehindYarp = "YARP behind YARP";
     public const string FloorNode = "floor node";
+    public const string FloorNodeV2 = "floor node, envelope v2";
     public const string FloorPath = "floor relay + floor node";
     public const string Ehbp = "EHBP in Node.js";
     public const string Portkey = "Portkey's gateway";
     public const string Gateway = "gateway";
     public const string GatewayWithLock = "gateway, lock counted";
     public const string Node = "node";
+    public const string NodeV2 = "node, envelope v2";
     public const string Path = "gateway + node";
     public const string PathWithLock = "gateway + node, lock counted";
     public const string Client = "client + gateway + node";

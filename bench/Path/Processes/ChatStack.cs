@@ -8,8 +8,9 @@ internal sealed class ChatStack : IAsyncDisposable
 {
     private const long StackUnits = 1_000_000_000_000; // more than any run uses
 
-    private ChatStack(Hop gateway, Hop node, string gatewayData, IReadOnlyList<string> apiKeys)
+    private ChatStack(Hop gateway, Hop node, string gatewayData, IReadOnlyList<string> apiKeys, bool isAttested)
     {
+        IsAttested = isAttested;
         Gateway = gateway;
         Node = node;
         GatewayData = gatewayData;
@@ -26,6 +27,9 @@ internal sealed class ChatStack : IAsyncDisposable
     /// <summary>Of one user each; a user has at most 64 requests under way.</summary>
     public IReadOnlyList<string> ApiKeys { get; }
 
+    /// <summary>Whether its node has evidence, and so takes envelope v2.</summary>
+    public bool IsAttested { get; }
+
     /// <summary>How long the gateway and the node took from their start to being ready.</summary>
     public (TimeSpan Gateway, TimeSpan Node) Starts { get; private init; }
 
@@ -34,7 +38,8 @@ internal sealed class ChatStack : IAsyncDisposable
     /// <param name="engine">Its engine.</param>
     /// <param name="users">How many.</param>
     /// <param name="isPinned">Whether each has one core only.</param>
-    public static async Task<ChatStack> StartAsync(string cchat, string directory, Uri engine, int users, bool isPinned = true)
+    /// <param name="isAttested">Whether the node has simulated evidence; another checkout may know none.</param>
+    public static async Task<ChatStack> StartAsync(string cchat, string directory, Uri engine, int users, bool isPinned = true, bool isAttested = false)
     {
         Directory.CreateDirectory(directory);
         var log = Path.Combine(directory, "log");
@@ -56,6 +61,7 @@ internal sealed class ChatStack : IAsyncDisposable
                 [
                     cchat, "node", "--data", Path.Combine(directory, "node"), "--gateway", gateway.Url.ToString(), "--port", "0", "--upstream", engine.ToString(),
                     "--upstream-model", Engine.Model, "--upstream-concurrency", "1100", "--json", "--exit-with-stdin",
+                    .. isAttested ? ["--evidence", "simulated"] : Array.Empty<string>(),
                 ],
                 "node",
                 new Dictionary<string, string> { ["CONFIDENTIALCHAT_ENROLMENT_TOKEN"] = token },
@@ -63,7 +69,7 @@ internal sealed class ChatStack : IAsyncDisposable
             try
             {
                 await ReadyAsync(node);
-                return new ChatStack(gateway, node, gatewayData, keys) { Starts = (gatewayStart, clock.Elapsed) };
+                return new ChatStack(gateway, node, gatewayData, keys, isAttested) { Starts = (gatewayStart, clock.Elapsed) };
             }
             catch
             {
