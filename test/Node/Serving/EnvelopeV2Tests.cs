@@ -405,6 +405,68 @@ public sealed class EnvelopeV2Tests : IDisposable
         }
     }
 
+    /// <summary>As clients do it: a bundle is sealed to until 60 s before its end, and then the next one is fetched.</summary>
+    [Fact(Explicit = true)]
+    [TimeLimit(300)]
+    public async Task A_hundred_rotations_at_one_a_second_with_keys_of_ninety_seconds_lose_none_of_fifty_parallel_streams()
+    {
+        const int Rotations = 100, Streams = 50;
+        await using var node = await StartAsync(
+            ScriptedBackend.ThatAnswers(() => new ScriptedAnswer(Slow)),
+            options => options with { KeyLifetime = TimeSpan.FromSeconds(60), KeyGrace = TimeSpan.FromSeconds(30), MaxConcurrent = Streams });
+        var isOver = false;
+        var (whole, bundles, oldest) = (0, 0, TimeSpan.Zero);
+        var clients = Enumerable.Range(0, Streams).Select(_ => Task.Run(async () =>
+        {
+            VerifiedBundle? keys = null;
+            while (!Volatile.Read(ref isOver))
+            {
+                if (keys is null || DateTimeOffset.UtcNow >= keys.SealBefore)
+                {
+                    keys = await VerifiedAsync(node);
+                    Interlocked.Increment(ref bundles);
+                }
+
+                var token = Token(node) with { KeySet = new KeySetDigest(keys.Keys.Digest()) };
+                using var call = Seal(keys, token, body: Streamed);
+                (await OpenAsync(call, await PostAsync(node, call, token))).Status.ShouldBe(200); // read to its final chunk
+                (await node.Gateway.ReportAsync(token.Request)).Usage.ShouldBe(new Usage(3, 4));
+                Interlocked.Increment(ref whole);
+                lock (node)
+                    oldest = DateTimeOffset.UtcNow - keys.Statement.IssuedAt is var age && age > oldest ? age : oldest;
+            }
+        })).ToList();
+        using (var second = new PeriodicTimer(TimeSpan.FromSeconds(1)))
+        {
+            for (var i = 0; i < Rotations; i++)
+            {
+                (await second.WaitForNextTickAsync()).ShouldBeTrue();
+                var before = node.Ring.Current.Digest;
+                node.Ring.TryRotate().ShouldBeTrue();
+                await Waiting.UntilAsync(() => node.Ring.Current.Digest != before);
+                clients.ShouldAllBe(client => !client.IsCompleted); // one that failed ends the test here
+            }
+        }
+
+        Volatile.Write(ref isOver, true);
+        await Task.WhenAll(clients).Soon();
+        whole.ShouldBeGreaterThan(Streams * 20);
+        bundles.ShouldBeGreaterThan(Streams * 3);
+        oldest.ShouldBeGreaterThan(TimeSpan.FromSeconds(29)); // keys that were replaced many times served still
+        node.Ring.KeySets.Count.ShouldBeInRange(80, 92); // a set a second, for ninety seconds
+        await ShouldBeEmptyAsync(node);
+        node.Log.Text.ShouldNotContain(" fail: ");
+
+        static async IAsyncEnumerable<string> Slow([System.Runtime.CompilerServices.EnumeratorCancellation] CancellationToken cancellation)
+        {
+            for (var i = 0; i < 20; i++)
+            {
+                await Task.Delay(100, cancellation);
+                yield return ScriptedBackend.Chunk("a");
+            }
+        }
+    }
+
     private Task<NodeUnderTest> StartAsync(ScriptedBackend engine, Func<NodeOptions, NodeOptions>? change = null, TimeProvider? time = null) =>
         NodeUnderTest.StartAsync(engine, change, time, platform);
 }
