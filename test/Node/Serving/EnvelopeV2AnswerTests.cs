@@ -1,5 +1,7 @@
 using System.Buffers;
 using System.IO.Pipelines;
+using System.Security.Cryptography;
+using System.Security.Cryptography.X509Certificates;
 using System.Text;
 using ConfidentialChat.Attestation.Simulated;
 using ConfidentialChat.Node.Inference;
@@ -58,6 +60,37 @@ public sealed class EnvelopeV2AnswerTests : IDisposable
         (await node.Gateway.ReportAsync(token.Request)).Usage.ShouldBe(new Usage(3, 4));
         node.Log.Text.ShouldContain($"{token.Request}: READER_TOO_SLOW");
         await ShouldBeEmptyAsync(node);
+        node.Log.Text.ShouldNotContain(" fail: "); // nothing writes on to the connection that was cut
+    }
+
+    /// <summary>A flush that waits for a window ends as if it had been sent when the request is aborted: dotnet/aspnetcore 40788.</summary>
+    [Fact]
+    public async Task A_reader_who_stalls_behind_the_window_of_HTTP2_is_cut_off_as_well()
+    {
+        await using var node = await LargeAsync(isStream: false, out _, options => options with { Tls = true });
+        var token = Token(node);
+        var pin = (await node.Gateway.EnrolmentAsync()).TlsPin;
+        using var client = new HttpClient(new SocketsHttpHandler
+        {
+            SslOptions =
+            {
+                RemoteCertificateValidationCallback = (_, certificate, _, _) =>
+                    Convert.ToBase64String(SHA256.HashData(((X509Certificate2)certificate!).PublicKey.ExportSubjectPublicKeyInfo())) == pin,
+            },
+        })
+        {
+            DefaultRequestVersion = System.Net.HttpVersion.Version20,
+            DefaultVersionPolicy = HttpVersionPolicy.RequestVersionExact,
+        };
+        using var call = Seal(Verify(await client.GetByteArrayAsync(new Uri(node.Url, $"/v2/evidence/{node.Ring.Current.Digest}"))), token);
+        using var response = await PostAsync(node, call.Body.ToArray(), token, client: client);
+        response.Version.ShouldBe(System.Net.HttpVersion.Version20);
+        await using var body = await response.Content.ReadAsStreamAsync();
+        await body.ReadExactlyAsync(new byte[100_000]);
+        (await node.Gateway.ReportAsync(token.Request)).Usage.ShouldBe(new Usage(3, 4));
+        node.Log.Text.ShouldContain($"{token.Request}: READER_TOO_SLOW");
+        await ShouldBeEmptyAsync(node);
+        node.Log.Text.ShouldNotContain(" fail: ");
     }
 
     [Theory]
@@ -124,14 +157,14 @@ public sealed class EnvelopeV2AnswerTests : IDisposable
     private Task<NodeUnderTest> StartAsync(ScriptedBackend engine, Func<NodeOptions, NodeOptions>? change = null) =>
         NodeUnderTest.StartAsync(engine, change, evidence: platform);
 
-    private Task<NodeUnderTest> LargeAsync(bool isStream, out string text)
+    private Task<NodeUnderTest> LargeAsync(bool isStream, out string text, Func<NodeOptions, NodeOptions>? change = null)
     {
         var content = new string('x', 12 << 20);
         text = content;
         return StartAsync(
             ScriptedBackend.ThatAnswers(() => new ScriptedAnswer(_ => ScriptedBackend.Parts(
                 isStream ? ScriptedBackend.Chunk(content) : ScriptedBackend.Whole.Replace("an answer", content, StringComparison.Ordinal)))),
-            options => options with { ReaderTimeout = ReaderTimeout });
+            options => (change?.Invoke(options) ?? options) with { ReaderTimeout = ReaderTimeout });
     }
 
     /// <summary>Takes a little at a time, and never rests for long.</summary>

@@ -189,6 +189,24 @@ public sealed class EnvelopeV2AttackTests : IDisposable
         await ShouldBeEmptyAsync(node);
     }
 
+    /// <summary>HPKE of others has panicked on a key that was cut off: cloudflare/circl 614, cloudflare/odoh-rs 28.</summary>
+    [Fact]
+    public async Task Every_beginning_of_a_request_is_refused_outside_whatever_is_cut_and_the_whole_is_served_still()
+    {
+        const int Header = 7, Enc = 1120;
+        await using var node = await StartAsync(ScriptedBackend.ThatServes());
+        var token = Token(node);
+        using var call = Seal(await VerifiedAsync(node), token);
+        foreach (var length in (int[])[0, 1, Header - 1, Header, Header + 1, Header + 1087, Header + Enc - 1, Header + Enc, Header + Enc + 1, Header + Enc + 2, Header + Enc + 17, call.Body.Length - 1])
+        {
+            var cut = Token(node);
+            await ShouldBeProblemAsync(await PostAsync(node, call.Body[..length].ToArray(), cut, isChunked: length % 2 == 0), RequestError.DecryptionFailed);
+            await ShouldCostNothingAsync(node, cut);
+        }
+
+        (await OpenAsync(call, await PostAsync(node, call, token))).Text.ShouldBe(ScriptedBackend.Whole);
+    }
+
     [Theory]
     [InlineData("announced")]
     [InlineData("of unknown length")]

@@ -133,6 +133,7 @@ public sealed class EnvelopeV2Tests : IDisposable
 
         time.Advance(TimeSpan.FromMinutes(20));
         await ShouldBeProblemAsync(await PostAsync(node, bytes, Token(node, time) with { Request = token.Request }), RequestError.Replay);
+        await ShouldBeEmptyAsync(node);
     }
 
     [Theory]
@@ -152,6 +153,7 @@ public sealed class EnvelopeV2Tests : IDisposable
         answer.Text.ShouldContain(ProblemDocument.Date);
         DateTimeOffset.Parse(answer.Fields["date"], System.Globalization.CultureInfo.InvariantCulture).ShouldBe(DateTimeOffset.UtcNow, TimeSpan.FromMinutes(1));
         (await node.Gateway.ReportAsync(token.Request)).Usage.ShouldBe(default);
+        await ShouldBeEmptyAsync(node);
     }
 
     public static TheoryData<string> Wrongs => new(
@@ -185,6 +187,7 @@ public sealed class EnvelopeV2Tests : IDisposable
         answer.ContentType.ShouldBe("application/json");
         (await node.Gateway.ReportAsync(token.Request)).Usage.ShouldBe(default);
         node.Log.Text.ShouldNotContain("Bearer secret");
+        await ShouldBeEmptyAsync(node);
     }
 
     [Fact]
@@ -273,6 +276,7 @@ public sealed class EnvelopeV2Tests : IDisposable
             (await refused.Content.ReadAsStringAsync()).ShouldContain(ProblemDocument.OhttpKey);
         // The very bytes open still, under another token, whose request they are not.
         (await OpenAsync(call, await PostAsync(node, good, Token(node)))).Status.ShouldBe(400);
+        await ShouldBeEmptyAsync(node);
     }
 
     [Fact]
@@ -293,7 +297,7 @@ public sealed class EnvelopeV2Tests : IDisposable
         using var cut = Seal(keys, second, body: body);
         await Should.ThrowAsync<HttpRequestException>(() => PostAsync(node, cut.Body[..^16_000].ToArray(), second));
         (await node.Gateway.ReportAsync(second.Request)).Usage.ShouldBe(default);
-        Inside(node).ShouldBe(0);
+        await ShouldBeEmptyAsync(node);
     }
 
     [Fact]

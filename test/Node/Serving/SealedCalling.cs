@@ -97,16 +97,18 @@ internal static class SealedCalling
 
     public static Task<HttpResponseMessage> PostAsync(NodeUnderTest node, SealedCall call, RelayToken token) => PostAsync(node, call.Body.ToArray(), token);
 
-    public static async Task<HttpResponseMessage> PostAsync(NodeUnderTest node, byte[] body, RelayToken? token, string? type = null, bool isChunked = false)
+    public static async Task<HttpResponseMessage> PostAsync(NodeUnderTest node, byte[] body, RelayToken? token, string? type = null, bool isChunked = false, HttpClient? client = null)
     {
         using var request = new HttpRequestMessage(HttpMethod.Post, new Uri(node.Url, "/v2/relay"))
         {
+            Version = client?.DefaultRequestVersion ?? HttpVersion.Version11,
+            VersionPolicy = client?.DefaultVersionPolicy ?? HttpVersionPolicy.RequestVersionOrLower,
             Content = new ByteArrayContent(body) { Headers = { ContentType = new MediaTypeHeaderValue(type ?? "message/ohttp-chunked-req") } },
         };
         if (token is not null)
             request.Headers.Add(RelayToken.HeaderName, token.Write(node.Gateway.RelayKey));
         request.Headers.TransferEncodingChunked = isChunked;
-        return await node.Client.SendAsync(request, HttpCompletionOption.ResponseHeadersRead).Soon();
+        return await (client ?? node.Client).SendAsync(request, HttpCompletionOption.ResponseHeadersRead).Soon();
     }
 
     public static async Task<HttpResponseMessage> ChallengeAsync(NodeUnderTest node, byte[] challenge)
