@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
 using System.Runtime.InteropServices;
+using ConfidentialChat.Attestation;
 using ConfidentialChat.Attestation.Policies;
 using ConfidentialChat.Cli.Commands;
 using ConfidentialChat.Cli.Stack;
@@ -81,10 +82,14 @@ internal static class Invocation
         }
     }
 
+    private const int MaxNodes = 8;
+    private const int MaxFactors = 4; // of a node
+
     private static string Hint(ApiException refusal) => refusal.Code switch
     {
         "MODEL_NOT_FOUND" => "./cchat models lists those that the gateway offers; without --model the first is taken",
         "NOT_FOUND" => "is this a gateway? A node's port answers like this too",
+        null when refusal is NodeApiException => "spec/envelope-v1.md section 9 lists what this means",
         null when refusal.Status is 413 => "no gateway said this: a proxy before it takes no body that large; nginx has client_max_body_size",
         null => "no gateway said this: look at what stands before it, or whether this is one",
         _ => refusal.IsRetryable ? "try again" : "spec/envelope-v1.md section 9 lists what this means",
@@ -94,10 +99,21 @@ internal static class Invocation
     private static CommandException Split(Exception exception, string hint, int exitCode)
     {
         var parts = exception.Message
+            .Replace($"{nameof(ConfidentialChatOptions)}.{nameof(ConfidentialChatOptions.Policy)}", Asking.Policy.Name, StringComparison.Ordinal)
             .Replace(nameof(ConfidentialChatOptions.ServerUrl), Asking.Gateway.Name, StringComparison.Ordinal)
             .Replace(nameof(ConfidentialChatOptions.DangerousPlainHttp), Asking.DangerousPlainHttp.Name, StringComparison.Ordinal)
             .Split("\nhint: ", 2);
         return new CommandException(parts[0], parts.Length == 2 ? parts[1] : hint, exitCode);
+    }
+
+    // The first lines name the nodes, each with what refuses it.
+    private static CommandException Refused(AttestationException refusal)
+    {
+        var hint = Split(refusal, "./cchat verify --node shows every check", ExitCode.EvidenceRefused).Hint;
+        var nodes = string.Join("; ", refusal.Refused.Take(MaxNodes).Select(node =>
+            $"node {node.Node}: {string.Join(", ", node.Factors.Take(MaxFactors).Select(factor => $"{factor.Name} ({factor.Code?.Spell()})"))}"));
+        return new CommandException(
+            $"the policy accepts no node of this model, and nothing was sent to any{(nodes.Length > 0 ? $": {nodes}" : ".")}", hint, ExitCode.EvidenceRefused);
     }
 
     /// <summary>What 401 is, whoever was asked for what.</summary>
@@ -118,6 +134,7 @@ internal static class Invocation
         PolicyException e => new CommandException(e.Message, e.Hint, ExitCode.Usage),
         ConfigurationException e => Split(e, "see --help", ExitCode.Usage),
         ApiException { Status: 401 } => UnknownApiKey(),
+        AttestationException e => Refused(e),
         ApiException e => Split(e, Hint(e), ExitCode.Refused),
         GatewayConnectionException or CallTimeoutException or HttpIOException =>
             Split(exception, "is the gateway running there? --gateway names another", ExitCode.NotReached),

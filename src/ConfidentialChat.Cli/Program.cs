@@ -3,7 +3,7 @@ using ConfidentialChat.Cli;
 using ConfidentialChat.Cli.Commands;
 
 PlainWriter.TakeOver();
-var root = new RootCommand("ConfidentialChat: chat completions sealed between client and node. No attestation yet: spec/gaps.md.")
+var root = new RootCommand("ConfidentialChat: chat completions sealed between client and node, which is verified before anything is sealed to it.")
 {
     DemoCommand.Create(),
     UpCommand.Create(),

@@ -8,7 +8,7 @@ namespace ConfidentialChat.EndToEnd.Tests;
 /// <summary><c>cchat chat</c> and the inputs of <c>cchat ask</c>, as transcripts.</summary>
 public sealed class ChatCommandTests(RunningStack stack)
 {
-    private IReadOnlyDictionary<string, string> Key => new Dictionary<string, string> { ["CONFIDENTIALCHAT_API_KEY"] = stack.ApiKey };
+    private IReadOnlyDictionary<string, string> Key => new Dictionary<string, string> { ["CONFIDENTIALCHAT_API_KEY"] = stack.ApiKey, ["CONFIDENTIALCHAT_POLICY"] = stack.PolicyFile };
 
     [Fact]
     public async Task Each_line_is_answered_and_the_end_of_input_ends()
@@ -16,7 +16,8 @@ public sealed class ChatCommandTests(RunningStack stack)
         var (exitCode, output, errors) = await ChatAsync("Hello?\n\nAgain\\\non two lines\n");
         exitCode.ShouldBe(0, errors);
         output.ShouldBe($"{FixtureModel.Answer}\n{FixtureModel.Answer}\n");
-        errors.ShouldContain("no attestation yet");
+        errors.ShouldContain("node 1, simulated evidence: accepted, and NOTHING IS PROTECTED");
+        errors.Split("node 1, ").Length.ShouldBe(2); // said once, and not of each message
     }
 
     [Fact]
@@ -109,6 +110,7 @@ public sealed class ChatCommandTests(RunningStack stack)
             RedirectStandardOutput = true,
         };
         start.Environment["CONFIDENTIALCHAT_API_KEY"] = stack.ApiKey;
+        start.Environment["CONFIDENTIALCHAT_POLICY"] = stack.PolicyFile;
         using var terminal = Process.Start(start)!;
         var seen = new StringBuilder();
         await SeeAsync("lists the commands.\r\n> ");

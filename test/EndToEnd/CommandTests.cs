@@ -15,7 +15,7 @@ public sealed class CommandTests(RunningStack stack)
 
         exitCode.ShouldBe(0, errors);
         output.ShouldBe(FixtureModel.Answer + "\n");
-        errors.ShouldContain("no attestation yet");
+        errors.ShouldBe("node 1, simulated evidence: accepted, and NOTHING IS PROTECTED from whoever runs it\n");
     }
 
     [Fact]
@@ -33,7 +33,7 @@ public sealed class CommandTests(RunningStack stack)
     {
         var (exitCode, output, errors) = await RunningStack.RunAsync(
             ["ask", .. dash is null ? Array.Empty<string>() : [dash], "--gateway", stack.Gateway.ToString(), "--temperature", "0"],
-            new Dictionary<string, string> { ["CONFIDENTIALCHAT_API_KEY"] = stack.ApiKey },
+            new Dictionary<string, string> { ["CONFIDENTIALCHAT_API_KEY"] = stack.ApiKey, ["CONFIDENTIALCHAT_POLICY"] = stack.PolicyFile },
             "Hello?\n");
 
         exitCode.ShouldBe(0, errors);
@@ -66,14 +66,33 @@ public sealed class CommandTests(RunningStack stack)
         }
     }
 
-    // A gateway that lies about its node: nothing may be sealed to that key, and the exit code says not to trust it.
+    // A gateway that names no node, and a lock with a key that everyone can open: it learns which model is asked for, and not even that it is to be locked.
     [Fact]
-    public async Task A_gateway_that_gives_a_key_that_everyone_can_open_is_told_nothing_and_is_exit_code_6()
+    public async Task A_gateway_that_names_no_node_but_would_lock_a_key_of_its_own_is_told_nothing()
     {
-        await using var gateway = await LyingGateway.StartAsync("""{"public_key":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=","node_small_id":1,"stack_small_id":1,"stack_entry_digest":null}""");
-        var (exitCode, output, errors) = await InProcess.RunAsync("ask", "Hello?", "--model", "m", "--gateway", gateway.Url.ToString(), "--data", stack.DataDirectory);
-        (exitCode, output).ShouldBe((6, ""), errors);
-        gateway.Paths.ShouldBe(["/v1/nodes/lock"]);
+        await using var gateway = await LyingGateway.StartAsync("""{"nodes":[],"public_key":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=","node_small_id":1,"stack_small_id":1,"stack_entry_digest":null}""");
+        foreach (var envelope in (string[])["v1", "v2"])
+        {
+            var (exitCode, output, errors) = await InProcess.RunAsync(
+                "ask", "Hello?", "--model", "m", "--gateway", gateway.Url.ToString(), "--data", stack.DataDirectory, "--envelope", envelope);
+            (exitCode, output).ShouldBe((4, ""), errors);
+            errors.ShouldContain("MODEL_NOT_FOUND");
+        }
+
+        gateway.Paths.Distinct().ShouldBeSubsetOf(["/v2/nodes", "/v1/models"]); // the second to tell which models there are
+    }
+
+    [Fact]
+    public async Task A_node_whose_evidence_the_policy_refuses_is_named_with_its_factors_and_sent_nothing()
+    {
+        foreach (var command in (string[][])[["ask", "Hello?"], ["ask", "Hello?", "--json"], ["ask", "Hello?", "--envelope", "v1"]])
+        {
+            var (exitCode, output, errors) = await RunningStack.RunAsync(
+                [.. command, "--gateway", stack.Gateway.ToString()], new Dictionary<string, string> { ["CONFIDENTIALCHAT_API_KEY"] = stack.ApiKey });
+            (exitCode, output).ShouldBe((7, ""), errors);
+            errors.ShouldStartWith("error: the policy accepts no node of this model, and nothing was sent to any: node 1: bundle.tee (FORBIDDEN)\nhint: node 1 ");
+            errors.ShouldContain("(--policy, or ");
+        }
     }
 
     [Fact]
@@ -90,15 +109,18 @@ public sealed class CommandTests(RunningStack stack)
     }
 
     [Fact]
-    public async Task The_demo_shows_the_bytes_beside_the_prompt_and_says_what_is_not_protected()
+    public async Task The_demo_shows_what_each_party_saw_and_says_what_is_not_protected()
     {
         var (exitCode, output, errors) = await RunningStack.RunAsync(["demo", "--fixture"]);
 
         exitCode.ShouldBe(0, errors);
         output.Split(FixtureModel.Answer).Length.ShouldBe(3);
-        output.ShouldContain("{\"ciphertext\":\"");
+        output.ShouldContain("gateway   POST /v2/nodes/1/relay HTTP/1.1\n");
+        output.ShouldMatch("knows who asks \\(the API key\\), the model \\(fixture\\), that it is at most [0-9]+ units,\n +and 3,192 bytes, as many as every message of its size class has");
+        output.ShouldMatch("\n  streamed +3,192 +3,192 +(?<stream>[0-9,]+) +\\k<stream>\n  whole +3,192 +3,192 +(?<whole>[0-9,]+) +\\k<whole>\n"); // the legs carry the same
+        output.ShouldContain("What the node proved before a byte was sent: node 1, simulated evidence: accepted, and NOTHING IS PROTECTED");
         output.ShouldContain("in plain or in base64: none");
-        output.ShouldContain("no attestation yet");
+        output.Split("warning: simulated evidence").Length.ShouldBe(3); // before and after
     }
 
     // test.sh builds it with everything else; alone, this test does.
@@ -113,6 +135,7 @@ public sealed class CommandTests(RunningStack stack)
         };
         start.Environment["CONFIDENTIALCHAT_SERVER_URL"] = stack.Gateway.ToString();
         start.Environment["CONFIDENTIALCHAT_API_KEY"] = stack.ApiKey;
+        start.Environment["CONFIDENTIALCHAT_POLICY"] = stack.PolicyFile;
         using var run = Process.Start(start)!;
         var errors = run.StandardError.ReadToEndAsync(TestContext.Current.CancellationToken);
         var output = await run.StandardOutput.ReadToEndAsync(TestContext.Current.CancellationToken);
@@ -125,5 +148,5 @@ public sealed class CommandTests(RunningStack stack)
     private Task<(int ExitCode, string Output, string Errors)> AskAsync(string key, string prompt, params string[] more) =>
         RunningStack.RunAsync(
             ["ask", prompt, "--gateway", stack.Gateway.ToString(), .. more],
-            new Dictionary<string, string> { ["CONFIDENTIALCHAT_API_KEY"] = key });
+            new Dictionary<string, string> { ["CONFIDENTIALCHAT_API_KEY"] = key, ["CONFIDENTIALCHAT_POLICY"] = stack.PolicyFile });
 }

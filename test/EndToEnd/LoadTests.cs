@@ -108,7 +108,7 @@ public sealed class LoadTests(ScriptedStack scripted) : IClassFixture<ScriptedSt
         var before = scripted.Engine.Counters.Cancelled;
         scripted.Engine.Script = scripted.Engine.Script with { Exchanges = [], Events = 1000, DelayMs = 50 };
         using var chat = RunningStack.Start(
-            ["chat", "--gateway", scripted.Stack.Gateway.ToString()], new Dictionary<string, string> { ["CONFIDENTIALCHAT_API_KEY"] = await scripted.Stack.NewUserAsync() });
+            ["chat", "--gateway", scripted.Stack.Gateway.ToString()], new Dictionary<string, string> { ["CONFIDENTIALCHAT_API_KEY"] = await scripted.Stack.NewUserAsync(), ["CONFIDENTIALCHAT_POLICY"] = scripted.Stack.PolicyFile });
         var errors = new StringBuilder();
         chat.ErrorDataReceived += (_, line) =>
         {
@@ -156,6 +156,7 @@ public sealed class LoadTests(ScriptedStack scripted) : IClassFixture<ScriptedSt
             RedirectStandardOutput = true,
         };
         start.Environment["CONFIDENTIALCHAT_API_KEY"] = await scripted.Stack.NewUserAsync();
+        start.Environment["CONFIDENTIALCHAT_POLICY"] = scripted.Stack.PolicyFile;
         var settled = await Ledger.SettledAsync(scripted.Stack);
         using var shell = Process.Start(start)!;
         (await shell.StandardOutput.ReadToEndAsync(TestContext.Current.CancellationToken)).ShouldBe("141\n");

@@ -50,7 +50,7 @@ public sealed class OutputTests : IDisposable
         await stack.InitializeAsync();
         var began = Stopwatch.GetTimestamp();
         var said = await RunAsync(
-            $$"""CONFIDENTIALCHAT_API_KEY={{stack.ApiKey}} "$0" ask Hello --gateway {{stack.Gateway}} 2>{{directory}}/errors | head -c 1; echo "${PIPESTATUS[0]}" """);
+            $$"""CONFIDENTIALCHAT_API_KEY={{stack.ApiKey}} CONFIDENTIALCHAT_POLICY={{stack.PolicyFile}} "$0" ask Hello --gateway {{stack.Gateway}} 2>{{directory}}/errors | head -c 1; echo "${PIPESTATUS[0]}" """);
         said.TrimEnd().ShouldEndWith("141");
         Stopwatch.GetElapsedTime(began).ShouldBeLessThan(TimeSpan.FromSeconds(20)); // the answer takes 30
         (await File.ReadAllTextAsync(Path.Combine(directory, "errors"), TestContext.Current.CancellationToken)).ShouldNotContain("   at ");

@@ -31,9 +31,10 @@ internal static class AskCommand
     {
         var command = new Command("ask", $"Ask a question; the answer goes to standard output. The API key comes from {ConfidentialChatOptions.BearerKeyVariable}, or is the one that \"up\" keeps.")
         {
-            Prompt, Files, Asking.Gateway, Asking.Data, Asking.Model, Asking.System, Asking.MaxTokens, Asking.Temperature, Whole, Json,
-            Asking.DangerousPlainHttp,
+            Prompt, Files, Asking.Model, Asking.System, Asking.MaxTokens, Asking.Temperature, Whole, Json,
         };
+        foreach (var option in Asking.Connection)
+            command.Options.Add(option);
         command.SetAction(RunAsync);
         return command;
     }
@@ -52,17 +53,18 @@ internal static class AskCommand
             MaxTokens = parsed.GetValue(Asking.MaxTokens),
             Temperature = parsed.GetValue(Asking.Temperature),
         };
+        var options = parsed.GetValue(Json) ? new CallOptions() : new NodeNotice().Options;
         try
         {
             if (parsed.GetValue(Whole) || parsed.GetValue(Json))
             {
-                var answer = await client.ConfidentialChat.CreateAsync(request, cancellation);
+                var answer = await client.ConfidentialChat.CreateAsync(request, options, cancellation);
                 Console.Out.WriteLine(
                     parsed.GetValue(Json) ? Encoding.UTF8.GetString(answer.ToJson()) : answer.Choices.FirstOrDefault()?.Message.Content?.Text ?? "");
             }
             else
             {
-                await Asking.StreamAsync(client, request, answer: null, cancellation);
+                await Asking.StreamAsync(client, request, options, answer: null, cancellation);
             }
         }
         catch (ApiException e) when (Asking.IsUnknownModel(e))

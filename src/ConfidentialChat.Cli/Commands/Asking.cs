@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Text;
+using ConfidentialChat.Attestation.Simulated;
 using ConfidentialChat.Cli.Stack;
 using ConfidentialChat.Client;
 using ConfidentialChat.Client.Chat;
@@ -25,9 +26,24 @@ internal static class Asking
     public static readonly Option<string?> System = new("--system") { Description = "System message.", HelpName = "TEXT" };
     public static readonly Option<int> MaxTokens = CommonOptions.Positive("--max-tokens", 4096, "Longest answer, in tokens.");
     public static readonly Option<double?> Temperature = MakeTemperature();
+    public static readonly Option<FileInfo?> Policy = new("--policy")
+    {
+        Description = $"Policy that the node is held against. Default: {ConfidentialChatOptions.PolicyVariable}, else that which \"up\" keeps for its own key, "
+            + "else that of \"cchat policy init\".",
+        HelpName = "FILE",
+    };
+    public static readonly Option<string> Envelope = new("--envelope")
+    {
+        Description = "How requests are sealed: v2, or v1, which shows the gateway their path, exact size and status.",
+        HelpName = "v1|v2",
+        DefaultValueFactory = _ => "v2",
+    };
     public static readonly Option<bool> DangerousPlainHttp = CommonOptions.DangerousPlainHttp();
 
-    /// <summary>Where to ask, and as whom.</summary>
+    /// <summary>What <see cref="Connect"/> takes from the command line, for a command's list of options.</summary>
+    public static IReadOnlyList<Option> Connection => [Gateway, Data, Policy, Envelope, DangerousPlainHttp];
+
+    /// <summary>Where to ask, and as whom; under the default policy.</summary>
     /// <param name="parsed">Holds <see cref="Gateway"/>, <see cref="Data"/> and <see cref="DangerousPlainHttp"/>.</param>
     public static ConfidentialChatOptions Options(ParseResult parsed)
     {
@@ -36,6 +52,8 @@ internal static class Asking
         {
             ServerUrl = gateway,
             BearerKey = NamedKey() is null ? StoredKey(parsed.GetRequiredValue(Data), gateway) : null,
+            Policy = Attestation.Policies.Policy.Default,
+            MoreEvidence = [new SimulatedEvidence()], // accepted where the policy says so
             DangerousPlainHttp = parsed.GetValue(DangerousPlainHttp),
         };
     }
@@ -50,7 +68,7 @@ internal static class Asking
     {
         if (named is not null)
             return named;
-        if (Environment.GetEnvironmentVariable(StackPolicy.Variable) is { Length: > 0 } path)
+        if (Environment.GetEnvironmentVariable(ConfidentialChatOptions.PolicyVariable) is { Length: > 0 } path)
             return new FileInfo(path);
         var (data, gateway) = (parsed.GetRequiredValue(Data), parsed.GetValue(Gateway) ?? Default());
         var kept = new FileInfo(Path.Combine(data.FullName, StackPolicy.FileName));
@@ -58,16 +76,19 @@ internal static class Asking
             && (NamedKey() ?? key) == key ? kept : null;
     }
 
-    /// <summary>The client, after the words on what it does not protect.</summary>
-    /// <param name="parsed">As <see cref="Options"/> wants it.</param>
-    /// <param name="asksNothing">Whether nothing is sealed, so that there is nothing to protect.</param>
-    public static ConfidentialChatClient Connect(ParseResult parsed, bool asksNothing = false)
+    /// <summary>A client that seals to nodes which the policy accepts, and to no other.</summary>
+    /// <param name="parsed">Holds <see cref="Connection"/>.</param>
+    public static ConfidentialChatClient Connect(ParseResult parsed) => new(Options(parsed) with
     {
-        var client = new ConfidentialChatClient(Options(parsed));
-        if (!asksNothing)
-            Console.Error.WriteLine(Warnings.NoAttestation);
-        return client;
-    }
+        Policy = VerifyOptions.ReadPolicy(PolicyFile(parsed, parsed.GetValue(Policy))),
+        Envelope = parsed.GetRequiredValue(Envelope) switch
+        {
+            "v1" => EnvelopeVersion.V1,
+            "v2" => EnvelopeVersion.V2,
+            var typed => throw new CommandException(
+                "--envelope names no envelope.", $"'{ForeignText.Line(typed)}' is neither v1 nor v2", ExitCode.Usage),
+        },
+    });
 
     /// <summary>What a refusal is whose model nobody serves: with the models that there are.</summary>
     public static async Task<CommandException> UnknownModelAsync(ApiException refusal, ConfidentialChatClient client, CancellationToken cancellation)
@@ -111,11 +132,13 @@ internal static class Asking
     /// <summary>Prints an answer as it comes.</summary>
     /// <param name="client">Asks.</param>
     /// <param name="request">What is asked.</param>
+    /// <param name="options">Of this call.</param>
     /// <param name="answer">Gets the text that was printed, also where the answer breaks off; null where nobody asks for it.</param>
     /// <param name="cancellation">Stops the answer.</param>
-    public static async Task StreamAsync(ConfidentialChatClient client, ChatCompletionRequest request, StringBuilder? answer, CancellationToken cancellation)
+    public static async Task StreamAsync(
+        ConfidentialChatClient client, ChatCompletionRequest request, CallOptions options, StringBuilder? answer, CancellationToken cancellation)
     {
-        await foreach (var chunk in client.ConfidentialChat.CreateStreamAsync(request, cancellation))
+        await foreach (var chunk in client.ConfidentialChat.CreateStreamAsync(request, options, cancellation))
         {
             foreach (var piece in chunk.Choices.Select(choice => choice.Delta?.Content).Where(piece => !string.IsNullOrEmpty(piece)))
             {

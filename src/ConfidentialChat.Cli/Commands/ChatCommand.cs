@@ -20,8 +20,10 @@ internal static class ChatCommand
             The API key comes from {ConfidentialChatOptions.BearerKeyVariable}, or is the one that "up" keeps.
             """)
         {
-            Asking.Gateway, Asking.Data, Asking.Model, Asking.System, Asking.MaxTokens, Asking.Temperature, Asking.DangerousPlainHttp,
+            Asking.Model, Asking.System, Asking.MaxTokens, Asking.Temperature,
         };
+        foreach (var option in Asking.Connection)
+            command.Options.Add(option);
         command.SetAction(RunAsync);
         return command;
     }
@@ -56,6 +58,7 @@ internal static class ChatCommand
 
         private readonly List<ChatMessage> messages = [];
         private readonly CancellationTokenSource leaving = new();
+        private readonly NodeNotice notice = new();
         private volatile bool isInterrupted; // at the prompt that stands there now
         private string model = model;
 
@@ -192,7 +195,7 @@ internal static class ChatCommand
             };
             try
             {
-                await Asking.StreamAsync(client, request, answer, stop.Token);
+                await Asking.StreamAsync(client, request, notice.Options, answer, stop.Token);
             }
             catch (OperationCanceledException) when (stop.IsCancellationRequested && !cancellation.IsCancellationRequested)
             {

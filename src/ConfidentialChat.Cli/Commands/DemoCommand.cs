@@ -1,8 +1,12 @@
 using System.CommandLine;
 using System.Text;
+using ConfidentialChat.Attestation;
+using ConfidentialChat.Attestation.Simulated;
 using ConfidentialChat.Cli.Stack;
 using ConfidentialChat.Client;
 using ConfidentialChat.Client.Chat;
+using ConfidentialChat.Protocol;
+using ConfidentialChat.Protocol.V2;
 
 namespace ConfidentialChat.Cli.Commands;
 
@@ -12,8 +16,10 @@ internal static class DemoCommand
     private const string Streamed = "What happens to my words on their way to the model?";
     private const string Whole = "Who could read this question, and who could not?";
 
-    // Stands in each piece of an answer, so that a stream that leaks is found though its pieces are single words.
-    private const string AnswerObject = "chat.completion";
+    private static readonly string Path = InferenceEndpoint.ChatCompletions.Row().Path;
+
+    // The last two stand in each stream and in each piece of it: one that leaks is found though its pieces are single words.
+    private static readonly string[] Hidden = [Streamed, Whole, Path, "text/event-stream", "chat.completion"];
 
     private static readonly Option<FileInfo?> Model = CommonOptions.Model();
     private static readonly Option<bool> Fixture = CommonOptions.Fixture();
@@ -39,7 +45,7 @@ internal static class DemoCommand
         try
         {
             Say("ConfidentialChat: gateway, node and llama.cpp on this machine, each leg recorded.");
-            Say(Warnings.NoAttestation);
+            Say(Warnings.SimulatedEvidence);
             Say();
             await using var stack = await LocalStack.StartAsync(
                 new LocalStackOptions
@@ -54,17 +60,25 @@ internal static class DemoCommand
                 Say,
                 cancellation);
             clientLeg.SetTarget(new Uri(stack.Ready.Gateway));
-            using var client = new ConfidentialChatClient(new ConfidentialChatOptions { ServerUrl = clientLeg.Address, BearerKey = stack.Ready.ApiKey });
+            using var client = new ConfidentialChatClient(new ConfidentialChatOptions
+            {
+                ServerUrl = clientLeg.Address,
+                BearerKey = stack.Ready.ApiKey,
+                Policy = VerifyOptions.ReadPolicy(new FileInfo(stack.Ready.Policy!)),
+                MoreEvidence = [new SimulatedEvidence()],
+            });
 
             if (parsed.GetValue(Model) is null && !parsed.GetValue(Fixture))
                 Say("model: a demonstration model of two million parameters, which knows little; --model FILE.gguf takes a real one");
 
+            VerifiedNode? node = null;
+            var options = new CallOptions { OnNode = verified => node = verified };
             string[] answers =
             [
-                await AskAsync(client, stack.Ready.Model, Streamed, whole: false, cancellation),
-                await AskAsync(client, stack.Ready.Model, Whole, whole: true, cancellation),
+                await AskAsync(client, stack.Ready.Model, Streamed, options, whole: false, cancellation),
+                await AskAsync(client, stack.Ready.Model, Whole, options, whole: true, cancellation),
             ];
-            return Show(clientLeg, nodeLeg, answers);
+            return Show(clientLeg, nodeLeg, node!, answers);
         }
         finally
         {
@@ -72,7 +86,8 @@ internal static class DemoCommand
         }
     }
 
-    private static async Task<string> AskAsync(ConfidentialChatClient client, string model, string prompt, bool whole, CancellationToken cancellation)
+    private static async Task<string> AskAsync(
+        ConfidentialChatClient client, string model, string prompt, CallOptions options, bool whole, CancellationToken cancellation)
     {
         Say();
         Say($"You ask ({(whole ? "whole" : "streamed")}): {prompt}");
@@ -81,58 +96,63 @@ internal static class DemoCommand
         if (!whole)
         {
             var streamed = new StringBuilder();
-            await Asking.StreamAsync(client, request, streamed, cancellation);
+            await Asking.StreamAsync(client, request, options, streamed, cancellation);
             return streamed.ToString();
         }
 
-        var answer = (await client.ConfidentialChat.CreateAsync(request, cancellation)).Choices[0].Message.Content?.Text ?? "";
+        var answer = (await client.ConfidentialChat.CreateAsync(request, options, cancellation)).Choices[0].Message.Content?.Text ?? "";
         Console.Out.WriteLine(answer);
         return answer;
     }
 
-    /// <summary>The evidence of one's own eyes: the bytes that passed, and whether the prompt is in them.</summary>
-    private static int Show(WireTap clientLeg, WireTap nodeLeg, IEnumerable<string> answers)
+    /// <summary>The evidence of one's own eyes: the bytes that passed, and whether anything of what was said is in them.</summary>
+    private static int Show(WireTap clientLeg, WireTap nodeLeg, VerifiedNode node, IEnumerable<string> answers)
     {
-        var atGateway = clientLeg.Recorded;
-        var request = atGateway.Where(recording => recording.FromClient).Select(recording => Encoding.Latin1.GetString(recording.Bytes))
-            .Select(text => text[Math.Max(0, text.IndexOf("POST /v1/confidential/", StringComparison.Ordinal))..])
-            .First(text => text.StartsWith("POST", StringComparison.Ordinal));
-        var answer = atGateway.Where(recording => !recording.FromClient).Select(recording => Encoding.Latin1.GetString(recording.Bytes))
-            .Select(text => text[Math.Max(0, text.IndexOf("data: ", StringComparison.Ordinal))..])
-            .First(text => text.StartsWith("data: ", StringComparison.Ordinal));
-
+        var (before, behind) = (Relayed(clientLeg), Relayed(nodeLeg));
+        var seen = before[0].Request;
         Say();
         Say("What each party saw");
         Say();
         Say($"  client    {Streamed}");
-        Say($"  gateway   {Line(Body(request))}");
+        Say($"  gateway   {seen.FirstLine}");
+        Say($"            knows who asks (the API key), the model ({seen.Header(RelayHeaders.Model)}), that it is at most {seen.Header(RelayHeaders.MaxUnits)} units,");
+        Say($"            and {seen.Body.Length:N0} bytes, as many as every message of its size class has: {Hex(seen.Body)}…");
         Say($"  node      {Streamed}");
-        Say($"            (not shown by the node itself: it opens this in its memory; the gateway relays the bytes as they are)");
-        Say($"  gateway   {Line(answer)}");
+        Say("            (not shown by the node itself: it opens this in its memory, and knows neither key nor address of who asks)");
+        Say($"  gateway   {before[0].Answer!.FirstLine}, whatever the node answers: {Hex(before[0].Answer!.Body)}…");
         Say("  client    the answer, as printed above");
         Say();
+        Say("Bytes            client to gateway    gateway to node     node to gateway  gateway to client");
+        foreach (var (name, first, second) in new[] { ("streamed", before[0], behind[0]), ("whole", before[1], behind[1]) })
+            Say($"  {name,-12}{Size(first.Request),20}{Size(second.Request),19}{Size(second.Answer),20}{Size(first.Answer),19}");
+        Say();
+        Say($"What the node proved before a byte was sent: {NodeNotice.Line(node)}.");
+        foreach (var factor in node.Verdict.Factors.Where(factor => factor.Outcome is Outcome.Pass))
+            Say($"  {factor.Name}: {factor.Found}");
+        Say($"  its keys: {node.KeySet}, erased by {node.Statement.NotAfter:yyyy-MM-dd HH:mm:ss} UTC at the latest");
+        foreach (var model in node.Statement.Models)
+            Say($"  its model, by its own word: {ForeignText.Line(model.Name, ModelNames.MaxLength)}, SHA-256 {model.Weights ?? "not known: an engine outside of it has the file"}");
+        Say();
 
-        var everything = atGateway.Concat(nodeLeg.Recorded).Select(recording => recording.Bytes).ToList();
-        var leaked = new[] { Streamed, Whole, AnswerObject }.Concat(answers.SelectMany(Sentences))
-            .Where(text => everything.Any(bytes => Needle.IsIn(bytes, text))).ToList();
-        Say($"Recorded on both legs: {everything.Sum(bytes => (long)bytes.Length):N0} bytes. A prompt, an answer or a sentence of one in them, in plain or in base64: {(leaked.Count == 0 ? "none" : "FOUND")}.");
-        Say(Warnings.NoAttestation);
+        var everything = clientLeg.Recorded.Concat(nodeLeg.Recorded).Select(recording => recording.Bytes).ToList();
+        var leaked = Hidden.Concat(answers.SelectMany(Sentences)).Where(text => everything.Any(bytes => Needle.IsIn(bytes, text))).ToList();
+        Say($"Recorded on both legs: {everything.Sum(bytes => (long)bytes.Length):N0} bytes. A prompt, an answer or a sentence of one, the path ({Path}), a header or the");
+        Say($"type of what is inside in them, in plain or in base64: {(leaked.Count == 0 ? "none" : "FOUND")}.");
+        Say(Warnings.SimulatedEvidence);
         if (leaked.Count > 0)
-            throw new CommandException("a prompt or an answer was found on the wire.", "this must not happen: please report it (SECURITY.md)");
+            throw new CommandException("what is to be sealed was found on the wire.", "this must not happen: please report it (SECURITY.md)");
         return ExitCode.Success;
     }
 
+    private static List<RecordedExchange> Relayed(WireTap leg) =>
+        [.. RecordedExchange.Read(leg.Recorded).Where(exchange => exchange.Request.FirstLine.Contains("/relay ", StringComparison.Ordinal))];
+
+    private static string Size(RecordedMessage? message) => $"{message!.Body.Length:N0}";
+
+    private static string Hex(byte[] bytes) => Convert.ToHexStringLower(bytes.AsSpan(0, Math.Min(bytes.Length, 16)));
+
     // Shorter pieces would be found by chance.
     private static IEnumerable<string> Sentences(string answer) => answer.Split(". ").Where(sentence => sentence.Length >= 12);
-
-    private static string Body(string request) => request[(request.IndexOf("\r\n\r\n", StringComparison.Ordinal) + 4)..];
-
-    private static string Line(string text)
-    {
-        var end = text.AsSpan().IndexOfAny('\r', '\n');
-        var line = end < 0 ? text : text[..end];
-        return line.Length <= 100 ? line : line[..100] + $"… ({line.Length:N0} characters)";
-    }
 
     private static void Say() => Console.Out.WriteLine();
 

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Text;
+using ConfidentialChat.Client;
 using ConfidentialChat.Protocol;
 
 namespace ConfidentialChat.Cli.Commands;
@@ -21,7 +22,7 @@ internal static class ModelsCommand
 
     private static async Task<int> RunAsync(ParseResult parsed, CancellationToken cancellation)
     {
-        using var client = Asking.Connect(parsed, asksNothing: true);
+        using var client = new ConfidentialChatClient(Asking.Options(parsed)); // nothing is sealed
         var models = await client.Models.ListAsync(cancellation);
         if (parsed.GetValue(Json))
             Console.Out.WriteLine(Encoding.UTF8.GetString(models.ToJson()));

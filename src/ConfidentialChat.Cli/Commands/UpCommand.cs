@@ -92,7 +92,7 @@ internal static class UpCommand
         {
             (ConfidentialChatOptions.BearerKeyVariable, ready.ApiKey),
             (ConfidentialChatOptions.ServerUrlVariable, ready.Gateway),
-            (StackPolicy.Variable, ready.Policy),
+            (ConfidentialChatOptions.PolicyVariable, ready.Policy),
         }.Where(line => line.Value is not null).Select(line => $"export {line.Variable}={Word(line.Value!)}"));
 
     // As a shell takes it: what is more than letters, digits and a few signs stands in quotes.

@@ -14,9 +14,6 @@ internal static class StackPolicy
     /// <summary>In the data directory.</summary>
     public const string FileName = "policy.toml";
 
-    /// <summary>Names a policy's file to every program with the SDK.</summary>
-    public const string Variable = "CONFIDENTIALCHAT_POLICY";
-
     private const int MaxFile = 64 * 1024; // bytes; what is larger was not written here
     private const string DigestLine = "# SHA-256 of all other lines: ";
 

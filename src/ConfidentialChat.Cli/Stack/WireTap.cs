@@ -4,15 +4,19 @@ using System.Net.Sockets;
 
 namespace ConfidentialChat.Cli.Stack;
 
+/// <summary>What passed one connection of a <see cref="WireTap"/> in one direction.</summary>
+internal sealed record Recording(int Connection, bool FromClient, byte[] Bytes);
+
 /// <summary>Stands between two parties on loopback and keeps a copy of every byte that passes, in both directions.</summary>
 internal sealed class WireTap : IAsyncDisposable
 {
     private readonly TcpListener listener = new(IPAddress.Loopback, 0);
     private readonly CancellationTokenSource stop = new();
     private readonly ConcurrentBag<Task> connections = [];
-    private readonly ConcurrentQueue<Recording> recordings = new();
+    private readonly ConcurrentQueue<Copy> copies = new();
     private readonly TaskCompletionSource<Uri> target = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly Task accepting;
+    private int count;
 
     public WireTap()
     {
@@ -27,7 +31,7 @@ internal sealed class WireTap : IAsyncDisposable
     public void SetTarget(Uri address) => target.TrySetResult(address);
 
     /// <summary>Everything that has passed so far: one entry a connection and direction, in the order they began.</summary>
-    public IReadOnlyList<(bool FromClient, byte[] Bytes)> Recorded => [.. recordings.Select(recording => (recording.FromClient, recording.ToArray()))];
+    public IReadOnlyList<Recording> Recorded => [.. copies.Select(copy => copy.ToRecording())];
 
     public async ValueTask DisposeAsync()
     {
@@ -54,8 +58,9 @@ internal sealed class WireTap : IAsyncDisposable
             using var server = new TcpClient();
             await server.ConnectAsync(to.Host, to.Port, stop.Token);
             client.NoDelay = server.NoDelay = true;
-            var up = CopyAsync(client, server, fromClient: true);
-            var down = CopyAsync(server, client, fromClient: false);
+            var number = Interlocked.Increment(ref count);
+            var up = CopyAsync(client, server, new Copy(number, fromClient: true));
+            var down = CopyAsync(server, client, new Copy(number, fromClient: false));
 
             // A side that breaks off breaks the other off too: nobody may mistake a cut for an end.
             if (!await await Task.WhenAny(up, down))
@@ -66,17 +71,16 @@ internal sealed class WireTap : IAsyncDisposable
     }
 
     /// <summary>True where the source ended in good order.</summary>
-    private async Task<bool> CopyAsync(TcpClient from, TcpClient to, bool fromClient)
+    private async Task<bool> CopyAsync(TcpClient from, TcpClient to, Copy copy)
     {
-        var recording = new Recording(fromClient);
-        recordings.Enqueue(recording);
+        copies.Enqueue(copy);
         var buffer = new byte[16 * 1024];
         try
         {
             int read;
             while ((read = await from.GetStream().ReadAsync(buffer, stop.Token)) > 0)
             {
-                recording.Append(buffer.AsSpan(0, read));
+                copy.Append(buffer.AsSpan(0, read));
                 await to.GetStream().WriteAsync(buffer.AsMemory(0, read), stop.Token);
             }
 
@@ -106,14 +110,12 @@ internal sealed class WireTap : IAsyncDisposable
         }
     }
 
-    private sealed class Recording(bool fromClient)
+    private sealed class Copy(int connection, bool fromClient)
     {
         /// <summary>Of one direction of one connection; what comes after is passed on and not kept, or hours of traffic would fill memory.</summary>
         private const int MaxBytes = 16 * 1024 * 1024;
 
         private readonly List<byte> bytes = [];
-
-        public bool FromClient { get; } = fromClient;
 
         public void Append(ReadOnlySpan<byte> more)
         {
@@ -121,10 +123,10 @@ internal sealed class WireTap : IAsyncDisposable
                 bytes.AddRange(more[..Math.Min(more.Length, MaxBytes - bytes.Count)]);
         }
 
-        public byte[] ToArray()
+        public Recording ToRecording()
         {
             lock (bytes)
-                return [.. bytes];
+                return new Recording(connection, fromClient, [.. bytes]);
         }
     }
 }
