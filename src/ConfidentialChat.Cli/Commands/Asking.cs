@@ -1,6 +1,5 @@
 using System.CommandLine;
 using System.Text;
-using ConfidentialChat.Attestation.Simulated;
 using ConfidentialChat.Cli.Stack;
 using ConfidentialChat.Client;
 using ConfidentialChat.Client.Chat;
@@ -53,7 +52,6 @@ internal static class Asking
             ServerUrl = gateway,
             BearerKey = NamedKey() is null ? StoredKey(parsed.GetRequiredValue(Data), gateway) : null,
             Policy = Attestation.Policies.Policy.Default,
-            MoreEvidence = [new SimulatedEvidence()], // accepted where the policy says so
             DangerousPlainHttp = parsed.GetValue(DangerousPlainHttp),
         };
     }

@@ -1,7 +1,6 @@
 using System.CommandLine;
 using System.Text;
 using ConfidentialChat.Attestation;
-using ConfidentialChat.Attestation.Simulated;
 using ConfidentialChat.Cli.Stack;
 using ConfidentialChat.Client;
 using ConfidentialChat.Client.Chat;
@@ -65,7 +64,6 @@ internal static class DemoCommand
                 ServerUrl = clientLeg.Address,
                 BearerKey = stack.Ready.ApiKey,
                 Policy = VerifyOptions.ReadPolicy(new FileInfo(stack.Ready.Policy!)),
-                MoreEvidence = [new SimulatedEvidence()],
             });
 
             if (parsed.GetValue(Model) is null && !parsed.GetValue(Fixture))
