@@ -170,6 +170,53 @@ public sealed class OptionsTests
         await Should.ThrowAsync<ObjectDisposedException>(() => running);
     }
 
+    [Fact]
+    public async Task The_policy_comes_from_the_file_that_the_environment_names_where_the_options_have_none()
+    {
+        await using var gateway = await RelayGateway.StartAsync();
+        var file = Path.GetTempFileName();
+        await File.WriteAllTextAsync(file, TestNode.Simulated.ToToml(), TestContext.Current.CancellationToken);
+        using (new Variable(ConfidentialChatOptions.PolicyVariable, file))
+        using (var client = gateway.Client(options => options with { Policy = null }))
+            await client.ConfidentialChat.CreateAsync(Chats.Request);
+        File.Delete(file);
+        using var other = gateway.Client(options => options with { Policy = null }); // nothing named: the default, which accepts no such node
+        await Should.ThrowAsync<AttestationException>(() => other.ConfidentialChat.CreateAsync(Chats.Request));
+    }
+
+    [Theory]
+    [InlineData(null)]
+    [InlineData("version = 2")]
+    [InlineData("version = 1\nunknown = true")]
+    [InlineData("version = 1\nversion = 1")]
+    [InlineData("\uD800")]
+    public void A_policy_that_cannot_be_read_is_refused_and_its_file_named(string? text)
+    {
+        var file = Path.Combine(Path.GetTempPath(), Guid.NewGuid().ToString());
+        if (text is not null)
+            File.WriteAllBytes(file, text[0] == '\uD800' ? [0xFF, 0xFE] : System.Text.Encoding.UTF8.GetBytes(text));
+        using (new Variable(ConfidentialChatOptions.PolicyVariable, file))
+        {
+            var fault = Fault(new ConfidentialChatOptions { ServerUrl = Gateway, BearerKey = "k" });
+            fault.ShouldContain("hint: ");
+            fault.ShouldContain(file);
+        }
+
+        File.Delete(file);
+    }
+
+    [Fact]
+    public void A_policy_in_the_options_leaves_the_file_unread()
+    {
+        using var environment = new Variable(ConfidentialChatOptions.PolicyVariable, "/nowhere");
+        using var client = new ConfidentialChatClient(new ConfidentialChatOptions { ServerUrl = Gateway, BearerKey = "k", Policy = TestNode.Simulated });
+        client.ToString().ShouldContain("gateway.example");
+    }
+
+    [Fact]
+    public void An_envelope_that_there_is_not_is_refused() =>
+        Fault(new ConfidentialChatOptions { ServerUrl = Gateway, BearerKey = "k", Envelope = (EnvelopeVersion)3 }).ShouldContain("Envelope");
+
     private static string Fault(ConfidentialChatOptions options) =>
         Should.Throw<ConfigurationException>(() => new ConfidentialChatClient(options)).ToString();
 
@@ -185,5 +232,18 @@ public sealed class OptionsTests
             Environment.SetEnvironmentVariable(ConfidentialChatOptions.BearerKeyVariable, key);
             Environment.SetEnvironmentVariable(ConfidentialChatOptions.ServerUrlVariable, url);
         }
+    }
+
+    private sealed class Variable : IDisposable
+    {
+        private readonly string name;
+
+        public Variable(string name, string value)
+        {
+            this.name = name;
+            Environment.SetEnvironmentVariable(name, value);
+        }
+
+        public void Dispose() => Environment.SetEnvironmentVariable(name, null);
     }
 }

@@ -19,8 +19,8 @@ internal sealed class NodeDirectory(GatewayConnection connection, NodeJudge judg
 {
     private const string Root = "v2/nodes";
 
-    // One look, with its list and its bundles; whoever waits for it has a clock of their own.
-    private static readonly TimeSpan LookLimit = TimeSpan.FromSeconds(30);
+    // One look, with its list and its bundles, which a node may make now; whoever waits for it has a clock of their own.
+    private static readonly TimeSpan LookLimit = TimeSpan.FromSeconds(75);
 
     private readonly TimeProvider time = judge.Time;
     private readonly ConcurrentDictionary<string, ModelNodes> models = new(StringComparer.Ordinal);
