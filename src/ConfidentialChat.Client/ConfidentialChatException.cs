@@ -16,7 +16,7 @@ public abstract class ConfidentialChatException : Exception
     public int Attempts { get; internal set; }
 }
 
-/// <summary>The options name no usable key or gateway.</summary>
+/// <summary>The options, or the environment, name no usable key, gateway or policy.</summary>
 public sealed class ConfigurationException : ConfidentialChatException
 {
     internal ConfigurationException(string message)
@@ -50,12 +50,12 @@ public sealed class CallTimeoutException : ConfidentialChatException
 }
 
 /// <summary>
-/// The gateway handed out a node key that must not be sealed to: with a low-order key everyone knows the secret. Nothing was sent.
+/// A verified node has a key of envelope v1 that must not be sealed to: with a low-order key everyone knows the secret. Nothing was sent.
 /// </summary>
 public sealed class NodeKeyException : ConfidentialChatException
 {
     internal NodeKeyException()
-        : base("The gateway gave a node key that everyone can open (a low-order point); nothing was sent to it.")
+        : base("The node has a key that everyone can open (a low-order point); nothing was sent to it.")
     {
     }
 }
