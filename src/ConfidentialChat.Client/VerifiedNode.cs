@@ -84,7 +84,7 @@ public sealed class VerifiedNode
     /// <param name="json">The bundle as it came.</param>
     /// <param name="asked">The node that was asked for.</param>
     /// <param name="keySet">The key set that was asked for.</param>
-    /// <param name="newest">The <c>issued_at</c> of the newest bundle that was accepted from that node before.</param>
+    /// <param name="earliest">Before this no bundle of these keys is issued.</param>
     /// <param name="judge">Verifier, policy and clock.</param>
     /// <param name="nonce">What a live bundle's nonce has to be; null where nobody challenged.</param>
     /// <param name="refused">Why not; null where there is a node.</param>
@@ -92,7 +92,7 @@ public sealed class VerifiedNode
         ReadOnlyMemory<byte> json,
         NodeId asked,
         KeySetDigest keySet,
-        DateTimeOffset newest,
+        DateTimeOffset earliest,
         NodeJudge judge,
         ReadOnlyMemory<byte>? nonce,
         out UnverifiedNode? refused)
@@ -113,8 +113,8 @@ public sealed class VerifiedNode
             statement.Node != asked.Value ? NodeFactors.Failed(NodeFactors.Identity, RejectionCode.Mismatch, $"node {asked}", $"node {statement.Node}")
             : new KeySetDigest(bundle.Keys.Digest()) != keySet
                 ? NodeFactors.Failed(NodeFactors.KeySet, RejectionCode.Mismatch, "the key set that is listed", "another")
-            : statement.IssuedAt < newest
-                ? NodeFactors.Failed(NodeFactors.Order, RejectionCode.OutOfDate, $"issued at {newest:u} or later", $"{statement.IssuedAt:u}")
+            : statement.IssuedAt < earliest
+                ? NodeFactors.Failed(NodeFactors.Order, RejectionCode.OutOfDate, $"issued at {earliest:u} or later", $"{statement.IssuedAt:u}")
             : !KeyConfigurationList.TryParse(bundle.Keys.Ohttp.Span, out var keys) || !keys.TryChoose(Kems, Aeads, out key, out suite)
                 ? NodeFactors.Failed(NodeFactors.Suite, RejectionCode.Unsupported, "a key of X-Wing with AES-256-GCM", "none")
             : bundle.SealBefore <= now

@@ -25,7 +25,7 @@ internal sealed class NodeDirectory(GatewayConnection connection, NodeJudge judg
     private readonly TimeProvider time = judge.Time;
     private readonly ConcurrentDictionary<string, ModelNodes> models = new(StringComparer.Ordinal);
     private readonly ConcurrentDictionary<OfferedNode, VerifiedNode> kept = new(SameBundle.Instance);
-    private readonly ConcurrentDictionary<NodeId, DateTimeOffset> newest = new(); // of accepted bundles alone: nobody else can fill it
+    private readonly ConcurrentDictionary<NodeId, BundleOrder> orders = new(); // of accepted bundles alone: nobody else can fill it
     private readonly CancellationTokenSource closing = new();
 
     /// <summary>A node of the model, verified; it comes at once where one is known.</summary>
@@ -176,10 +176,11 @@ internal sealed class NodeDirectory(GatewayConnection connection, NodeJudge judg
             var (json, nonce, refused) = await (judge.Policy.RequireNonce ? ChallengeAsync(listed, clock) : FetchAsync(listed, clock)).ConfigureAwait(false);
             if (refused is not null)
                 return (null, refused, null);
-            var node = VerifiedNode.Verify(json, listed.Node, listed.KeySet, newest.GetValueOrDefault(listed.Node), judge, nonce, out refused);
+            var node = VerifiedNode.Verify(json, listed.Node, listed.KeySet, BundleOrder.Earliest(orders.GetValueOrDefault(listed.Node), listed.KeySet), judge, nonce, out refused);
             if (node is not null)
             {
-                newest.AddOrUpdate(node.Id, node.Statement.IssuedAt, (_, before) => node.Statement.IssuedAt > before ? node.Statement.IssuedAt : before);
+                orders.AddOrUpdate(
+                    node.Id, _ => BundleOrder.Add(null, node.KeySet, node.Statement.IssuedAt), (_, order) => BundleOrder.Add(order, node.KeySet, node.Statement.IssuedAt));
                 kept[listed] = node;
             }
 
