@@ -65,6 +65,9 @@ public sealed class RunningStack : IAsyncLifetime
     /// <summary>The one line of standard output.</summary>
     public string ReadyLine { get; private set; } = "";
 
+    /// <summary>What passed on the client's leg, and on the node's.</summary>
+    internal IReadOnlyList<IReadOnlyList<Recording>> RecordedLegs => [clientTap.Recorded, nodeTap.Recorded];
+
     /// <summary>Everything that passed on either leg, in both directions.</summary>
     internal IEnumerable<byte[]> RecordedBytes => clientTap.Recorded.Concat(nodeTap.Recorded).Select(recording => recording.Bytes);
 
