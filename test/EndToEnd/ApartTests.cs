@@ -143,10 +143,12 @@ public sealed class ApartTests : IAsyncLifetime
         return answer.Choices[0].Message.Content!.Text;
     }
 
-    private static async Task<(int ExitCode, string Output)> AskAsync(string gateway, string key)
+    private async Task<(int ExitCode, string Output)> AskAsync(string gateway, string key)
     {
+        var policy = Path.Combine(directory.FullName, "policy.toml");
+        await File.WriteAllTextAsync(policy, "version = 1\nallow_simulated = true\n", TestContext.Current.CancellationToken);
         var (exitCode, output, _) = await RunningStack.RunAsync(
-            ["ask", "Hello?", "--gateway", gateway, "--model", "fixture", "--temperature", "0"],
+            ["ask", "Hello?", "--gateway", gateway, "--policy", policy, "--model", "fixture", "--temperature", "0"],
             new Dictionary<string, string> { ["CONFIDENTIALCHAT_API_KEY"] = key });
         return (exitCode, output);
     }

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Net.Http.Headers;
 using System.Security.Cryptography;
 using System.Text.Json;
@@ -64,6 +65,33 @@ public sealed class EvidenceTests(RunningStack stack) : IDisposable
             File.GetUnixFileMode(stack.PolicyFile).ShouldBe(UnixFileMode.UserRead | UnixFileMode.UserWrite);
         File.ReadAllLines(stack.PolicyFile)[0].ShouldContain("SIMULATED EVIDENCE, WHICH PROTECTS NOTHING");
         Read(stack.PolicyFile).AllowSimulated.ShouldBeTrue();
+    }
+
+    [Fact]
+    public async Task The_three_lines_that_up_prints_are_all_that_a_program_needs_wherever_its_data_is()
+    {
+        Assert.SkipWhen(OperatingSystem.IsWindows(), "the lines are a POSIX shell's");
+        var cchat = Path.Combine(AppContext.BaseDirectory, "cchat");
+        using var up = RunningStack.Start(["up", "--fixture", "--gateway-port", "0", "--node-port", "0", "--data", Path.Combine(folder.FullName, "it's $HOME `here`")]);
+        var errors = up.StandardError.ReadToEndAsync(TestContext.Current.CancellationToken);
+        var exports = new List<string>();
+        while (await up.StandardOutput.ReadLineAsync(TestContext.Current.CancellationToken) is { } line && !line.StartsWith("Stop it", StringComparison.Ordinal))
+        {
+            if (line.StartsWith("export ", StringComparison.Ordinal))
+                exports.Add(line);
+        }
+
+        exports.Select(line => line.Split(' ', '=')[1]).ShouldBe(["CONFIDENTIALCHAT_API_KEY", "CONFIDENTIALCHAT_SERVER_URL", "CONFIDENTIALCHAT_POLICY"]);
+        using var shell = Process.Start(new ProcessStartInfo("sh", ["-c", $"{string.Join('\n', exports)}\nexec \"$0\" ask Hello? --temperature 0", cchat])
+        {
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+        })!;
+        var said = shell.StandardError.ReadToEndAsync(TestContext.Current.CancellationToken);
+        (await shell.StandardOutput.ReadToEndAsync(TestContext.Current.CancellationToken)).ShouldBe(FixtureModel.Answer + "\n", await said);
+        await RunningStack.SignalAsync(up.Id, "TERM");
+        await up.WaitForExitAsync(TestContext.Current.CancellationToken);
+        up.ExitCode.ShouldBe(ExitCode.Success, await errors);
     }
 
     // What the node shows to everybody is what its gateway hands on, and what the policy of "up" was written for.

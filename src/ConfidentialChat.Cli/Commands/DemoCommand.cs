@@ -113,7 +113,8 @@ internal static class DemoCommand
         Say();
         Say($"  client    {Streamed}");
         Say($"  gateway   {seen.FirstLine}");
-        Say($"            knows who asks (the API key), the model ({seen.Header(RelayHeaders.Model)}), that it is at most {seen.Header(RelayHeaders.MaxUnits)} units,");
+        var (named, units) = (seen.Header(RelayHeaders.Model), seen.Header(RelayHeaders.MaxUnits));
+        Say($"            knows who asks (the API key), the model ({named}), that it is at most {units} units,");
         Say($"            and {seen.Body.Length:N0} bytes, as many as every message of its size class has: {Hex(seen.Body)}…");
         Say($"  node      {Streamed}");
         Say("            (not shown by the node itself: it opens this in its memory, and knows neither key nor address of who asks)");
@@ -129,12 +130,17 @@ internal static class DemoCommand
             Say($"  {factor.Name}: {factor.Found}");
         Say($"  its keys: {node.KeySet}, erased by {node.Statement.NotAfter:yyyy-MM-dd HH:mm:ss} UTC at the latest");
         foreach (var model in node.Statement.Models)
-            Say($"  its model, by its own word: {ForeignText.Line(model.Name, ModelNames.MaxLength)}, SHA-256 {model.Weights ?? "not known: an engine outside of it has the file"}");
+        {
+            var weights = model.Weights ?? "not known: an engine outside of it has the file";
+            Say($"  its model, by its own word: {ForeignText.Line(model.Name, ModelNames.MaxLength)}, SHA-256 {weights}");
+        }
+
         Say();
 
         var everything = clientLeg.Recorded.Concat(nodeLeg.Recorded).Select(recording => recording.Bytes).ToList();
         var leaked = Hidden.Concat(answers.SelectMany(Sentences)).Where(text => everything.Any(bytes => Needle.IsIn(bytes, text))).ToList();
-        Say($"Recorded on both legs: {everything.Sum(bytes => (long)bytes.Length):N0} bytes. A prompt, an answer or a sentence of one, the path ({Path}), a header or the");
+        var size = everything.Sum(bytes => (long)bytes.Length);
+        Say($"Recorded on both legs: {size:N0} bytes. A prompt, an answer or a sentence of one, the path ({Path}), a header or the");
         Say($"type of what is inside in them, in plain or in base64: {(leaked.Count == 0 ? "none" : "FOUND")}.");
         Say(Warnings.SimulatedEvidence);
         if (leaked.Count > 0)

@@ -97,5 +97,7 @@ internal static class UpCommand
 
     // As a shell takes it: what is more than letters, digits and a few signs stands in quotes.
     private static string Word(string value) =>
-        value.All(c => char.IsAsciiLetterOrDigit(c) || "/:._-+@%,".Contains(c, StringComparison.Ordinal)) ? value : $"'{value.Replace("'", @"'\''", StringComparison.Ordinal)}'";
+        value.All(c => char.IsAsciiLetterOrDigit(c) || "/:._-+@%,".Contains(c, StringComparison.Ordinal))
+            ? value
+            : $"'{value.Replace("'", @"'\''", StringComparison.Ordinal)}'";
 }

@@ -7,7 +7,7 @@ using ConfidentialChat.Attestation.Policies;
 
 namespace ConfidentialChat.Cli.Commands;
 
-/// <summary><c>cchat verify</c>: a verdict on a bundle, on a quote or report alone, or on a node of a gateway. Nothing is fetched but that node's bundle.</summary>
+/// <summary><c>cchat verify</c>: a verdict on a bundle, on a quote or report alone, or on a gateway's node. Nothing is fetched but that one's bundle.</summary>
 internal static class VerifyCommand
 {
     // the help of the commands below would show it as theirs
@@ -77,7 +77,9 @@ internal static class VerifyCommand
     private static Task<int> VerifyFileAsync(FileInfo file, ParseResult parsed)
     {
         if (parsed.GetValue(Challenge) || parsed.GetValue(Output) is not null)
-            throw new CommandException("--challenge and --output go with --node.", "a bundle in a file is there already; --nonce demands that it was made for a challenge", ExitCode.Usage);
+            throw new CommandException(
+                "--challenge and --output go with --node.", "a bundle in a file is there already; --nonce demands that it was made for a challenge",
+                ExitCode.Usage);
         return VerifyAsync(
             VerifyOptions.ReadFile(file, Bounds.Bundle), VerifyOptions.ReadPolicy(parsed.GetValue(PolicyFile)),
             VerifyOptions.ReadHex("--nonce", parsed.GetValue(Nonce), BundleStatement.NonceSize), parsed);

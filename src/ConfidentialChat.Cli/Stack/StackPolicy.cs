@@ -25,7 +25,7 @@ internal static class StackPolicy
 
         """;
 
-    /// <summary>What the node of <c>up</c> says of itself, and no more. A simulated processor has no measurements: of the program nothing can be pinned.</summary>
+    /// <summary>What the node of <c>up</c> says of itself, and no more. A simulated processor measures nothing: no program can be pinned.</summary>
     /// <param name="upstream">The HTTP engines that it uses; null for none.</param>
     public static Policy For(UpstreamOptions? upstream) => new()
     {
