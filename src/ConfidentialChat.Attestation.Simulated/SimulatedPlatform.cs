@@ -20,15 +20,15 @@ public sealed class SimulatedPlatform : IEvidenceSource, IDisposable
         if (reportData.Length != BundleStatement.ReportDataSize)
             throw new ArgumentException("64 bytes are signed.", nameof(reportData));
         var publicKey = key.ExportSubjectPublicKeyInfo();
-        var evidence = new byte[SimulatedEvidence.Magic.Length + reportData.Length + 2 + publicKey.Length + SimulatedEvidence.SignatureSize];
+        var evidence = new byte[SimulatedCpuVerifier.Magic.Length + reportData.Length + 2 + publicKey.Length + SimulatedCpuVerifier.SignatureSize];
         var rest = evidence.AsSpan();
-        SimulatedEvidence.Magic.CopyTo(rest);
-        rest = rest[SimulatedEvidence.Magic.Length..];
+        SimulatedCpuVerifier.Magic.CopyTo(rest);
+        rest = rest[SimulatedCpuVerifier.Magic.Length..];
         reportData.CopyTo(rest);
         rest = rest[reportData.Length..];
         BinaryPrimitives.WriteUInt16BigEndian(rest, (ushort)publicKey.Length);
         publicKey.CopyTo(rest[2..]);
-        var signed = evidence.AsSpan(0, evidence.Length - SimulatedEvidence.SignatureSize);
+        var signed = evidence.AsSpan(0, evidence.Length - SimulatedCpuVerifier.SignatureSize);
         key.SignData(signed, evidence.AsSpan(signed.Length), HashAlgorithmName.SHA256);
         return new CpuEvidence { Type = CpuType.Simulated, Evidence = evidence };
     }

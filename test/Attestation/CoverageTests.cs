@@ -17,7 +17,7 @@ public sealed class CoverageTests
     {
         ["Intel TDX"] = TdxFactors.All.Select(name => name.Value),
         ["AMD SEV-SNP"] = SevSnpFactors.All.Select(name => name.Value),
-        ["Bundles"] = [.. BundleFactors.All.Select(name => name.Value), .. PolicyFactors.All.Select(name => name.Value), SimulatedEvidence.Evidence.Value, SimulatedEvidence.Protection.Value],
+        ["Bundles"] = [.. BundleFactors.All.Select(name => name.Value), .. PolicyFactors.All.Select(name => name.Value), SimulatedCpuVerifier.Evidence.Value, SimulatedCpuVerifier.Protection.Value],
     };
 
     public static TheoryData<string> Tables => [.. Factors.Keys];

@@ -1,7 +1,6 @@
 // spec/attestation.md section 12.
 using System.Security.Cryptography;
 using ConfidentialChat.Attestation.Policies;
-using ConfidentialChat.Attestation.Simulated;
 
 namespace ConfidentialChat.Attestation.Bundles;
 
@@ -53,7 +52,7 @@ public sealed record BundleVerification(Verdict Verdict, VerifiedBundle? Verifie
 /// <summary>Verifies bundles. Pure, and safe for several threads.</summary>
 public sealed class BundleVerifier
 {
-    private readonly ICpuVerifier[] verifiers = [new TdxCpuVerifier(), new SevSnpCpuVerifier(), new SimulatedEvidence()];
+    private readonly ICpuVerifier[] verifiers = [new TdxCpuVerifier(), new SevSnpCpuVerifier(), new SimulatedCpuVerifier()];
 
     /// <param name="json">A bundle as it was received.</param>
     /// <param name="policy">What is accepted.</param>

@@ -43,8 +43,8 @@ internal static class NodeCommand
     {
         var command = new Command("node", $"Run a node: it opens requests, runs the model and seals answers. The enrolment token, needed once, comes from {EnrolmentTokenVariable}.")
         {
-            Data, Gateway, Listen, Port, Address, Evidence, Model, EngineDirectory, Parallel, Queue, MaxConnections, MaxBufferedMib, RotationMinutes, DrainSeconds,
-            LogRequests,
+            Data, Gateway, Listen, Port, Address, Evidence, Model, EngineDirectory, Parallel, Queue, MaxConnections, MaxBufferedMib, RotationMinutes,
+            DrainSeconds, LogRequests,
             DangerousPlainHttp, ServerRun.Json, ServerRun.ExitWithStdin,
         };
         foreach (var option in Upstream.All)

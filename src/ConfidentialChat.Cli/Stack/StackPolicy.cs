@@ -1,10 +1,10 @@
 // spec/attestation.md sections 10 and 14.
-using System.Security.Cryptography;
 using System.Text;
 using ConfidentialChat.Attestation.Policies;
 using ConfidentialChat.Cli.Commands;
 using ConfidentialChat.Hosting;
 using ConfidentialChat.Node.Inference.Upstream;
+using ConfidentialChat.Protocol.Primitives;
 
 namespace ConfidentialChat.Cli.Stack;
 
@@ -70,5 +70,5 @@ internal static class StackPolicy
         return text[(line + DigestLine.Length)..end] == Digest(text[..line] + text[(end + 1)..]);
     }
 
-    private static string Digest(string text) => Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(text)));
+    private static string Digest(string text) => Convert.ToHexStringLower(Sha256.Hash(Encoding.UTF8.GetBytes(text)));
 }

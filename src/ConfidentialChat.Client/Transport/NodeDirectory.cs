@@ -176,11 +176,13 @@ internal sealed class NodeDirectory(GatewayConnection connection, NodeJudge judg
             var (json, nonce, refused) = await (judge.Policy.RequireNonce ? ChallengeAsync(listed, clock) : FetchAsync(listed, clock)).ConfigureAwait(false);
             if (refused is not null)
                 return (null, refused, null);
-            var node = VerifiedNode.Verify(json, listed.Node, listed.KeySet, BundleOrder.Earliest(orders.GetValueOrDefault(listed.Node), listed.KeySet), judge, nonce, out refused);
+            var earliest = BundleOrder.Earliest(orders.GetValueOrDefault(listed.Node), listed.KeySet);
+            var node = VerifiedNode.Verify(json, listed.Node, listed.KeySet, earliest, judge, nonce, out refused);
             if (node is not null)
             {
+                var issuedAt = node.Statement.IssuedAt;
                 orders.AddOrUpdate(
-                    node.Id, _ => BundleOrder.Add(null, node.KeySet, node.Statement.IssuedAt), (_, order) => BundleOrder.Add(order, node.KeySet, node.Statement.IssuedAt));
+                    node.Id, _ => BundleOrder.Add(null, node.KeySet, issuedAt), (_, order) => BundleOrder.Add(order, node.KeySet, issuedAt));
                 kept[listed] = node;
             }
 

@@ -302,7 +302,7 @@ public sealed class BundleTests
             var publicKey = key.ExportSubjectPublicKeyInfo();
             byte[] signed = [.. "ConfidentialChat simulated evidence v1"u8, .. new byte[64], (byte)(publicKey.Length >> 8), (byte)publicKey.Length, .. publicKey];
             var findings = new Findings(IntelPlatform.Now, new HashSet<string>());
-            new SimulatedEvidence().Verify(
+            new SimulatedCpuVerifier().Verify(
                 new CpuEvidence { Type = CpuType.Simulated, Evidence = (byte[])[.. signed, .. key.SignData(signed, HashAlgorithmName.SHA256)] }, Policy.Default, findings);
             return findings.ToVerdict().Factors[0].Outcome;
         }
@@ -310,7 +310,7 @@ public sealed class BundleTests
 
     [Fact]
     public void Simulated_factors_are_those_of_the_specification() =>
-        new[] { SimulatedEvidence.Evidence.Value, SimulatedEvidence.Protection.Value }.ShouldBe(["simulated.evidence", "simulated.protection"]);
+        new[] { SimulatedCpuVerifier.Evidence.Value, SimulatedCpuVerifier.Protection.Value }.ShouldBe(["simulated.evidence", "simulated.protection"]);
 
     [Fact]
     public void A_kept_verdict_is_given_between_its_dates_and_made_anew_beyond_them()

@@ -1,13 +1,12 @@
 // spec/attestation.md section 14.
 using System.Buffers.Binary;
 using System.Security.Cryptography;
-using ConfidentialChat.Attestation.Bundles;
 using ConfidentialChat.Attestation.Policies;
 
-namespace ConfidentialChat.Attestation.Simulated;
+namespace ConfidentialChat.Attestation.Bundles;
 
 /// <summary>Verifies simulated evidence, which a policy has to allow by name. What it accepts is not protected.</summary>
-public sealed class SimulatedEvidence : ICpuVerifier
+public sealed class SimulatedCpuVerifier : ICpuVerifier
 {
     public static readonly FactorName Evidence = new("simulated.evidence", FactorKind.Authenticity);
     public static readonly FactorName Protection = new("simulated.protection", FactorKind.Notice);
