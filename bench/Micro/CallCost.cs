@@ -1,5 +1,6 @@
 // dotnet run --project bench/Micro -c Release -- calls
 using System.Diagnostics;
+using ConfidentialChat.Attestation.Policies;
 using ConfidentialChat.Client;
 using ConfidentialChat.Client.Chat;
 
@@ -25,7 +26,13 @@ internal static class CallCost
         };
         using var gateway = Process.Start(start)!;
         var url = new Uri((await gateway.StandardOutput.ReadLineAsync())!);
-        using (var client = new ConfidentialChatClient(new ConfidentialChatOptions { BearerKey = "bench", ServerUrl = url }))
+        using (var client = new ConfidentialChatClient(new ConfidentialChatOptions
+        {
+            BearerKey = "bench",
+            ServerUrl = url,
+            Envelope = EnvelopeVersion.V1,
+            Policy = Policy.Default with { AllowSimulated = true },
+        }))
         {
             (string What, int Calls, Func<Task> Call)[] kinds =
             [

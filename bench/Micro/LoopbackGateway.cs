@@ -1,8 +1,14 @@
 using System.Buffers;
+using System.Buffers.Text;
 using System.Globalization;
 using System.Net;
+using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json.Nodes;
+using ConfidentialChat.Attestation.Bundles;
+using ConfidentialChat.Attestation.Simulated;
+using ConfidentialChat.Protocol.Hpke;
+using ConfidentialChat.Protocol.Oblivious;
 using ConfidentialChat.Protocol.Primitives;
 using ConfidentialChat.Protocol.V1;
 using Microsoft.AspNetCore.Builder;
@@ -20,6 +26,8 @@ internal static class LoopbackGateway
 {
     public const string Name = "gateway";
 
+    private const long Node = 3;
+
     /// <summary>Model names: a whole answer; a stream written in one piece; a stream whose events are sent one by one.</summary>
     public const string Whole = "whole", AtOnce = "at-once", Paced = "paced";
 
@@ -27,6 +35,9 @@ internal static class LoopbackGateway
 
     private static readonly X25519PrivateKey NodeKey = X25519PrivateKey.Generate();
     private static readonly Blake2bTagger Tagger = new();
+    private static readonly byte[] Bundle = MakeBundle();
+
+    private static string? KeySet { get; set; }
 
     public static async Task RunAsync()
     {
@@ -34,6 +45,8 @@ internal static class LoopbackGateway
         builder.Logging.ClearProviders();
         builder.WebHost.ConfigureKestrel(kestrel => kestrel.Listen(IPAddress.Loopback, 0));
         await using var app = builder.Build();
+        app.MapGet("/v2/nodes", context => context.Response.WriteAsJsonAsync(List(context.Request.Query["model"]!)));
+        app.MapGet($"/v2/nodes/{Node}/evidence", context => context.Response.Body.WriteAsync(Bundle).AsTask());
         app.MapPost("/v1/nodes/lock", LockAsync);
         app.MapPost("/v1/confidential/chat/completions", AnswerAsync);
         await app.StartAsync();
@@ -42,6 +55,43 @@ internal static class LoopbackGateway
         {
         }
     }
+
+    private static byte[] MakeBundle()
+    {
+        using var platform = new SimulatedPlatform();
+        using var ohttp = ObliviousKey.Generate(1, KemId.MlKem768X25519, [SymmetricSuite.Default]);
+        var list = new ArrayBufferWriter<byte>();
+        new KeyConfigurationList([ohttp.Configuration]).Write(list);
+        var now = DateTimeOffset.FromUnixTimeSeconds(DateTimeOffset.UtcNow.ToUnixTimeSeconds());
+        var statement = new BundleStatement
+        {
+            Node = Node,
+            Keys = new NodeKeys { Ohttp = list.WrittenMemory, X25519 = NodeKey.PublicKey.Span.ToArray(), Signing = new byte[32] },
+            IssuedAt = now,
+            NotAfter = now.AddHours(1),
+            Nonce = new byte[BundleStatement.NonceSize],
+            Software = new NodeSoftware("bench", "1"),
+            Models = [.. new[] { Whole, AtOnce, Paced }.Select(model => new NodeModel(model, null))],
+            Configuration = new NodeConfiguration([], [], "information", []),
+        };
+        KeySet = Base64Url.EncodeToString(statement.Keys.Digest());
+        var bytes = statement.ToBytes();
+        return EvidenceBundle.Write(bytes, platform.Sign(BundleStatement.ReportData(bytes)), []);
+    }
+
+    private static JsonObject List(string model) => new()
+    {
+        ["nodes"] = new JsonArray(new JsonObject
+        {
+            ["id"] = Node,
+            ["key_set"] = KeySet,
+            ["bundle"] = Convert.ToHexStringLower(SHA256.HashData(Bundle)),
+            ["not_after"] = DateTimeOffset.UtcNow.AddHours(1).ToUnixTimeSeconds(),
+            ["models"] = new JsonArray(model),
+            ["price"] = null,
+            ["load"] = 0,
+        }),
+    };
 
     private static Task LockAsync(HttpContext context)
     {

@@ -5,6 +5,7 @@ using ConfidentialChat.Bench.WholePath.Load;
 using ConfidentialChat.Bench.WholePath.Measuring;
 using ConfidentialChat.Bench.WholePath.Processes;
 using ConfidentialChat.Protocol.Primitives;
+using ConfidentialChat.Client;
 
 namespace ConfidentialChat.Bench.WholePath;
 
@@ -184,13 +185,20 @@ internal sealed class BenchmarkRun : IAsyncDisposable
         yield return new LockAndRelayRoute { Name = prefix + RouteNames.GatewayWithLock, To = to, Tested = [gateway], Aside = [node, engine], Stack = stack };
         yield return new RelayRoute { Name = prefix + RouteNames.Node, To = to, Tested = [node], Aside = [gateway, engine], Stack = stack };
         if (stack.IsAttested)
+        {
+            yield return new RelayV2Route { Name = prefix + RouteNames.GatewayV2, To = to, Tested = [gateway], Aside = [node, engine], Stack = stack };
             yield return new RelayV2Route { Name = prefix + RouteNames.NodeV2, To = to, Tested = [node], Aside = [gateway, engine], Stack = stack };
+            yield return new RelayV2Route { Name = prefix + RouteNames.PathV2, To = to, Tested = [gateway, node], Aside = [engine], Stack = stack };
+        }
+
         yield return new RelayRoute { Name = prefix + RouteNames.Path, To = to, Tested = [gateway, node], Aside = [engine], Stack = stack };
         yield return new LockAndRelayRoute { Name = prefix + RouteNames.PathWithLock, To = to, Tested = [gateway, node], Aside = [engine], Stack = stack };
         if (!withClient)
             yield break;
-        yield return Keep(new ClientRoute(stack) { Name = RouteNames.Client, To = to, Tested = [gateway, node], Aside = [engine] });
-        yield return Keep(new RawCallRoute(stack) { Name = RouteNames.RawClient, To = to, Tested = [gateway, node], Aside = [engine] });
+        yield return Keep(new ClientRoute(stack, engine.Url, EnvelopeVersion.V1) { Name = RouteNames.Client, To = to, Tested = [gateway, node], Aside = [engine] });
+        yield return Keep(new RawCallRoute(stack, engine.Url, EnvelopeVersion.V1) { Name = RouteNames.RawClient, To = to, Tested = [gateway, node], Aside = [engine] });
+        yield return Keep(new ClientRoute(stack, engine.Url, EnvelopeVersion.V2) { Name = RouteNames.ClientV2, To = to, Tested = [gateway, node], Aside = [engine] });
+        yield return Keep(new RawCallRoute(stack, engine.Url, EnvelopeVersion.V2) { Name = RouteNames.RawClientV2, To = to, Tested = [gateway, node], Aside = [engine] });
     }
 
     // The engine stands where the gateway would reach the nodes.

@@ -1,5 +1,6 @@
 using System.Text;
 using System.Text.Json;
+using ConfidentialChat.Attestation.Policies;
 using ConfidentialChat.Bench.WholePath.Processes;
 using ConfidentialChat.Bench.WholePath.Servers;
 using ConfidentialChat.Client;
@@ -191,10 +192,16 @@ internal sealed class LockAndRelayRoute : Route
     }
 }
 
-/// <summary>The whole path as a user has it: the client library locks, seals, sends and opens.</summary>
-internal abstract class LibraryRoute(ChatStack stack) : Route, IAsyncDisposable
+/// <summary>The whole path as a user has it: the client library verifies, seals, sends and opens.</summary>
+internal abstract class LibraryRoute(ChatStack stack, Uri engine, EnvelopeVersion envelope) : Route, IAsyncDisposable
 {
-    protected ConfidentialChatClient Client { get; } = new(new ConfidentialChatOptions { BearerKey = stack.ApiKeys[0], ServerUrl = stack.Gateway.Url });
+    protected ConfidentialChatClient Client { get; } = new(new ConfidentialChatOptions
+    {
+        BearerKey = stack.ApiKeys[0],
+        ServerUrl = stack.Gateway.Url,
+        Policy = Policy.Default with { AllowSimulated = true, Upstreams = [engine.GetLeftPart(UriPartial.Path)] },
+        Envelope = envelope,
+    });
 
     public ValueTask DisposeAsync()
     {
@@ -206,7 +213,7 @@ internal abstract class LibraryRoute(ChatStack stack) : Route, IAsyncDisposable
 }
 
 /// <summary>Typed requests and answers.</summary>
-internal sealed class ClientRoute(ChatStack stack) : LibraryRoute(stack)
+internal sealed class ClientRoute(ChatStack stack, Uri engine, EnvelopeVersion envelope) : LibraryRoute(stack, engine, envelope)
 {
     private ChatCompletionRequest request = null!;
 
@@ -236,7 +243,7 @@ internal sealed class ClientRoute(ChatStack stack) : LibraryRoute(stack)
 }
 
 /// <summary>JSON bytes in, opened bytes out.</summary>
-internal sealed class RawCallRoute(ChatStack stack) : LibraryRoute(stack)
+internal sealed class RawCallRoute(ChatStack stack, Uri engine, EnvelopeVersion envelope) : LibraryRoute(stack, engine, envelope)
 {
     private byte[] json = [];
 

@@ -13,12 +13,13 @@ internal static class Goals
             Ratio("gateway : YARP, CPU a chunk", RouteNames.Gateway, RouteNames.Yarp, chunk, 1.2),
             Ratio("node : its floor, CPU a request", RouteNames.Node, RouteNames.FloorNode, request, 1.3),
             Ratio("node : its floor, CPU a chunk", RouteNames.Node, RouteNames.FloorNode, chunk, 1.3),
+            Ratio("gateway v2 : YARP, CPU a request", RouteNames.GatewayV2, RouteNames.Yarp, request, 1.5),
             Ratio("node v2 : floor v2, CPU a request", RouteNames.NodeV2, RouteNames.FloorNodeV2, request, 1.3),
             Ratio("node v2 : floor v2, CPU a chunk", RouteNames.NodeV2, RouteNames.FloorNodeV2, chunk, 1.3),
-            results.Route(RouteNames.Client) is { } client && results.Route(RouteNames.Engine) is { } engine
-                ? new Goal("client + gateway + node, added latency", client.Median(latency) - engine.Median(latency), 0.8, IsUpper: true, "ms")
-                : null,
+            Added("client + gateway + node, added latency", RouteNames.Client, 0.8),
+            Added("client + gateway + node v2, added latency", RouteNames.ClientV2, 1.2),
             Ratio("gateway + node : YARP behind YARP, requests a second", RouteNames.Path, RouteNames.YarpBehindYarp, rate, 0.4, isUpper: false),
+            Ratio("gateway + node v2 : YARP behind YARP, requests a second", RouteNames.PathV2, RouteNames.YarpBehindYarp, rate, 0.33, isUpper: false),
             Ratio("gateway + node : EHBP in Node.js, requests a second", RouteNames.Path, RouteNames.Ehbp, rate, 8, isUpper: false),
             results.Crowds.Find(crowd => crowd.Name == RouteNames.Path) is { } streams
                 ? new Goal($"memory a stream at {streams.Streams}, gateway + node", streams.KiBPerStream, 40, IsUpper: true, "KiB")
@@ -36,6 +37,11 @@ internal static class Goals
         Goal? Ratio(string name, string route, string baseline, Func<RouteRound, double> figure, double bound, bool isUpper = true) =>
             results.Route(route) is { } ours && results.Route(baseline) is { } theirs
                 ? new Goal(name, ours.Median(figure) / theirs.Median(figure), bound, isUpper, "×")
+                : null;
+
+        Goal? Added(string name, string route, double bound) =>
+            results.Route(route) is { } client && results.Route(RouteNames.Engine) is { } engine
+                ? new Goal(name, client.Median(latency) - engine.Median(latency), bound, IsUpper: true, "ms")
                 : null;
 
         Goal? Start(string name, double bound) =>

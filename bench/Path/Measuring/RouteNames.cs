@@ -16,7 +16,11 @@ internal static class RouteNames
     public const string Gateway = "gateway";
     public const string GatewayWithLock = "gateway, lock counted";
     public const string Node = "node";
+    public const string GatewayV2 = "gateway, envelope v2";
     public const string NodeV2 = "node, envelope v2";
+    public const string PathV2 = "gateway + node, envelope v2";
+    public const string ClientV2 = "client + gateway + node, envelope v2";
+    public const string RawClientV2 = "client, raw call + gateway + node, envelope v2";
     public const string Path = "gateway + node";
     public const string PathWithLock = "gateway + node, lock counted";
     public const string Client = "client + gateway + node";
