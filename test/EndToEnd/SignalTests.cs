@@ -150,7 +150,7 @@ public sealed class SignalTests : IAsyncLifetime
         start.Environment["CONFIDENTIALCHAT_API_KEY"] = "cc_k3mz2x7q_x";
         var ask = Process.Start(start)!;
         started.Add(ask);
-        await ask.StandardError.ReadLineAsync(TestContext.Current.CancellationToken); // it waits for the question
+        await Waiting.UntilAsync(() => CatchesSigterm(ask.Id)); // it waits for the question
         if (how.StartsWith("--ignore", StringComparison.Ordinal))
         {
             await RunningStack.SignalAsync(ask.Id, "HUP");
@@ -161,6 +161,10 @@ public sealed class SignalTests : IAsyncLifetime
         await RunningStack.SignalAsync(ask.Id, signal);
         await EndsAsync(ask, code);
     }
+
+    private static bool CatchesSigterm(int id) => File.ReadLines($"/proc/{id}/status")
+        .Where(line => line.StartsWith("SigCgt:", StringComparison.Ordinal))
+        .Any(line => (Convert.ToUInt64(line["SigCgt:".Length..].Trim(), 16) & 1UL << 14) != 0);
 
     private async Task<(Process Process, JsonElement Ready)> StartAsync(Dictionary<string, string> environment, params string[] arguments)
     {
