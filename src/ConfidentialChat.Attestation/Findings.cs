@@ -60,6 +60,13 @@ public sealed class Findings
 
     public Verdict ToVerdict() => new([.. factors], At, from, before);
 
+    /// <summary>Whether a date has come. The verdict stands until then, or from then on.</summary>
+    internal bool HasPassed(DateTimeOffset date)
+    {
+        Edge(date);
+        return At >= date;
+    }
+
     // The verdict is the same for all times between the nearest dates on either side.
     private void Edge(DateTimeOffset date)
     {

@@ -24,6 +24,7 @@ public sealed class CollateralFolder(string folder) : ICollateralSource
         TcbSigningChain = Find("tcb_signing_chain.pem", "tcbSignChain.pem"),
         PckCrl = Find("pck_crl.der", "intermediateCaCrl.der"),
         RootCaCrl = Find("root_ca_crl.der", "rootCaCrl.der"),
+        TcbEvaluationNumbers = Find("tcb_evaluation_numbers.json", "tcbEvaluationDataNumbers.json"),
     };
 
     // The first that is there. A file that is too large is cut one byte beyond its bound, and refused for it where it is parsed.

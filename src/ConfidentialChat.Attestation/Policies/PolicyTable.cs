@@ -40,6 +40,15 @@ internal sealed class PolicyTable
         _ => throw Wrong(key, "a number that is not negative"),
     };
 
+    /// <summary>A number; null where the word stands for it, or where it is absent.</summary>
+    public int? NumberOr(string key, string word) => Take(key) switch
+    {
+        null => null,
+        string value when value == word => null,
+        long value and >= 0 and <= int.MaxValue => (int)value,
+        _ => throw Wrong(key, $"a number that is not negative, or \"{word}\""),
+    };
+
     public string Word(string key, string fallback, params ReadOnlySpan<string> allowed) => Take(key) switch
     {
         null => fallback,

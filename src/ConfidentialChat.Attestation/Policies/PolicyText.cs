@@ -51,6 +51,9 @@ internal sealed class PolicyText
 
     public void Number(string key, int value, string? meaning) => Entry(key, $"{value}", meaning);
 
+    /// <summary>A number, or the word that stands for none.</summary>
+    public void NumberOr(string key, int? value, string word, string? meaning) => Entry(key, value is { } number ? $"{number}" : Quoted(word), meaning);
+
     public void Flag(string key, bool value, string? meaning) => Entry(key, value ? "true" : "false", meaning);
 
     public void Word(string key, string value, string? meaning) => Entry(key, Quoted(value), meaning);

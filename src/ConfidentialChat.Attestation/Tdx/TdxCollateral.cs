@@ -5,7 +5,7 @@ namespace ConfidentialChat.Attestation.Tdx;
 public sealed record TdxCollateral
 {
     /// <summary>The names in a bundle.</summary>
-    public static IReadOnlyList<string> Names { get; } = ["tcb_info", "qe_identity", "tcb_signing_chain", "pck_crl", "root_ca_crl"];
+    public static IReadOnlyList<string> Names { get; } = ["tcb_info", "qe_identity", "tcb_signing_chain", "pck_crl", "root_ca_crl", "tcb_evaluation_numbers"];
 
     /// <summary>JSON.</summary>
     public ReadOnlyMemory<byte>? TcbInfo { get; init; }
@@ -22,7 +22,10 @@ public sealed record TdxCollateral
     /// <summary>DER.</summary>
     public ReadOnlyMemory<byte>? RootCaCrl { get; init; }
 
-    /// <summary>Whether all five are given.</summary>
+    /// <summary>JSON; optional. Raises the least evaluation that is accepted, and never lowers it.</summary>
+    public ReadOnlyMemory<byte>? TcbEvaluationNumbers { get; init; }
+
+    /// <summary>Whether all five that are demanded are given.</summary>
     internal bool IsComplete => TcbInfo is not null && QeIdentity is not null && TcbSigningChain is not null && PckCrl is not null && RootCaCrl is not null;
 
     public static TdxCollateral From(IReadOnlyDictionary<string, ReadOnlyMemory<byte>> named)
@@ -35,6 +38,7 @@ public sealed record TdxCollateral
             TcbSigningChain = Find("tcb_signing_chain"),
             PckCrl = Find("pck_crl"),
             RootCaCrl = Find("root_ca_crl"),
+            TcbEvaluationNumbers = Find("tcb_evaluation_numbers"),
         };
 
         // With the cast: without it null becomes an empty array, and what is missing would be called malformed.
@@ -46,7 +50,10 @@ public sealed record TdxCollateral
     {
         var named = new Dictionary<string, ReadOnlyMemory<byte>>(StringComparer.Ordinal);
         foreach (var (name, value) in (ReadOnlySpan<(string, ReadOnlyMemory<byte>?)>)
-            [("tcb_info", TcbInfo), ("qe_identity", QeIdentity), ("tcb_signing_chain", TcbSigningChain), ("pck_crl", PckCrl), ("root_ca_crl", RootCaCrl)])
+            [
+                ("tcb_info", TcbInfo), ("qe_identity", QeIdentity), ("tcb_signing_chain", TcbSigningChain), ("pck_crl", PckCrl),
+                ("root_ca_crl", RootCaCrl), ("tcb_evaluation_numbers", TcbEvaluationNumbers),
+            ])
         {
             if (value is { } bytes)
                 named.Add(name, bytes);

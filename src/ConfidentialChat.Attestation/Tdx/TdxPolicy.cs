@@ -7,13 +7,15 @@ namespace ConfidentialChat.Attestation.Tdx;
 public sealed record TdxPolicy
 {
     private const int RegisterSize = 48; // SHA-384
+    private const string Dated = "dated";
 
     public IReadOnlyList<TcbStatus> TcbStatuses { get; init; } = [TcbStatus.UpToDate];
 
     /// <summary>Intel's advisories that are accepted on levels that are not up to date.</summary>
     public IReadOnlyList<string> Advisories { get; init; } = [];
 
-    public int MinTcbEvaluationDataNumber { get; init; }
+    /// <summary>The least of Intel's evaluations that may judge a platform; null is the dated table that ships, section 6 check 20.</summary>
+    public int? MinTcbEvaluationDataNumber { get; init; }
 
     public bool AllowPerfmon { get; init; }
 
@@ -43,7 +45,7 @@ public sealed record TdxPolicy
     {
         TcbStatuses = [.. table.Words("tcb_statuses", [nameof(TcbStatus.UpToDate)], TcbStatusNames.Acceptable).Select(Enum.Parse<TcbStatus>)],
         Advisories = table.Words("advisories", []),
-        MinTcbEvaluationDataNumber = table.Number("min_tcb_evaluation_data_number", 0),
+        MinTcbEvaluationDataNumber = table.NumberOr("min_tcb_evaluation_data_number", Dated),
         AllowPerfmon = table.Flag("allow_perfmon", fallback: false),
         AllowMigration = table.Flag("allow_migration", fallback: false),
         RequireSeptVeDisable = table.Flag("require_sept_ve_disable", fallback: false),
@@ -63,7 +65,9 @@ public sealed record TdxPolicy
         text.Table("tdx", "Intel TDX");
         text.Words("tcb_statuses", TcbStatuses.Select(status => status.ToString()), "accepted: " + string.Join(", ", TcbStatusNames.Acceptable));
         text.Words("advisories", Advisories, "Intel's advisories that are accepted on a level that is not UpToDate");
-        text.Number("min_tcb_evaluation_data_number", MinTcbEvaluationDataNumber, "refuses older evaluations that are still within their dates");
+        text.NumberOr(
+            "min_tcb_evaluation_data_number", MinTcbEvaluationDataNumber, Dated,
+            "or a number: refuses older evaluations that are still within their dates");
         text.Flag("allow_perfmon", AllowPerfmon, "performance counters are a side channel");
         text.Flag("allow_migration", AllowMigration, "a migrated TD runs where nothing was verified");
         text.Flag("require_sept_ve_disable", RequireSeptVeDisable, "the host cannot inject exceptions by unmapping memory");

@@ -151,8 +151,10 @@ public static class TdxVerifier
             var tcbInfo = CheckTcbInfo(collateral, policy, signer, platform!, findings);
             var identity = CheckQeIdentity(collateral, policy, signer, quote, findings);
 
+            var numbers = CheckEvaluationNumbers(collateral, policy, signer, findings);
+
             // 17 to 20.
-            CheckTcb(quote, platform!, tcbInfo, identity, policy, findings);
+            CheckTcb(quote, platform!, tcbInfo, identity, numbers, policy, findings);
         }
 
         // 21 to 30.
@@ -289,7 +291,28 @@ public static class TdxVerifier
         return identity;
     }
 
-    private static void CheckTcb(TdxQuote quote, PckExtension platform, TcbInfo? info, QeIdentity? identity, Policy policy, Findings findings)
+    // 20, the list. It is optional: without it the policy's own minimum stands, and a list never lowers that.
+    private static TcbEvaluationNumbers? CheckEvaluationNumbers(TdxCollateral collateral, Policy policy, VerificationKey? signer, Findings findings)
+    {
+        if (collateral.TcbEvaluationNumbers is not { } json)
+        {
+            findings.Skip(TdxFactors.TcbEvaluationNumbers, "no list given");
+            return null;
+        }
+
+        var rejection = IntelDocument<TcbEvaluationNumbers>.TryParse(
+            json, "tcbEvaluationDataNumbers", fields => TcbEvaluationNumbers.Read(fields)!, out var document);
+        var numbers = document?.Body;
+        findings.Report(
+            TdxFactors.TcbEvaluationNumbers,
+            rejection ?? SignatureFault(document!, signer) ?? AgeFault("evaluation numbers", numbers!.IssueDate, numbers.NextUpdate, policy, findings),
+            "evaluation numbers signed by Intel, in date",
+            numbers is null ? "" : string.Join(", ", numbers.Evaluations.Select(evaluation => evaluation.Number).Order()));
+        return numbers;
+    }
+
+    private static void CheckTcb(
+        TdxQuote quote, PckExtension platform, TcbInfo? info, QeIdentity? identity, TcbEvaluationNumbers? numbers, Policy policy, Findings findings)
     {
         if (info is null || identity is null)
         {
@@ -339,10 +362,16 @@ public static class TdxVerifier
             Shown.List(unaccepted.Count > 0 ? unaccepted : open));
 
         // 20.
+        var least = Math.Max(policy.Tdx.MinTcbEvaluationDataNumber ?? TcbEvaluations.Shipped(findings), numbers?.Least(findings) ?? 0);
         var evaluation = Math.Min(info.EvaluationNumber, identity.EvaluationNumber);
         findings.Check(
-            TdxFactors.TcbEvaluation, evaluation >= policy.Tdx.MinTcbEvaluationDataNumber, RejectionCode.OutOfDate,
-            $"tcbEvaluationDataNumber at least {policy.Tdx.MinTcbEvaluationDataNumber}", $"{evaluation}");
+            TdxFactors.TcbEvaluation, evaluation >= least, RejectionCode.OutOfDate, $"tcbEvaluationDataNumber at least {least}",
+            info.EvaluationNumber == identity.EvaluationNumber ? $"{evaluation}"
+            : $"{info.EvaluationNumber} of TCB info, {identity.EvaluationNumber} of QE identity");
+        if (policy.Tdx.MinTcbEvaluationDataNumber is null && TcbEvaluations.IsOld(findings))
+            findings.Fail(
+                TdxFactors.TcbEvaluationTable, RejectionCode.OutOfDate, "a table of evaluations that is younger than a year, or a number in the policy",
+                $"{TcbEvaluations.Last.Number} from {Shown.Date(TcbEvaluations.LeastFrom(TcbEvaluations.Last))} as its last line");
 
         static IEnumerable<string> Open(TcbStatus status, IReadOnlyList<string>? advisories) => status == TcbStatus.UpToDate ? [] : advisories ?? [];
     }

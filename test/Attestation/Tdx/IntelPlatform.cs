@@ -47,7 +47,7 @@ internal sealed class IntelPlatform
         QeReport[48] = 0x11;
         TcbInfo = JsonNode.Parse("""
             {"id":"TDX","version":3,"issueDate":"2026-05-20T00:00:00Z","nextUpdate":"2026-06-20T00:00:00Z","fmspc":"B0C06F000000","pceId":"0000","tcbType":0,
-             "tcbEvaluationDataNumber":17,
+             "tcbEvaluationDataNumber":20,
              "tdxModule":{"mrsigner":"MODULE","attributes":"0000000000000000","attributesMask":"FFFFFFFFFFFFFFFF"},
              "tdxModuleIdentities":[{"id":"TDX_01","mrsigner":"MODULE","attributes":"0000000000000000","attributesMask":"FFFFFFFFFFFFFFFF",
                "tcbLevels":[{"tcb":{"isvsvn":5},"tcbDate":"2026-01-01T00:00:00Z","tcbStatus":"UpToDate"},
@@ -56,7 +56,7 @@ internal sealed class IntelPlatform
             """.Replace("MODULE", new string('0', 96), StringComparison.Ordinal))!.AsObject();
         TcbInfo["tcbLevels"] = new JsonArray(Level(pceSvn: 11, firstSgx: 3, "UpToDate"), Level(pceSvn: 5, firstSgx: 2, "OutOfDate"));
         QeIdentity = JsonNode.Parse("""
-            {"id":"TD_QE","version":2,"issueDate":"2026-05-20T00:00:00Z","nextUpdate":"2026-06-20T00:00:00Z","tcbEvaluationDataNumber":17,
+            {"id":"TD_QE","version":2,"issueDate":"2026-05-20T00:00:00Z","nextUpdate":"2026-06-20T00:00:00Z","tcbEvaluationDataNumber":20,
              "miscselect":"00000000","miscselectMask":"FFFFFFFF","attributes":"11000000000000000000000000000000","attributesMask":"FBFFFFFFFFFFFFFF0000000000000000",
              "mrsigner":"SIGNER","isvprodid":2,
              "tcbLevels":[{"tcb":{"isvsvn":4},"tcbDate":"2026-01-01T00:00:00Z","tcbStatus":"UpToDate"},{"tcb":{"isvsvn":2},"tcbDate":"2024-01-01T00:00:00Z","tcbStatus":"OutOfDate"}]}

@@ -146,7 +146,7 @@ public sealed class SingleFaultTests
             },
             "tdx.advisories", RejectionCode.OutOfDate),
         ["an evaluation older than the policy wants"] =
-            (platform => platform.Policy = platform.Policy with { Tdx = platform.Policy.Tdx with { MinTcbEvaluationDataNumber = 18 } }, "tdx.tcb_evaluation", RejectionCode.OutOfDate),
+            (platform => platform.Policy = platform.Policy with { Tdx = platform.Policy.Tdx with { MinTcbEvaluationDataNumber = 21 } }, "tdx.tcb_evaluation", RejectionCode.OutOfDate),
         ["a debug TD"] = (platform => platform.Body[120] |= 1, "tdx.debug", RejectionCode.Forbidden),
         ["a TD that is debugged in a way that nobody knows"] = (platform => platform.Body[120] |= 0x80, "tdx.debug tdx.td_attributes", RejectionCode.Forbidden),
         ["an attribute that nobody knows"] = (platform => platform.Body[121] |= 1, "tdx.td_attributes", RejectionCode.Unsupported),
@@ -239,6 +239,7 @@ public sealed class SingleFaultTests
         string[] elsewhere =
         [
             "tdx.quote", "tdx.qe_report_signature", "tdx.attestation_key", "tdx.quote_signature", "tdx.tcb_info", "tdx.qe_identity", "tdx.report_data", "tdx.event_log",
+            "tdx.tcb_evaluation_numbers", "tdx.tcb_evaluation_table",
         ];
         var alone = Faults.Values.Select(fault => fault.Refusals).Where(refusals => refusals.Length > 0 && !refusals.Contains(' ')).Distinct();
         TdxFactors.All.Select(name => name.Value).Except(alone).ShouldBe(elsewhere, ignoreOrder: true);
@@ -273,7 +274,7 @@ public sealed class SingleFaultTests
         };
         var verdict = platform.Verify(reportData: platform.Body.AsMemory(520, 64)).Verdict;
         verdict.IsAccepted.ShouldBeTrue(verdict.ToText());
-        verdict.NotChecked.Select(factor => factor.Name.Value).ShouldBe(["tdx.event_log"]);
+        verdict.NotChecked.Select(factor => factor.Name.Value).ShouldBe(["tdx.tcb_evaluation_numbers", "tdx.event_log"]);
         foreach (var at in Enumerable.Range(0, 64))
         {
             var other = platform.Body.AsSpan(520, 64).ToArray();
