@@ -1,5 +1,6 @@
 // spec/attestation.md section 7.
 using System.Buffers.Binary;
+using System.Globalization;
 using System.Security.Cryptography;
 using System.Text;
 
@@ -20,9 +21,19 @@ public sealed class EventLog
     private const uint RuntimeEvent = 0x0800_0001; // DSTACK_RUNTIME_EVENT_TYPE
     private const int DigestSize = 48;
 
-    private EventLog(IReadOnlyList<MeasuredEvent> events) => Events = events;
+    private EventLog(IReadOnlyList<MeasuredEvent> events, bool isCcel)
+    {
+        Events = events;
+        IsRtmr3Recorded = !isCcel || events.Any(measured => measured.Register == 3);
+    }
 
     public IReadOnlyList<MeasuredEvent> Events { get; }
+
+    /// <summary>
+    /// Whether the log says anything of RTMR3. A CCEL is the firmware's: what the running system extends, it does not record, and RTMR3 is the
+    /// policy's alone.
+    /// </summary>
+    public bool IsRtmr3Recorded { get; }
 
     /// <summary>Reads a CCEL or a log in JSON: the first byte that is no white space says which.</summary>
     public static Rejection? TryParse(ReadOnlyMemory<byte> bytes, out EventLog? log)
@@ -31,9 +42,10 @@ public sealed class EventLog
         if (bytes.Length > Bounds.EventLog)
             return Rejection.TooLarge(Bounds.EventLog, bytes.Length);
         var first = bytes.Span.TrimStart(" \t\r\n"u8);
-        var rejection = !first.IsEmpty && first[0] == '[' ? ParseJson(bytes, out var events) : ParseCcel(bytes, out events);
+        var isCcel = first.IsEmpty || first[0] != '[';
+        var rejection = isCcel ? ParseCcel(bytes, out var events) : ParseJson(bytes, out events);
         if (rejection is null)
-            log = new EventLog(events!);
+            log = new EventLog(events!, isCcel);
         return rejection;
     }
 
@@ -55,11 +67,11 @@ public sealed class EventLog
         return value;
     }
 
-    /// <summary>Null where the replay gives all four registers of the report.</summary>
+    /// <summary>Null where the replay gives the registers of the report: all four, or those that the log records.</summary>
     public Rejection? Fault(TdReport report)
     {
         ArgumentNullException.ThrowIfNull(report);
-        for (var register = 0; register < 4; register++)
+        for (var register = 0; register < (IsRtmr3Recorded ? 4 : 3); register++)
         {
             var replayed = Replay(register);
             if (!report.Rtmr(register).Span.SequenceEqual(replayed))
@@ -93,18 +105,20 @@ public sealed class EventLog
         {
             var register = (int)fields.Number("imr", 0, 3);
             var type = (uint)fields.Number("event_type", 0, uint.MaxValue);
-            var digest = fields.Hex("digest", DigestSize);
             if (type != RuntimeEvent)
-                return new MeasuredEvent(register, digest, null, default);
+                return new MeasuredEvent(register, fields.Hex("digest", DigestSize), null, default);
             var name = fields.Text("event", 1024);
-            // The digest joins name and payload with a colon: "a:b" with "c" and "a" with "b:c" have the same.
-            if (name.Contains(':', StringComparison.Ordinal))
+            var version = fields.Has("version") ? (int)fields.Number("version", 1, 2) : 1;
+            // The digest of version 1 joins name and payload with a colon: "a:b" with "c" and "a" with "b:c" have the same.
+            if (version == 1 && name.Contains(':', StringComparison.Ordinal))
                 fields.Wrong("event", "a name without a colon");
             var payloadText = fields.Text("event_payload", Bounds.EventLog);
             var payload = new byte[payloadText.Length / 2];
             if (payloadText.Length % 2 != 0 || Convert.FromHexString(payloadText, payload, out _, out _) != System.Buffers.OperationStatus.Done)
                 fields.Wrong("event_payload", "hexadecimal");
-            if (!digest.AsSpan().SequenceEqual(RuntimeDigest(name, payload)))
+            var digest = version == 1 ? RuntimeDigest(name, payload) : CanonicalDigest(name, payload);
+            // dstack 0.6 writes no digest where name and payload give it. Whether they are true, the replay says.
+            if (fields.Text("digest", 2 * DigestSize).Length > 0 && !fields.Hex("digest", DigestSize).AsSpan().SequenceEqual(digest))
                 fields.Wrong(new Rejection(RejectionCode.Mismatch, "a runtime event whose digest names it", Shown.Text(name)));
             return new MeasuredEvent(register, digest, name, payload);
         }
@@ -122,6 +136,30 @@ public sealed class EventLog
         hash.AppendData(":"u8);
         hash.AppendData(payload);
         return hash.GetHashAndReset();
+    }
+
+    // SHA-384 of {"event":name,"event_type":type,"payload":hex,"version":2} in the canonical form of RFC 8785: names in this order, no white space.
+    private static byte[] CanonicalDigest(string name, ReadOnlySpan<byte> payload)
+    {
+        var text = new StringBuilder("{\"event\":\"");
+        foreach (var c in name)
+        {
+            text.Append(c switch
+            {
+                '"' => "\\\"",
+                '\\' => "\\\\",
+                '\b' => "\\b",
+                '\t' => "\\t",
+                '\n' => "\\n",
+                '\f' => "\\f",
+                '\r' => "\\r",
+                < ' ' => $"\\u{(int)c:x4}",
+                _ => $"{c}",
+            });
+        }
+
+        text.Append(CultureInfo.InvariantCulture, $"\",\"event_type\":{RuntimeEvent},\"payload\":\"{Shown.Hex(payload)}\",\"version\":2}}");
+        return SHA384.HashData(Encoding.UTF8.GetBytes(text.ToString()));
     }
 
     private static Rejection? ParseCcel(ReadOnlyMemory<byte> bytes, out IReadOnlyList<MeasuredEvent>? events)
@@ -148,20 +186,23 @@ public sealed class EventLog
             return new Rejection(RejectionCode.Unsupported, "an event log with SHA-384", "one without");
 
         var list = new List<MeasuredEvent>();
+        count = 0;
         while (reader.Remaining >= 4)
         {
             var index = reader.UInt32();
-            if (index is 0 or uint.MaxValue)
+            if (index == uint.MaxValue)
                 break; // the rest of the table is unused
             type = reader.UInt32();
+            if (index == 0 && type != NoAction)
+                break; // zeros: it is unused as well, and nothing extends register 0, which is MRTD
             var digests = reader.UInt32();
             var digest = ReadDigests(ref reader, digests, sizes);
             reader.Take(reader.UInt32());
             if (reader.HasFailed || digest is null)
                 return Rejection.Malformed("an event with one digest for each algorithm", "a size that does not fit, or another algorithm");
             if (index > 4)
-                return Rejection.Malformed("register index 1 to 4", $"{index}");
-            if (list.Count == Bounds.EventCount)
+                return Rejection.Malformed("register index 0 to 4", $"{index}");
+            if (count++ == Bounds.EventCount)
                 return new Rejection(RejectionCode.TooLarge, $"at most {Bounds.EventCount} events", "more");
             if (type != NoAction)
                 list.Add(new MeasuredEvent((int)index - 1, digest.Value, null, default));

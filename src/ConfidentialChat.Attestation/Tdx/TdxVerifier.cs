@@ -105,7 +105,8 @@ public static class TdxVerifier
 
         var rejection = EventLog.TryParse(given, out var log);
         findings.Report(
-            TdxFactors.EventLog, rejection ?? log!.Fault(report), "a log that gives the registers", $"{log?.Events.Count} events give the registers");
+            TdxFactors.EventLog, rejection ?? log!.Fault(report), "a log that gives the registers",
+            $"{log?.Events.Count} events give {(log is { IsRtmr3Recorded: false } ? "rtmr0 to rtmr2; rtmr3 is not in a CCEL" : "the registers")}");
         return log;
     }
 

@@ -1,5 +1,6 @@
 using System.Security.Cryptography;
 using System.Text;
+using ConfidentialChat.Attestation.Policies;
 using ConfidentialChat.Attestation.Tdx;
 
 namespace ConfidentialChat.Attestation.Tests.Tdx;
@@ -40,12 +41,43 @@ public sealed class CcelTests
     public void An_event_that_is_dropped_moved_or_put_into_another_register_is_refused()
     {
         for (var i = 0; i < Events.Length; i++)
-            Rejected(Write([.. Events[..i], .. Events[(i + 1)..]])).ShouldBe(Events[i].Type == NoAction ? null : RejectionCode.Mismatch, $"without event {i}");
+            Rejected(Write([.. Events[..i], .. Events[(i + 1)..]])).ShouldBe(Events[i].Type == NoAction || Events[i].Index == 4 ? null : RejectionCode.Mismatch, $"without event {i}");
         Rejected(Write([Events[0], Events[4], Events[2], Events[3], Events[1], Events[5]])).ShouldBe(RejectionCode.Mismatch, "two of one register");
         Rejected(Write([Events[1], Events[0], .. Events[2..]])).ShouldBeNull("two of different registers commute");
         Rejected(Write([Events[0] with { Index = 2 }, .. Events[1..]])).ShouldBe(RejectionCode.Mismatch);
         // An event that the log says was not measured, and was.
         Rejected(Write([Events[0] with { Type = NoAction }, .. Events[1..]])).ShouldBe(RejectionCode.Mismatch);
+    }
+
+    [Fact]
+    public void Events_of_index_0_are_logged_and_end_no_log()
+    {
+        Event[] more = [new(0, NoAction, new byte[48]), Events[0], new(0, NoAction, SHA384.HashData("a name"u8)), .. Events[1..]];
+        Rejected(Write(more)).ShouldBeNull();
+        Rejected(Write([.. more[..^2], more[^2] with { Digest = new byte[48] }, more[^1]])).ShouldBe(RejectionCode.Mismatch, "what is behind them counts");
+        Rejected(Write([.. Enumerable.Repeat(more[0], Bounds.EventCount + 1)])).ShouldBe(RejectionCode.TooLarge, "they are counted as well");
+    }
+
+    [Theory]
+    [InlineData("ccel-index0", "with.ccel", "3 events give rtmr0 to rtmr2; rtmr3 is not in a CCEL")]
+    [InlineData("ccel-index0", "without.ccel", "3 events give rtmr0 to rtmr2; rtmr3 is not in a CCEL")]
+    [InlineData("ccel-rtmr3", "log.ccel", "3 events give rtmr0 to rtmr2; rtmr3 is not in a CCEL")]
+    public void A_log_whose_firmware_or_system_does_more_than_usual_replays(string set, string file, string found)
+    {
+        var folder = $"../faults/tdx/{set}";
+        var verdict = TdxVerifier.Verify(
+            Evidence.Bytes($"{folder}/quote.bin"), Evidence.Collateral(folder), Policy.Parse(Vectors.Text($"{folder}/policy.toml")), Evidence.Time("2026-06-01T18:00:00Z"),
+            eventLog: Evidence.Bytes($"{folder}/{file}")).Verdict;
+        verdict.Refusals().ShouldBeEmpty(verdict.ToText());
+        verdict.Factors.Single(factor => factor.Name == TdxFactors.EventLog).Found.ShouldBe(found);
+    }
+
+    [Fact]
+    public void A_CCEL_that_records_RTMR3_is_held_against_it()
+    {
+        var altered = Events[^1] with { Digest = SHA384.HashData("another container"u8) };
+        Rejected(Write([.. Events[..^1], altered])).ShouldBe(RejectionCode.Mismatch);
+        Rejected(Write([.. Events, Events[^1]])).ShouldBe(RejectionCode.Mismatch);
     }
 
     [Theory]

@@ -85,6 +85,40 @@ public sealed class EventLogTests
         }
     }
 
+    [Fact]
+    public void Runtime_events_without_digests_have_those_of_their_names_and_payloads()
+    {
+        EventLog.TryParse(Evidence.Bytes("../faults/tdx/dstack/dstack-0.6-runtime-events.json"), out var log).ShouldBeNull();
+        Shown.Hex(log!.Replay(3)).ShouldBe(Vectors.Text("../faults/tdx/dstack/dstack-0.6-runtime-events.rtmr3.txt").Trim());
+        log.IsRtmr3Recorded.ShouldBeTrue();
+        EventLog.TryParse(Evidence.Bytes("../faults/tdx/dstack/dstack-log-v1-empty-digest.json"), out var one).ShouldBeNull();
+        one!.Events.Single().Digest.ToArray().ShouldBe(SHA384.HashData([1, 0, 0, 8, .. ":compose-hash:"u8, 1, 2, 3]));
+        // Another name gives other registers, so that nothing is believed that the quote does not say.
+        var renamed = Vectors.Text("../faults/tdx/dstack/dstack-0.6-runtime-events.json").Replace("app-id", "app-xx", StringComparison.Ordinal);
+        EventLog.TryParse(Encoding.UTF8.GetBytes(renamed), out log).ShouldBeNull();
+        Shown.Hex(log!.Replay(3)).ShouldNotBe(Vectors.Text("../faults/tdx/dstack/dstack-0.6-runtime-events.rtmr3.txt").Trim());
+        EventLog.TryParse("""[{"imr":0,"event_type":1,"digest":"","event":"","event_payload":""}]"""u8.ToArray(), out _)!.Code.ShouldBe(RejectionCode.Malformed);
+    }
+
+    [Fact]
+    public void A_runtime_event_of_version_2_hashes_canonical_JSON()
+    {
+        EventLog.TryParse(Evidence.Bytes("../faults/tdx/dstack/dstack-log-v2.json"), out var log).ShouldBeNull();
+        var expected = Vectors.Json("../faults/tdx/dstack/dstack-log-v2-preimage.json")[0];
+        log!.Events.Single().Digest.ToArray().ShouldBe(SHA384.HashData(expected.Hex("preimage")));
+        EventLog.TryParse(Evidence.Bytes("../faults/tdx/dstack/dstack-log-v2-preimage.json"), out _).ShouldBeNull();
+        foreach (var (from, to) in new[] { ("010203", "010204"), ("compose", "composf"), ("\"version\":2", "\"version\":1"), ("\"version\":2", "\"version\":3") })
+            EventLog.TryParse(Encoding.UTF8.GetBytes(Vectors.Text("../faults/tdx/dstack/dstack-log-v2.json").Replace(from, to, StringComparison.Ordinal)), out _).ShouldNotBeNull(to);
+    }
+
+    [Fact]
+    public void A_name_of_version_2_is_escaped_as_RFC_8785_has_it()
+    {
+        var preimage = """{"event":"a:\"\\\n\u0001é/","event_type":134217729,"payload":"ff","version":2}""";
+        var log = $$"""[{"imr":3,"event_type":134217729,"digest":"{{Shown.Hex(SHA384.HashData(Encoding.UTF8.GetBytes(preimage)))}}","event":"a:\"\\\n\u0001é/","event_payload":"FF","version":2}]""";
+        EventLog.TryParse(Encoding.UTF8.GetBytes(log), out _).ShouldBeNull();
+    }
+
     [Theory]
     [InlineData("")]
     [InlineData("[")]
