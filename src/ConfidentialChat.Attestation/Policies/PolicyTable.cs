@@ -26,6 +26,9 @@ internal sealed class PolicyTable
         _ => throw Wrong(key, "a table"),
     };
 
+    /// <summary>The tables that are left in this one, by their names.</summary>
+    public IReadOnlyList<(string Name, PolicyTable Table)> Tables() => [.. values.Keys.ToList().Select(key => (key, Table(key)))];
+
     public bool Flag(string key, bool fallback) => Take(key) switch
     {
         null => fallback,
@@ -115,6 +118,16 @@ internal sealed class PolicyTable
                 throw Wrong(key, $"a list of values of {size * 2} hexadecimal digits, or \"any\"");
         }
     }
+
+    /// <summary>One hexadecimal value, or "any".</summary>
+    /// <param name="key">The register's name.</param>
+    /// <param name="size">In bytes.</param>
+    public ReferenceValues Value(string key, int size) => Take(key) switch
+    {
+        null => ReferenceValues.Unnamed,
+        "any" => ReferenceValues.Any,
+        var item => ReferenceValues.OneOf(Hex(key, item, size)),
+    };
 
     /// <summary>Refuses what nobody took: a misspelt restriction is no permission.</summary>
     public void End()

@@ -49,6 +49,8 @@ internal sealed class PolicyText
 
     public void Table(string name, string meaning) => Line("").Line($"# {meaning}").Line($"[{name}]");
 
+    public void Comment(string meaning) => Line($"# {meaning}");
+
     public void Number(string key, int value, string? meaning) => Entry(key, $"{value}", meaning);
 
     /// <summary>A number, or the word that stands for none.</summary>

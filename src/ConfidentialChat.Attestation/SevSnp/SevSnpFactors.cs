@@ -27,6 +27,7 @@ public static class SevSnpFactors
     public static readonly FactorName HostData = new("snp.host_data", FactorKind.Policy);
     public static readonly FactorName IdKeyDigest = new("snp.id_key_digest", FactorKind.Policy);
     public static readonly FactorName AuthorKeyDigest = new("snp.author_key_digest", FactorKind.Policy);
+    public static readonly FactorName Reference = new("snp.reference", FactorKind.Policy);
     public static readonly FactorName Platform = new("snp.platform", FactorKind.Policy);
     public static readonly FactorName ReportData = new("snp.report_data", FactorKind.Authenticity);
 
@@ -34,6 +35,6 @@ public static class SevSnpFactors
     [
         Report, VekPath, VekExtensions, SigningKey, ReportSignature, Tcb, Product, ChipId, Crl,
         Debug, GuestPolicy, Migration, Smt, Cxl, SingleSocket, Vlek, Vmpl, PlatformInfo, TcbFloor,
-        Measurement, HostData, IdKeyDigest, AuthorKeyDigest, Platform, ReportData,
+        Measurement, HostData, IdKeyDigest, AuthorKeyDigest, Reference, Platform, ReportData,
     ];
 }

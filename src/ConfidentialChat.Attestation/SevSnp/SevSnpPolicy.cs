@@ -41,6 +41,9 @@ public sealed record SevSnpPolicy
 
     public ReferenceValues AuthorKeyDigest { get; init; } = ReferenceValues.Unnamed;
 
+    /// <summary>Whole releases, one of which has to match.</summary>
+    public IReadOnlyList<ReferenceSet> References { get; init; } = [];
+
     public TcbFloor MilanFloor { get; init; } = new();
 
     public TcbFloor GenoaFloor { get; init; } = new();
@@ -65,6 +68,10 @@ public sealed record SevSnpPolicy
             HostData = table.Values("host_data", HostDataSize),
             IdKeyDigest = table.Values("id_key_digest", DigestSize),
             AuthorKeyDigest = table.Values("author_key_digest", DigestSize),
+            References = ReferenceSet.Read(
+                table.Table("reference"),
+                [("measurement", DigestSize), ("host_data", HostDataSize), ("id_key_digest", DigestSize), ("author_key_digest", DigestSize)],
+                ["measurement"]),
             MilanFloor = TcbFloor.Read(milan, SevSnpProduct.Milan),
             GenoaFloor = TcbFloor.Read(genoa, SevSnpProduct.Genoa),
             TurinFloor = TcbFloor.Read(turin, SevSnpProduct.Turin),
@@ -77,6 +84,15 @@ public sealed record SevSnpPolicy
     internal static int Limited(PolicyTable table, string key, int fallback, int highest) =>
         table.Number(key, fallback) is var number && number <= highest ? number
             : throw new PolicyException($"the policy's sev_snp {key} is wrong: expected 0 to {highest}", "./cchat policy init prints one that is right");
+
+    /// <summary>The registers of a report beside what this policy says of them, in the order of their factors.</summary>
+    internal IReadOnlyList<MeasuredRegister> Registers(SevSnpReport report) =>
+    [
+        new(SevSnpFactors.Measurement, "measurement", report.Measurement, Measurement, IsProgram: true),
+        new(SevSnpFactors.HostData, "host_data", report.HostData, HostData, IsProgram: false),
+        new(SevSnpFactors.IdKeyDigest, "id_key_digest", report.IdKeyDigest, IdKeyDigest, IsProgram: false),
+        new(SevSnpFactors.AuthorKeyDigest, "author_key_digest", report.AuthorKeyDigest, AuthorKeyDigest, IsProgram: false),
+    ];
 
     internal TcbFloor Floor(SevSnpProduct product) =>
         product == SevSnpProduct.Milan ? MilanFloor : product == SevSnpProduct.Genoa ? GenoaFloor : TurinFloor;
@@ -97,6 +113,9 @@ public sealed record SevSnpPolicy
         text.Values("host_data", HostData, "given by whoever started the guest; checked where named, like the next");
         text.Values("id_key_digest", IdKeyDigest, "who signed the guest's ID block");
         text.Values("author_key_digest", AuthorKeyDigest, "who signed that key");
+        text.Comment("[sev_snp.reference.NAME] is a release: measurement, and others of the above, one value each or \"any\"; one of them matches whole");
+        foreach (var set in References)
+            set.Write(text, "sev_snp.reference");
         foreach (var product in SevSnpProduct.All)
         {
             text.Table($"sev_snp.{product.Name.ToLowerInvariant()}", $"TCB floor of {product}: AMD's security bulletins say which");

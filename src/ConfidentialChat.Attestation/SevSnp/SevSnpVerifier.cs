@@ -90,7 +90,8 @@ public static class SevSnpVerifier
             // 10 to 23.
             CheckGuestPolicy(report!, policy, findings);
             CheckPlatform(report!, extensions!, product, kind, policy, findings);
-            CheckMeasurements(report!, policy, isRaw, findings);
+            MeasuredRegister.Check(
+                policy.SevSnp.Registers(report!), policy.SevSnp.References, SevSnpFactors.Reference, areDemanded: !isRaw && !policy.MeasurementsAny, findings);
             CheckIdentity(report!, extensions!, policy, findings);
         }
 
@@ -212,15 +213,6 @@ public static class SevSnpVerifier
         var (name, found) = below.Name is null ? versions[0] : below;
         findings.Check(
             SevSnpFactors.TcbFloor, below.Name is null, RejectionCode.OutOfDate, $"at least {floor.ToString(product)}", $"{name}: {found.ToString(product)}");
-    }
-
-    // 20, 21.
-    private static void CheckMeasurements(SevSnpReport report, Policy policy, bool isRaw, Findings findings)
-    {
-        policy.SevSnp.Measurement.Check(SevSnpFactors.Measurement, report.Measurement.Span, isDemanded: !isRaw && !policy.MeasurementsAny, findings);
-        policy.SevSnp.HostData.Check(SevSnpFactors.HostData, report.HostData.Span, isDemanded: false, findings);
-        policy.SevSnp.IdKeyDigest.Check(SevSnpFactors.IdKeyDigest, report.IdKeyDigest.Span, isDemanded: false, findings);
-        policy.SevSnp.AuthorKeyDigest.Check(SevSnpFactors.AuthorKeyDigest, report.AuthorKeyDigest.Span, isDemanded: false, findings);
     }
 
     // 22.

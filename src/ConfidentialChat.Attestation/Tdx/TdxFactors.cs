@@ -41,6 +41,8 @@ public static class TdxFactors
     public static readonly FactorName MrOwner = new("tdx.mr_owner", FactorKind.Policy);
     public static readonly FactorName MrOwnerConfig = new("tdx.mr_owner_config", FactorKind.Policy);
     public static readonly FactorName MrSeam = new("tdx.mr_seam", FactorKind.Policy);
+    public static readonly FactorName MrServiceTd = new("tdx.mr_service_td", FactorKind.Policy);
+    public static readonly FactorName Reference = new("tdx.reference", FactorKind.Policy);
     public static readonly FactorName Platform = new("tdx.platform", FactorKind.Policy);
     public static readonly FactorName ReportData = new("tdx.report_data", FactorKind.Authenticity);
     public static readonly FactorName EventLog = new("tdx.event_log", FactorKind.Authenticity);
@@ -51,6 +53,6 @@ public static class TdxFactors
         TcbInfo, TcbInfoDate, TcbInfoPlatform, QeIdentity, QeIdentityDate, Qe, TdxModule, TcbSupported, TcbStatus, Advisories,
         TcbEvaluationNumbers, TcbEvaluation, TcbEvaluationTable,
         Debug, TdAttributes, Perfmon, Migratable, SeptVeDisable, MrTd, Rtmr0, Rtmr1, Rtmr2, Rtmr3, MrConfigId, MrOwner, MrOwnerConfig,
-        MrSeam, Platform, ReportData, EventLog,
+        MrSeam, MrServiceTd, Reference, Platform, ReportData, EventLog,
     ];
 }

@@ -41,6 +41,15 @@ public sealed record TdxPolicy
 
     public ReferenceValues MrSeam { get; init; } = ReferenceValues.Unnamed;
 
+    /// <summary>What service TD may be bound: the migration TD. Named, it may be bound without <see cref="AllowMigration"/>.</summary>
+    public ReferenceValues MrServiceTd { get; init; } = ReferenceValues.Unnamed;
+
+    /// <summary>Whole releases, one of which has to match.</summary>
+    public IReadOnlyList<ReferenceSet> References { get; init; } = [];
+
+    /// <summary>The registers that name the program, by their names in a policy.</summary>
+    internal static IReadOnlyList<string> Program { get; } = ["mr_td", "rtmr0", "rtmr1", "rtmr2", "rtmr3"];
+
     internal static TdxPolicy Read(PolicyTable table) => new()
     {
         TcbStatuses = [.. table.Words("tcb_statuses", [nameof(TcbStatus.UpToDate)], TcbStatusNames.Acceptable).Select(Enum.Parse<TcbStatus>)],
@@ -58,7 +67,39 @@ public sealed record TdxPolicy
         MrOwner = table.Values("mr_owner", RegisterSize),
         MrOwnerConfig = table.Values("mr_owner_config", RegisterSize),
         MrSeam = table.Values("mr_seam", RegisterSize),
+        MrServiceTd = table.Values("mr_service_td", RegisterSize),
+        References = ReferenceSet.Read(
+            table.Table("reference"),
+            [
+                .. ((IEnumerable<string>)[.. Program, "mr_config_id", "mr_owner", "mr_owner_config", "mr_seam", "mr_service_td"])
+                    .Select(name => (name, RegisterSize)),
+            ],
+            Program),
     };
+
+    /// <summary>The registers of a report beside what this policy says of them, in the order of their factors.</summary>
+    internal IReadOnlyList<MeasuredRegister> Registers(TdReport report) =>
+    [
+        new(TdxFactors.MrTd, "mr_td", report.MrTd, MrTd, IsProgram: true),
+        new(TdxFactors.Rtmr0, "rtmr0", report.Rtmr(0), Rtmr0, IsProgram: true),
+        new(TdxFactors.Rtmr1, "rtmr1", report.Rtmr(1), Rtmr1, IsProgram: true),
+        new(TdxFactors.Rtmr2, "rtmr2", report.Rtmr(2), Rtmr2, IsProgram: true),
+        new(TdxFactors.Rtmr3, "rtmr3", report.Rtmr(3), Rtmr3, IsProgram: true),
+        new(TdxFactors.MrConfigId, "mr_config_id", report.MrConfigId, MrConfigId, IsProgram: false),
+        new(TdxFactors.MrOwner, "mr_owner", report.MrOwner, MrOwner, IsProgram: false),
+        new(TdxFactors.MrOwnerConfig, "mr_owner_config", report.MrOwnerConfig, MrOwnerConfig, IsProgram: false),
+        new(TdxFactors.MrSeam, "mr_seam", report.MrSeam, MrSeam, IsProgram: false),
+        new(TdxFactors.MrServiceTd, "mr_service_td", report.MrServiceTd, MrServiceTd, IsProgram: false),
+    ];
+
+    /// <summary>Whether the service TD is one that this policy names, in its list or in a set that matches whole.</summary>
+    internal bool KnowsServiceTd(TdReport report)
+    {
+        if (!MrServiceTd.IsUnnamed)
+            return !MrServiceTd.IsAny && MrServiceTd.Accepts(report.MrServiceTd.Span);
+        var registers = Registers(report);
+        return References.Any(set => set.Values.TryGetValue("mr_service_td", out var values) && !values.IsAny && set.Differing(registers).Count == 0);
+    }
 
     internal void Write(PolicyText text)
     {
@@ -80,5 +121,9 @@ public sealed record TdxPolicy
         text.Values("mr_owner", MrOwner, null);
         text.Values("mr_owner_config", MrOwnerConfig, null);
         text.Values("mr_seam", MrSeam, "the TDX module's own measurement");
+        text.Values("mr_service_td", MrServiceTd, "the migration TD that is bound; zeros are none");
+        text.Comment("[tdx.reference.NAME] is a release: mr_td, rtmr0 to rtmr3, and others of the above, one value each or \"any\"; one of them matches whole");
+        foreach (var set in References)
+            set.Write(text, "tdx.reference");
     }
 }

@@ -167,8 +167,8 @@ public sealed class TdReport
     /// <summary>64.</summary>
     public ReadOnlyMemory<byte> ReportData => Body.Slice(520, 64);
 
-    /// <summary>48 for TD 1.5, else empty.</summary>
-    public ReadOnlyMemory<byte> MrServiceTd => Body.Length == 648 ? Body.Slice(600, 48) : default;
+    /// <summary>48; zeros where no service TD is bound, and in TD 1.0, which has none.</summary>
+    public ReadOnlyMemory<byte> MrServiceTd => Body.Length == 648 ? Body.Slice(600, 48) : new byte[48];
 
     /// <summary>48.</summary>
     /// <param name="index">0 to 3.</param>

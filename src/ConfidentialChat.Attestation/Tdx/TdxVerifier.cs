@@ -391,9 +391,11 @@ public static class TdxVerifier
             TdxFactors.Perfmon, (attributes & perfmon) == 0 || policy.Tdx.AllowPerfmon, RejectionCode.Forbidden, "PERFMON 0",
             (attributes & perfmon) == 0 ? "PERFMON 0" : "PERFMON 1");
         var bound = report.MrServiceTd.Span.ContainsAnyExcept((byte)0);
+        var isKnown = policy.Tdx.KnowsServiceTd(report);
         findings.Check(
-            TdxFactors.Migratable, ((attributes & migratable) == 0 && !bound) || policy.Tdx.AllowMigration, RejectionCode.Forbidden,
-            "MIGRATABLE 0, no service TD", $"MIGRATABLE {((attributes & migratable) == 0 ? 0 : 1)}, {(bound ? "a" : "no")} service TD");
+            TdxFactors.Migratable, ((attributes & migratable) == 0 && (!bound || isKnown)) || policy.Tdx.AllowMigration, RejectionCode.Forbidden,
+            "MIGRATABLE 0, no service TD but a known one",
+            $"MIGRATABLE {((attributes & migratable) == 0 ? 0 : 1)}, {(bound ? $"service TD {Shown.Hex(report.MrServiceTd.Span)}" : "no service TD")}");
         if (policy.Tdx.RequireSeptVeDisable)
             findings.Check(
                 TdxFactors.SeptVeDisable, (attributes & septVeDisable) != 0, RejectionCode.Forbidden, "SEPT_VE_DISABLE 1",
@@ -402,16 +404,8 @@ public static class TdxVerifier
             findings.Skip(TdxFactors.SeptVeDisable, $"SEPT_VE_DISABLE {((attributes & septVeDisable) != 0 ? 1 : 0)} (not demanded)");
 
         // 26, 27.
-        var demanded = !isRaw && !policy.MeasurementsAny;
-        policy.Tdx.MrTd.Check(TdxFactors.MrTd, report.MrTd.Span, demanded, findings);
-        policy.Tdx.Rtmr0.Check(TdxFactors.Rtmr0, report.Rtmr(0).Span, demanded, findings);
-        policy.Tdx.Rtmr1.Check(TdxFactors.Rtmr1, report.Rtmr(1).Span, demanded, findings);
-        policy.Tdx.Rtmr2.Check(TdxFactors.Rtmr2, report.Rtmr(2).Span, demanded, findings);
-        policy.Tdx.Rtmr3.Check(TdxFactors.Rtmr3, report.Rtmr(3).Span, demanded, findings);
-        policy.Tdx.MrConfigId.Check(TdxFactors.MrConfigId, report.MrConfigId.Span, isDemanded: false, findings);
-        policy.Tdx.MrOwner.Check(TdxFactors.MrOwner, report.MrOwner.Span, isDemanded: false, findings);
-        policy.Tdx.MrOwnerConfig.Check(TdxFactors.MrOwnerConfig, report.MrOwnerConfig.Span, isDemanded: false, findings);
-        policy.Tdx.MrSeam.Check(TdxFactors.MrSeam, report.MrSeam.Span, isDemanded: false, findings);
+        MeasuredRegister.Check(
+            policy.Tdx.Registers(report), policy.Tdx.References, TdxFactors.Reference, areDemanded: !isRaw && !policy.MeasurementsAny, findings);
 
         // 28.
         if (policy.Platforms.Count == 0)

@@ -40,7 +40,16 @@ internal static class PolicyCommand
     private static readonly Option<string?> Nonce = VerifyOptions.Hex("--nonce", "challenge of a bundle, 32 bytes");
     private static readonly Option<bool> Replace = new("--replace")
     {
-        Description = "Put the values in the place of those that are there, instead of beside them.",
+        Description = "Put the set in the place of all that are there, instead of beside them.",
+    };
+    private static readonly Option<string?> Name = new("--name")
+    {
+        Description = "What the set of values is called, the release for example. Default: pinned-1, pinned-2 ...",
+        HelpName = "NAME",
+    };
+    private static readonly Option<bool> AllowZeros = new("--allow-zeros")
+    {
+        Description = "Pin registers of zeros too, into which nothing was measured: every program has them.",
     };
 
     public static Command Create() => new("policy", "Make the policy that evidence is held against.") { Init(), Pin() };
@@ -76,7 +85,7 @@ internal static class PolicyCommand
     {
         var command = new Command("pin", "Write the measurements of evidence that verifies into a policy. docs/attestation.md says what that does not prove.")
         {
-            Evidence, PolicyFile, Collateral, Vek, Crl, At, Nonce, Replace,
+            Evidence, PolicyFile, Name, Collateral, Vek, Crl, At, Nonce, Replace, AllowZeros,
         };
         command.SetAction(PinAsync);
         return command;
@@ -97,10 +106,12 @@ internal static class PolicyCommand
         }
 
         await VerifyOutput.WriteWarningsAsync(verdict);
-        var pinned = Pinned(policy, type, measurements, parsed.GetValue(Replace));
+        await RefuseZerosAsync(measurements, parsed.GetValue(AllowZeros));
+        var (pinned, name) = Pinned(policy, type, measurements, parsed.GetValue(Name), parsed.GetValue(Replace));
         await WriteAsync(file, pinned.ToToml(), cancellation);
-        foreach (var (name, value) in measurements)
-            await Console.Out.WriteLineAsync($"{name} = {Shown.Hex(value.Span)}");
+        await Console.Out.WriteLineAsync($"set {name}");
+        foreach (var (register, value) in measurements)
+            await Console.Out.WriteLineAsync($"{register} = {Shown.Hex(value.Span)}");
         await Console.Error.WriteLineAsync("note: this pins what ran there, whatever it was. docs/attestation.md says how to compute the values from an image");
         return ExitCode.Success;
     }
@@ -116,9 +127,23 @@ internal static class PolicyCommand
             Rtmr1 = ReferenceValues.Unnamed,
             Rtmr2 = ReferenceValues.Unnamed,
             Rtmr3 = ReferenceValues.Unnamed,
+            References = [],
         },
-        SevSnp = policy.SevSnp with { Measurement = ReferenceValues.Unnamed },
+        SevSnp = policy.SevSnp with { Measurement = ReferenceValues.Unnamed, References = [] },
     };
+
+    // RTMR3 is the running system's own, and zeros where that measures nothing. In the others zeros say that the program was measured elsewhere,
+    // into a virtual TPM below a paravisor for example, and that whatever it is has these values.
+    private static async Task RefuseZerosAsync(IReadOnlyDictionary<string, ReadOnlyMemory<byte>> measurements, bool areAllowed)
+    {
+        string[] empty = [.. measurements.Where(named => !named.Value.Span.ContainsAnyExcept((byte)0)).Select(named => named.Key)];
+        if (empty.Any(name => name != "rtmr3") && !areAllowed)
+            throw new CommandException(
+                $"nothing is pinned: {string.Join(", ", empty)} are zeros: nothing was measured into them, and every program has them.",
+                "a paravisor may have measured elsewhere, which this evidence does not show; --allow-zeros pins them nevertheless", ExitCode.EvidenceRefused);
+        if (empty.Length > 0)
+            await Console.Error.WriteLineAsync($"warning: {string.Join(", ", empty)}: zeros, into which nothing was measured");
+    }
 
     private static (Verdict Verdict, string Type, IReadOnlyDictionary<string, ReadOnlyMemory<byte>> Measurements) Verify(
         byte[] bytes, Policy policy, ParseResult parsed)
@@ -150,27 +175,67 @@ internal static class PolicyCommand
         return (tdx.Verdict, CpuType.Tdx, tdx.Measurements);
     }
 
-    private static Policy Pinned(Policy policy, string type, IReadOnlyDictionary<string, ReadOnlyMemory<byte>> measurements, bool replace)
+    private static (Policy Policy, string Name) Pinned(
+        Policy policy, string type, IReadOnlyDictionary<string, ReadOnlyMemory<byte>> measurements, string? name, bool replace)
     {
-        return type switch
+        switch (type)
         {
-            CpuType.Tdx => policy with
-            {
-                Tdx = policy.Tdx with
+            case CpuType.Tdx:
+                var lists = new Dictionary<string, ReferenceValues>(StringComparer.Ordinal)
                 {
-                    MrTd = With(policy.Tdx.MrTd, "mr_td"),
-                    Rtmr0 = With(policy.Tdx.Rtmr0, "rtmr0"),
-                    Rtmr1 = With(policy.Tdx.Rtmr1, "rtmr1"),
-                    Rtmr2 = With(policy.Tdx.Rtmr2, "rtmr2"),
-                    Rtmr3 = With(policy.Tdx.Rtmr3, "rtmr3"),
-                },
-            },
-            CpuType.SevSnp => policy with { SevSnp = policy.SevSnp with { Measurement = With(policy.SevSnp.Measurement, "measurement") } },
-            _ => throw new CommandException("simulated evidence has no measurements to pin.", "pin the evidence of a real TEE", ExitCode.Usage),
-        };
+                    ["mr_td"] = policy.Tdx.MrTd,
+                    ["rtmr0"] = policy.Tdx.Rtmr0,
+                    ["rtmr1"] = policy.Tdx.Rtmr1,
+                    ["rtmr2"] = policy.Tdx.Rtmr2,
+                    ["rtmr3"] = policy.Tdx.Rtmr3,
+                };
+                var (tdxSets, tdxName) = WithSet(policy.Tdx.References, lists, measurements, name, replace);
+                return (policy with { Tdx = Unpinned(policy).Tdx with { References = tdxSets } }, tdxName);
+            case CpuType.SevSnp:
+                lists = new Dictionary<string, ReferenceValues>(StringComparer.Ordinal) { ["measurement"] = policy.SevSnp.Measurement };
+                var (snpSets, snpName) = WithSet(policy.SevSnp.References, lists, measurements, name, replace);
+                return (policy with { SevSnp = policy.SevSnp with { Measurement = ReferenceValues.Unnamed, References = snpSets } }, snpName);
+            default:
+                throw new CommandException("simulated evidence has no measurements to pin.", "pin the evidence of a real TEE", ExitCode.Usage);
+        }
+    }
 
-        ReferenceValues With(ReferenceValues values, string name) =>
-            replace ? ReferenceValues.OneOf(measurements[name].ToArray()) : values.With(measurements[name].Span);
+    // Lists that have one value a register are a set that had no name yet.
+    private static (IReadOnlyList<ReferenceSet> Sets, string Name) WithSet(
+        IReadOnlyList<ReferenceSet> sets, IReadOnlyDictionary<string, ReferenceValues> lists, IReadOnlyDictionary<string, ReadOnlyMemory<byte>> measurements,
+        string? name, bool replace)
+    {
+        if (name is not null && !ReferenceSet.IsName(name))
+            throw new CommandException($"--name is no name of a set: {Shown.Text(name)}", "at most 64 letters, digits, - and _", ExitCode.Usage);
+        List<ReferenceSet> kept = replace ? [] : [.. sets];
+        if (!replace && lists.Values.Any(values => !values.IsUnnamed))
+        {
+            if (lists.Values.Any(values => !values.IsAny && values.Hex.Count() != 1))
+                throw new CommandException(
+                    "nothing is pinned: the policy has lists of reference values, which would mix releases.",
+                    "write them as sets, [tdx.reference.NAME] for example, or put this one in their place with --replace", ExitCode.Usage);
+            kept.Add(new ReferenceSet(Free(kept), lists));
+        }
+
+        var values = measurements.ToDictionary(named => named.Key, named => ReferenceValues.OneOf(named.Value.ToArray()), StringComparer.Ordinal);
+        if (name is null && kept.Find(set => Same(set.Values, values)) is { } known)
+            return (kept, known.Name);
+        var chosen = name ?? Free(kept);
+        kept.RemoveAll(set => set.Name == chosen);
+        kept.Add(new ReferenceSet(chosen, values));
+        return (kept, chosen);
+
+        static string Free(List<ReferenceSet> taken)
+        {
+            var number = 1;
+            while (taken.Exists(set => set.Name == $"pinned-{number}"))
+                number++;
+            return $"pinned-{number}";
+        }
+
+        static bool Same(IReadOnlyDictionary<string, ReferenceValues> some, IReadOnlyDictionary<string, ReferenceValues> others) =>
+            some.Count == others.Count
+            && others.All(named => some.TryGetValue(named.Key, out var value) && !value.IsAny && value.Hex.SequenceEqual(named.Value.Hex));
     }
 
     private static async Task WriteAsync(FileInfo file, string text, CancellationToken cancellation)

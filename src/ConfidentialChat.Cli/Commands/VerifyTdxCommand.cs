@@ -32,12 +32,14 @@ internal static class VerifyTdxCommand
     private static readonly Option<string?> MrOwner = VerifyOptions.Hex("--mrowner", "MROWNER, 48 bytes");
     private static readonly Option<string?> MrOwnerConfig = VerifyOptions.Hex("--mrownerconfig", "MROWNERCONFIG, 48 bytes");
     private static readonly Option<string?> MrSeam = VerifyOptions.Hex("--mrseam", "MRSEAM, 48 bytes");
+    private static readonly Option<string?> MrServiceTd = VerifyOptions.Hex("--mrservicetd", "MRSERVICETD, 48 bytes");
 
     public static Command Create()
     {
         var command = new Command("tdx", "Verify a TDX quote alone. What neither policy nor option names is not checked, and said to be so.")
         {
-            Quote, Collateral, EventLog, PolicyFile, At, ReportData, MrTd, Rtmr0, Rtmr1, Rtmr2, Rtmr3, MrConfigId, MrOwner, MrOwnerConfig, MrSeam, Json,
+            Quote, Collateral, EventLog, PolicyFile, At, ReportData, MrTd, Rtmr0, Rtmr1, Rtmr2, Rtmr3, MrConfigId, MrOwner, MrOwnerConfig, MrSeam, MrServiceTd,
+            Json,
         };
         command.SetAction(RunAsync);
         return command;
@@ -61,6 +63,7 @@ internal static class VerifyTdxCommand
                 MrOwner = Expected(MrOwner) ?? policy.Tdx.MrOwner,
                 MrOwnerConfig = Expected(MrOwnerConfig) ?? policy.Tdx.MrOwnerConfig,
                 MrSeam = Expected(MrSeam) ?? policy.Tdx.MrSeam,
+                MrServiceTd = Expected(MrServiceTd) ?? policy.Tdx.MrServiceTd,
             },
         };
         policy = VerifyOptions.Demanding(
@@ -73,7 +76,8 @@ internal static class VerifyTdxCommand
             (TdxFactors.MrConfigId, parsed.GetValue(MrConfigId)),
             (TdxFactors.MrOwner, parsed.GetValue(MrOwner)),
             (TdxFactors.MrOwnerConfig, parsed.GetValue(MrOwnerConfig)),
-            (TdxFactors.MrSeam, parsed.GetValue(MrSeam)));
+            (TdxFactors.MrSeam, parsed.GetValue(MrSeam)),
+            (TdxFactors.MrServiceTd, parsed.GetValue(MrServiceTd)));
         var reportData = VerifyOptions.ReadHex(ReportData.Name, parsed.GetValue(ReportData), 64);
         var log = parsed.GetValue(EventLog) is { } file ? VerifyOptions.ReadFile(file, Bounds.EventLog) : null;
         var verification = TdxVerifier.Verify(
@@ -97,6 +101,7 @@ internal static class VerifyTdxCommand
         json.WriteString("mr_owner", Shown.Hex(quote.Report.MrOwner.Span));
         json.WriteString("mr_owner_config", Shown.Hex(quote.Report.MrOwnerConfig.Span));
         json.WriteString("mr_seam", Shown.Hex(quote.Report.MrSeam.Span));
+        json.WriteString("mr_service_td", Shown.Hex(quote.Report.MrServiceTd.Span));
         json.WriteString("tee_tcb_svn", Shown.Hex(quote.Report.TeeTcbSvn.Span));
         json.WriteString("td_attributes", Shown.Hex(quote.Report.TdAttributesBytes.Span));
         json.WriteString("xfam", Shown.Hex(quote.Report.Xfam.Span));

@@ -176,6 +176,22 @@ public sealed class SingleFaultTests
         ["another owner"] = (Expect(tdx => tdx with { MrOwner = ReferenceValues.OneOf(Register) }), "tdx.mr_owner", RejectionCode.Mismatch),
         ["another owner's configuration"] = (Expect(tdx => tdx with { MrOwnerConfig = ReferenceValues.OneOf(Register) }), "tdx.mr_owner_config", RejectionCode.Mismatch),
         ["another TDX module"] = (Expect(tdx => tdx with { MrSeam = ReferenceValues.OneOf(Register) }), "tdx.mr_seam", RejectionCode.Mismatch),
+        ["another service TD"] = (
+            platform =>
+            {
+                platform.Version = 5;
+                platform.Body = [.. platform.Body, .. new byte[64]];
+                platform.Body[^1] = 1;
+                platform.Policy = platform.Policy with { Tdx = platform.Policy.Tdx with { AllowMigration = true, MrServiceTd = ReferenceValues.OneOf(Register) } };
+            },
+            "tdx.mr_service_td", RejectionCode.Mismatch),
+        ["the firmware of one release with the kernel of another"] = (
+            platform =>
+            {
+                var (mrTd, kernel) = (platform.Body.AsSpan(136, 48).ToArray(), platform.Register(1).ToArray());
+                platform.Policy = Policy.Default with { Tdx = new TdxPolicy { References = [Release("one", mrTd, Register), Release("two", Register, kernel)] } };
+            },
+            "tdx.reference", RejectionCode.Mismatch),
         ["a platform that is not on the list"] = (platform => platform.Policy = platform.Policy with { Platforms = ["00"] }, "tdx.platform", RejectionCode.Forbidden),
     };
 
@@ -274,7 +290,7 @@ public sealed class SingleFaultTests
         };
         var verdict = platform.Verify(reportData: platform.Body.AsMemory(520, 64)).Verdict;
         verdict.IsAccepted.ShouldBeTrue(verdict.ToText());
-        verdict.NotChecked.Select(factor => factor.Name.Value).ShouldBe(["tdx.tcb_evaluation_numbers", "tdx.event_log"]);
+        verdict.NotChecked.Select(factor => factor.Name.Value).ShouldBe(["tdx.tcb_evaluation_numbers", "tdx.mr_service_td", "tdx.reference", "tdx.event_log"]);
         foreach (var at in Enumerable.Range(0, 64))
         {
             var other = platform.Body.AsSpan(520, 64).ToArray();
@@ -361,7 +377,8 @@ public sealed class SingleFaultTests
     [Fact]
     public void The_edges_of_every_date_are_to_the_second_and_the_verdict_names_them()
     {
-        var platform = new IntelPlatform();
+        // The lines of the dated table are edges as well: EvaluationTests.
+        var platform = new IntelPlatform { Policy = Policy.Default with { Tdx = new TdxPolicy { MinTcbEvaluationDataNumber = 20 } } };
         var last = new DateTimeOffset(2026, 6, 20, 0, 0, 0, TimeSpan.Zero);
         var verdict = platform.Verify().Verdict;
         verdict.ValidFrom.ShouldBe(IntelPlatform.Now.AddDays(-10)); // the lists' this update
@@ -396,6 +413,17 @@ public sealed class SingleFaultTests
         TdxVerifier.Verify(platform.Quote(), platform.Collateral(), Policy.Default, IntelPlatform.Now).Verdict.Refusals()
             .ShouldBe(["tdx.pck_path", "tdx.root_crl", "tdx.tcb_signing_path"]);
     }
+
+    private static ReferenceSet Release(string name, byte[] mrTd, byte[] kernel) => new(
+        name,
+        new Dictionary<string, ReferenceValues>
+        {
+            ["mr_td"] = ReferenceValues.OneOf(mrTd),
+            ["rtmr0"] = ReferenceValues.OneOf(new byte[48]),
+            ["rtmr1"] = ReferenceValues.OneOf(kernel),
+            ["rtmr2"] = ReferenceValues.Any,
+            ["rtmr3"] = ReferenceValues.OneOf(new byte[48]),
+        });
 
     private static Action<IntelPlatform> Expect(Func<TdxPolicy, TdxPolicy> change) =>
         platform => platform.Policy = platform.Policy with { Tdx = change(platform.Policy.Tdx) };
