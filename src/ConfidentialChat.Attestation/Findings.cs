@@ -60,6 +60,15 @@ public sealed class Findings
 
     public Verdict ToVerdict() => new([.. factors], At, from, before);
 
+    /// <summary>SKIP where the policy does not ask for it: what is found is shown, and not held against anything.</summary>
+    internal void CheckIf(bool isDemanded, FactorName name, bool holds, RejectionCode code, string expected, string found)
+    {
+        if (isDemanded)
+            Check(name, holds, code, expected, found);
+        else
+            Skip(name, $"{found} (not demanded)");
+    }
+
     /// <summary>Whether a date has come. The verdict stands until then, or from then on.</summary>
     internal bool HasPassed(DateTimeOffset date)
     {

@@ -58,7 +58,7 @@ public sealed class Verdict
         return text.ToString();
     }
 
-    /// <summary>Writes the object that <c>cchat verify --json</c> prints: accepted, at, factors, not_checked.</summary>
+    /// <summary>Writes the object that <c>cchat verify --json</c> prints: accepted, at, valid_from, valid_before, failures, warnings, factors, not_checked.</summary>
     public void WriteJson(Utf8JsonWriter json)
     {
         ArgumentNullException.ThrowIfNull(json);
@@ -73,6 +73,16 @@ public sealed class Verdict
         ArgumentNullException.ThrowIfNull(json);
         json.WriteBoolean("accepted", IsAccepted);
         json.WriteString("at", Shown.Date(At));
+        WriteDate(json, "valid_from", ValidFrom);
+        WriteDate(json, "valid_before", ValidBefore);
+        json.WriteStartArray("failures");
+        foreach (var factor in Failures)
+            json.WriteStringValue(factor.Name.Value);
+        json.WriteEndArray();
+        json.WriteStartArray("warnings");
+        foreach (var factor in Warnings)
+            json.WriteStringValue(factor.Name.Value);
+        json.WriteEndArray();
         json.WriteStartArray("factors");
         foreach (var factor in Factors)
         {
@@ -100,5 +110,14 @@ public sealed class Verdict
         using (var json = new Utf8JsonWriter(stream, new JsonWriterOptions { Indented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping }))
             WriteJson(json);
         return Encoding.UTF8.GetString(stream.ToArray());
+    }
+
+    // Null where no date was compared on that side.
+    private static void WriteDate(Utf8JsonWriter json, string name, DateTimeOffset date)
+    {
+        if (date == DateTimeOffset.MinValue || date == DateTimeOffset.MaxValue)
+            json.WriteNull(name);
+        else
+            json.WriteString(name, Shown.Date(date));
     }
 }

@@ -6,9 +6,10 @@ namespace ConfidentialChat.Attestation.SevSnp;
 /// <summary>What a policy accepts of SEV-SNP. Immutable.</summary>
 public sealed record SevSnpPolicy
 {
+    internal const int LowestLevel = 3;
+
     private const int DigestSize = 48; // SHA-384
     private const int HostDataSize = 32;
-    private const int LowestLevel = 3;
 
     /// <summary>Accepts reports that a cloud provider's key signs: they name no chip.</summary>
     public bool AllowVlek { get; init; } = true;
@@ -157,9 +158,20 @@ public sealed record TcbFloor
         _ => 0,
     };
 
-    /// <summary>Whether each security version is high enough.</summary>
-    internal bool Accepts(TcbVersion version, SevSnpProduct product) =>
-        TcbComponents.Named.All(component => (version.Of(component, product) ?? 0) >= Of(component));
+    /// <summary>Whether it demands nothing.</summary>
+    internal bool IsOpen => TcbComponents.Named.All(component => Of(component) == 0);
+
+    /// <summary>The first security version that is too low; null where each is high enough.</summary>
+    internal TcbComponent? Below(TcbVersion version, SevSnpProduct product)
+    {
+        foreach (var component in TcbComponents.Named)
+        {
+            if ((version.Of(component, product) ?? 0) < Of(component))
+                return component;
+        }
+
+        return null;
+    }
 
     internal void Write(PolicyText text, SevSnpProduct product)
     {

@@ -174,33 +174,35 @@ public static class SevSnpVerifier
     private static void CheckGuestPolicy(SevSnpReport report, Policy policy, Findings findings)
     {
         var (guest, accepted) = (report.GuestPolicy, policy.SevSnp);
-        findings.Check(
-            SevSnpFactors.Debug, !guest.AllowsDebug || policy.DangerousAllowDebug, RejectionCode.Forbidden, "DEBUG 0",
-            guest.AllowsDebug ? "DEBUG 1" : "DEBUG 0");
+        findings.CheckIf(
+            !policy.DangerousAllowDebug, SevSnpFactors.Debug, !guest.AllowsDebug, RejectionCode.Forbidden, "DEBUG 0", Bit("DEBUG", guest.AllowsDebug));
         findings.Check(
             SevSnpFactors.GuestPolicy, guest.HasReservedBit && guest.Unknown == 0, RejectionCode.Unsupported, "bit 17 and no bit above 25", $"{guest}");
         var hasAgent = report.ReportIdMa.Span.ContainsAnyExcept((byte)0xFF);
-        findings.Check(
-            SevSnpFactors.Migration, accepted.AllowMigration || !(guest.AllowsMigration || hasAgent), RejectionCode.Forbidden, "no migration agent",
-            hasAgent ? "a migration agent" : guest.AllowsMigration ? "MIGRATE_MA 1" : "no migration agent");
-        findings.Check(SevSnpFactors.Smt, accepted.AllowSmt || !guest.AllowsSmt, RejectionCode.Forbidden, "SMT 0", guest.AllowsSmt ? "SMT 1" : "SMT 0");
-        findings.Check(
-            SevSnpFactors.Cxl, accepted.AllowCxl || !guest.AllowsCxl, RejectionCode.Forbidden, "CXL_ALLOW 0", guest.AllowsCxl ? "CXL_ALLOW 1" : "CXL_ALLOW 0");
-        findings.Check(
-            SevSnpFactors.SingleSocket, !accepted.RequireSingleSocket || guest.DemandsSingleSocket, RejectionCode.Forbidden, "SINGLE_SOCKET 1",
-            guest.DemandsSingleSocket ? "SINGLE_SOCKET 1" : "SINGLE_SOCKET 0");
+        findings.CheckIf(
+            !accepted.AllowMigration, SevSnpFactors.Migration, !guest.AllowsMigration && !hasAgent, RejectionCode.Forbidden, "MIGRATE_MA 0, no migration agent",
+            $"{Bit("MIGRATE_MA", guest.AllowsMigration)}, {(hasAgent ? "a" : "no")} migration agent");
+        findings.CheckIf(!accepted.AllowSmt, SevSnpFactors.Smt, !guest.AllowsSmt, RejectionCode.Forbidden, "SMT 0", Bit("SMT", guest.AllowsSmt));
+        findings.CheckIf(!accepted.AllowCxl, SevSnpFactors.Cxl, !guest.AllowsCxl, RejectionCode.Forbidden, "CXL_ALLOW 0", Bit("CXL_ALLOW", guest.AllowsCxl));
+        findings.CheckIf(
+            accepted.RequireSingleSocket, SevSnpFactors.SingleSocket, guest.DemandsSingleSocket, RejectionCode.Forbidden, "SINGLE_SOCKET 1",
+            Bit("SINGLE_SOCKET", guest.DemandsSingleSocket));
+
+        static string Bit(string name, bool isSet) => $"{name} {(isSet ? 1 : 0)}";
     }
 
     // 16 to 19.
     private static void CheckPlatform(SevSnpReport report, VekExtensions vek, SevSnpProduct product, VekKind kind, Policy policy, Findings findings)
     {
         var accepted = policy.SevSnp;
-        findings.Check(
-            SevSnpFactors.Vlek, accepted.AllowVlek || kind == VekKind.Vcek, RejectionCode.Forbidden, "a VCEK",
+        findings.CheckIf(
+            !accepted.AllowVlek, SevSnpFactors.Vlek, kind == VekKind.Vcek, RejectionCode.Forbidden, "a VCEK",
             kind == VekKind.Vcek ? "a VCEK" : $"a VLEK of {Shown.Text(vek.CspId)}");
-        findings.Check(SevSnpFactors.Vmpl, report.Vmpl <= accepted.MaxVmpl, RejectionCode.Forbidden, $"at most {accepted.MaxVmpl}", $"{report.Vmpl}");
-        findings.Check(
-            SevSnpFactors.PlatformInfo, accepted.PlatformInfo.All(report.PlatformInfo.IsSet), RejectionCode.Forbidden, Shown.List(accepted.PlatformInfo),
+        findings.CheckIf(
+            accepted.MaxVmpl < SevSnpPolicy.LowestLevel, SevSnpFactors.Vmpl, report.Vmpl <= accepted.MaxVmpl, RejectionCode.Forbidden,
+            $"at most {accepted.MaxVmpl}", $"{report.Vmpl}");
+        findings.CheckIf(
+            accepted.PlatformInfo.Count > 0, SevSnpFactors.PlatformInfo, accepted.PlatformInfo.All(report.PlatformInfo.IsSet), RejectionCode.Forbidden, Shown.List(accepted.PlatformInfo),
             $"{report.PlatformInfo}: {Shown.List(PlatformInfo.Names.Where(report.PlatformInfo.IsSet))}");
 
         var floor = accepted.Floor(product);
@@ -209,10 +211,13 @@ public static class SevSnpVerifier
             ("reported_tcb", report.ReportedTcb), ("committed_tcb", report.CommittedTcb), ("launch_tcb", report.LaunchTcb),
             ("current_tcb", report.CurrentTcb),
         ];
-        var below = versions.FirstOrDefault(version => !floor.Accepts(version.Version, product));
-        var (name, found) = below.Name is null ? versions[0] : below;
-        findings.Check(
-            SevSnpFactors.TcbFloor, below.Name is null, RejectionCode.OutOfDate, $"at least {floor.ToString(product)}", $"{name}: {found.ToString(product)}");
+        var below = versions.Select(version => (version.Name, version.Version, Component: floor.Below(version.Version, product)))
+            .FirstOrDefault(version => version.Component is not null);
+        findings.CheckIf(
+            !floor.IsOpen, SevSnpFactors.TcbFloor, below.Component is null, RejectionCode.OutOfDate, $"at least {floor.ToString(product)}",
+            below.Component is { } component
+                ? $"{below.Name}: {component.Spell()} {below.Version.Of(component, product)} is below {floor.Of(component)}"
+                : $"reported_tcb: {report.ReportedTcb.ToString(product)}");
     }
 
     // 22.

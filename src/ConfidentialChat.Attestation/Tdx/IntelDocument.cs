@@ -29,6 +29,9 @@ internal sealed record IntelDocument<T>(T Body, byte[] Signed, byte[] Signature)
 /// <summary>A level of an enclave's or a module's TCB.</summary>
 internal sealed record IsvLevel(int IsvSvn, TcbStatus Status, IReadOnlyList<string> Advisories)
 {
+    /// <summary>Where no identity judges.</summary>
+    public static IsvLevel UpToDate { get; } = new(0, TcbStatus.UpToDate, []);
+
     public static IReadOnlyList<IsvLevel> ReadList(JsonFields fields) =>
         [.. fields.List("tcbLevels", Bounds.TcbLevelCount).Select(level => new IsvLevel(
             (int)level.Object("tcb").Number("isvsvn", 0, ushort.MaxValue), ReadStatus(level), level.OptionalTexts("advisoryIDs", Bounds.TcbLevelCount)))];

@@ -26,6 +26,15 @@ internal sealed record TcbInfo
 
     public required IReadOnlyList<TcbLevel> Levels { get; init; }
 
+    /// <summary>The identity of a report's TDX module, by its major version; null where there is none.</summary>
+    public ModuleIdentity? ModuleOf(TdReport report)
+    {
+        var major = report.TeeTcbSvn.Span[1];
+        return major == 0 ? TdxModule : Modules.FirstOrDefault(candidate => candidate.Id == ModuleName(major));
+    }
+
+    public static string ModuleName(byte major) => $"TDX_{major:X2}";
+
     public static TcbInfo? Read(JsonFields fields)
     {
         var id = fields.Text("id");
@@ -73,14 +82,14 @@ internal sealed record ModuleIdentity(string Id, byte[] MrSigner, byte[] Attribu
 }
 
 /// <summary>One level of a platform's TCB.</summary>
-internal sealed record TcbLevel(int[] Sgx, int PceSvn, int[] Tdx, TcbStatus Status, IReadOnlyList<string> Advisories)
+internal sealed record TcbLevel(int[] Sgx, int PceSvn, int[] Tdx, TcbStatus Status, IReadOnlyList<string> Advisories, DateTimeOffset Date)
 {
     public static TcbLevel Read(JsonFields fields)
     {
         var tcb = fields.Object("tcb");
         return new TcbLevel(
             Components(tcb, "sgxtcbcomponents"), (int)tcb.Number("pcesvn", 0, ushort.MaxValue), Components(tcb, "tdxtcbcomponents"),
-            IsvLevel.ReadStatus(fields), fields.OptionalTexts("advisoryIDs", Bounds.TcbLevelCount));
+            IsvLevel.ReadStatus(fields), fields.OptionalTexts("advisoryIDs", Bounds.TcbLevelCount), fields.Date("tcbDate"));
     }
 
     /// <summary>Whether the platform is at least at this level.</summary>
@@ -91,6 +100,27 @@ internal sealed record TcbLevel(int[] Sgx, int PceSvn, int[] Tdx, TcbStatus Stat
         // The module's own identity judges bytes 0 and 1 where it has one.
         var first = teeTcbSvn[1] > 0 ? 2 : 0;
         return AtLeast(pck.Components.Span, Sgx) && pck.PceSvn >= PceSvn && AtLeast(teeTcbSvn[first..], Tdx.AsSpan(first));
+    }
+
+    /// <summary>Which of the platform's security versions are below this level's, each with both numbers.</summary>
+    public IReadOnlyList<string> TooLow(PckExtension pck, ReadOnlySpan<byte> teeTcbSvn)
+    {
+        var low = new List<string>();
+        for (var i = 0; i < Sgx.Length; i++)
+        {
+            if (pck.Components.Span[i] < Sgx[i])
+                low.Add($"sgxtcbcomponents[{i}] {pck.Components.Span[i]} of {Sgx[i]}");
+        }
+
+        if (pck.PceSvn < PceSvn)
+            low.Add($"pcesvn {pck.PceSvn} of {PceSvn}");
+        for (var i = teeTcbSvn[1] > 0 ? 2 : 0; i < Tdx.Length; i++)
+        {
+            if (teeTcbSvn[i] < Tdx[i])
+                low.Add($"tee_tcb_svn[{i}] {teeTcbSvn[i]} of {Tdx[i]}");
+        }
+
+        return low;
     }
 
     private static bool AtLeast(ReadOnlySpan<byte> found, ReadOnlySpan<int> level)

@@ -11,6 +11,9 @@ namespace ConfidentialChat.Attestation.Tdx;
 /// <param name="EventLog">The log, where one was given and could be read.</param>
 public sealed record TdxVerification(Verdict Verdict, TdxQuote? Quote, EventLog? EventLog)
 {
+    /// <summary>What Intel's documents say of the platform; null where a document could not be read.</summary>
+    public TdxTcb? Tcb { get; init; }
+
     /// <summary>The measurements by their names in a policy; empty where there is no quote.</summary>
     public IReadOnlyDictionary<string, ReadOnlyMemory<byte>> Measurements =>
         Quote is null ? new Dictionary<string, ReadOnlyMemory<byte>>() : TdxVerifier.Measurements(Quote.Report);
@@ -53,9 +56,10 @@ public static class TdxVerifier
         var findings = policy.Begin(at);
         EventLog? log = null;
         TdxQuote? parsed = null;
+        TdxTcb? tcb = null;
         if (policy.Tees.Contains(CpuType.Tdx))
         {
-            parsed = Check(quote, collateral, policy, findings, isRaw: true, checkLast: report =>
+            (parsed, tcb) = Check(quote, collateral, policy, findings, isRaw: true, checkLast: report =>
             {
                 if (reportData is { } expected)
                     findings.Check(
@@ -73,7 +77,7 @@ public static class TdxVerifier
 
         if (policy.DangerousTestRoots is not null)
             findings.Fail(PolicyFactors.TestRoots, RejectionCode.Untrusted, "the vendors' roots", "roots of a test");
-        return new TdxVerification(findings.ToVerdict(), parsed, log);
+        return new TdxVerification(findings.ToVerdict(), parsed, log) { Tcb = tcb };
     }
 
     /// <summary>Reads which platform a quote is of, to find its collateral; null where it does not say.</summary>
@@ -111,14 +115,14 @@ public static class TdxVerifier
     }
 
     // The numbers are those of the specification. Checks 29 and 30 are the caller's, and not made where an earlier one ends the verification.
-    internal static TdxQuote? Check(
+    internal static (TdxQuote? Quote, TdxTcb? Tcb) Check(
         ReadOnlySpan<byte> bytes, TdxCollateral collateral, Policy policy, Findings findings, bool isRaw, Action<TdReport> checkLast)
     {
         // 1, 2.
         if (!findings.Report(
             TdxFactors.Quote, TdxQuote.TryParse(bytes, out var quote), "a TDX quote",
             quote is null ? "" : $"version {quote.Version}, {quote.Report.Body.Length} bytes of body"))
-            return null;
+            return (null, null);
         findings.Check(
             TdxFactors.QeVendor, quote!.QeVendorId.Span.SequenceEqual(IntelQeVendor), RejectionCode.Unsupported, Shown.Hex(IntelQeVendor),
             Shown.Hex(quote.QeVendorId.Span));
@@ -129,7 +133,7 @@ public static class TdxVerifier
         if (unreadable is not null)
         {
             findings.Report(TdxFactors.PckPath, unreadable, "", "");
-            return quote;
+            return (quote, null);
         }
 
         using var pckPath = path!;
@@ -140,13 +144,14 @@ public static class TdxVerifier
         if (!findings.Report(
             TdxFactors.PckExtension, PckExtension.TryRead(pck, out var platform), "Intel's extension",
             platform is null ? "" : $"fmspc {Shown.Hex(platform.Fmspc.Span)}"))
-            return quote;
+            return (quote, null);
 
         // 5, 6, 7.
         CheckSignatures(quote, pck, findings);
 
         // 8 to 16.
         var signer = CheckLists(collateral, policy, root, pckPath, findings);
+        TdxTcb? tcb;
         using (signer)
         {
             var tcbInfo = CheckTcbInfo(collateral, policy, signer, platform!, findings);
@@ -155,13 +160,13 @@ public static class TdxVerifier
             var numbers = CheckEvaluationNumbers(collateral, policy, signer, findings);
 
             // 17 to 20.
-            CheckTcb(quote, platform!, tcbInfo, identity, numbers, policy, findings);
+            tcb = CheckTcb(quote, platform!, tcbInfo, identity, numbers, policy, findings);
         }
 
         // 21 to 30.
         CheckReport(quote.Report, platform!, policy, isRaw, findings);
         checkLast(quote.Report);
-        return quote;
+        return (quote, tcb);
     }
 
     private static void CheckSignatures(TdxQuote quote, Certificate pck, Findings findings)
@@ -312,7 +317,7 @@ public static class TdxVerifier
         return numbers;
     }
 
-    private static void CheckTcb(
+    private static TdxTcb? CheckTcb(
         TdxQuote quote, PckExtension platform, TcbInfo? info, QeIdentity? identity, TcbEvaluationNumbers? numbers, Policy policy, Findings findings)
     {
         if (info is null || identity is null)
@@ -321,60 +326,54 @@ public static class TdxVerifier
                 [TdxFactors.TdxModule, TdxFactors.TcbSupported, TdxFactors.TcbStatus, TdxFactors.Advisories, TdxFactors.TcbEvaluation];
             foreach (var factor in unknown)
                 findings.Fail(factor, RejectionCode.Missing, info is null ? "TCB info" : "QE identity", "none that can be read");
-            return;
+            return null;
         }
 
         // 17.
-        var svn = quote.Report.TeeTcbSvn.ToArray();
-        var id = $"TDX_{svn[1]:X2}";
-        var module = svn[1] == 0 ? info.TdxModule : info.Modules.FirstOrDefault(candidate => candidate.Id == id);
-        var moduleShown = svn[1] == 0 ? "TDX module of version 0" : $"TDX module {id}";
+        var major = quote.Report.TeeTcbSvn.Span[1];
         findings.Report(
-            TdxFactors.TdxModule,
-            module is null ? new Rejection(RejectionCode.Mismatch, $"an identity of {id}", "none in TCB info")
-            : !quote.Report.MrSignerSeam.Span.SequenceEqual(module.MrSigner) ? new Rejection(
-                RejectionCode.Mismatch, $"mr_signer_seam {Shown.Hex(module.MrSigner)}", Shown.Hex(quote.Report.MrSignerSeam.Span))
-            : !Masked.Equal(quote.Report.SeamAttributes.Span, module.Attributes, module.AttributesMask) ? new Rejection(
-                RejectionCode.Mismatch, $"seam_attributes {Shown.Hex(module.Attributes)}", Shown.Hex(quote.Report.SeamAttributes.Span))
-            : null,
-            "the identity of the TDX module", moduleShown);
+            TdxFactors.TdxModule, ModuleFault(quote.Report, info.ModuleOf(quote.Report)), "the identity of the TDX module",
+            major == 0 ? "TDX module of version 0" : $"TDX module {TcbInfo.ModuleName(major)}");
 
-        // 18. A module of version 0 is judged by the platform's components alone.
-        var level = info.Levels.FirstOrDefault(candidate => candidate.IsReachedBy(platform, svn));
-        var platformStatus = level?.Status ?? TcbStatus.NoMatchingTcbLevel;
-        var moduleLevel = svn[1] == 0 ? new IsvLevel(0, TcbStatus.UpToDate, []) : IsvLevel.Match(module?.Levels ?? [], svn[0]);
-        var qeLevel = IsvLevel.Match(identity.Levels, quote.Qe.IsvSvn);
-        var status = TcbStatusNames.Combine(platformStatus, moduleLevel.Status, qeLevel.Status);
-        var isSupported = status is not (TcbStatus.Revoked or TcbStatus.NoMatchingTcbLevel);
-        var code = status == TcbStatus.Revoked ? RejectionCode.Revoked : RejectionCode.OutOfDate;
-        var shown = $"{status} (platform {platformStatus}, module {moduleLevel.Status}, QE {qeLevel.Status})";
+        // 18.
+        var tcb = TdxTcb.Read(quote, platform, info, identity);
+        var isSupported = tcb.Status is not (TcbStatus.Revoked or TcbStatus.NoMatchingTcbLevel);
+        var code = tcb.Status == TcbStatus.Revoked ? RejectionCode.Revoked : RejectionCode.OutOfDate;
+        var shown = $"{tcb.Status} (platform {tcb.PlatformStatus}, module {tcb.ModuleStatus}, QE {tcb.QeStatus})";
         findings.Check(TdxFactors.TcbSupported, isSupported, code, "neither Revoked nor NoMatchingTcbLevel", shown);
-        findings.Check(TdxFactors.TcbStatus, isSupported && policy.Tdx.TcbStatuses.Contains(status), code, string.Join(" or ", policy.Tdx.TcbStatuses), shown);
+        findings.Check(
+            TdxFactors.TcbStatus, isSupported && policy.Tdx.TcbStatuses.Contains(tcb.Status), code, string.Join(" or ", policy.Tdx.TcbStatuses),
+            shown + (tcb.TooLow.Count == 0 ? "" : $"; below the first level: {Shown.List(tcb.TooLow)}"));
 
         // 19.
-        string[] open =
-        [
-            .. Open(platformStatus, level?.Advisories), .. Open(moduleLevel.Status, moduleLevel.Advisories), .. Open(qeLevel.Status, qeLevel.Advisories),
-        ];
-        var unaccepted = open.Distinct(StringComparer.Ordinal).Except(policy.Tdx.Advisories, StringComparer.Ordinal).ToList();
+        var unaccepted = tcb.Advisories.Except(policy.Tdx.Advisories, StringComparer.Ordinal).ToList();
         findings.Check(
             TdxFactors.Advisories, unaccepted.Count == 0, RejectionCode.OutOfDate,
             policy.Tdx.Advisories.Count == 0 ? "none open" : $"none open but {Shown.List(policy.Tdx.Advisories)}",
-            Shown.List(unaccepted.Count > 0 ? unaccepted : open));
+            Shown.List(unaccepted.Count > 0 ? unaccepted : tcb.Advisories));
 
         // 20.
         var least = Math.Max(policy.Tdx.MinTcbEvaluationDataNumber ?? TcbEvaluations.Shipped(findings), numbers?.Least(findings) ?? 0);
-        var evaluation = Math.Min(info.EvaluationNumber, identity.EvaluationNumber);
-        findings.Check(
-            TdxFactors.TcbEvaluation, evaluation >= least, RejectionCode.OutOfDate, $"tcbEvaluationDataNumber at least {least}",
-            info.EvaluationNumber == identity.EvaluationNumber ? $"{evaluation}"
-            : $"{info.EvaluationNumber} of TCB info, {identity.EvaluationNumber} of QE identity");
+        findings.CheckIf(
+            least > 0, TdxFactors.TcbEvaluation, Math.Min(tcb.TcbInfoEvaluation, tcb.QeIdentityEvaluation) >= least, RejectionCode.OutOfDate,
+            $"tcbEvaluationDataNumber at least {least}",
+            tcb.TcbInfoEvaluation == tcb.QeIdentityEvaluation ? $"{tcb.TcbInfoEvaluation}"
+            : $"{tcb.TcbInfoEvaluation} of TCB info, {tcb.QeIdentityEvaluation} of QE identity");
         if (policy.Tdx.MinTcbEvaluationDataNumber is null && TcbEvaluations.IsOld(findings))
             findings.Fail(
                 TdxFactors.TcbEvaluationTable, RejectionCode.OutOfDate, "a table of evaluations that is younger than a year, or a number in the policy",
                 $"{TcbEvaluations.Last.Number} from {Shown.Date(TcbEvaluations.LeastFrom(TcbEvaluations.Last))} as its last line");
+        return tcb;
+    }
 
-        static IEnumerable<string> Open(TcbStatus status, IReadOnlyList<string>? advisories) => status == TcbStatus.UpToDate ? [] : advisories ?? [];
+    private static Rejection? ModuleFault(TdReport report, ModuleIdentity? module)
+    {
+        if (module is null)
+            return new Rejection(RejectionCode.Mismatch, $"an identity of {TcbInfo.ModuleName(report.TeeTcbSvn.Span[1])}", "none in TCB info");
+        if (!report.MrSignerSeam.Span.SequenceEqual(module.MrSigner))
+            return new Rejection(RejectionCode.Mismatch, $"mr_signer_seam {Shown.Hex(module.MrSigner)}", Shown.Hex(report.MrSignerSeam.Span));
+        return Masked.Equal(report.SeamAttributes.Span, module.Attributes, module.AttributesMask) ? null
+            : new Rejection(RejectionCode.Mismatch, $"seam_attributes {Shown.Hex(module.Attributes)}", Shown.Hex(report.SeamAttributes.Span));
     }
 
     private static void CheckReport(TdReport report, PckExtension platform, Policy policy, bool isRaw, Findings findings)
@@ -382,26 +381,21 @@ public static class TdxVerifier
         const ulong debug = 0xFF, migratable = 1UL << 29, septVeDisable = 1UL << 28, perfmon = 1UL << 63;
         const ulong known = 1 | migratable | septVeDisable | perfmon | (1UL << 27) | (1UL << 30) | (1UL << 31); // LASS, PKS, KL
         var attributes = report.TdAttributes;
-        var shown = $"td_attributes {Shown.Hex(report.TdAttributesBytes.Span)}";
+        findings.CheckIf(
+            !policy.DangerousAllowDebug, TdxFactors.Debug, (attributes & debug) == 0, RejectionCode.Forbidden, "no bit of 0 to 7",
+            Shown.Bits(attributes & debug));
         findings.Check(
-            TdxFactors.Debug, (attributes & debug) == 0 || policy.DangerousAllowDebug, RejectionCode.Forbidden, "no bit of 0 to 7",
-            (attributes & debug) == 0 ? "no bit of 0 to 7" : shown);
-        findings.Check(TdxFactors.TdAttributes, (attributes & ~known) == 0, RejectionCode.Unsupported, $"no bit beyond {known:x16}", shown);
-        findings.Check(
-            TdxFactors.Perfmon, (attributes & perfmon) == 0 || policy.Tdx.AllowPerfmon, RejectionCode.Forbidden, "PERFMON 0",
-            (attributes & perfmon) == 0 ? "PERFMON 0" : "PERFMON 1");
-        var bound = report.MrServiceTd.Span.ContainsAnyExcept((byte)0);
-        var isKnown = policy.Tdx.KnowsServiceTd(report);
-        findings.Check(
-            TdxFactors.Migratable, ((attributes & migratable) == 0 && (!bound || isKnown)) || policy.Tdx.AllowMigration, RejectionCode.Forbidden,
-            "MIGRATABLE 0, no service TD but a known one",
-            $"MIGRATABLE {((attributes & migratable) == 0 ? 0 : 1)}, {(bound ? $"service TD {Shown.Hex(report.MrServiceTd.Span)}" : "no service TD")}");
-        if (policy.Tdx.RequireSeptVeDisable)
-            findings.Check(
-                TdxFactors.SeptVeDisable, (attributes & septVeDisable) != 0, RejectionCode.Forbidden, "SEPT_VE_DISABLE 1",
-                (attributes & septVeDisable) != 0 ? "SEPT_VE_DISABLE 1" : "SEPT_VE_DISABLE 0");
-        else
-            findings.Skip(TdxFactors.SeptVeDisable, $"SEPT_VE_DISABLE {((attributes & septVeDisable) != 0 ? 1 : 0)} (not demanded)");
+            TdxFactors.TdAttributes, (attributes & ~known) == 0, RejectionCode.Unsupported, $"no bit but {Shown.Bits(known)}", Shown.Bits(attributes));
+        findings.CheckIf(
+            !policy.Tdx.AllowPerfmon, TdxFactors.Perfmon, (attributes & perfmon) == 0, RejectionCode.Forbidden, "PERFMON 0", Bit("PERFMON", perfmon));
+        var isBound = report.MrServiceTd.Span.ContainsAnyExcept((byte)0);
+        findings.CheckIf(
+            !policy.Tdx.AllowMigration, TdxFactors.Migratable, (attributes & migratable) == 0 && (!isBound || policy.Tdx.KnowsServiceTd(report)),
+            RejectionCode.Forbidden, "MIGRATABLE 0, no service TD but a known one",
+            $"{Bit("MIGRATABLE", migratable)}, {(isBound ? $"service TD {Shown.Hex(report.MrServiceTd.Span)}" : "no service TD")}");
+        findings.CheckIf(
+            policy.Tdx.RequireSeptVeDisable, TdxFactors.SeptVeDisable, (attributes & septVeDisable) != 0, RejectionCode.Forbidden, "SEPT_VE_DISABLE 1",
+            Bit("SEPT_VE_DISABLE", septVeDisable));
 
         // 26, 27.
         MeasuredRegister.Check(
@@ -414,6 +408,8 @@ public static class TdxVerifier
             findings.Check(
                 TdxFactors.Platform, policy.Platforms.Contains(platform.PlatformId), RejectionCode.Forbidden, "a platform on the policy's list",
                 platform.PlatformId);
+
+        string Bit(string name, ulong mask) => $"{name} {((report.TdAttributes & mask) == 0 ? 0 : 1)}";
     }
 
     private static Rejection? SignatureFault<T>(IntelDocument<T> document, VerificationKey? signer)

@@ -111,7 +111,7 @@ internal static class VerifyCommand
     {
         var verification = new BundleVerifier().Verify(
             bundle, policy, VerifyOptions.ReadTime(parsed.GetValue(At)), nonce is null ? null : (ReadOnlyMemory<byte>?)nonce);
-        return VerifyOutput.WriteAsync(verification.Verdict, isRaw: false, parsed.GetValue(Json), json => Write(json, verification));
+        return VerifyOutput.WriteAsync(verification.Verdict, bundle, policy, isRaw: false, parsed.GetValue(Json), json => Write(json, verification));
     }
 
     private static async Task KeepAsync(FileInfo file, byte[] bundle, CancellationToken cancellation)

@@ -1,7 +1,9 @@
+using System.Security.Cryptography;
 using System.Text;
 using System.Text.Encodings.Web;
 using System.Text.Json;
 using ConfidentialChat.Attestation;
+using ConfidentialChat.Attestation.Policies;
 
 namespace ConfidentialChat.Cli.Commands;
 
@@ -9,18 +11,23 @@ namespace ConfidentialChat.Cli.Commands;
 internal static class VerifyOutput
 {
     /// <param name="verdict">What was found.</param>
+    /// <param name="evidence">As it was read; the JSON has its digest.</param>
+    /// <param name="policy">Held against it; the JSON has the digest of its text as <c>cchat policy</c> writes it.</param>
     /// <param name="isRaw">Raw evidence: an accepted verdict is called authentic, and what nobody asked for is named.</param>
     /// <param name="json">One JSON object instead of lines.</param>
     /// <param name="writeEvidence">Writes more members into that object.</param>
-    public static async Task<int> WriteAsync(Verdict verdict, bool isRaw, bool json, Action<Utf8JsonWriter> writeEvidence)
+    public static async Task<int> WriteAsync(
+        Verdict verdict, ReadOnlyMemory<byte> evidence, Policy policy, bool isRaw, bool json, Action<Utf8JsonWriter> writeEvidence)
     {
         if (json)
-            await Console.Out.WriteLineAsync(ToJson(verdict, writeEvidence));
+            await Console.Out.WriteLineAsync(ToJson(verdict, evidence, policy, writeEvidence));
         else
             await Console.Out.WriteAsync(verdict.ToText());
         await WriteWarningsAsync(verdict);
         if (!verdict.IsAccepted)
         {
+            if (!json)
+                await Console.Out.WriteLineAsync($"refused: {Failures(verdict)}");
             await Console.Error.WriteLineAsync($"error: the evidence is refused: {Failures(verdict)}");
             await Console.Error.WriteLineAsync("hint: spec/attestation.md explains each check; --at verifies for another time");
             return ExitCode.EvidenceRefused;
@@ -48,13 +55,15 @@ internal static class VerifyOutput
         return (isRaw ? "authentic" : "accepted") + (skipped.Length == 0 ? "" : $"; not checked: {string.Join(", ", skipped)}");
     }
 
-    private static string ToJson(Verdict verdict, Action<Utf8JsonWriter> writeEvidence)
+    private static string ToJson(Verdict verdict, ReadOnlyMemory<byte> evidence, Policy policy, Action<Utf8JsonWriter> writeEvidence)
     {
         using var stream = new MemoryStream();
         using (var writer = new Utf8JsonWriter(stream, new JsonWriterOptions { Indented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping }))
         {
             writer.WriteStartObject();
             verdict.WriteMembers(writer);
+            writer.WriteString("evidence_sha256", Shown.Hex(SHA256.HashData(evidence.Span)));
+            writer.WriteString("policy_sha256", Shown.Hex(SHA256.HashData(Encoding.UTF8.GetBytes(policy.ToToml()))));
             writeEvidence(writer);
             writer.WriteEndObject();
         }

@@ -64,7 +64,7 @@ internal static class VerifySnpCommand
         var reportData = VerifyOptions.ReadHex(ReportData.Name, parsed.GetValue(ReportData), 64);
         var verification = SevSnpVerifier.Verify(
             report, collateral, policy, VerifyOptions.ReadTime(parsed.GetValue(At)), reportData is null ? null : (ReadOnlyMemory<byte>?)reportData);
-        return await VerifyOutput.WriteAsync(verification.Verdict, isRaw: true, parsed.GetValue(Json), json => Write(json, verification));
+        return await VerifyOutput.WriteAsync(verification.Verdict, report, policy, isRaw: true, parsed.GetValue(Json), json => Write(json, verification));
 
         ReferenceValues? Expected(Option<string?> option, int size) =>
             VerifyOptions.ReadHex(option.Name, parsed.GetValue(option), size) is { } value ? ReferenceValues.OneOf(value) : null;

@@ -228,7 +228,10 @@ public sealed class RecordedReportTests
     {
         var verdict = Reports.Verify(Evidence.Bytes($"{Reports.Milan}/report.bin"), $"{Reports.Milan}/vcek.der", Reports.At);
         verdict.NotChecked.Select(factor => factor.Name.Value)
-            .ShouldBe(["snp.crl", "snp.measurement", "snp.host_data", "snp.id_key_digest", "snp.author_key_digest", "snp.platform", "snp.report_data"]);
+            .ShouldBe([
+            "snp.crl", "snp.smt", "snp.single_socket", "snp.vlek", "snp.vmpl", "snp.platform_info", "snp.tcb_floor", "snp.measurement", "snp.host_data", "snp.id_key_digest",
+            "snp.author_key_digest", "snp.reference", "snp.platform", "snp.report_data",
+        ]);
         verdict.ValidFrom.ShouldBe(Evidence.Time("2025-01-15T21:21:54Z"));
         verdict.ValidBefore.ShouldBe(Evidence.Time("2032-01-15T21:21:54Z").AddTicks(1));
         JsonElement.Parse(verdict.ToJson()).GetProperty("accepted").GetBoolean().ShouldBeTrue();

@@ -1,0 +1,87 @@
+using System.Text.Json;
+using ConfidentialChat.Attestation.Policies;
+using ConfidentialChat.Attestation.SevSnp;
+using ConfidentialChat.Attestation.Tdx;
+using ConfidentialChat.Attestation.Tests.Tdx;
+
+namespace ConfidentialChat.Attestation.Tests;
+
+/// <summary>spec/attestation.md section 2: what a verdict says to who reads it.</summary>
+public sealed class VerdictTests
+{
+    [Fact]
+    public void What_nobody_asked_for_is_no_PASS_beside_a_value_that_is_not_the_expected_one()
+    {
+        var chip = new EmulatedChip { Content = report => report[0x00A] |= 0x24 }; // MIGRATE_MA, CXL_ALLOW
+        var verdict = chip.VerifyUnder(policy => policy with { AllowMigration = true, AllowCxl = true });
+        verdict.Refusals().ShouldBeEmpty(verdict.ToText());
+        foreach (var name in new[]
+        {
+            SevSnpFactors.Smt, SevSnpFactors.Migration, SevSnpFactors.Cxl, SevSnpFactors.SingleSocket, SevSnpFactors.Vlek, SevSnpFactors.Vmpl, SevSnpFactors.PlatformInfo,
+            SevSnpFactors.TcbFloor,
+        })
+            verdict.NotChecked.Select(factor => factor.Name).ShouldContain(name);
+        verdict.ToText().ShouldContain("SKIP  snp.smt                     SMT 1 (not demanded)");
+        chip.VerifyUnder(policy => policy with { AllowMigration = true, AllowCxl = true, MilanFloor = new TcbFloor { Snp = 24 } })
+            .Factors.Single(factor => factor.Name == SevSnpFactors.TcbFloor).Outcome.ShouldBe(Outcome.Pass);
+
+        var platform = new IntelPlatform { Policy = Policy.Parse("version = 1\ndangerous_allow_debug = true\n[tdx]\nallow_perfmon = true\nallow_migration = true\nmin_tcb_evaluation_data_number = 0") };
+        (platform.Body[120], platform.Body[127]) = (1, 0x80);
+        var tdx = platform.Verify().Verdict;
+        tdx.Refusals().ShouldBeEmpty(tdx.ToText());
+        foreach (var name in new[] { TdxFactors.Debug, TdxFactors.Perfmon, TdxFactors.Migratable, TdxFactors.TcbEvaluation, TdxFactors.SeptVeDisable })
+            tdx.NotChecked.Select(factor => factor.Name).ShouldContain(name);
+    }
+
+    [Fact]
+    public void Which_security_version_is_too_low_is_said_against_which_level()
+    {
+        var platform = new IntelPlatform { PceSvn = 7 };
+        (platform.Components[0], platform.Body[0], platform.QeReport[258]) = (2, 3, 3);
+        var verification = platform.Verify();
+        verification.Verdict.Factors.Single(factor => factor.Name == TdxFactors.TcbStatus).Found.ShouldBe(
+            "OutOfDate (platform OutOfDate, module OutOfDate, QE OutOfDate); below the first level: sgxtcbcomponents[0] 2 of 3, pcesvn 7 of 11, the TDX module's isvsvn 3 of 5, the QE's isvsvn 3 of 4");
+        verification.Tcb!.Status.ShouldBe(TcbStatus.OutOfDate);
+        verification.Tcb.TooLow.Count.ShouldBe(4);
+
+        var chip = new EmulatedChip { Content = report => report[0x1E0 + 6]-- };
+        chip.VerifyUnder(policy => policy with { MilanFloor = new TcbFloor { Snp = 24 } }).Failures.Single().Found.ShouldBe("committed_tcb: snp 23 is below 24");
+    }
+
+    [Fact]
+    public void What_Intels_documents_say_is_there_as_values()
+    {
+        var platform = new IntelPlatform();
+        platform.TcbInfo["tcbLevels"] = new System.Text.Json.Nodes.JsonArray(
+            IntelPlatform.Level(11, 3, "SWHardeningNeeded", [.. Enumerable.Range(100, 12).Select(number => $"INTEL-SA-00{number}")]));
+        var tcb = platform.Verify().Tcb.ShouldNotBeNull();
+        (tcb.Status, tcb.PlatformStatus, tcb.ModuleStatus, tcb.QeStatus).ShouldBe((TcbStatus.SWHardeningNeeded, TcbStatus.SWHardeningNeeded, TcbStatus.UpToDate, TcbStatus.UpToDate));
+        tcb.Advisories.Count.ShouldBe(12);
+        tcb.TooLow.ShouldBeEmpty();
+        Shown.Hex(tcb.Fmspc.Span).ShouldBe("b0c06f000000");
+        (tcb.TcbInfoEvaluation, tcb.QeIdentityEvaluation).ShouldBe((20, 20));
+        tcb.PlatformDate.ShouldBe(Evidence.Time("2026-01-01T00:00:00Z"));
+        (tcb.TcbInfoIssued, tcb.TcbInfoNextUpdate).ShouldBe((Evidence.Time("2026-05-20T00:00:00Z"), Evidence.Time("2026-06-20T00:00:00Z")));
+        platform.TcbInfo["version"] = 2;
+        platform.Verify().Tcb.ShouldBeNull();
+    }
+
+    [Fact]
+    public void The_JSON_of_a_verdict_has_its_window_and_its_failures_as_values()
+    {
+        var platform = new IntelPlatform();
+        platform.Body[127] |= 0x80;
+        var json = JsonElement.Parse(platform.Verify().Verdict.ToJson());
+        json.GetProperty("failures").EnumerateArray().Select(name => name.GetString()).ShouldBe(["tdx.perfmon"]);
+        json.GetProperty("warnings").EnumerateArray().Select(name => name.GetString()).ShouldBe(["policy.test_roots"]);
+        json.String("valid_from").ShouldBe("2026-05-22T12:00:00Z");
+        json.String("valid_before").ShouldBe("2026-06-12T00:00:00Z");
+        var none = JsonElement.Parse(TdxVerifier.Verify([], new TdxCollateral(), Policy.Default, IntelPlatform.Now).Verdict.ToJson());
+        none.GetProperty("valid_before").ValueKind.ShouldBe(JsonValueKind.Null);
+    }
+
+    [Theory]
+    [InlineData(0UL, "no bit")]
+    [InlineData(1UL << 28 | 1UL << 63, "bits 28, 63")]
+    public void Bits_are_shown_by_their_numbers_whatever_the_order_of_bytes(ulong bits, string shown) => Shown.Bits(bits).ShouldBe(shown);
+}
