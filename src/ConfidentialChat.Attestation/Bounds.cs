@@ -24,4 +24,18 @@ public static class Bounds
     public const int EventLog = 1 << 20;
     public const int EventCount = 4096;
     public const int Policy = 1 << 20;
+    public const int SpdmReport = 64 << 10;
+    public const int DeviceList = 4 << 20;
+    public const int DeviceCertificates = 5;
+    public const int DeviceDocument = 256 << 10;
+    public const int DeviceDocuments = 64;
+    public const int Rim = 256 << 10;
+    public const int RimElements = 4096;
+    public const int RimAttributes = 64;
+    public const int RimDepth = 16;
+    public const int RimCertificates = 4;
+    public const int Ocsp = 64 << 10;
+    public const int OcspAnswers = 16;
+    public const int NrasTokens = 64 << 10;
+    public const int NrasAnswer = 1 << 20;
 }

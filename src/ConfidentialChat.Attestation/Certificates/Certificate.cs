@@ -110,27 +110,29 @@ public sealed class CertificateList : IDisposable
 
     private readonly List<Certificate> certificates = [];
 
-    private CertificateList()
-    {
-    }
+    private readonly int most;
+
+    private CertificateList(int most) => this.most = most;
 
     public IReadOnlyList<Certificate> Items => certificates;
 
     /// <summary>A list that takes over what it is given.</summary>
     public static CertificateList Of(params ReadOnlySpan<Certificate> certificates)
     {
-        var list = new CertificateList();
+        var list = new CertificateList(certificates.Length);
         list.certificates.AddRange(certificates);
         return list;
     }
 
     /// <summary>PEM, or certificates in DER one after the other: the first byte says which.</summary>
-    public static Rejection? TryParse(ReadOnlySpan<byte> text, out CertificateList? list)
+    public static Rejection? TryParse(ReadOnlySpan<byte> text, out CertificateList? list) => TryParse(text, Bounds.CertificateCount, out list);
+
+    internal static Rejection? TryParse(ReadOnlySpan<byte> text, int most, out CertificateList? list)
     {
         list = null;
         if (text.Length > Bounds.Pem)
             return Rejection.TooLarge(Bounds.Pem, text.Length);
-        var parsed = new CertificateList();
+        var parsed = new CertificateList(most);
         var rejection = !text.IsEmpty && text[0] == 0x30 ? parsed.AddDer(text) : parsed.AddPem(text);
         if (rejection is null && parsed.certificates.Count == 0)
             rejection = Rejection.Malformed("a certificate", "none");
@@ -206,8 +208,8 @@ public sealed class CertificateList : IDisposable
 
     private Rejection? Add(ReadOnlySpan<byte> der)
     {
-        if (certificates.Count == Bounds.CertificateCount)
-            return new Rejection(RejectionCode.TooLarge, $"at most {Bounds.CertificateCount} certificates", "more");
+        if (certificates.Count == most)
+            return new Rejection(RejectionCode.TooLarge, $"at most {most} certificates", "more");
         if (Certificate.TryParse(der, out var certificate) is { } rejection)
             return rejection;
         certificates.Add(certificate!);

@@ -1,6 +1,7 @@
 // spec/attestation.md section 10.
 using System.Text;
 using ConfidentialChat.Attestation.Certificates;
+using ConfidentialChat.Attestation.Nvidia;
 using ConfidentialChat.Attestation.SevSnp;
 using ConfidentialChat.Attestation.Tdx;
 using Tomlyn;
@@ -64,6 +65,8 @@ public sealed record Policy
 
     public SevSnpPolicy SevSnp { get; init; } = new();
 
+    public NvidiaPolicy Nvidia { get; init; } = new();
+
     /// <summary>Roots that are trusted instead of the vendors'; null for the vendors' own. For tests.</summary>
     public TestRoots? DangerousTestRoots { get; init; }
 
@@ -88,6 +91,7 @@ public sealed record Policy
         var root = new PolicyTable("", toml);
         if (root.Number("version", 0) != 1)
             throw new PolicyException("the policy's version is not 1", "begin it with: version = 1");
+        var nvidia = root.Table("nvidia");
         var (freshness, collateral, node, devices, tdx, sevSnp, roots) = (
             root.Table("freshness"), root.Table("collateral"), root.Table("node"), root.Table("devices"), root.Table("tdx"), root.Table("sev_snp"),
             root.Table("dangerous_test_roots"));
@@ -110,9 +114,10 @@ public sealed record Policy
             IgnoreDevices = devices.Word("mode", "verify", "verify", "ignore") == "ignore",
             Tdx = TdxPolicy.Read(tdx),
             SevSnp = SevSnpPolicy.Read(sevSnp),
+            Nvidia = NvidiaPolicy.Read(nvidia),
             DangerousTestRoots = TestRoots.Read(roots),
         };
-        foreach (var table in (PolicyTable[])[freshness, collateral, node, devices, tdx, sevSnp, roots, root])
+        foreach (var table in (PolicyTable[])[freshness, collateral, node, devices, tdx, sevSnp, nvidia, roots, root])
             table.End();
         return policy;
     }
@@ -133,9 +138,21 @@ public sealed record TestRoots
     /// <summary>In the place of every AMD root key (ARK); null for the vendor's own.</summary>
     public Certificate? Amd { get; init; }
 
+    /// <summary>In the place of NVIDIA's device identity root; null for the vendor's own.</summary>
+    public Certificate? NvidiaDevice { get; init; }
+
+    /// <summary>In the place of the root of NVIDIA's RIM files; null for the vendor's own.</summary>
+    public Certificate? NvidiaRim { get; init; }
+
     internal static TestRoots? Read(PolicyTable table)
     {
-        var roots = new TestRoots { Intel = Root(table, "intel"), Amd = Root(table, "amd") };
+        var roots = new TestRoots
+        {
+            Intel = Root(table, "intel"),
+            Amd = Root(table, "amd"),
+            NvidiaDevice = Root(table, "nvidia_device"),
+            NvidiaRim = Root(table, "nvidia_rim"),
+        };
         return roots == new TestRoots() ? null : roots;
     }
 

@@ -1,4 +1,5 @@
 // spec/attestation.md section 12, the checks that are a policy's to decide.
+using ConfidentialChat.Attestation.Nvidia;
 using ConfidentialChat.Attestation.SevSnp;
 using ConfidentialChat.Attestation.Tdx;
 
@@ -18,7 +19,7 @@ public static class PolicyFactors
 
     /// <summary>Those that a policy may make advisory. Bundles add none: what binds them together is always enforced.</summary>
     internal static IReadOnlyCollection<string> Demotable { get; } =
-        ((IEnumerable<FactorName>)[.. All, .. TdxFactors.All, .. SevSnpFactors.All])
+        ((IEnumerable<FactorName>)[.. All, .. TdxFactors.All, .. SevSnpFactors.All, .. NvidiaFactors.All])
             .Where(name => name.Kind == FactorKind.Policy)
             .Select(name => name.Value)
             .ToHashSet(StringComparer.Ordinal);

@@ -37,11 +37,14 @@ internal sealed class PolicyText
         text.Word("mode", policy.IgnoreDevices ? "ignore" : "verify", "\"ignore\" skips what a bundle says of devices");
         policy.Tdx.Write(text);
         policy.SevSnp.Write(text);
+        policy.Nvidia.Write(text);
         if (policy.DangerousTestRoots is { } roots)
         {
             text.Table("dangerous_test_roots", "Trusted INSTEAD of the vendors' roots: for tests alone");
             text.Root("intel", roots.Intel);
             text.Root("amd", roots.Amd);
+            text.Root("nvidia_device", roots.NvidiaDevice);
+            text.Root("nvidia_rim", roots.NvidiaRim);
         }
 
         return text.text.ToString();
@@ -87,6 +90,8 @@ internal sealed class PolicyText
         if (root is not null)
             Line($"{key} = \"\"\"\n{root.X509.ExportCertificatePem()}\n\"\"\"");
     }
+
+    public void Duration(string key, TimeSpan? value, string? meaning) => Word(key, Duration(value), meaning);
 
     private static string Duration(TimeSpan? duration) => duration switch
     {

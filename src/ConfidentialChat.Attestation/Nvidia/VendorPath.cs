@@ -1,0 +1,133 @@
+// spec/attestation.md section 18, "Certificates", rules 1 to 4; section 4 rules 2 to 5.
+using System.Formats.Asn1;
+using System.Security.Cryptography;
+using System.Security.Cryptography.X509Certificates;
+using ConfidentialChat.Attestation.Certificates;
+
+namespace ConfidentialChat.Attestation.Nvidia;
+
+/// <summary>
+/// NVIDIA's paths, which are longer than the other vendors': ECDSA P-384 throughout. What several devices share is checked once, as long as
+/// they are asked about with the same instance. Not for several threads.
+/// </summary>
+internal sealed class VendorPath
+{
+    private const string EcdsaWithSha384 = "1.2.840.10045.4.3.3";
+    private const string BasicConstraints = "2.5.29.19";
+    private const string KeyUsage = "2.5.29.15";
+    private const string NameConstraints = "2.5.29.30";
+
+    private readonly Dictionary<(string Issuer, string Subject), bool> signatures = [];
+
+    /// <summary>Null where each certificate is issued by the next at this time and the last is the root.</summary>
+    /// <param name="given">Leaf first; the root may be left out, where it is known whole.</param>
+    /// <param name="size">Certificates, with the root.</param>
+    /// <param name="isRoot">Whether a certificate that was given is a pinned root.</param>
+    /// <param name="root">The pinned root of a path that leaves it out.</param>
+    /// <param name="findings">Learns the dates that were compared.</param>
+    public Rejection? Fault(IReadOnlyList<Certificate> given, int size, Func<Certificate, bool> isRoot, Certificate root, Findings findings)
+    {
+        if (given.Count != size && given.Count != size - 1)
+            return new Rejection(RejectionCode.Untrusted, $"{size} certificates, leaf to root", $"{given.Count}");
+        if (given.Count == size && !isRoot(given[^1]))
+            return new Rejection(RejectionCode.Untrusted, $"the pinned {root}", $"another root, named {given[^1]}");
+        IReadOnlyList<Certificate> path = given.Count == size ? given : [.. given, root];
+        return KeyFault(path) ?? UseFault(path) ?? SignatureFault(path) ?? DateFault(path, findings);
+    }
+
+    // Before any signature: a stranger's key is not calculated with.
+    private static Rejection? KeyFault(IReadOnlyList<Certificate> path)
+    {
+        foreach (var certificate in path)
+        {
+            var rejection = VerificationKey.TryTake(certificate, KeyKind.EcdsaP384, out var key);
+            key?.Dispose();
+            if (rejection is not null)
+                return rejection;
+        }
+
+        return null;
+    }
+
+    private static Rejection? UseFault(IReadOnlyList<Certificate> path)
+    {
+        for (var i = 0; i < path.Count; i++)
+        {
+            var certificate = path[i];
+            var oids = certificate.ExtensionOids.ToList();
+            if (oids.Distinct(StringComparer.Ordinal).Count() != oids.Count)
+                return new Rejection(RejectionCode.BadCertificate, "each extension once", $"one twice in {certificate}");
+            if (certificate.X509.Extensions.FirstOrDefault(
+                extension => (extension.Critical && extension.Oid?.Value is not (BasicConstraints or KeyUsage)) || extension.Oid?.Value == NameConstraints)
+                is { } unknown)
+                return new Rejection(
+                    RejectionCode.BadCertificate, "certificates of the right use", $"{Shown.Text(unknown.Oid?.Value)} of {certificate} is not understood");
+            var usages = certificate.KeyUsages;
+            if (i == 0 && certificate.IsAuthority)
+                return new Rejection(RejectionCode.BadCertificate, "a leaf", "a CA");
+            if (i == 0 && usages is { } leaf && !leaf.HasFlag(X509KeyUsageFlags.DigitalSignature))
+                return new Rejection(RejectionCode.BadCertificate, "a leaf that may sign", "another usage");
+            if (i > 0 && (!certificate.IsAuthority || certificate.PathLength < i - 1 || usages?.HasFlag(X509KeyUsageFlags.KeyCertSign) != true))
+                return new Rejection(RejectionCode.BadCertificate, "a CA that may sign certificates", certificate.ToString());
+        }
+
+        return null;
+    }
+
+    private Rejection? SignatureFault(IReadOnlyList<Certificate> path)
+    {
+        for (var i = 0; i + 1 < path.Count; i++)
+        {
+            var (subject, issuer) = (path[i], path[i + 1]);
+            if (!subject.X509.IssuerName.RawData.AsSpan().SequenceEqual(issuer.Subject))
+                return new Rejection(RejectionCode.Untrusted, $"{subject} issued by {issuer}", Shown.Text(subject.IssuerCommonName));
+            if (!IsSignedBy(subject, issuer))
+                return new Rejection(RejectionCode.Untrusted, $"{subject} signed by {issuer}", "another signature");
+        }
+
+        return null;
+    }
+
+    private static Rejection? DateFault(IReadOnlyList<Certificate> path, Findings findings)
+    {
+        Rejection? first = null;
+        foreach (var certificate in path)
+        {
+            var fault = findings.DateFault(certificate.ToString(), certificate.NotBefore, certificate.NotAfter);
+            first ??= fault;
+        }
+
+        return first;
+    }
+
+    /// <summary>Whether a certificate was signed by the key of another, with ECDSA and SHA-384.</summary>
+    public bool IsSignedBy(Certificate subject, Certificate issuer)
+    {
+        var key = (Shown.Hex(SHA256.HashData(issuer.Der.Span)), Shown.Hex(SHA256.HashData(subject.Der.Span)));
+        if (!signatures.TryGetValue(key, out var holds))
+            signatures[key] = holds = Verify(subject.Der, issuer);
+        return holds;
+    }
+
+    private static bool Verify(ReadOnlyMemory<byte> der, Certificate issuer)
+    {
+        try
+        {
+            var whole = new AsnReader(der, AsnEncodingRules.DER).ReadSequence();
+            var signed = whole.ReadEncodedValue();
+            var algorithm = whole.ReadSequence();
+            if (algorithm.ReadObjectIdentifier() != EcdsaWithSha384 || algorithm.HasData)
+                return false;
+            var signature = whole.ReadBitString(out var unused);
+            whole.ThrowIfNotEmpty();
+            if (unused != 0 || VerificationKey.TryTake(issuer, KeyKind.EcdsaP384, out var key) is not null)
+                return false;
+            using (key)
+                return key!.VerifyDer(signed.Span, signature);
+        }
+        catch (AsnContentException)
+        {
+            return false;
+        }
+    }
+}
