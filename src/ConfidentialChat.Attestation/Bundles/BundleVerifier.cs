@@ -1,5 +1,6 @@
 // spec/attestation.md section 12.
 using System.Security.Cryptography;
+using ConfidentialChat.Attestation.Nvidia;
 using ConfidentialChat.Attestation.Policies;
 
 namespace ConfidentialChat.Attestation.Bundles;
@@ -53,23 +54,27 @@ public sealed record BundleVerification(Verdict Verdict, VerifiedBundle? Verifie
 public sealed class BundleVerifier
 {
     private readonly ICpuVerifier[] verifiers = [new TdxCpuVerifier(), new SevSnpCpuVerifier(), new SimulatedCpuVerifier()];
+    private readonly IDeviceVerifier[] deviceVerifiers = [new NvidiaDeviceVerifier()];
 
     /// <param name="json">A bundle as it was received.</param>
     /// <param name="policy">What is accepted.</param>
     /// <param name="at">The time of verification.</param>
     /// <param name="nonce">The caller's challenge of 32 bytes, or null where there was none.</param>
-    public BundleVerification Verify(ReadOnlyMemory<byte> json, Policy policy, DateTimeOffset at, ReadOnlyMemory<byte>? nonce = null)
+    /// <param name="documents">Those that the bundle's devices name by digest; null is none.</param>
+    public BundleVerification Verify(
+        ReadOnlyMemory<byte> json, Policy policy, DateTimeOffset at, ReadOnlyMemory<byte>? nonce = null, DocumentSet? documents = null)
     {
         ArgumentNullException.ThrowIfNull(policy);
         if (EvidenceBundle.TryParse(json, out var bundle) is not { } rejection)
-            return Verify(bundle!, policy, at, nonce);
+            return Verify(bundle!, policy, at, nonce, documents);
         var findings = policy.Begin(at);
         findings.Report(BundleFactors.Format, rejection, "", "");
         return new BundleVerification(findings.ToVerdict(), null, null);
     }
 
     /// <summary>Verifies a bundle that was parsed.</summary>
-    public BundleVerification Verify(EvidenceBundle bundle, Policy policy, DateTimeOffset at, ReadOnlyMemory<byte>? nonce = null)
+    public BundleVerification Verify(
+        EvidenceBundle bundle, Policy policy, DateTimeOffset at, ReadOnlyMemory<byte>? nonce = null, DocumentSet? documents = null)
     {
         ArgumentNullException.ThrowIfNull(bundle);
         ArgumentNullException.ThrowIfNull(policy);
@@ -104,7 +109,7 @@ public sealed class BundleVerifier
             : claims.ReportData.Span.SequenceEqual(expected) ? null
             : new Rejection(RejectionCode.Mismatch, Shown.Hex(expected), Shown.Hex(claims.ReportData.Span)),
             "the statement's digest", "the statement's digest");
-        CheckDevices(bundle, statement, policy, findings);
+        CheckDevices(bundle, statement, documents ?? DocumentSet.Empty, policy, findings);
         CheckFreshness(statement, policy, nonce, findings);
         CheckConfiguration(statement.Configuration, policy, findings);
         if (policy.DangerousTestRoots is not null)
@@ -120,20 +125,37 @@ public sealed class BundleVerifier
         return new BundleVerification(verdict, new VerifiedBundle(statement, claims, cpu.Type, verdict.ValidFrom, validBefore), claims);
     }
 
-    private static void CheckDevices(EvidenceBundle bundle, BundleStatement statement, Policy policy, Findings findings)
+    // 6, 11.
+    private void CheckDevices(EvidenceBundle bundle, BundleStatement statement, DocumentSet documents, Policy policy, Findings findings)
     {
-        var isBound = statement.Devices.Count == bundle.Devices.Count
-            && bundle.Devices.Zip(statement.Devices).All(pair => SHA256.HashData(pair.First.Evidence.Span).AsSpan().SequenceEqual(pair.Second));
+        var devices = bundle.Devices;
+        var isBound = statement.Devices.Count == devices.Count
+            && devices.Zip(statement.Devices).All(pair => SHA256.HashData(pair.First.Evidence.Span).AsSpan().SequenceEqual(pair.Second));
         findings.Check(
             BundleFactors.DevicesBound, isBound, RejectionCode.Mismatch, $"{statement.Devices.Count} devices as the statement has them",
-            isBound ? $"{bundle.Devices.Count} devices" : "others");
-        if (bundle.Devices.Count == 0)
-            findings.Pass(PolicyFactors.Devices, "verified devices", "no devices");
-        else if (policy.IgnoreDevices)
-            findings.Skip(PolicyFactors.Devices, $"{bundle.Devices.Count} devices (the policy ignores them)");
-        else
-            findings.Fail(PolicyFactors.Devices, RejectionCode.Unsupported, "no devices, or a policy that ignores them", $"{bundle.Devices.Count} devices");
+            isBound ? $"{devices.Count} devices" : "others");
+        if (devices.Count > 0 && policy.IgnoreDevices)
+        {
+            findings.Skip(PolicyFactors.Devices, $"{devices.Count} devices (the policy ignores them)");
+            return;
+        }
+
+        var unknown = devices.FirstOrDefault(device => VerifierOf(device) is null);
+        var missing = devices.SelectMany(device => device.Collateral).FirstOrDefault(digest => documents.Find(digest) is null);
+        findings.Report(
+            PolicyFactors.Devices,
+            unknown is not null
+                ? new Rejection(RejectionCode.Unsupported, Shown.List(deviceVerifiers.SelectMany(known => known.Architectures)), Shown.Text(unknown.Architecture))
+            : missing is not null ? Rejection.Missing($"the document of SHA-256 {Shown.Hex(missing)}")
+            : devices.Count == 0 && policy.Nvidia.MinGpus > 0 ? Rejection.Missing($"at least {policy.Nvidia.MinGpus} GPUs")
+            : null,
+            "verified devices", devices.Count == 0 ? "no devices" : $"{devices.Count} devices");
+        var nonce = BundleStatement.DeviceNonce(statement.Keys, statement.IssuedAt, statement.Nonce.Span);
+        foreach (var group in devices.GroupBy(VerifierOf))
+            group.Key?.Verify([.. group], documents, nonce, policy, findings);
     }
+
+    private IDeviceVerifier? VerifierOf(DeviceEvidence device) => Array.Find(deviceVerifiers, known => known.Architectures.Contains(device.Architecture));
 
     private static void CheckFreshness(BundleStatement statement, Policy policy, ReadOnlyMemory<byte>? nonce, Findings findings)
     {

@@ -9,5 +9,6 @@ namespace ConfidentialChat.Attestation.Bundles;
 /// <summary>Every factor that this assembly can write: a bundle's own, and those of all that it knows.</summary>
 public static class FactorNames
 {
-    public static IReadOnlyList<FactorName> All { get; } = [.. BundleFactors.All, .. PolicyFactors.All, .. TdxFactors.All, .. SevSnpFactors.All, .. NvidiaFactors.All];
+    public static IReadOnlyList<FactorName> All { get; } =
+        [.. BundleFactors.All, .. PolicyFactors.All, .. TdxFactors.All, .. SevSnpFactors.All, .. NvidiaFactors.All, .. NrasFactors.All];
 }

@@ -30,10 +30,11 @@ public sealed class KeptVerdicts
     }
 
     /// <summary>The verdict on a bundle at this time: kept, or made now.</summary>
-    public BundleVerification Verify(EvidenceBundle bundle, DateTimeOffset at, ReadOnlyMemory<byte>? nonce = null)
+    public BundleVerification Verify(EvidenceBundle bundle, DateTimeOffset at, ReadOnlyMemory<byte>? nonce = null, DocumentSet? documents = null)
     {
         ArgumentNullException.ThrowIfNull(bundle);
-        var key = new Key(bundle.Digest, nonce is { } challenge ? Digest32.Of(challenge.Span) : null);
+        // What the documents are, the bundle's digest says; which of them are at hand, it does not.
+        var key = new Key(bundle.Digest, nonce is { } challenge ? Digest32.Of(challenge.Span) : null, AtHand(bundle, documents));
         lock (gate)
         {
             if (kept.TryGetValue(key, out var found) && at >= found.Verdict.ValidFrom && at < found.Verdict.ValidBefore)
@@ -41,7 +42,7 @@ public sealed class KeptVerdicts
         }
 
         // Outside the lock: two callers may verify the same bundle, and come to the same verdict.
-        var made = verifier.Verify(bundle, policy, at, nonce);
+        var made = verifier.Verify(bundle, policy, at, nonce, documents);
         lock (gate)
         {
             if (!kept.ContainsKey(key))
@@ -57,5 +58,10 @@ public sealed class KeptVerdicts
         return made;
     }
 
-    private readonly record struct Key(Digest32 Bundle, Digest32? Nonce);
+    private static Digest32? AtHand(EvidenceBundle bundle, DocumentSet? documents) =>
+        documents is null || bundle.Devices.Count == 0
+            ? null
+            : Digest32.Of([.. bundle.Devices.SelectMany(device => device.Collateral).Select(digest => (byte)(documents.Find(digest) is null ? 0 : 1))]);
+
+    private readonly record struct Key(Digest32 Bundle, Digest32? Nonce, Digest32? Documents);
 }

@@ -57,6 +57,28 @@ public sealed class VerificationKey : IDisposable
         }
     }
 
+    /// <summary>A P-384 key from x ‖ y, big endian.</summary>
+    public static Rejection? TryImportP384(ReadOnlySpan<byte> point, out VerificationKey? result)
+    {
+        result = null;
+        if (point.Length != 96)
+            return Rejection.Malformed("96 bytes", $"{point.Length}");
+        try
+        {
+            var key = ECDsa.Create(new ECParameters
+            {
+                Curve = ECCurve.NamedCurves.nistP384,
+                Q = new ECPoint { X = point[..48].ToArray(), Y = point[48..].ToArray() },
+            });
+            result = new VerificationKey(key, KeyKind.EcdsaP384);
+            return null;
+        }
+        catch (Exception e) when (e is CryptographicException or ArgumentException or NotSupportedException)
+        {
+            return Rejection.Malformed("a point of P-384", "another");
+        }
+    }
+
     /// <summary>The key of a certificate, where it is of the demanded kind.</summary>
     public static Rejection? TryTake(Certificate certificate, KeyKind kind, out VerificationKey? result)
     {

@@ -329,7 +329,7 @@ public sealed class BundleTests
     }
 
     private static DeviceEvidence Device(string evidence) =>
-        new() { Architecture = "HOPPER", Evidence = Encoding.ASCII.GetBytes(evidence), Certificates = Array.Empty<byte>() };
+        new() { Architecture = "NOBODYS", Evidence = Encoding.ASCII.GetBytes(evidence), Certificates = Array.Empty<byte>() };
 
     /// <summary>A node's bundle before it is written.</summary>
     internal sealed class NodeBundle
