@@ -32,6 +32,24 @@ public sealed class LockTests
         (stack.Total, stack.Used, stack.Reserved).ShouldBe((1_000_000_000, 0, 8192));
     }
 
+    [Fact]
+    public async Task The_node_that_is_wanted_is_locked_and_no_other_in_its_place()
+    {
+        await using var gateway = await GatewayUnderTest.StartAsync();
+        await using var first = await ScriptedNode.StartAsync(gateway);
+        await using var second = await ScriptedNode.StartAsync(gateway);
+        foreach (var node in (ScriptedNode[])[first, second])
+            await node.BeatAsync();
+        using var user = await gateway.UserAsync();
+        foreach (var wanted in (ScriptedNode[])[second, first, second])
+            (await LockedNode.LockAsync(user, $$"""{"model":"{{GatewayUnderTest.Model}}","node_small_id":{{wanted.Id}}}""")).Node.ShouldBe(wanted.Id);
+        second.State = NodeState.Draining;
+        await second.BeatAsync();
+        foreach (var gone in (long[])[second.Id, 99])
+            await (await user.PostAsync("/v1/nodes/lock", Http.Json($$"""{"model":"{{GatewayUnderTest.Model}}","node_small_id":{{gone}}}"""))).ShouldBeErrorAsync(503, "SERVICE_UNAVAILABLE");
+        (await LockedNode.LockAsync(user)).Node.ShouldBe(first.Id);
+    }
+
     [Theory]
     [InlineData("", "INVALID_JSON", null)]
     [InlineData("[]", "INVALID_JSON", null)]
@@ -46,6 +64,9 @@ public sealed class LockTests
     [InlineData("{\"model\":\"test-model\",\"max_num_tokens\":0}", "INVALID_FIELD", "max_num_tokens")]
     [InlineData("{\"model\":\"test-model\",\"max_num_tokens\":-1}", "INVALID_FIELD", "max_num_tokens")]
     [InlineData("{\"model\":\"test-model\",\"max_num_tokens\":1.5}", "INVALID_FIELD", "max_num_tokens")]
+    [InlineData("{\"model\":\"test-model\",\"node_small_id\":-1}", "INVALID_FIELD", "node_small_id")]
+    [InlineData("{\"model\":\"test-model\",\"node_small_id\":\"1\"}", "INVALID_FIELD", "node_small_id")]
+    [InlineData("{\"model\":\"test-model\",\"node_small_id\":1,\"node_small_id\":1}", "INVALID_FIELD", "node_small_id")]
     [InlineData("{\"model\":\"test-model\",\"max_num_tokens\":\"1\"}", "INVALID_FIELD", "max_num_tokens")]
     [InlineData("{\"model\":\"test-model\",\"max_num_tokens\":99999999999999999999}", "INVALID_FIELD", "max_num_tokens")]
     [InlineData("{\"model\":\"test-model\",\"timeout\":0}", "INVALID_FIELD", "timeout")]

@@ -28,6 +28,8 @@ internal sealed class LockEndpoint(KnownNodes nodes, Ledger ledger, IStateWriter
         var isServed = false;
         foreach (var node in nodes.Serving(request.Model))
         {
+            if (request.Node is { } wanted && wanted != node.Id)
+                continue;
             isServed = true;
             var terms = new LockTerms
             {

@@ -11,7 +11,8 @@ namespace ConfidentialChat.Gateway.V1;
 /// <param name="Model">1 to 256 UTF-16 units.</param>
 /// <param name="Units">From 1.</param>
 /// <param name="Lifetime">1 to 60 seconds; null is the gateway's own.</param>
-internal sealed record LockRequest(string Model, ComputeUnits Units, TimeSpan? Lifetime)
+/// <param name="Node">The one node that is wanted; null for any.</param>
+internal sealed record LockRequest(string Model, ComputeUnits Units, TimeSpan? Lifetime, NodeId? Node)
 {
     private const int MaxDepth = 64;
     private const int MaxLifetimeSeconds = 60;
@@ -44,7 +45,7 @@ internal sealed record LockRequest(string Model, ComputeUnits Units, TimeSpan? L
     private static string? Read(JsonElement root, out LockRequest? request)
     {
         request = null;
-        JsonElement? model = null, units = null, timeout = null;
+        JsonElement? model = null, units = null, timeout = null, node = null;
         foreach (var member in root.EnumerateObject())
         {
             if (member.NameEquals("model"u8) && !TrySet(ref model, member.Value))
@@ -53,6 +54,8 @@ internal sealed record LockRequest(string Model, ComputeUnits Units, TimeSpan? L
                 return "max_num_tokens";
             if (member.NameEquals("timeout"u8) && !TrySet(ref timeout, member.Value))
                 return "timeout";
+            if (member.NameEquals("node_small_id"u8) && !TrySet(ref node, member.Value))
+                return "node_small_id";
         }
 
         if (Text(model) is not { Length: > 0 and <= ModelNames.MaxLength } name)
@@ -61,10 +64,13 @@ internal sealed record LockRequest(string Model, ComputeUnits Units, TimeSpan? L
             return "max_num_tokens";
         if (!TryInteger(timeout, out var seconds) || seconds is < 1 or > MaxLifetimeSeconds)
             return "timeout";
+        if (!TryInteger(node, out var number) || number < 0)
+            return "node_small_id";
         request = new LockRequest(
             name,
             amount is { } given ? new ComputeUnits(given) : ComputeUnits.Default,
-            seconds is { } time ? TimeSpan.FromSeconds(time) : null);
+            seconds is { } time ? TimeSpan.FromSeconds(time) : null,
+            number is { } id ? new NodeId(id) : null);
         return null;
     }
 

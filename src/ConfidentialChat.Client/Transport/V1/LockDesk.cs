@@ -18,9 +18,9 @@ internal sealed class LockDesk(GatewayConnection connection, NodeDirectory direc
     /// <exception cref="AttestationException">The lock's key is no verified node's.</exception>
     public async Task<LockedNode> LockAsync(string model, ComputeUnits? units, CallClock clock)
     {
-        // Nothing is held of whom nobody may seal to; where a node is known this waits for nothing.
-        await directory.ChooseAsync(model, clock).ConfigureAwait(false);
-        var request = new LockRequest(model, units?.Value);
+        // Nothing is held of whom nobody may seal to; where a node is known this waits for nothing. A gateway may know no wish, and lock another.
+        var wanted = await directory.ChooseAsync(model, clock).ConfigureAwait(false);
+        var request = new LockRequest(model, units?.Value, wanted.Id.Value);
         var body = JsonSerializer.SerializeToUtf8Bytes(request, LockJson.Default.LockRequest);
         var answer = await connection.ReadJsonAsync(HttpMethod.Post, Path, body, clock).ConfigureAwait(false);
         var (key, stack) = Read(answer.Span) ?? throw new InvalidAnswerException("The gateway's lock is malformed.");
@@ -46,7 +46,7 @@ internal sealed class LockDesk(GatewayConnection connection, NodeDirectory direc
 /// <summary>A verified node that the gateway has locked for one request.</summary>
 internal sealed record LockedNode(VerifiedNode Node, StackId Stack);
 
-internal sealed record LockRequest(string Model, long? MaxNumTokens);
+internal sealed record LockRequest(string Model, long? MaxNumTokens, long NodeSmallId);
 
 internal sealed record LockAnswer(string PublicKey, long StackSmallId);
 
