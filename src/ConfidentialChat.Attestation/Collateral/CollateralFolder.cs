@@ -21,11 +21,14 @@ public sealed class CollateralFolder(string folder) : ICollateralSource
     {
         TcbInfo = (fmspc is null ? null : Find($"tcb_info_{fmspc}.json")) ?? Find("tcb_info.json", "tcbInfo.json"),
         QeIdentity = Find("qe_identity.json", "qeIdentity.json"),
-        TcbSigningChain = Find("tcb_signing_chain.pem", "tcbSignChain.pem"),
-        PckCrl = Find("pck_crl.der", "intermediateCaCrl.der"),
-        RootCaCrl = Find("root_ca_crl.der", "rootCaCrl.der"),
+        TcbSigningChain = InForm(Find("tcb_signing_chain.pem", "tcbSignChain.pem"), EvidenceForm.Certificates),
+        PckCrl = InForm(Find("pck_crl.der", "pck_crl.pem", "intermediateCaCrl.der"), EvidenceForm.RevocationList),
+        RootCaCrl = InForm(Find("root_ca_crl.der", "root_ca_crl.pem", "rootCaCrl.der"), EvidenceForm.RevocationList),
         TcbEvaluationNumbers = Find("tcb_evaluation_numbers.json", "tcbEvaluationDataNumbers.json"),
     };
+
+    private static ReadOnlyMemory<byte>? InForm(ReadOnlyMemory<byte>? bytes, Func<ReadOnlyMemory<byte>, ReadOnlyMemory<byte>> form) =>
+        bytes is { } given ? (ReadOnlyMemory<byte>?)form(given) : null;
 
     // The first that is there. A file that is too large is cut one byte beyond its bound, and refused for it where it is parsed.
     private ReadOnlyMemory<byte>? Find(params ReadOnlySpan<string> names)

@@ -63,6 +63,8 @@ public sealed class TdxQuote
         var version = BinaryPrimitives.ReadUInt16LittleEndian(header);
         var keyType = BinaryPrimitives.ReadUInt16LittleEndian(header[2..]);
         var tee = BinaryPrimitives.ReadUInt32LittleEndian(header[4..]);
+        if (header.StartsWith("HCLA"u8))
+            return new Rejection(RejectionCode.Unsupported, "a quote", "Azure's HCL report, whose TDREPORT only its own machine can verify");
         if (version is not (4 or 5))
             return new Rejection(RejectionCode.Unsupported, "quote version 4 or 5", version == 3 ? "3, which is SGX's" : $"{version}");
         if (tee != TdxTee)

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using ConfidentialChat.Attestation;
 using ConfidentialChat.Attestation.Bundles;
+using ConfidentialChat.Attestation.Collateral;
 using ConfidentialChat.Attestation.Policies;
 using ConfidentialChat.Attestation.SevSnp;
 using ConfidentialChat.Attestation.Tdx;
@@ -158,11 +159,12 @@ internal static class PolicyCommand
                 verification.Verdict, verification.Verified?.Type ?? "", verification.Claims?.Measurements ?? new Dictionary<string, ReadOnlyMemory<byte>>());
         }
 
+        bytes = EvidenceForm.Evidence(bytes);
         if (parsed.GetValue(Vek) is { } vek)
         {
-            var collateral = new SevSnpCollateral { Vek = VerifyOptions.ReadFile(vek, Bounds.Pem) };
+            var collateral = EvidenceForm.SevSnp(VerifyOptions.ReadFile(vek, Bounds.Pem));
             if (parsed.GetValue(Crl) is { } list)
-                collateral = collateral with { Crl = VerifyOptions.ReadFile(list, Bounds.RevocationList) };
+                collateral = collateral with { Crl = EvidenceForm.RevocationList(VerifyOptions.ReadFile(list, EvidenceForm.LargestList)) };
             var snp = SevSnpVerifier.Verify(bytes, collateral, policy, at);
             return (snp.Verdict, CpuType.SevSnp, snp.Measurements);
         }

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Text.Json;
 using ConfidentialChat.Attestation;
+using ConfidentialChat.Attestation.Collateral;
 using ConfidentialChat.Attestation.Policies;
 using ConfidentialChat.Attestation.SevSnp;
 
@@ -11,14 +12,14 @@ internal static class VerifySnpCommand
 {
     private const int DigestSize = 48;
 
-    private static readonly Argument<FileInfo> Report = new("report") { Description = "A SEV-SNP report, version 2 to 5, 1184 bytes as the kernel gave it." };
+    private static readonly Argument<FileInfo> Report = new("report") { Description = "A SEV-SNP report, version 2 to 5, as the kernel gave it, in hexadecimal or within Azure's HCL report." };
     private static readonly Option<FileInfo> Vek = new("--cert")
     {
-        Description = "The VCEK or VLEK certificate, DER or PEM; issuer and root may follow it.",
+        Description = "The VCEK or VLEK certificate, DER or PEM, issuer and root may follow it; or the kernel's table of certificates.",
         HelpName = "FILE",
         Required = true,
     };
-    private static readonly Option<FileInfo?> Crl = new("--crl") { Description = "AMD's revocation list of the product, DER.", HelpName = "FILE" };
+    private static readonly Option<FileInfo?> Crl = new("--crl") { Description = "AMD's revocation list of the product, DER, PEM or hexadecimal.", HelpName = "FILE" };
     private static readonly Option<FileInfo?> PolicyFile = VerifyOptions.Policy();
     private static readonly Option<string?> At = VerifyOptions.At();
     private static readonly Option<bool> Json = VerifyOptions.Json();
@@ -40,10 +41,10 @@ internal static class VerifySnpCommand
 
     private static async Task<int> RunAsync(ParseResult parsed, CancellationToken cancellation)
     {
-        var report = VerifyOptions.ReadFile(parsed.GetRequiredValue(Report), SevSnpReport.Size);
-        var collateral = new SevSnpCollateral { Vek = VerifyOptions.ReadFile(parsed.GetRequiredValue(Vek), Bounds.Pem) };
+        var report = EvidenceForm.Evidence(VerifyOptions.ReadFile(parsed.GetRequiredValue(Report), EvidenceForm.LargestFile));
+        var collateral = EvidenceForm.SevSnp(VerifyOptions.ReadFile(parsed.GetRequiredValue(Vek), Bounds.Pem));
         if (parsed.GetValue(Crl) is { } list)
-            collateral = collateral with { Crl = VerifyOptions.ReadFile(list, Bounds.RevocationList) };
+            collateral = collateral with { Crl = EvidenceForm.RevocationList(VerifyOptions.ReadFile(list, EvidenceForm.LargestList)) };
         var policy = VerifyOptions.ReadPolicy(parsed.GetValue(PolicyFile));
         policy = policy with
         {

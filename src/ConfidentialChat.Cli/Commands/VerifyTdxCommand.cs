@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Text.Json;
 using ConfidentialChat.Attestation;
+using ConfidentialChat.Attestation.Collateral;
 using ConfidentialChat.Attestation.Policies;
 using ConfidentialChat.Attestation.Tdx;
 
@@ -11,7 +12,7 @@ internal static class VerifyTdxCommand
 {
     private const int RegisterSize = 48;
 
-    private static readonly Argument<FileInfo> Quote = new("quote") { Description = "A TDX quote, version 4 or 5, as the kernel gave it." };
+    private static readonly Argument<FileInfo> Quote = new("quote") { Description = "A TDX quote, version 4 or 5, as the kernel gave it or in hexadecimal." };
     private static readonly Option<DirectoryInfo> Collateral = new("--collateral")
     {
         Description = "Folder with tcb_info.json or tcb_info_FMSPC.json, qe_identity.json, tcb_signing_chain.pem, pck_crl.der, root_ca_crl.der.",
@@ -47,7 +48,7 @@ internal static class VerifyTdxCommand
 
     private static async Task<int> RunAsync(ParseResult parsed, CancellationToken cancellation)
     {
-        var quote = VerifyOptions.ReadFile(parsed.GetRequiredValue(Quote), Bounds.TdxQuote);
+        var quote = EvidenceForm.Evidence(VerifyOptions.ReadFile(parsed.GetRequiredValue(Quote), EvidenceForm.LargestFile));
         var collateral = VerifyOptions.ReadCollateral(parsed.GetRequiredValue(Collateral), TdxVerifier.ReadFmspc(quote));
         var policy = VerifyOptions.ReadPolicy(parsed.GetValue(PolicyFile));
         policy = policy with
