@@ -1,6 +1,7 @@
 using System.Reflection;
 using System.Text.RegularExpressions;
 using ConfidentialChat.Attestation.Bundles;
+using ConfidentialChat.Attestation.Nvidia;
 using ConfidentialChat.Attestation.Policies;
 using ConfidentialChat.Attestation.SevSnp;
 using ConfidentialChat.Attestation.Simulated;
@@ -17,6 +18,8 @@ public sealed class CoverageTests
     {
         ["Intel TDX"] = TdxFactors.All.Select(name => name.Value),
         ["AMD SEV-SNP"] = SevSnpFactors.All.Select(name => name.Value),
+        ["NVIDIA devices"] = NvidiaFactors.All.Select(name => name.Value),
+        ["NRAS tokens"] = NrasFactors.All.Select(name => name.Value),
         ["Bundles"] = [.. BundleFactors.All.Select(name => name.Value), .. PolicyFactors.All.Select(name => name.Value), SimulatedCpuVerifier.Evidence.Value, SimulatedCpuVerifier.Protection.Value],
     };
 

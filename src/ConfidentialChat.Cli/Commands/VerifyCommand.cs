@@ -20,6 +20,12 @@ internal static class VerifyCommand
     private static readonly Option<FileInfo?> PolicyFile = VerifyOptions.Policy();
     private static readonly Option<string?> At = VerifyOptions.At();
     private static readonly Option<string?> Nonce = VerifyOptions.Hex("--nonce", "challenge, 32 bytes");
+    private static readonly Option<FileInfo[]> Documents = new("--document")
+    {
+        Description = "A document that the bundle's devices name by digest: a RIM file, an OCSP answer; may be repeated.",
+        HelpName = "FILE",
+        Arity = ArgumentArity.OneOrMore,
+    };
     private static readonly Option<bool> Json = VerifyOptions.Json();
     private static readonly Option<long?> Node = new("--node")
     {
@@ -55,11 +61,13 @@ internal static class VerifyCommand
               cchat verify --node ID  the same, fetched through a gateway, and held against the policy of "cchat ask"
               cchat verify tdx …      an Intel TDX quote alone
               cchat verify snp …      an AMD SEV-SNP report alone
+              cchat verify gpu …      reports of NVIDIA GPUs and switches alone
             """)
         {
-            File, PolicyFile, At, Nonce, Json, Node, Challenge, Output, Asking.Gateway, Asking.Data, Asking.DangerousPlainHttp,
+            File, PolicyFile, At, Nonce, Documents, Json, Node, Challenge, Output, Asking.Gateway, Asking.Data, Asking.DangerousPlainHttp,
             VerifyTdxCommand.Create(),
             VerifySnpCommand.Create(),
+            VerifyGpuCommand.Create(),
         };
         command.SetAction(RunAsync);
         return command;
@@ -110,7 +118,8 @@ internal static class VerifyCommand
     private static Task<int> VerifyAsync(byte[] bundle, Policy policy, byte[]? nonce, ParseResult parsed)
     {
         var verification = new BundleVerifier().Verify(
-            bundle, policy, VerifyOptions.ReadTime(parsed.GetValue(At)), nonce is null ? null : (ReadOnlyMemory<byte>?)nonce);
+            bundle, policy, VerifyOptions.ReadTime(parsed.GetValue(At)), nonce is null ? null : (ReadOnlyMemory<byte>?)nonce,
+            new DocumentSet((parsed.GetValue(Documents) ?? []).Select(file => (ReadOnlyMemory<byte>)VerifyOptions.ReadFile(file, Bounds.DeviceDocument))));
         return VerifyOutput.WriteAsync(verification.Verdict, bundle, policy, isRaw: false, parsed.GetValue(Json), json => Write(json, verification));
     }
 

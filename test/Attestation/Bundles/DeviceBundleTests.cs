@@ -11,6 +11,7 @@ public sealed class DeviceBundleTests
 {
     private readonly BundleTests.NodeBundle node = new();
     private readonly List<ReadOnlyMemory<byte>> documents = [];
+    private TestRoots? roots;
 
     public DeviceBundleTests() => node.Platform.Policy = node.Platform.Policy with { IgnoreDevices = false };
 
@@ -115,8 +116,6 @@ public sealed class DeviceBundleTests
         node.Statement = node.Statement with { Devices = [.. node.Devices.Select(device => SHA256.HashData(device.Evidence.Span))] };
         roots = devices[0].Trusting().DangerousTestRoots;
     }
-
-    private TestRoots? roots;
 
     private Policy Trusting(Func<Policy, Policy> change)
     {
