@@ -1,4 +1,5 @@
 // spec/attestation.md section 19.
+using System.Security.Cryptography;
 using ConfidentialChat.Attestation.Certificates;
 using ConfidentialChat.Attestation.Policies;
 
@@ -73,7 +74,7 @@ internal sealed class DeviceCheck : IDisposable
         given.Add(list!);
         var leaf = list!.Items[0];
         var root = policy.DangerousTestRoots?.NvidiaDevice ?? NvidiaRoots.Device;
-        var architecture = CheckPath(list.Items, root, evidence.Architecture, whose, out var isFsp);
+        var architecture = CheckPath(list.Items, root, evidence.Architecture, whose, out var isFsp, out var stands);
         if (architecture is null)
             return new Read(whose, device, null, null);
         device = device with { Architecture = architecture, IsFsp = isFsp, Id = ChipId(list.Items) };
@@ -95,13 +96,14 @@ internal sealed class DeviceCheck : IDisposable
             on.Check(NvidiaFactors.Nonce, whose, report.Nonce.Span.SequenceEqual(expected.Span), RejectionCode.Mismatch, Shown.Hex(expected.Span), shown);
         else
             on.Skip(NvidiaFactors.Nonce, whose, $"{shown} (nothing expected)");
-        return new Read(whose, device, list.Items.Count == PathSize ? list.Items : [.. list.Items, root], extension);
+        return new Read(whose, device, !stands ? null : list.Items.Count == PathSize ? list.Items : [.. list.Items, root], extension);
     }
 
     // 2, 3.
-    private DeviceArchitecture? CheckPath(IReadOnlyList<Certificate> path, Certificate root, string? declared, string whose, out bool isFsp)
+    private DeviceArchitecture? CheckPath(
+        IReadOnlyList<Certificate> path, Certificate root, string? declared, string whose, out bool isFsp, out bool stands)
     {
-        isFsp = false;
+        (isFsp, stands) = (false, false);
         var fault = paths.Fault(
             path, PathSize, certificate => certificate.Der.Span.SequenceEqual(root.Der.Span) || (policy.DangerousTestRoots?.NvidiaDevice is null
                 && NvidiaRoots.IsSecondDeviceRoot(certificate)), root, on.Findings);
@@ -118,7 +120,7 @@ internal sealed class DeviceCheck : IDisposable
             && (path[1].CommonName != $"{prefix} BROM" || !known.IsIca(path[2].CommonName) || path[3].CommonName != known.Identity))
             fault = new Rejection(
                 RejectionCode.BadCertificate, $"{prefix} BROM, a provisioner of it, {known.Identity}", Shown.List(path.Skip(1).Take(3).Select(item => item.CommonName)));
-        on.Report(NvidiaFactors.Path, whose, fault, $"a path to the pinned {root}", $"a path to the pinned {root}");
+        stands = on.Report(NvidiaFactors.Path, whose, fault, $"a path to the pinned {root}", $"a path to the pinned {root}");
         var rejection = known is null
             ? new Rejection(RejectionCode.Unsupported, Shown.List(DeviceArchitecture.All.Select(item => item.Chip)), Shown.Text(chip))
             : declared is not null && declared != known.Name ? new Rejection(RejectionCode.Mismatch, known.Name, Shown.Text(declared))
@@ -132,11 +134,18 @@ internal sealed class DeviceCheck : IDisposable
     {
         if (path.Count < 2)
             return null;
-        foreach (var part in path[1].X509.SubjectName.EnumerateRelativeDistinguishedNames())
+        try
         {
-            if (!part.HasMultipleElements && part.GetSingleElementType().Value == "2.5.4.5" && part.GetSingleElementValue() is { Length: 18 } serial
-                && serial.All(char.IsAsciiHexDigit))
-                return serial[2..].ToLowerInvariant();
+            foreach (var part in path[1].X509.SubjectName.EnumerateRelativeDistinguishedNames())
+            {
+                if (!part.HasMultipleElements && part.GetSingleElementType().Value == "2.5.4.5" && part.GetSingleElementValue() is { Length: 18 } serial
+                    && serial.All(char.IsAsciiHexDigit))
+                    return serial[2..].ToLowerInvariant();
+            }
+        }
+        // A stranger's name is decoded only here.
+        catch (CryptographicException)
+        {
         }
 
         return null;
@@ -377,6 +386,6 @@ internal sealed class DeviceCheck : IDisposable
             named.Order(StringComparer.Ordinal).SequenceEqual(ids.Order(StringComparer.Ordinal), StringComparer.Ordinal);
     }
 
-    /// <summary>A device, with its path where its chip is known.</summary>
+    /// <summary>A device, with its path where that stands.</summary>
     private sealed record Read(string Whose, NvidiaDevice Device, IReadOnlyList<Certificate>? Path, DeviceExtension? Extension);
 }

@@ -12,6 +12,7 @@ internal sealed class DeviceDocuments(Policy policy, VendorPath paths, DeviceFin
 
     private readonly Dictionary<string, RimFile?> known = new(StringComparer.Ordinal);
     private readonly List<(string Whose, RimFile Rim)> rims = [];
+    private readonly List<RimFile> standing = [];
     private readonly List<(string Whose, OcspAnswer Answer)> answers = [];
 
     private Certificate Root => policy.DangerousTestRoots?.NvidiaRim ?? NvidiaRoots.Rim;
@@ -46,8 +47,8 @@ internal sealed class DeviceDocuments(Policy policy, VendorPath paths, DeviceFin
     {
         foreach (var (whose, rim) in rims)
         {
-            var fault = PathFault(rim);
-            on.Report(NvidiaFactors.RimPath, whose, fault, $"a path to the pinned {Root}", $"a path to the pinned {Root}");
+            if (on.Report(NvidiaFactors.RimPath, whose, PathFault(rim), $"a path to the pinned {Root}", $"a path to the pinned {Root}"))
+                standing.Add(rim);
             on.Report(NvidiaFactors.RimSignature, whose, rim.SignatureFault(), "signed by the file's signer", "signed by the file's signer");
         }
 
@@ -57,12 +58,12 @@ internal sealed class DeviceDocuments(Policy policy, VendorPath paths, DeviceFin
             on.Skip(name, "", "no RIM file was given");
     }
 
-    // 12.
+    // 12. Of paths that stand: the others are refused, and their keys not looked at.
     public void CheckRevocation(IEnumerable<IReadOnlyList<Certificate>> devicePaths)
     {
         // No responder is named for the leaf: the chip issues it to itself.
-        var links = devicePaths.Where(path => path.Count > 4).SelectMany(path => Links(path, path[^1]).Skip(1))
-            .Concat(rims.SelectMany(item => Links(item.Rim.Certificates, Root)))
+        var links = devicePaths.SelectMany(path => Links(path, path[^1]).Skip(1))
+            .Concat(standing.SelectMany(rim => Links(rim.Certificates, Root)))
             .DistinctBy(link => Shown.Hex(SHA256.HashData(link.Subject.Der.Span)))
             .ToList();
         if (answers.Count == 0 && !policy.Nvidia.RequireOcsp)

@@ -98,13 +98,23 @@ internal sealed class OcspAnswer : IDisposable
 
     public void Dispose() => delegates.Dispose();
 
-    private static bool MaySignAnswers(Certificate certificate) =>
-        !certificate.IsAuthority
-        && certificate.KeyUsages?.HasFlag(X509KeyUsageFlags.DigitalSignature) != false
-        && certificate.X509.Extensions.OfType<X509EnhancedKeyUsageExtension>().Any(
-            usage => usage.EnhancedKeyUsages.Cast<Oid>().Any(purpose => purpose.Value == OcspSigning))
-        && certificate.X509.Extensions.All(
-            extension => !extension.Critical || extension.Oid?.Value is "2.5.29.15" or "2.5.29.19" or EnhancedKeyUsage or NoCheck);
+    private static bool MaySignAnswers(Certificate certificate)
+    {
+        try
+        {
+            return !certificate.IsAuthority
+                && certificate.KeyUsages?.HasFlag(X509KeyUsageFlags.DigitalSignature) != false
+                && certificate.X509.Extensions.OfType<X509EnhancedKeyUsageExtension>().Any(
+                    usage => usage.EnhancedKeyUsages.Cast<Oid>().Any(purpose => purpose.Value == OcspSigning))
+                && certificate.X509.Extensions.All(
+                    extension => !extension.Critical || extension.Oid?.Value is "2.5.29.15" or "2.5.29.19" or EnhancedKeyUsage or NoCheck);
+        }
+        // Purposes are decoded on access.
+        catch (CryptographicException)
+        {
+            return false;
+        }
+    }
 
     private static Rejection? Parse(byte[] bytes, List<Certificate> delegates, out OcspAnswer? answer)
     {

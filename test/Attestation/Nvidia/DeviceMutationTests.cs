@@ -1,3 +1,5 @@
+using System.Security.Cryptography;
+using System.Security.Cryptography.X509Certificates;
 using ConfidentialChat.Attestation.Certificates;
 using ConfidentialChat.Attestation.Nvidia;
 using ConfidentialChat.Attestation.Policies;
@@ -124,6 +126,7 @@ public sealed class DeviceMutationTests
     }
 
     [Theory]
+    [TimeLimit(300)]
     [MemberData(nameof(Sets))]
     public void A_chain_with_one_bit_turned_is_refused(string set)
     {
@@ -138,6 +141,30 @@ public sealed class DeviceMutationTests
             copy[i] ^= (byte)(1 << (i % 8));
             Devices.Verify([device with { Certificates = copy }]).IsAccepted.ShouldBeFalse($"byte {i}");
         }
+    }
+
+    [Fact]
+    public void An_OCSP_answer_with_one_bit_turned_or_cut_breaks_nothing_and_is_never_good()
+    {
+        var device = new EmulatedDevice();
+        var plan = new OcspPlan(device.Provisioner, device.Identity, device.Brom)
+        {
+            Nonce = new byte[32],
+            Delegate = new DevicePlan("CN=Responder", EmulatedDevice.NewKey()),
+        };
+        plan.Delegate.MoreExtensions.Add(new X509EnhancedKeyUsageExtension([new Oid("1.3.6.1.5.5.7.3.9")], critical: true));
+        var bytes = plan.ToBytes();
+        var (evidence, policy) = (device.ToEvidence(), device.Trusting());
+        Factor(bytes).Outcome.ShouldBe(Outcome.Pass);
+        foreach (var i in Daily.Of(bytes.Length, 10))
+        {
+            var copy = bytes.ToArray();
+            copy[i] ^= (byte)(1 << (i % 8));
+            Factor(copy).Outcome.ShouldNotBe(Outcome.Pass, $"byte {i}");
+            Factor(bytes[..i]).Outcome.ShouldNotBe(Outcome.Pass, $"{i} bytes");
+        }
+
+        Factor Factor(byte[] answer) => NvidiaVerifier.Verify([evidence with { Documents = [answer] }], policy, EmulatedDevice.Now).Verdict.Factor(NvidiaFactors.Revocation);
     }
 
     [Fact]
