@@ -53,6 +53,8 @@ public sealed class ApartTests : IAsyncLifetime
         said.ShouldNotContain(token);
         await StartAsync(new() { ["CONFIDENTIALCHAT_ENROLMENT_TOKEN"] = token + "\r\n" }, node);
         (await AskAsync(gateway, key)).ShouldBe((0, FixtureModel.Answer + "\n"));
+        using var client = new ConfidentialChatClient(Asking.Options(new Uri(gateway), key) with { Retries = RetryConfig.None });
+        (await AnswerAsync(client)).ShouldBe(FixtureModel.Answer);
 
         // Down: the model is known, and no node has it.
         await StopLastAsync();
@@ -63,6 +65,7 @@ public sealed class ApartTests : IAsyncLifetime
         node = [.. node[..^3], $"{port}", "--address", $"https://127.0.0.1:{port}"];
         await StartAsync([], node);
         (await AnswerAsync(gateway, key)).ShouldBe(FixtureModel.Answer);
+        (await AnswerAsync(client)).ShouldBe(FixtureModel.Answer); // who knew its keys before verifies the new ones
         var listed = (await InProcess.RunAsync("nodes", "list", "--data", gatewayData)).Output;
         listed.ShouldContain($"https://127.0.0.1:{port}/");
         listed.ShouldContain(" ready ");
@@ -138,6 +141,11 @@ public sealed class ApartTests : IAsyncLifetime
     private static async Task<string?> AnswerAsync(string gateway, string key)
     {
         using var client = new ConfidentialChatClient(Asking.Options(new Uri(gateway), key) with { Retries = RetryConfig.None });
+        return await AnswerAsync(client);
+    }
+
+    private static async Task<string?> AnswerAsync(ConfidentialChatClient client)
+    {
         var answer = await client.ConfidentialChat.CreateAsync(
             new ChatCompletionRequest { Model = "fixture", Messages = [ChatMessage.User("Hello?")], Temperature = 0 }, TestContext.Current.CancellationToken);
         return answer.Choices[0].Message.Content!.Text;

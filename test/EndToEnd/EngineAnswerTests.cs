@@ -129,6 +129,10 @@ public sealed class EngineAnswerTests(ScriptedStack stack) : IClassFixture<Scrip
         {
             return Truncated; // it broke off before the gateway had passed on any of it, which can then still be said
         }
+        catch (GatewayConnectionException)
+        {
+            return Truncated; // it broke off after the outer head, and before the inner one
+        }
         catch (ApiException e)
         {
             e.Message.ShouldNotContain("again");
