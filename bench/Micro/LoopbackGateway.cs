@@ -46,7 +46,11 @@ internal static class LoopbackGateway
         builder.WebHost.ConfigureKestrel(kestrel => kestrel.Listen(IPAddress.Loopback, 0));
         await using var app = builder.Build();
         app.MapGet("/v2/nodes", context => context.Response.WriteAsJsonAsync(List(context.Request.Query["model"]!)));
-        app.MapGet($"/v2/nodes/{Node}/evidence", context => context.Response.Body.WriteAsync(Bundle).AsTask());
+        app.MapGet($"/v2/nodes/{Node}/evidence", context =>
+        {
+            context.Response.ContentType = "application/json";
+            return context.Response.Body.WriteAsync(Bundle).AsTask();
+        });
         app.MapPost("/v1/nodes/lock", LockAsync);
         app.MapPost("/v1/confidential/chat/completions", AnswerAsync);
         await app.StartAsync();
