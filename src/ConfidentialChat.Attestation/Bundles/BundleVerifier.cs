@@ -1,6 +1,5 @@
 // spec/attestation.md section 12.
 using System.Security.Cryptography;
-using ConfidentialChat.Attestation.Nvidia;
 using ConfidentialChat.Attestation.Policies;
 
 namespace ConfidentialChat.Attestation.Bundles;
@@ -145,7 +144,8 @@ public sealed class BundleVerifier
         findings.Report(
             PolicyFactors.Devices,
             unknown is not null
-                ? new Rejection(RejectionCode.Unsupported, Shown.List(deviceVerifiers.SelectMany(known => known.Architectures)), Shown.Text(unknown.Architecture))
+                ? new Rejection(
+                    RejectionCode.Unsupported, Shown.List(deviceVerifiers.SelectMany(known => known.Architectures)), Shown.Text(unknown.Architecture))
             : missing is not null ? Rejection.Missing($"the document of SHA-256 {Shown.Hex(missing)}")
             : devices.Count == 0 && policy.Nvidia.MinGpus > 0 ? Rejection.Missing($"at least {policy.Nvidia.MinGpus} GPUs")
             : null,

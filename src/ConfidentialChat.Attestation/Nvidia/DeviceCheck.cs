@@ -109,8 +109,8 @@ internal sealed class DeviceCheck : IDisposable
                 && NvidiaRoots.IsSecondDeviceRoot(certificate)), root, on.Findings);
         if (DeviceArchitecture.OfLeaf(path[0]) is not var (chip, prefix, isFspLeaf))
         {
-            on.Report(
-                NvidiaFactors.Path, whose, fault ?? new Rejection(RejectionCode.BadCertificate, "a device's leaf: GH100 A01 GSP FMC LF ...", path[0].ToString()), "", "");
+            fault ??= new Rejection(RejectionCode.BadCertificate, "a device's leaf: GH100 A01 GSP FMC LF ...", path[0].ToString());
+            on.Report(NvidiaFactors.Path, whose, fault, "", "");
             return null;
         }
 
@@ -119,7 +119,8 @@ internal sealed class DeviceCheck : IDisposable
         if (known is not null && fault is null
             && (path[1].CommonName != $"{prefix} BROM" || !known.IsIca(path[2].CommonName) || path[3].CommonName != known.Identity))
             fault = new Rejection(
-                RejectionCode.BadCertificate, $"{prefix} BROM, a provisioner of it, {known.Identity}", Shown.List(path.Skip(1).Take(3).Select(item => item.CommonName)));
+                RejectionCode.BadCertificate, $"{prefix} BROM, a provisioner of it, {known.Identity}",
+                Shown.List(path.Skip(1).Take(3).Select(item => item.CommonName)));
         stands = on.Report(NvidiaFactors.Path, whose, fault, $"a path to the pinned {root}", $"a path to the pinned {root}");
         var rejection = known is null
             ? new Rejection(RejectionCode.Unsupported, Shown.List(DeviceArchitecture.All.Select(item => item.Chip)), Shown.Text(chip))
@@ -165,7 +166,8 @@ internal sealed class DeviceCheck : IDisposable
             ? Rejection.Missing("opaque data")
             : OpaqueData.TryParse(report.OpaqueBytes, device.Architecture!.IsSwitch, out data);
         on.Report(
-            NvidiaFactors.OpaqueData, whose, rejection, "entries, each once", data is null ? "" : $"{data.Entries.Count} entries{(data.IsVersioned ? ", versioned" : "")}");
+            NvidiaFactors.OpaqueData, whose, rejection, "entries, each once",
+            data is null ? "" : $"{data.Entries.Count} entries{(data.IsVersioned ? ", versioned" : "")}");
         return data;
     }
 
@@ -176,7 +178,8 @@ internal sealed class DeviceCheck : IDisposable
             on.Report(NvidiaFactors.Fwid, whose, rejection, "", "");
         else if (device.OpaqueData?.Fwid is { } fwid)
             on.Check(
-                NvidiaFactors.Fwid, whose, fwid.Span.SequenceEqual(extension!.Fwid.Span), RejectionCode.Mismatch, Shown.Hex(extension.Fwid.Span), Shown.Hex(fwid.Span));
+                NvidiaFactors.Fwid, whose, fwid.Span.SequenceEqual(extension!.Fwid.Span), RejectionCode.Mismatch, Shown.Hex(extension.Fwid.Span),
+                Shown.Hex(fwid.Span));
         else
             on.Skip(NvidiaFactors.Fwid, whose, $"{Shown.Hex(extension!.Fwid.Span)} in the leaf (the report names none)");
         return extension;
@@ -219,13 +222,14 @@ internal sealed class DeviceCheck : IDisposable
         if (device.OpaqueData is not { } data)
             on.Skip(NvidiaFactors.Mode, whose, "the report does not say");
         else if (architecture.IsSwitch)
-            on.Check(NvidiaFactors.Mode, whose, data.IsLocked == true, RejectionCode.Forbidden, "a locked switch", data.IsLocked == true ? "locked" : "not locked");
+            on.Check(
+                NvidiaFactors.Mode, whose, data.IsLocked == true, RejectionCode.Forbidden, "a locked switch", data.IsLocked == true ? "locked" : "not locked");
         else if (data.Mode is not { } mode)
             on.Report(NvidiaFactors.Mode, whose, new Rejection(RejectionCode.Unsupported, "one known mode", "two, or an unknown one"), "", "");
         else
             on.Check(
-                NvidiaFactors.Mode, whose, policy.Nvidia.Modes.Contains(mode), RejectionCode.Forbidden, Shown.List(policy.Nvidia.Modes.Select(NvidiaPolicy.Spell)),
-                NvidiaPolicy.Spell(mode));
+                NvidiaFactors.Mode, whose, policy.Nvidia.Modes.Contains(mode), RejectionCode.Forbidden,
+                Shown.List(policy.Nvidia.Modes.Select(NvidiaPolicy.Spell)), NvidiaPolicy.Spell(mode));
     }
 
     // 17, 18.
@@ -285,7 +289,8 @@ internal sealed class DeviceCheck : IDisposable
         var twice = expected.GroupBy(item => item.Index).Where(group => group.Count() > 1).Select(group => $"{group.Key}").ToList();
         var wrong = expected.Where(item => !Matches(device, item)).Select(item => $"{item.Index}").ToList();
         var rejection = twice.Count > 0 ? Rejection.Malformed("each index in one RIM file", $"in two: {Shown.List(twice)}")
-            : wrong.Count > 0 ? new Rejection(RejectionCode.Mismatch, $"{expected.Length} measurements as published", $"{wrong.Count} others, at {Shown.List(wrong)}")
+            : wrong.Count > 0 ? new Rejection(
+                RejectionCode.Mismatch, $"{expected.Length} measurements as published", $"{wrong.Count} others, at {Shown.List(wrong)}")
             : expected.Length == 0 ? Rejection.Malformed("measurements that count", "none")
             : null;
         return on.Report(NvidiaFactors.Measurements, whose, rejection, "measurements as published", $"{expected.Length} measurements as published");
@@ -311,7 +316,8 @@ internal sealed class DeviceCheck : IDisposable
         }
 
         Rejection? fault = null;
-        if (minimums.DistinctBy(item => item.Type).Count() != minimums.Length || minimums.DistinctBy(item => item.Name, StringComparer.Ordinal).Count() != minimums.Length)
+        if (minimums.DistinctBy(item => item.Type).Count() != minimums.Length
+            || minimums.DistinctBy(item => item.Name, StringComparer.Ordinal).Count() != minimums.Length)
             fault = Rejection.Malformed("each minimum in one RIM file", "one in two");
         foreach (var minimum in minimums)
         {
@@ -333,9 +339,10 @@ internal sealed class DeviceCheck : IDisposable
         // 8. Of a chip whose certificate names no id, the key stands for it.
         var twice = known.Where(device => device.Id is not null).GroupBy(device => device.Id).FirstOrDefault(group => group.Count() > 1)?.Key;
         var keys = read.Where(device => device.Path is not null).Select(device => Shown.Hex(device.Path![0].X509.PublicKey.EncodedKeyValue.RawData)).ToList();
+        var oneKey = keys.Distinct(StringComparer.Ordinal).Count() != keys.Count;
         on.Check(
-            NvidiaFactors.Distinct, "", twice is null && keys.Distinct(StringComparer.Ordinal).Count() == keys.Count, RejectionCode.Mismatch, "each device once",
-            twice is not null ? $"{twice} twice" : keys.Distinct(StringComparer.Ordinal).Count() != keys.Count ? "one key twice" : "each device once");
+            NvidiaFactors.Distinct, "", twice is null && !oneKey, RejectionCode.Mismatch, "each device once",
+            twice is not null ? $"{twice} twice" : oneKey ? "one key twice" : "each device once");
 
         // 16.
         var gpus = known.Count(device => !device.Architecture!.IsSwitch);

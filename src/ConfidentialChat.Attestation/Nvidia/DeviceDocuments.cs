@@ -122,7 +122,8 @@ internal sealed class DeviceDocuments(Policy policy, VendorPath paths, DeviceFin
         }
 
         on.Report(
-            NvidiaFactors.Rim, whose, RimFile.TryParse(document.Span, out var rim), "a RIM file", rim is null ? "" : $"{rim.Product} {rim.Edition} {rim.Version}");
+            NvidiaFactors.Rim, whose, RimFile.TryParse(document.Span, out var rim), "a RIM file",
+            rim is null ? "" : Shown.Text($"{rim.Product} {rim.Edition} {rim.Version}"));
         if (rim is not null)
             rims.Add((whose, rim));
         return rim;
@@ -135,8 +136,12 @@ internal sealed class DeviceDocuments(Policy policy, VendorPath paths, DeviceFin
         if (fault is not null)
             return fault;
         // The chip in the names of the CAs is no chip of the file: NVIDIA's names are older than some of its chips.
-        var chip = path[2].CommonName is { } name && name.StartsWith("NVIDIA Reference Value ", StringComparison.Ordinal) && name.EndsWith(" CA", StringComparison.Ordinal)
-            ? name[23..^3]
+        const string before = "NVIDIA Reference Value ";
+        const string after = " CA";
+        var name = path[2].CommonName;
+        var isOurs = name.StartsWith(before, StringComparison.Ordinal) && name.EndsWith(after, StringComparison.Ordinal);
+        var chip = isOurs && name.Length > before.Length + after.Length
+            ? name[before.Length..^after.Length]
             : "";
         var isSigner = path[0].CommonName == "HCC RIM L4 Signer" || path[0].CommonName == $"NVIDIA Reference Value L4 {chip}";
         var start = $"NVIDIA Reference Value L3 {chip} ";

@@ -29,7 +29,8 @@ public static class DeviceList
             using var document = JsonDocument.Parse(json, new JsonDocumentOptions { MaxDepth = Bounds.JsonDepth, AllowDuplicateProperties = false });
             var read = Items(document.RootElement);
             if (read is null || read.Count is 0 or > Bounds.DeviceCount || read.Contains(null))
-                return Rejection.Malformed($"1 to {Bounds.DeviceCount} devices, each with evidence and certificate", read is null ? "another form" : $"{read.Count}, or others");
+                return Rejection.Malformed(
+                    $"1 to {Bounds.DeviceCount} devices, each with evidence and certificate", read is null ? "another form" : $"{read.Count}, or others");
             devices = [.. read.OfType<NvidiaEvidence>()];
             return null;
         }
@@ -46,7 +47,11 @@ public static class DeviceList
         if (root.ValueKind != JsonValueKind.Object)
             return null;
         if (root.TryGetProperty("__cmwc_t", out _))
-            return [.. root.EnumerateObject().Where(member => member.Value.ValueKind == JsonValueKind.Object).Take(Bounds.DeviceCount + 1).Select(member => Collected(member.Value))];
+            return
+            [
+                .. root.EnumerateObject().Where(member => member.Value.ValueKind == JsonValueKind.Object)
+                    .Take(Bounds.DeviceCount + 1).Select(member => Collected(member.Value)),
+            ];
         foreach (var name in (string[])["evidence_list", "evidences"])
         {
             if (root.TryGetProperty(name, out var list) && list.ValueKind == JsonValueKind.Array)

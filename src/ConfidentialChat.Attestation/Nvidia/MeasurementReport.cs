@@ -99,7 +99,8 @@ public sealed class MeasurementReport
             if (reader.HasFailed)
                 break;
             if (specification != 1 || size != valueSize + 3)
-                return Rejection.Malformed("measurements as DMTF defines them", $"specification {specification}, {size} bytes of which {valueSize} are the value");
+                return Rejection.Malformed(
+                    "measurements as DMTF defines them", $"specification {specification}, {size} bytes of which {valueSize} are the value");
             // Ascending: none stands twice, and the first to be found is the only one.
             if (index is 0 or 0xFF || (blocks.Count > 0 && index <= blocks[^1].Index))
                 return Rejection.Malformed("measurements in the order of their indices", $"index {index}");

@@ -46,7 +46,9 @@ public sealed class NrasKeys
         if (VerificationKey.TryImportP384(point, out var key) is { } rejection)
             return rejection;
         using (key)
-            return key!.Verify(token.Signed, token.Signature) ? null : new Rejection(RejectionCode.BadSignature, $"signed by {Shown.Text(token.KeyId)}", "another signature");
+            return key!.Verify(token.Signed, token.Signature)
+                ? null
+                : new Rejection(RejectionCode.BadSignature, $"signed by {Shown.Text(token.KeyId)}", "another signature");
     }
 
     private static byte[]? Coordinate(JsonElement key, string name) =>

@@ -42,7 +42,9 @@ public static class NrasVerifier
         Rejection? first = null;
         foreach (var (name, token) in devices)
             first ??= DeviceFault(token.Claims) is { } fault ? fault with { Found = $"{Shown.Text(name)}: {fault.Found}" } : null;
-        findings.Report(NrasFactors.Devices, first ?? (devices.Count == 0 ? Rejection.Missing("a device's token") : null), "devices in order", $"{devices.Count} devices");
+        if (devices.Count == 0)
+            first = Rejection.Missing("a device's token");
+        findings.Report(NrasFactors.Devices, first, "devices in order", $"{devices.Count} devices");
         return findings.ToVerdict();
 
         void Each(FactorName name, Func<NrasToken, Rejection?> fault, string expected)
@@ -138,13 +140,15 @@ public static class NrasVerifier
 
         if (!claims.EnumerateObject().Any(IsChainRight))
             return new Rejection(RejectionCode.Forbidden, "a certificate chain that is valid", "not valid");
-        if (claims.EnumerateObject().FirstOrDefault(claim => claim.Name.StartsWith("x-nvidia-", StringComparison.Ordinal) && claim.Value.ValueKind == JsonValueKind.False)
-            is { Value.ValueKind: JsonValueKind.False } denied)
-            return new Rejection(RejectionCode.Forbidden, "no check that failed", Shown.Text(denied.Name));
-        return claims.TryGetProperty("x-nvidia-mismatch-opaque-data-records", out var records)
-            && (records.ValueKind is not (JsonValueKind.Array or JsonValueKind.Null) || (records.ValueKind == JsonValueKind.Array && records.GetArrayLength() > 0))
-            ? new Rejection(RejectionCode.OutOfDate, "no security version below its minimum", "one or more")
-            : null;
+        foreach (var claim in claims.EnumerateObject())
+        {
+            if (claim.Value.ValueKind == JsonValueKind.False && claim.Name.StartsWith("x-nvidia-", StringComparison.Ordinal))
+                return new Rejection(RejectionCode.Forbidden, "no check that failed", Shown.Text(claim.Name));
+        }
+
+        var hasNone = !claims.TryGetProperty("x-nvidia-mismatch-opaque-data-records", out var records) || records.ValueKind == JsonValueKind.Null
+            || (records.ValueKind == JsonValueKind.Array && records.GetArrayLength() == 0);
+        return hasNone ? null : new Rejection(RejectionCode.OutOfDate, "no security version below its minimum", "one or more");
     }
 
     private static bool IsChainRight(JsonProperty claim) =>

@@ -25,7 +25,8 @@ public static class NvidiaVerifier
     }
 
     internal static IReadOnlyList<NvidiaDevice> Check(
-        IReadOnlyList<NvidiaEvidence> devices, Policy policy, Findings findings, bool isRaw, ReadOnlyMemory<byte>? nonce, ReadOnlyMemory<byte>? ocspNonce = null)
+        IReadOnlyList<NvidiaEvidence> devices, Policy policy, Findings findings, bool isRaw, ReadOnlyMemory<byte>? nonce,
+        ReadOnlyMemory<byte>? ocspNonce = null)
     {
         if (devices.Count is 0 or > Bounds.DeviceCount)
         {

@@ -213,7 +213,9 @@ internal sealed class OcspAnswer : IDisposable
 
     // RFC 8954: an OCTET STRING within; older responders put the bytes themselves.
     private static ReadOnlyMemory<byte> ReadNonce(byte[] value) =>
-        AsnDecoder.TryReadPrimitiveOctetString(value, AsnEncodingRules.DER, out var inner, out var consumed) && consumed == value.Length ? inner.ToArray() : value;
+        AsnDecoder.TryReadPrimitiveOctetString(value, AsnEncodingRules.DER, out var inner, out var consumed) && consumed == value.Length
+            ? inner.ToArray()
+            : value;
 
     private static Rejection? ReadSingle(AsnReader reader, out Single? single)
     {

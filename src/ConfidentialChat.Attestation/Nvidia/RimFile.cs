@@ -165,7 +165,8 @@ public sealed class RimFile : IDisposable
 
         if (index >= FirstOpaqueIndex)
         {
-            if (hashes.Count > 0 || !ulong.TryParse(resource.Attribute("minSvn", OpaqueNamespace), NumberStyles.None, CultureInfo.InvariantCulture, out var least))
+            if (hashes.Count > 0
+                || !ulong.TryParse(resource.Attribute("minSvn", OpaqueNamespace), NumberStyles.None, CultureInfo.InvariantCulture, out var least))
                 return Rejection.Malformed($"minSvn and no hash at index {index}", "something else");
             if (isActive)
                 minimums.Add(new RimMinimumSvn(index - FirstOpaqueIndex, name, least));
@@ -248,6 +249,8 @@ public sealed class RimFile : IDisposable
 
         // Line breaks between the digits are usual.
         private static byte[]? Base64(XmlPart part) =>
-            part is { Attributes.Count: 0, Text: { } text } ? JsonFields.StrictBase64(string.Concat(text.Where(c => c is not (' ' or '\n' or '\r' or '\t')))) : null;
+            part is { Attributes.Count: 0, Text: { } text }
+                ? JsonFields.StrictBase64(string.Concat(text.Where(c => c is not (' ' or '\n' or '\r' or '\t'))))
+                : null;
     }
 }

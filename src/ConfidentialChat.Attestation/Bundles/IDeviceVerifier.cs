@@ -1,8 +1,7 @@
 // spec/attestation.md section 12 check 11.
-using ConfidentialChat.Attestation.Bundles;
 using ConfidentialChat.Attestation.Policies;
 
-namespace ConfidentialChat.Attestation;
+namespace ConfidentialChat.Attestation.Bundles;
 
 /// <summary>Verifies one vendor's devices within a bundle. Stateless.</summary>
 public interface IDeviceVerifier

@@ -1,8 +1,8 @@
 // spec/attestation.md section 12 check 11.
-using ConfidentialChat.Attestation.Bundles;
+using ConfidentialChat.Attestation.Nvidia;
 using ConfidentialChat.Attestation.Policies;
 
-namespace ConfidentialChat.Attestation.Nvidia;
+namespace ConfidentialChat.Attestation.Bundles;
 
 /// <summary>NVIDIA's devices within a bundle.</summary>
 public sealed class NvidiaDeviceVerifier : IDeviceVerifier
