@@ -52,6 +52,21 @@ internal sealed class PolicyTable
         _ => throw Wrong(key, $"a number that is not negative, or \"{word}\""),
     };
 
+    /// <summary>Different numbers of a closed range.</summary>
+    public IReadOnlyList<int> Numbers(string key, int highest) => Take(key) switch
+    {
+        null => [],
+        TomlArray list when list.All(item => item is long number && number >= 0 && number <= highest) => [.. list.Cast<long>().Select(number => (int)number).Distinct()],
+        _ => throw Wrong(key, $"a list of numbers from 0 to {highest}"),
+    };
+
+    /// <summary>A hexadecimal value of one size; null where it is absent or "any".</summary>
+    public byte[]? Bytes(string key, int size) => Take(key) switch
+    {
+        null or "any" => null,
+        var item => Hex(key, item, size),
+    };
+
     public string Word(string key, string fallback, params ReadOnlySpan<string> allowed) => Take(key) switch
     {
         null => fallback,

@@ -50,6 +50,15 @@ internal sealed class PolicyText
         return text.text.ToString();
     }
 
+    public static string Duration(TimeSpan? duration) => duration switch
+    {
+        null => "unlimited",
+        { TotalSeconds: var seconds } when seconds % 86_400 == 0 && seconds > 0 => $"{seconds / 86_400}d",
+        { TotalSeconds: var seconds } when seconds % 3_600 == 0 && seconds > 0 => $"{seconds / 3_600}h",
+        { TotalSeconds: var seconds } when seconds % 60 == 0 && seconds >= 600 => $"{seconds / 60}m",
+        { TotalSeconds: var seconds } => $"{(long)seconds}s",
+    };
+
     public void Table(string name, string meaning) => Line("").Line($"# {meaning}").Line($"[{name}]");
 
     public void Comment(string meaning) => Line($"# {meaning}");
@@ -64,6 +73,8 @@ internal sealed class PolicyText
     public void Word(string key, string value, string? meaning) => Entry(key, Quoted(value), meaning);
 
     public void Words(string key, IEnumerable<string> values, string? meaning) => Entry(key, $"[{string.Join(", ", values.Select(Quoted))}]", meaning);
+
+    public void Numbers(string key, IEnumerable<int> values, string? meaning) => Entry(key, $"[{string.Join(", ", values)}]", meaning);
 
     public void Values(string key, ReferenceValues values, string? meaning)
     {
@@ -92,15 +103,6 @@ internal sealed class PolicyText
     }
 
     public void Duration(string key, TimeSpan? value, string? meaning) => Word(key, Duration(value), meaning);
-
-    private static string Duration(TimeSpan? duration) => duration switch
-    {
-        null => "unlimited",
-        { TotalSeconds: var seconds } when seconds % 86_400 == 0 && seconds > 0 => $"{seconds / 86_400}d",
-        { TotalSeconds: var seconds } when seconds % 3_600 == 0 && seconds > 0 => $"{seconds / 3_600}h",
-        { TotalSeconds: var seconds } when seconds % 60 == 0 && seconds >= 600 => $"{seconds / 60}m",
-        { TotalSeconds: var seconds } => $"{(long)seconds}s",
-    };
 
     private static string Quoted(string value)
     {

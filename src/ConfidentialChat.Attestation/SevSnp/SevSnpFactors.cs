@@ -11,17 +11,23 @@ public static class SevSnpFactors
     public static readonly FactorName ReportSignature = new("snp.report_signature", FactorKind.Authenticity);
     public static readonly FactorName Tcb = new("snp.tcb", FactorKind.Authenticity);
     public static readonly FactorName Product = new("snp.product", FactorKind.Authenticity);
+    public static readonly FactorName Products = new("snp.products", FactorKind.Policy);
     public static readonly FactorName ChipId = new("snp.chip_id", FactorKind.Guard);
     public static readonly FactorName Crl = new("snp.crl", FactorKind.Guard);
     public static readonly FactorName Debug = new("snp.debug", FactorKind.Guard);
     public static readonly FactorName GuestPolicy = new("snp.guest_policy", FactorKind.Policy);
+    public static readonly FactorName Abi = new("snp.abi", FactorKind.Policy);
     public static readonly FactorName Migration = new("snp.migration", FactorKind.Policy);
     public static readonly FactorName Smt = new("snp.smt", FactorKind.Policy);
     public static readonly FactorName Cxl = new("snp.cxl", FactorKind.Policy);
     public static readonly FactorName SingleSocket = new("snp.single_socket", FactorKind.Policy);
     public static readonly FactorName Vlek = new("snp.vlek", FactorKind.Policy);
+    public static readonly FactorName CspId = new("snp.csp_id", FactorKind.Policy);
     public static readonly FactorName Vmpl = new("snp.vmpl", FactorKind.Policy);
     public static readonly FactorName PlatformInfo = new("snp.platform_info", FactorKind.Policy);
+    public static readonly FactorName TcbOrder = new("snp.tcb_order", FactorKind.Policy);
+    public static readonly FactorName Provisional = new("snp.provisional_firmware", FactorKind.Policy);
+    public static readonly FactorName Mitigations = new("snp.mitigations", FactorKind.Policy);
     public static readonly FactorName TcbFloor = new("snp.tcb_floor", FactorKind.Policy);
     public static readonly FactorName Measurement = new("snp.measurement", FactorKind.Policy);
     public static readonly FactorName HostData = new("snp.host_data", FactorKind.Policy);
@@ -34,7 +40,7 @@ public static class SevSnpFactors
     public static IReadOnlyList<FactorName> All { get; } =
     [
         Report, VekPath, VekExtensions, SigningKey, ReportSignature, Tcb, Product, ChipId, Crl,
-        Debug, GuestPolicy, Migration, Smt, Cxl, SingleSocket, Vlek, Vmpl, PlatformInfo, TcbFloor,
+        Debug, GuestPolicy, Abi, Migration, Smt, Cxl, SingleSocket, Products, Vlek, CspId, Vmpl, PlatformInfo, TcbOrder, Provisional, Mitigations, TcbFloor,
         Measurement, HostData, IdKeyDigest, AuthorKeyDigest, Reference, Platform, ReportData,
     ];
 }

@@ -34,6 +34,24 @@ public sealed record SevSnpPolicy
     /// <summary>Bits that have to be set: of <see cref="SevSnp.PlatformInfo.Names"/>.</summary>
     public IReadOnlyList<string> PlatformInfo { get; init; } = [];
 
+    /// <summary>Bits that must not be set, of the same names.</summary>
+    public IReadOnlyList<string> PlatformInfoForbidden { get; init; } = [];
+
+    /// <summary>The lines of processors that are accepted, by their names in lower case.</summary>
+    public IReadOnlyList<string> Products { get; init; } = ProductNames;
+
+    /// <summary>Whose VLEKs are accepted; empty is anybody's.</summary>
+    public IReadOnlyList<string> CspIds { get; init; } = [];
+
+    /// <summary>Accepts firmware that its host may still roll back: current beyond committed.</summary>
+    public bool AllowProvisionalFirmware { get; init; } = true;
+
+    /// <summary>Bits that both mitigation vectors need.</summary>
+    public IReadOnlyList<int> Mitigations { get; init; } = [];
+
+    /// <summary>Floors of single models, in the place of their product's: by family and model in hexadecimal, <c>19-a0</c>.</summary>
+    public IReadOnlyDictionary<string, TcbFloor> ModelFloors { get; init; } = new Dictionary<string, TcbFloor>();
+
     public ReferenceValues Measurement { get; init; } = ReferenceValues.Unnamed;
 
     public ReferenceValues HostData { get; init; } = ReferenceValues.Unnamed;
@@ -51,11 +69,20 @@ public sealed record SevSnpPolicy
 
     public TcbFloor TurinFloor { get; init; } = new();
 
+    private static IReadOnlyList<string> ProductNames => [.. SevSnpProduct.All.Select(product => product.Name.ToLowerInvariant())];
+
     internal static SevSnpPolicy Read(PolicyTable table)
     {
         var (milan, genoa, turin) = (table.Table("milan"), table.Table("genoa"), table.Table("turin"));
+        var models = table.Table("models").Tables();
         var policy = new SevSnpPolicy
         {
+            PlatformInfoForbidden = table.Words("platform_info_forbidden", [], SevSnp.PlatformInfo.Names),
+            Products = table.Words("products", ProductNames, ProductNames),
+            CspIds = table.Words("csp_ids", []),
+            AllowProvisionalFirmware = table.Flag("allow_provisional_firmware", fallback: true),
+            Mitigations = table.Numbers("mitigations", 63),
+            ModelFloors = models.ToDictionary(model => ModelName(model.Name), model => TcbFloor.Read(model.Table), StringComparer.Ordinal),
             AllowVlek = table.Flag("allow_vlek", fallback: true),
             AllowMaskedChipId = table.Flag("allow_masked_chip_id", fallback: false),
             AllowSmt = table.Flag("allow_smt", fallback: true),
@@ -77,7 +104,7 @@ public sealed record SevSnpPolicy
             GenoaFloor = TcbFloor.Read(genoa, SevSnpProduct.Genoa),
             TurinFloor = TcbFloor.Read(turin, SevSnpProduct.Turin),
         };
-        foreach (var floor in (PolicyTable[])[milan, genoa, turin])
+        foreach (var floor in (PolicyTable[])[milan, genoa, turin, .. models.Select(model => model.Table)])
             floor.End();
         return policy;
     }
@@ -98,6 +125,22 @@ public sealed record SevSnpPolicy
     internal TcbFloor Floor(SevSnpProduct product) =>
         product == SevSnpProduct.Milan ? MilanFloor : product == SevSnpProduct.Genoa ? GenoaFloor : TurinFloor;
 
+    /// <summary>The floor of a model where it has one; where a report does not say its model, the highest that it could have.</summary>
+    internal TcbFloor Floor(SevSnpProduct product, Cpuid? cpuid)
+    {
+        if (cpuid is { } named)
+            return ModelFloors.GetValueOrDefault($"{named.Family:x2}-{named.Model:x2}") ?? Floor(product);
+        return ModelFloors.Where(floor => product.Includes(new Cpuid(Hex(floor.Key[..2]), Hex(floor.Key[3..]), 0)))
+            .Aggregate(Floor(product), (highest, floor) => highest.Max(floor.Value));
+    }
+
+    private static byte Hex(string digits) => byte.Parse(digits, System.Globalization.NumberStyles.HexNumber, System.Globalization.CultureInfo.InvariantCulture);
+
+    private static string ModelName(string name) =>
+        name.Length == 5 && name[2] == '-' && name.Remove(2, 1).All(char.IsAsciiHexDigitLower) ? name
+            : throw new PolicyException(
+                $"the policy's sev_snp.models.{Shown.Text(name)} is no model", "family and model, two hexadecimal digits each in lower case: 19-a0");
+
     internal void Write(PolicyText text)
     {
         text.Table("sev_snp", "AMD SEV-SNP");
@@ -110,6 +153,11 @@ public sealed record SevSnpPolicy
         text.Flag("require_crl", RequireCrl, "refuses evidence without AMD's revocation list");
         text.Number("max_vmpl", MaxVmpl, "0 to 3; above 0 a guest runs under a module, of its cloud for example");
         text.Words("platform_info", PlatformInfo, "demanded: " + string.Join(", ", SevSnp.PlatformInfo.Names));
+        text.Words("platform_info_forbidden", PlatformInfoForbidden, "must not be set, of the same");
+        text.Words("products", Products, "accepted; leave \"milan\" out where keys derived from its published seed are feared");
+        text.Words("csp_ids", CspIds, "whose VLEKs; none named is anybody's");
+        text.Flag("allow_provisional_firmware", AllowProvisionalFirmware, "firmware that its host may still roll back");
+        text.Numbers("mitigations", Mitigations, "bits that launch and current mitigation vector need");
         text.Values("measurement", Measurement, "the launched memory. Lists of values, or \"any\"; an empty list names none");
         text.Values("host_data", HostData, "given by whoever started the guest; checked where named, like the next");
         text.Values("id_key_digest", IdKeyDigest, "who signed the guest's ID block");
@@ -121,6 +169,13 @@ public sealed record SevSnpPolicy
         {
             text.Table($"sev_snp.{product.Name.ToLowerInvariant()}", $"TCB floor of {product}: AMD's security bulletins say which");
             Floor(product).Write(text, product);
+        }
+
+        text.Comment("[sev_snp.models.FAMILY-MODEL], 19-a0 for example, is the floor of one model in the place of its product's");
+        foreach (var (model, floor) in ModelFloors)
+        {
+            text.Table($"sev_snp.models.{model}", "TCB floor of one model");
+            floor.Write(text);
         }
     }
 }
@@ -138,6 +193,15 @@ public sealed record TcbFloor
     public int Snp { get; init; }
 
     public int Microcode { get; init; }
+
+    internal static TcbFloor Read(PolicyTable table) => new()
+    {
+        Fmc = Read(table, TcbComponent.Fmc),
+        Bootloader = Read(table, TcbComponent.Bootloader),
+        Tee = Read(table, TcbComponent.Tee),
+        Snp = Read(table, TcbComponent.Snp),
+        Microcode = Read(table, TcbComponent.Microcode),
+    };
 
     internal static TcbFloor Read(PolicyTable table, SevSnpProduct product) => new()
     {
@@ -158,6 +222,16 @@ public sealed record TcbFloor
         _ => 0,
     };
 
+    /// <summary>The higher of each.</summary>
+    internal TcbFloor Max(TcbFloor other) => new()
+    {
+        Fmc = Math.Max(Fmc, other.Fmc),
+        Bootloader = Math.Max(Bootloader, other.Bootloader),
+        Tee = Math.Max(Tee, other.Tee),
+        Snp = Math.Max(Snp, other.Snp),
+        Microcode = Math.Max(Microcode, other.Microcode),
+    };
+
     /// <summary>Whether it demands nothing.</summary>
     internal bool IsOpen => TcbComponents.Named.All(component => Of(component) == 0);
 
@@ -171,6 +245,12 @@ public sealed record TcbFloor
         }
 
         return null;
+    }
+
+    internal void Write(PolicyText text)
+    {
+        foreach (var component in TcbComponents.Named)
+            text.Number(component.Spell(), Of(component), null);
     }
 
     internal void Write(PolicyText text, SevSnpProduct product)

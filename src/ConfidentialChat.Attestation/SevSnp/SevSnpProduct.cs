@@ -6,6 +6,8 @@ namespace ConfidentialChat.Attestation.SevSnp;
 /// <summary>A line of processors with a root of its own. Immutable.</summary>
 public sealed class SevSnpProduct
 {
+    private const byte FirstDenseModel = 0xA0;
+
     private readonly Func<Cpuid, bool> isOne;
 
     private SevSnpProduct(string name, int hwidSize, TcbComponent[] components, Func<Cpuid, bool> isOne)
@@ -39,12 +41,20 @@ public sealed class SevSnpProduct
     /// <summary>Whether CPUID names a processor of this line.</summary>
     public bool Includes(Cpuid cpuid) => isOne(cpuid);
 
-    /// <summary>Whether a certificate's product extension names this line: with a stepping or without.</summary>
+    /// <summary>Whether a certificate's product extension names this line: with a stepping or without. Siena and Bergamo are of Genoa's line.</summary>
     public bool Includes(string productName)
     {
         ArgumentNullException.ThrowIfNull(productName);
-        return productName == Name || productName.StartsWith(Name + "-", StringComparison.Ordinal);
+        return IsNamed(productName, Name) || (this == Genoa && IsDense(productName));
     }
+
+    /// <summary>Whether name and CPUID are of the same processor of this line.</summary>
+    internal bool Includes(string productName, Cpuid cpuid) => Includes(productName) && Includes(cpuid) && (!IsDense(productName) || cpuid.Model >= FirstDenseModel);
+
+    // Of Zen 4c, which has the models a0 to af of Genoa's family.
+    private static bool IsDense(string productName) => IsNamed(productName, "Siena") || IsNamed(productName, "Bergamo");
+
+    private static bool IsNamed(string productName, string name) => productName == name || productName.StartsWith(name + "-", StringComparison.Ordinal);
 
     public override string ToString() => Name;
 

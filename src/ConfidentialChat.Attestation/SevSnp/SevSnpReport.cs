@@ -94,6 +94,12 @@ public sealed class SevSnpReport
     /// <summary>When the guest was launched.</summary>
     public TcbVersion LaunchTcb => new(UInt64(0x1F0));
 
+    /// <summary>Which vulnerabilities were mitigated when the guest was launched, a bit each; zero before version 4.</summary>
+    public ulong LaunchMitigations => UInt64(0x1F8);
+
+    /// <summary>Which are now.</summary>
+    public ulong CurrentMitigations => UInt64(0x200);
+
     /// <summary>What the signature is over.</summary>
     internal ReadOnlySpan<byte> Signed => Bytes.Span[..SignedSize];
 
@@ -146,7 +152,7 @@ public sealed class SevSnpReport
         (version < 3 ? 0x188 : 0x18B, 0x1A0),
         (0x1EB, 0x1EC),
         (0x1EF, 0x1F0),
-        (version < 5 ? 0x1F8 : 0x208, SignedSize),
+        (version < 4 ? 0x1F8 : 0x208, SignedSize),
         (SignedSize + 48, SignedSize + ComponentSize),
         (SignedSize + ComponentSize + 48, SignedSize + (2 * ComponentSize)),
         (SignedSize + (2 * ComponentSize), Size),
@@ -162,6 +168,9 @@ public sealed class SevSnpReport
 public readonly record struct GuestPolicy(ulong Bits)
 {
     private const int LastKnownBit = 25;
+
+    /// <summary>The least version of the firmware's ABI: minor in bits 0 to 7, major in 8 to 15.</summary>
+    public (int Major, int Minor) LeastAbi => ((byte)(Bits >> 8), (byte)Bits);
 
     public bool AllowsSmt => IsSet(16);
 
@@ -188,9 +197,9 @@ public readonly record struct GuestPolicy(ulong Bits)
 public readonly record struct PlatformInfo(ulong Bits)
 {
     private static readonly (string Name, int Bit)[] Named =
-        [("tsme", 1), ("ecc", 2), ("rapl_disabled", 3), ("ciphertext_hiding", 4), ("alias_check_complete", 5)];
+        [("smt", 0), ("tsme", 1), ("ecc", 2), ("rapl_disabled", 3), ("ciphertext_hiding", 4), ("alias_check_complete", 5), ("tio_enabled", 7)];
 
-    /// <summary>The bits that a policy may demand, by their names in it.</summary>
+    /// <summary>The bits that a policy may demand or forbid, by their names in it.</summary>
     public static IReadOnlyCollection<string> Names { get; } = [.. Named.Select(bit => bit.Name)];
 
     public bool IsSet(string name)

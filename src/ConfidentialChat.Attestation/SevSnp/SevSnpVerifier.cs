@@ -65,8 +65,12 @@ public static class SevSnpVerifier
             var vek = given!.Items[0];
             if (SevSnpProduct.OfIssuer(vek.IssuerCommonName) is not var (product, kind))
             {
-                findings.Fail(
-                    SevSnpFactors.VekPath, RejectionCode.Untrusted, "an issuer of VEKs: SEV-Milan, SEV-VLEK-Genoa ...", Shown.Text(vek.IssuerCommonName));
+                if (vek.IssuerCommonName is "SEV-Venice" or "SEV-VLEK-Venice")
+                    findings.Fail(SevSnpFactors.VekPath, RejectionCode.Unsupported, "Milan, Genoa or Turin", "Venice, whose root is not carried yet");
+                else
+                    findings.Fail(
+                        SevSnpFactors.VekPath, RejectionCode.Untrusted, "an issuer of VEKs: SEV-Milan, SEV-VLEK-Genoa ...",
+                        Shown.Text(vek.IssuerCommonName));
                 return report;
             }
 
@@ -136,17 +140,17 @@ public static class SevSnpVerifier
 
         var cpuid = report.Cpuid;
         findings.Check(
-            SevSnpFactors.Product, product.Includes(vek.ProductName) && (cpuid is not { } named || product.Includes(named)), RejectionCode.Mismatch,
+            SevSnpFactors.Product, cpuid is { } named ? product.Includes(vek.ProductName, named) : product.Includes(vek.ProductName), RejectionCode.Mismatch,
             $"{product}",
             Shown.Text(vek.ProductName) + (cpuid is null ? "" : $"; {cpuid}"));
 
         var shown = Shown.Hex(report.ChipId.Span);
         if (vek.Hwid is not { } hwid)
-            findings.Skip(SevSnpFactors.ChipId, "a VLEK names no chip");
-        else if (report.IsChipMasked && !policy.SevSnp.AllowMaskedChipId)
-            findings.Fail(SevSnpFactors.ChipId, RejectionCode.Forbidden, Shown.Hex(hwid.Span), "masked by the host");
+            findings.Skip(SevSnpFactors.ChipId, report.IsChipMasked ? "masked by the host, and a VLEK names no chip" : $"{shown}; a VLEK names no chip");
         else if (report.IsChipMasked)
-            findings.Pass(SevSnpFactors.ChipId, Shown.Hex(hwid.Span), "masked by the host, which the policy allows");
+            findings.CheckIf(
+                !policy.SevSnp.AllowMaskedChipId, SevSnpFactors.ChipId, holds: false, RejectionCode.Forbidden, Shown.Hex(hwid.Span),
+                $"masked by the host; the VCEK names {Shown.Hex(hwid.Span)}");
         else
             findings.Check(SevSnpFactors.ChipId, report.ChipId.Span.StartsWith(hwid.Span), RejectionCode.Mismatch, Shown.Hex(hwid.Span), shown);
     }
@@ -178,6 +182,11 @@ public static class SevSnpVerifier
             !policy.DangerousAllowDebug, SevSnpFactors.Debug, !guest.AllowsDebug, RejectionCode.Forbidden, "DEBUG 0", Bit("DEBUG", guest.AllowsDebug));
         findings.Check(
             SevSnpFactors.GuestPolicy, guest.HasReservedBit && guest.Unknown == 0, RejectionCode.Unsupported, "bit 17 and no bit above 25", $"{guest}");
+        var abi = report.CurrentVersion.Span;
+        var least = guest.LeastAbi;
+        findings.Check(
+            SevSnpFactors.Abi, ((int)abi[2], (int)abi[1]).CompareTo(least) >= 0, RejectionCode.OutOfDate,
+            $"firmware of ABI {least.Major}.{least.Minor} at least, by the guest's policy", $"{abi[2]}.{abi[1]}");
         var hasAgent = report.ReportIdMa.Span.ContainsAnyExcept((byte)0xFF);
         findings.CheckIf(
             !accepted.AllowMigration, SevSnpFactors.Migration, !guest.AllowsMigration && !hasAgent, RejectionCode.Forbidden, "MIGRATE_MA 0, no migration agent",
@@ -191,21 +200,50 @@ public static class SevSnpVerifier
         static string Bit(string name, bool isSet) => $"{name} {(isSet ? 1 : 0)}";
     }
 
-    // 16 to 19.
+    // 16 to 18.
     private static void CheckPlatform(SevSnpReport report, VekExtensions vek, SevSnpProduct product, VekKind kind, Policy policy, Findings findings)
     {
         var accepted = policy.SevSnp;
         findings.CheckIf(
+            accepted.Products.Count < SevSnpProduct.All.Count, SevSnpFactors.Products, accepted.Products.Contains(product.Name.ToLowerInvariant()),
+            RejectionCode.Forbidden, Shown.List(accepted.Products), product.Name.ToLowerInvariant());
+        findings.CheckIf(
             !accepted.AllowVlek, SevSnpFactors.Vlek, kind == VekKind.Vcek, RejectionCode.Forbidden, "a VCEK",
             kind == VekKind.Vcek ? "a VCEK" : $"a VLEK of {Shown.Text(vek.CspId)}");
         findings.CheckIf(
+            accepted.CspIds.Count > 0 && vek.CspId is not null, SevSnpFactors.CspId, accepted.CspIds.Contains(vek.CspId ?? ""), RejectionCode.Forbidden,
+            Shown.List(accepted.CspIds), vek.CspId is null ? "a VCEK, of no provider" : Shown.Text(vek.CspId));
+        findings.CheckIf(
             accepted.MaxVmpl < SevSnpPolicy.LowestLevel, SevSnpFactors.Vmpl, report.Vmpl <= accepted.MaxVmpl, RejectionCode.Forbidden,
             $"at most {accepted.MaxVmpl}", $"{report.Vmpl}");
+        var (demanded, forbidden) = (accepted.PlatformInfo, accepted.PlatformInfoForbidden);
         findings.CheckIf(
-            accepted.PlatformInfo.Count > 0, SevSnpFactors.PlatformInfo, accepted.PlatformInfo.All(report.PlatformInfo.IsSet), RejectionCode.Forbidden, Shown.List(accepted.PlatformInfo),
-            $"{report.PlatformInfo}: {Shown.List(PlatformInfo.Names.Where(report.PlatformInfo.IsSet))}");
+            demanded.Count + forbidden.Count > 0, SevSnpFactors.PlatformInfo,
+            demanded.All(report.PlatformInfo.IsSet) && !forbidden.Any(report.PlatformInfo.IsSet), RejectionCode.Forbidden,
+            Shown.List(demanded) + (forbidden.Count == 0 ? "" : $"; not {Shown.List(forbidden)}"),
+            $"{Shown.Bits(report.PlatformInfo.Bits)}: {Shown.List(PlatformInfo.Names.Where(report.PlatformInfo.IsSet))}");
+        CheckFirmware(report, product, accepted, findings);
+    }
 
-        var floor = accepted.Floor(product);
+    // 19.
+    private static void CheckFirmware(SevSnpReport report, SevSnpProduct product, SevSnpPolicy accepted, Findings findings)
+    {
+        var (current, committed) = (report.CurrentTcb, report.CommittedTcb);
+        var isOrdered = committed.IsAtMost(current) && report.ReportedTcb.IsAtMost(current)
+            && Version(report.CommittedVersion.Span).CompareTo(Version(report.CurrentVersion.Span)) <= 0;
+        findings.Check(
+            SevSnpFactors.TcbOrder, isOrdered, RejectionCode.Mismatch, "committed and reported at most current",
+            $"current {current} {Shown.Hex(report.CurrentVersion.Span)}, committed {committed} {Shown.Hex(report.CommittedVersion.Span)}, reported {report.ReportedTcb}");
+        findings.CheckIf(
+            !accepted.AllowProvisionalFirmware, SevSnpFactors.Provisional,
+            current == committed && report.CurrentVersion.Span.SequenceEqual(report.CommittedVersion.Span), RejectionCode.Forbidden, "firmware that is committed",
+            $"current {current} {Shown.Hex(report.CurrentVersion.Span)}, committed {committed} {Shown.Hex(report.CommittedVersion.Span)}");
+        var mitigations = report.LaunchMitigations & report.CurrentMitigations;
+        findings.CheckIf(
+            accepted.Mitigations.Count > 0, SevSnpFactors.Mitigations, accepted.Mitigations.All(bit => ((mitigations >> bit) & 1) != 0), RejectionCode.OutOfDate,
+            $"bits {string.Join(", ", accepted.Mitigations)}", $"{Shown.Bits(report.LaunchMitigations)} at launch, {Shown.Bits(report.CurrentMitigations)} now");
+
+        var floor = accepted.Floor(product, report.Cpuid);
         (string Name, TcbVersion Version)[] versions =
         [
             ("reported_tcb", report.ReportedTcb), ("committed_tcb", report.CommittedTcb), ("launch_tcb", report.LaunchTcb),
@@ -218,6 +256,8 @@ public static class SevSnpVerifier
             below.Component is { } component
                 ? $"{below.Name}: {component.Spell()} {below.Version.Of(component, product)} is below {floor.Of(component)}"
                 : $"reported_tcb: {report.ReportedTcb.ToString(product)}");
+
+        static (byte Major, byte Minor, byte Build) Version(ReadOnlySpan<byte> bytes) => (bytes[2], bytes[1], bytes[0]);
     }
 
     // 22.

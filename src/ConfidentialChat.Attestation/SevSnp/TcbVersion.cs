@@ -34,6 +34,18 @@ public readonly record struct TcbVersion(ulong Value)
         return null;
     }
 
+    /// <summary>Whether no security version is higher than the other's.</summary>
+    public bool IsAtMost(TcbVersion other)
+    {
+        for (var i = 0; i < 64; i += 8)
+        {
+            if ((byte)(Value >> i) > (byte)(other.Value >> i))
+                return false;
+        }
+
+        return true;
+    }
+
     /// <summary>The eight bytes in hexadecimal, byte 0 first.</summary>
     public override string ToString()
     {

@@ -27,14 +27,15 @@ internal sealed record IntelDocument<T>(T Body, byte[] Signed, byte[] Signature)
 }
 
 /// <summary>A level of an enclave's or a module's TCB.</summary>
-internal sealed record IsvLevel(int IsvSvn, TcbStatus Status, IReadOnlyList<string> Advisories)
+internal sealed record IsvLevel(int IsvSvn, TcbStatus Status, IReadOnlyList<string> Advisories, DateTimeOffset Date)
 {
     /// <summary>Where no identity judges.</summary>
-    public static IsvLevel UpToDate { get; } = new(0, TcbStatus.UpToDate, []);
+    public static IsvLevel UpToDate { get; } = new(0, TcbStatus.UpToDate, [], DateTimeOffset.MaxValue);
 
     public static IReadOnlyList<IsvLevel> ReadList(JsonFields fields) =>
         [.. fields.List("tcbLevels", Bounds.TcbLevelCount).Select(level => new IsvLevel(
-            (int)level.Object("tcb").Number("isvsvn", 0, ushort.MaxValue), ReadStatus(level), level.OptionalTexts("advisoryIDs", Bounds.TcbLevelCount)))];
+            (int)level.Object("tcb").Number("isvsvn", 0, ushort.MaxValue), ReadStatus(level), level.OptionalTexts("advisoryIDs", Bounds.TcbLevelCount),
+            level.Date("tcbDate")))];
 
     public static TcbStatus ReadStatus(JsonFields level)
     {
@@ -46,5 +47,5 @@ internal sealed record IsvLevel(int IsvSvn, TcbStatus Status, IReadOnlyList<stri
 
     /// <summary>The first level that is at most the given version, in the order of the list.</summary>
     public static IsvLevel Match(IReadOnlyList<IsvLevel> levels, int isvSvn) =>
-        levels.FirstOrDefault(level => level.IsvSvn <= isvSvn) ?? new IsvLevel(0, TcbStatus.NoMatchingTcbLevel, []);
+        levels.FirstOrDefault(level => level.IsvSvn <= isvSvn) ?? new IsvLevel(0, TcbStatus.NoMatchingTcbLevel, [], DateTimeOffset.MinValue);
 }

@@ -23,12 +23,14 @@ public static class TdxFactors
     public static readonly FactorName TdxModule = new("tdx.tdx_module", FactorKind.Authenticity);
     public static readonly FactorName TcbSupported = new("tdx.tcb_supported", FactorKind.Guard);
     public static readonly FactorName TcbStatus = new("tdx.tcb_status", FactorKind.Policy);
+    public static readonly FactorName TeeTcbSvn = new("tdx.tee_tcb_svn", FactorKind.Policy);
     public static readonly FactorName Advisories = new("tdx.advisories", FactorKind.Policy);
     public static readonly FactorName TcbEvaluationNumbers = new("tdx.tcb_evaluation_numbers", FactorKind.Authenticity);
     public static readonly FactorName TcbEvaluationTable = new("tdx.tcb_evaluation_table", FactorKind.Notice);
     public static readonly FactorName TcbEvaluation = new("tdx.tcb_evaluation", FactorKind.Policy);
     public static readonly FactorName Debug = new("tdx.debug", FactorKind.Guard);
     public static readonly FactorName TdAttributes = new("tdx.td_attributes", FactorKind.Policy);
+    public static readonly FactorName Xfam = new("tdx.xfam", FactorKind.Policy);
     public static readonly FactorName Perfmon = new("tdx.perfmon", FactorKind.Policy);
     public static readonly FactorName Migratable = new("tdx.migratable", FactorKind.Policy);
     public static readonly FactorName SeptVeDisable = new("tdx.sept_ve_disable", FactorKind.Policy);
@@ -50,9 +52,9 @@ public static class TdxFactors
     public static IReadOnlyList<FactorName> All { get; } =
     [
         Quote, QeVendor, PckPath, PckExtension, QeReportSignature, AttestationKey, QuoteSignature, RootCrl, PckCrl, TcbSigningPath,
-        TcbInfo, TcbInfoDate, TcbInfoPlatform, QeIdentity, QeIdentityDate, Qe, TdxModule, TcbSupported, TcbStatus, Advisories,
+        TcbInfo, TcbInfoDate, TcbInfoPlatform, QeIdentity, QeIdentityDate, Qe, TeeTcbSvn, TdxModule, TcbSupported, TcbStatus, Advisories,
         TcbEvaluationNumbers, TcbEvaluation, TcbEvaluationTable,
-        Debug, TdAttributes, Perfmon, Migratable, SeptVeDisable, MrTd, Rtmr0, Rtmr1, Rtmr2, Rtmr3, MrConfigId, MrOwner, MrOwnerConfig,
+        Debug, TdAttributes, Xfam, Perfmon, Migratable, SeptVeDisable, MrTd, Rtmr0, Rtmr1, Rtmr2, Rtmr3, MrConfigId, MrOwner, MrOwnerConfig,
         MrSeam, MrServiceTd, Reference, Platform, ReportData, EventLog,
     ];
 }

@@ -7,6 +7,7 @@ namespace ConfidentialChat.Attestation.Tdx;
 public sealed record TdxPolicy
 {
     private const int RegisterSize = 48; // SHA-384
+    private const int SvnSize = 16;
     private const string Dated = "dated";
 
     public IReadOnlyList<TcbStatus> TcbStatuses { get; init; } = [TcbStatus.UpToDate];
@@ -16,6 +17,12 @@ public sealed record TdxPolicy
 
     /// <summary>The least of Intel's evaluations that may judge a platform; null is the dated table that ships, section 6 check 20.</summary>
     public int? MinTcbEvaluationDataNumber { get; init; }
+
+    /// <summary>16 bytes, each of which tee_tcb_svn has to reach; null demands nothing.</summary>
+    public ReadOnlyMemory<byte>? MinTeeTcbSvn { get; init; }
+
+    /// <summary>How long after the tcbDate of its level an OutOfDate platform is still accepted; zero is not at all.</summary>
+    public TimeSpan OutOfDateGrace { get; init; }
 
     public bool AllowPerfmon { get; init; }
 
@@ -55,6 +62,8 @@ public sealed record TdxPolicy
         TcbStatuses = [.. table.Words("tcb_statuses", [nameof(TcbStatus.UpToDate)], TcbStatusNames.Acceptable).Select(Enum.Parse<TcbStatus>)],
         Advisories = table.Words("advisories", []),
         MinTcbEvaluationDataNumber = table.NumberOr("min_tcb_evaluation_data_number", Dated),
+        MinTeeTcbSvn = table.Bytes("min_tee_tcb_svn", SvnSize) is { } least ? (ReadOnlyMemory<byte>?)least : null,
+        OutOfDateGrace = table.Duration("out_of_date_grace", TimeSpan.Zero, mayBeUnlimited: false)!.Value,
         AllowPerfmon = table.Flag("allow_perfmon", fallback: false),
         AllowMigration = table.Flag("allow_migration", fallback: false),
         RequireSeptVeDisable = table.Flag("require_sept_ve_disable", fallback: false),
@@ -109,6 +118,8 @@ public sealed record TdxPolicy
         text.NumberOr(
             "min_tcb_evaluation_data_number", MinTcbEvaluationDataNumber, Dated,
             "or a number: refuses older evaluations that are still within their dates");
+        text.Word("min_tee_tcb_svn", MinTeeTcbSvn is { } least ? Shown.Hex(least.Span) : "any", "or 32 digits: the least of each byte of tee_tcb_svn");
+        text.Word("out_of_date_grace", PolicyText.Duration(OutOfDateGrace), "an OutOfDate level is accepted for so long after its tcbDate, advisories too");
         text.Flag("allow_perfmon", AllowPerfmon, "performance counters are a side channel");
         text.Flag("allow_migration", AllowMigration, "a migrated TD runs where nothing was verified");
         text.Flag("require_sept_ve_disable", RequireSeptVeDisable, "the host cannot inject exceptions by unmapping memory");

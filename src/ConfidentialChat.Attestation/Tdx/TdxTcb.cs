@@ -22,6 +22,9 @@ public sealed record TdxTcb
     /// <summary>When the matched level of the platform was current last; null where none matches.</summary>
     public required DateTimeOffset? PlatformDate { get; init; }
 
+    /// <summary>The earliest tcbDate of the matched levels that are OutOfDate, of platform, module and QE; null where none is.</summary>
+    public required DateTimeOffset? OutOfDateSince { get; init; }
+
     /// <summary>6 bytes.</summary>
     public required ReadOnlyMemory<byte> Fmspc { get; init; }
 
@@ -66,6 +69,9 @@ public sealed record TdxTcb
                 .. TooLow("the QE's isvsvn", quote.Qe.IsvSvn, identity.Levels),
             ],
             PlatformDate = level?.Date,
+            OutOfDateSince =
+                new[] { (Status: platformStatus, Date: level?.Date ?? default), (module.Status, module.Date), (qe.Status, qe.Date) }
+                    .Where(part => part.Status == TcbStatus.OutOfDate).Select(part => (DateTimeOffset?)part.Date).Min(),
             Fmspc = platform.Fmspc,
             TcbInfoEvaluation = info.EvaluationNumber,
             QeIdentityEvaluation = identity.EvaluationNumber,

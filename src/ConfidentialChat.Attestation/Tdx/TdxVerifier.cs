@@ -1,4 +1,5 @@
 // spec/attestation.md sections 6 and 13.
+using System.Buffers.Binary;
 using System.Security.Cryptography;
 using ConfidentialChat.Attestation.Certificates;
 using ConfidentialChat.Attestation.Policies;
@@ -22,6 +23,8 @@ public sealed record TdxVerification(Verdict Verdict, TdxQuote? Quote, EventLog?
 /// <summary>Verifies TDX quotes: a pure function of quote, collateral, policy and time. Safe for several threads.</summary>
 public static class TdxVerifier
 {
+    private const ulong XfamKnown = 0x0006_DBE7; // x87, SSE, AVX, AVX-512, PT, PKU, CET, UINTR, LBR, AMX: Intel TDX module base architecture, XFAM
+
     private static readonly byte[] IntelQeVendor = Convert.FromHexString("939a7233f79c4ca9940a0db3957f0607");
 
     private static readonly PathRules PckPathRules = new()
@@ -160,6 +163,7 @@ public static class TdxVerifier
             var numbers = CheckEvaluationNumbers(collateral, policy, signer, findings);
 
             // 17 to 20.
+            CheckSvn(quote.Report, policy, findings);
             tcb = CheckTcb(quote, platform!, tcbInfo, identity, numbers, policy, findings);
         }
 
@@ -323,7 +327,9 @@ public static class TdxVerifier
         if (info is null || identity is null)
         {
             ReadOnlySpan<FactorName> unknown =
-                [TdxFactors.TdxModule, TdxFactors.TcbSupported, TdxFactors.TcbStatus, TdxFactors.Advisories, TdxFactors.TcbEvaluation];
+                [
+                    TdxFactors.TdxModule, TdxFactors.TcbSupported, TdxFactors.TcbStatus, TdxFactors.Advisories, TdxFactors.TcbEvaluation,
+                ];
             foreach (var factor in unknown)
                 findings.Fail(factor, RejectionCode.Missing, info is null ? "TCB info" : "QE identity", "none that can be read");
             return null;
@@ -341,14 +347,18 @@ public static class TdxVerifier
         var code = tcb.Status == TcbStatus.Revoked ? RejectionCode.Revoked : RejectionCode.OutOfDate;
         var shown = $"{tcb.Status} (platform {tcb.PlatformStatus}, module {tcb.ModuleStatus}, QE {tcb.QeStatus})";
         findings.Check(TdxFactors.TcbSupported, isSupported, code, "neither Revoked nor NoMatchingTcbLevel", shown);
+        var isAccepted = isSupported && policy.Tdx.TcbStatuses.Contains(tcb.Status);
+        var graceEnd = !isAccepted && tcb is { Status: TcbStatus.OutOfDate, OutOfDateSince: { } since } && policy.Tdx.OutOfDateGrace > TimeSpan.Zero
+            ? RevocationList.Later(since, policy.Tdx.OutOfDateGrace) : (DateTimeOffset?)null;
+        var isGraced = graceEnd is { } graced && !findings.HasPassed(graced);
         findings.Check(
-            TdxFactors.TcbStatus, isSupported && policy.Tdx.TcbStatuses.Contains(tcb.Status), code, string.Join(" or ", policy.Tdx.TcbStatuses),
+            TdxFactors.TcbStatus, isAccepted || isGraced, code, string.Join(" or ", policy.Tdx.TcbStatuses) + (graceEnd is { } end ? $", or OutOfDate before {Shown.Date(end)}" : ""),
             shown + (tcb.TooLow.Count == 0 ? "" : $"; below the first level: {Shown.List(tcb.TooLow)}"));
 
         // 19.
         var unaccepted = tcb.Advisories.Except(policy.Tdx.Advisories, StringComparer.Ordinal).ToList();
-        findings.Check(
-            TdxFactors.Advisories, unaccepted.Count == 0, RejectionCode.OutOfDate,
+        findings.CheckIf(
+            !isGraced, TdxFactors.Advisories, unaccepted.Count == 0, RejectionCode.OutOfDate,
             policy.Tdx.Advisories.Count == 0 ? "none open" : $"none open but {Shown.List(policy.Tdx.Advisories)}",
             Shown.List(unaccepted.Count > 0 ? unaccepted : tcb.Advisories));
 
@@ -364,6 +374,25 @@ public static class TdxVerifier
                 TdxFactors.TcbEvaluationTable, RejectionCode.OutOfDate, "a table of evaluations that is younger than a year, or a number in the policy",
                 $"{TcbEvaluations.Last.Number} from {Shown.Date(TcbEvaluations.LeastFrom(TcbEvaluations.Last))} as its last line");
         return tcb;
+    }
+
+    private static void CheckSvn(TdReport report, Policy policy, Findings findings)
+    {
+        var svn = report.TeeTcbSvn;
+        findings.CheckIf(
+            policy.Tdx.MinTeeTcbSvn is not null, TdxFactors.TeeTcbSvn, AtLeast(svn.Span, policy.Tdx.MinTeeTcbSvn), RejectionCode.OutOfDate,
+            $"each byte at least {Shown.Hex((policy.Tdx.MinTeeTcbSvn ?? default).Span)}", Shown.Hex(svn.Span));
+    }
+
+    private static bool AtLeast(ReadOnlySpan<byte> found, ReadOnlyMemory<byte>? least)
+    {
+        for (var i = 0; least is { } demanded && i < found.Length; i++)
+        {
+            if (found[i] < demanded.Span[i])
+                return false;
+        }
+
+        return true;
     }
 
     private static Rejection? ModuleFault(TdReport report, ModuleIdentity? module)
@@ -386,6 +415,9 @@ public static class TdxVerifier
             Shown.Bits(attributes & debug));
         findings.Check(
             TdxFactors.TdAttributes, (attributes & ~known) == 0, RejectionCode.Unsupported, $"no bit but {Shown.Bits(known)}", Shown.Bits(attributes));
+        var xfam = BinaryPrimitives.ReadUInt64LittleEndian(report.Xfam.Span);
+        findings.Check(
+            TdxFactors.Xfam, (xfam & ~XfamKnown) == 0, RejectionCode.Unsupported, $"no bit but {Shown.Bits(XfamKnown)}", Shown.Bits(xfam));
         findings.CheckIf(
             !policy.Tdx.AllowPerfmon, TdxFactors.Perfmon, (attributes & perfmon) == 0, RejectionCode.Forbidden, "PERFMON 0", Bit("PERFMON", perfmon));
         var isBound = report.MrServiceTd.Span.ContainsAnyExcept((byte)0);

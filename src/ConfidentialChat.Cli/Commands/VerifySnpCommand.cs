@@ -89,6 +89,9 @@ internal static class VerifySnpCommand
         json.WriteString("committed_tcb", $"{report.CommittedTcb}");
         json.WriteString("launch_tcb", $"{report.LaunchTcb}");
         json.WriteString("current_tcb", $"{report.CurrentTcb}");
+        json.WriteString("launch_mit_vector", $"0x{report.LaunchMitigations:x}");
+        json.WriteString("current_mit_vector", $"0x{report.CurrentMitigations:x}");
+        json.WriteBoolean("is_chip_masked", report.IsChipMasked);
         json.WriteString("chip_id", Shown.Hex(report.ChipId.Span));
         json.WriteString("report_data", Shown.Hex(report.ReportData.Span));
         json.WriteEndObject();

@@ -20,7 +20,7 @@ public sealed class MutationTests
         ["measurement"] = "snp.report_signature",
         ["host-data"] = "snp.report_signature",
         ["chip-id"] = "snp.report_signature snp.chip_id",
-        ["reported-tcb"] = "snp.report_signature snp.tcb",
+        ["reported-tcb"] = "snp.report_signature snp.tcb snp.tcb_order",
         ["id-key-digest"] = "snp.report_signature",
         ["vmpl"] = "snp.report_signature",
         ["sig-algo"] = "snp.report",

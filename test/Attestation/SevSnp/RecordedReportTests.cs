@@ -31,7 +31,6 @@ public sealed class RecordedReportTests
         { "06-milan-v5-gcp", "vcek.der", "2025-12-05T06:04:26Z", "snp.vek_path" },
         { "08-genoa-azure-hcl", "vcek.der", "2026-03-01T00:00:00Z", "" },
         { "08-genoa-azure-hcl", "vcek.der", "2032-01-24T02:21:49Z", "snp.vek_path" },
-        // Its mitigation vectors are not read: no rule of the policy asks for them yet.
         { "09-turin-v5-mitigation", "vcek.der", "2026-03-01T00:00:00Z", "" },
         { "09-turin-v5-mitigation", "vcek.der", "2026-02-05T01:04:32Z", "snp.vek_path" },
         { "09-turin-v5-mitigation", "vcek.der", "2033-02-05T01:04:34Z", "snp.vek_path" },
@@ -229,8 +228,8 @@ public sealed class RecordedReportTests
         var verdict = Reports.Verify(Evidence.Bytes($"{Reports.Milan}/report.bin"), $"{Reports.Milan}/vcek.der", Reports.At);
         verdict.NotChecked.Select(factor => factor.Name.Value)
             .ShouldBe([
-            "snp.crl", "snp.smt", "snp.single_socket", "snp.vlek", "snp.vmpl", "snp.platform_info", "snp.tcb_floor", "snp.measurement", "snp.host_data", "snp.id_key_digest",
-            "snp.author_key_digest", "snp.reference", "snp.platform", "snp.report_data",
+            "snp.crl", "snp.smt", "snp.single_socket", "snp.products", "snp.vlek", "snp.csp_id", "snp.vmpl", "snp.platform_info", "snp.provisional_firmware", "snp.mitigations",
+            "snp.tcb_floor", "snp.measurement", "snp.host_data", "snp.id_key_digest", "snp.author_key_digest", "snp.reference", "snp.platform", "snp.report_data",
         ]);
         verdict.ValidFrom.ShouldBe(Evidence.Time("2025-01-15T21:21:54Z"));
         verdict.ValidBefore.ShouldBe(Evidence.Time("2032-01-15T21:21:54Z").AddTicks(1));

@@ -46,7 +46,7 @@ public sealed class ReportTests
     {
         foreach (var (version, offset) in new[]
         {
-            (3, 0x04B), (3, 0x04C), (3, 0x04F), (2, 0x188), (2, 0x18A), (3, 0x18B), (3, 0x19F), (3, 0x1EB), (3, 0x1EF), (3, 0x1F8), (4, 0x200), (5, 0x208), (5, 0x29F),
+            (3, 0x04B), (3, 0x04C), (3, 0x04F), (2, 0x188), (2, 0x18A), (3, 0x18B), (3, 0x19F), (3, 0x1EB), (3, 0x1EF), (3, 0x1F8), (3, 0x200), (4, 0x208), (5, 0x208), (5, 0x29F),
         })
             Evidence.Only((Chip with { Version = version, Content = report => report[offset] |= 0x80 }).Verify(), SevSnpFactors.Report, RejectionCode.Malformed);
         foreach (var offset in new[] { 0x2D0, 0x2E7, 0x318, 0x32F, 0x330, 0x49F })
@@ -107,7 +107,17 @@ public sealed class ReportTests
         for (var i = 0; i < 8; i++)
         {
             foreach (var change in new[] { 1, -1 })
-                Evidence.Only((chip with { Content = report => report[0x180 + i] = (byte)(report[0x180 + i] + change) }).Verify(), SevSnpFactors.Tcb, RejectionCode.Mismatch);
+            {
+                var changed = chip with
+                {
+                    Content = report =>
+                    {
+                        report[0x180 + i] = (byte)(report[0x180 + i] + change);
+                        report[0x038 + i] = Math.Max(report[0x038 + i], report[0x180 + i]); // nothing is above what is current
+                    },
+                };
+                Evidence.Only(changed.Verify(), SevSnpFactors.Tcb, RejectionCode.Mismatch);
+            }
         }
     }
 
@@ -204,7 +214,14 @@ public sealed class ReportTests
         for (var bit = 26; bit < 64; bit++)
             Evidence.Only((Chip with { Content = report => report[0x008 + (bit / 8)] |= (byte)(1 << (bit % 8)) }).Verify(), SevSnpFactors.GuestPolicy, RejectionCode.Unsupported);
         foreach (var bit in new[] { 0, 9, 20, 22, 23, 24, 25 })
-            (Chip with { Content = report => report[0x008 + (bit / 8)] |= (byte)(1 << (bit % 8)) }).Verify().Refusals().ShouldBeEmpty();
+            (Chip with { Content = report => SetBit(report, bit) }).Verify().Refusals().ShouldBeEmpty();
+
+        // Its firmware is of the ABI that bits 0 and 9 demand.
+        static void SetBit(byte[] report, int bit)
+        {
+            report[0x008 + (bit / 8)] |= (byte)(1 << (bit % 8));
+            (report[0x1E9], report[0x1EA], report[0x1ED], report[0x1EE]) = (55, 2, 55, 2);
+        }
     }
 
     [Fact]
@@ -243,8 +260,7 @@ public sealed class ReportTests
     [Theory]
     [InlineData(0x180)]
     [InlineData(0x1E0)]
-    [InlineData(0x1F0)]
-    [InlineData(0x038)]
+    [InlineData(0x1F0)] // of the current version alone, snp.tcb_order already says it
     public void A_TCB_version_below_the_floor_is_refused_wherever_it_stands(int offset)
     {
         var floor = new TcbFloor { Bootloader = 4, Snp = 24, Microcode = 219 };

@@ -62,7 +62,7 @@ public sealed class SevSnpPolicyTests
     [InlineData("[sev_snp]\nhost_data = [\"" + "000000000000000000000000000000000000000000000000000000000000000000" + "\"]")]
     [InlineData("[sev_snp]\nmax_vmpl = 4")]
     [InlineData("[sev_snp]\nmax_vmpl = -1")]
-    [InlineData("[sev_snp]\nplatform_info = [\"smt\"]")]
+    [InlineData("[sev_snp]\nplatform_info = [\"smt_enabled\"]")]
     [InlineData("[sev_snp]\nallow_vlek = 1")]
     [InlineData("[sev_snp]\nmilan = 1")]
     [InlineData("[sev_snp.milan]\nfmc = 1")]

@@ -147,6 +147,17 @@ public sealed class SingleFaultTests
             "tdx.advisories", RejectionCode.OutOfDate),
         ["an evaluation older than the policy wants"] =
             (platform => platform.Policy = platform.Policy with { Tdx = platform.Policy.Tdx with { MinTcbEvaluationDataNumber = 21 } }, "tdx.tcb_evaluation", RejectionCode.OutOfDate),
+        ["a TDX module older than the policy wants"] = (
+            platform => platform.Policy = platform.Policy with { Tdx = platform.Policy.Tdx with { MinTeeTcbSvn = Convert.FromHexString("05010300000000000000000000000000") } },
+            "tdx.tee_tcb_svn", RejectionCode.OutOfDate),
+        ["an extended feature that nobody knows"] = (platform => platform.Body[128 + 7] = 1, "tdx.xfam", RejectionCode.Unsupported),
+        ["a grace period that is over"] = (
+            platform =>
+            {
+                platform.TcbInfo["tcbLevels"] = new JsonArray(IntelPlatform.Level(11, 3, "OutOfDate"));
+                platform.Policy = platform.Policy with { Tdx = platform.Policy.Tdx with { OutOfDateGrace = TimeSpan.FromDays(151) } };
+            },
+            "tdx.tcb_status", RejectionCode.OutOfDate),
         ["a debug TD"] = (platform => platform.Body[120] |= 1, "tdx.debug", RejectionCode.Forbidden),
         ["a TD that is debugged in a way that nobody knows"] = (platform => platform.Body[120] |= 0x80, "tdx.debug tdx.td_attributes", RejectionCode.Forbidden),
         ["an attribute that nobody knows"] = (platform => platform.Body[121] |= 1, "tdx.td_attributes", RejectionCode.Unsupported),
@@ -277,6 +288,7 @@ public sealed class SingleFaultTests
             {
                 RequireSeptVeDisable = true,
                 MinTcbEvaluationDataNumber = 17,
+                MinTeeTcbSvn = new byte[16],
                 MrTd = One(136),
                 Rtmr0 = One(328),
                 Rtmr1 = One(376),
@@ -310,6 +322,25 @@ public sealed class SingleFaultTests
         var verdict = platform.Verify().Verdict;
         verdict.IsAccepted.ShouldBeTrue();
         verdict.Warnings.Select(factor => factor.Name.Value).ShouldBe(["tdx.perfmon", "policy.test_roots"]);
+    }
+
+    [Fact]
+    public void A_platform_that_is_out_of_date_is_accepted_for_its_grace_period_to_the_second()
+    {
+        var platform = new IntelPlatform { Policy = Policy.Default with { Tdx = new TdxPolicy { OutOfDateGrace = TimeSpan.FromDays(152), MinTcbEvaluationDataNumber = 20 } } };
+        platform.TcbInfo["tcbLevels"] = new JsonArray(IntelPlatform.Level(11, 3, "OutOfDate", "INTEL-SA-00100"));
+        var end = new DateTimeOffset(2026, 6, 2, 0, 0, 0, TimeSpan.Zero); // 2026-01-01 and 152 days
+        var verdict = platform.Verify().Verdict;
+        verdict.Refusals().ShouldBeEmpty(verdict.ToText());
+        verdict.ValidBefore.ShouldBe(end);
+        platform.Verify(end.AddTicks(-1)).Verdict.Refusals().ShouldBeEmpty();
+        platform.Verify(end).Verdict.Refusals().ShouldBe(["tdx.tcb_status", "tdx.advisories"]);
+        // The QE's old level of 2024 counts as well; a revoked one is never within a grace period.
+        platform.QeReport[258] = 3;
+        platform.Verify().Verdict.Refusals().ShouldBe(["tdx.tcb_status", "tdx.advisories"]);
+        platform.QeReport[258] = 4;
+        platform.TcbInfo["tcbLevels"] = new JsonArray(IntelPlatform.Level(11, 3, "Revoked"));
+        platform.Verify().Verdict.Refusals().ShouldBe(["tdx.tcb_supported", "tdx.tcb_status"]);
     }
 
     [Fact]
