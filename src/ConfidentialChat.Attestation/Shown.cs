@@ -25,7 +25,7 @@ public static class Shown
 
     /// <summary>The numbers of the bits that are set, whatever the order of bytes: "bits 28, 63".</summary>
     public static string Bits(ulong bits) =>
-        bits == 0 ? "no bit" : "bits " + string.Join(", ", Enumerable.Range(0, 64).Where(bit => ((bits >> bit) & 1) != 0));
+        bits == 0 ? "no bit" : (ulong.IsPow2(bits) ? "bit " : "bits ") + string.Join(", ", Enumerable.Range(0, 64).Where(bit => ((bits >> bit) & 1) != 0));
 
     /// <summary>To the second, in UTC.</summary>
     public static string Date(DateTimeOffset date) => date.ToUniversalTime().ToString("yyyy-MM-dd'T'HH:mm:ss'Z'", CultureInfo.InvariantCulture);

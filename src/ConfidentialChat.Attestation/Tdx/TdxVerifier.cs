@@ -414,10 +414,10 @@ public static class TdxVerifier
             !policy.DangerousAllowDebug, TdxFactors.Debug, (attributes & debug) == 0, RejectionCode.Forbidden, "no bit of 0 to 7",
             Shown.Bits(attributes & debug));
         findings.Check(
-            TdxFactors.TdAttributes, (attributes & ~known) == 0, RejectionCode.Unsupported, $"no bit but {Shown.Bits(known)}", Shown.Bits(attributes));
+            TdxFactors.TdAttributes, (attributes & ~known) == 0, RejectionCode.Unsupported, $"only {Shown.Bits(known)}", Shown.Bits(attributes));
         var xfam = BinaryPrimitives.ReadUInt64LittleEndian(report.Xfam.Span);
         findings.Check(
-            TdxFactors.Xfam, (xfam & ~XfamKnown) == 0, RejectionCode.Unsupported, $"no bit but {Shown.Bits(XfamKnown)}", Shown.Bits(xfam));
+            TdxFactors.Xfam, (xfam & ~XfamKnown) == 0, RejectionCode.Unsupported, $"only {Shown.Bits(XfamKnown)}", Shown.Bits(xfam));
         findings.CheckIf(
             !policy.Tdx.AllowPerfmon, TdxFactors.Perfmon, (attributes & perfmon) == 0, RejectionCode.Forbidden, "PERFMON 0", Bit("PERFMON", perfmon));
         var isBound = report.MrServiceTd.Span.ContainsAnyExcept((byte)0);

@@ -143,7 +143,7 @@ internal static class PolicyCommand
                 $"nothing is pinned: {string.Join(", ", empty)} are zeros: nothing was measured into them, and every program has them.",
                 "a paravisor may have measured elsewhere, which this evidence does not show; --allow-zeros pins them nevertheless", ExitCode.EvidenceRefused);
         if (empty.Length > 0)
-            await Console.Error.WriteLineAsync($"warning: {string.Join(", ", empty)}: zeros, into which nothing was measured");
+            await Console.Error.WriteLineAsync($"note: zeros, into which nothing was measured: {string.Join(", ", empty)}");
     }
 
     private static (Verdict Verdict, string Type, IReadOnlyDictionary<string, ReadOnlyMemory<byte>> Measurements) Verify(
