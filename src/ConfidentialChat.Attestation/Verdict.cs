@@ -58,7 +58,9 @@ public sealed class Verdict
         return text.ToString();
     }
 
-    /// <summary>Writes the object that <c>cchat verify --json</c> prints: accepted, at, valid_from, valid_before, failures, warnings, factors, not_checked.</summary>
+    /// <summary>
+    /// Writes the object that <c>cchat verify --json</c> prints: accepted, at, valid_from, valid_before, failures, warnings, factors, not_checked.
+    /// </summary>
     public void WriteJson(Utf8JsonWriter json)
     {
         ArgumentNullException.ThrowIfNull(json);

@@ -56,7 +56,8 @@ internal sealed class PolicyTable
     public IReadOnlyList<int> Numbers(string key, int highest) => Take(key) switch
     {
         null => [],
-        TomlArray list when list.All(item => item is long number && number >= 0 && number <= highest) => [.. list.Cast<long>().Select(number => (int)number).Distinct()],
+        TomlArray list when list.All(item => item is long number && number >= 0 && number <= highest) =>
+            [.. list.Cast<long>().Select(number => (int)number).Distinct()],
         _ => throw Wrong(key, $"a list of numbers from 0 to {highest}"),
     };
 

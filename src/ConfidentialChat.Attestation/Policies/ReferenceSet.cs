@@ -16,7 +16,10 @@ public sealed record ReferenceSet(string Name, IReadOnlyDictionary<string, Refer
 
     /// <summary>The registers that are not the set's; none where it matches whole.</summary>
     internal IReadOnlyList<string> Differing(IEnumerable<MeasuredRegister> registers) =>
-        [.. registers.Where(register => Values.TryGetValue(register.Name, out var values) && !values.Accepts(register.Value.Span)).Select(register => register.Name)];
+    [
+        .. registers.Where(register => Values.TryGetValue(register.Name, out var values) && !values.Accepts(register.Value.Span))
+            .Select(register => register.Name),
+    ];
 
     /// <summary>Reads the sets below a table.</summary>
     /// <param name="table">That has one table a set.</param>

@@ -134,7 +134,7 @@ public sealed record SevSnpPolicy
             .Aggregate(Floor(product), (highest, floor) => highest.Max(floor.Value));
     }
 
-    private static byte Hex(string digits) => byte.Parse(digits, System.Globalization.NumberStyles.HexNumber, System.Globalization.CultureInfo.InvariantCulture);
+    private static byte Hex(string digits) => Convert.FromHexString(digits)[0];
 
     private static string ModelName(string name) =>
         name.Length == 5 && name[2] == '-' && name.Remove(2, 1).All(char.IsAsciiHexDigitLower) ? name

@@ -49,7 +49,8 @@ public sealed class SevSnpProduct
     }
 
     /// <summary>Whether name and CPUID are of the same processor of this line.</summary>
-    internal bool Includes(string productName, Cpuid cpuid) => Includes(productName) && Includes(cpuid) && (!IsDense(productName) || cpuid.Model >= FirstDenseModel);
+    internal bool Includes(string productName, Cpuid cpuid) =>
+        Includes(productName) && Includes(cpuid) && (!IsDense(productName) || cpuid.Model >= FirstDenseModel);
 
     // Of Zen 4c, which has the models a0 to af of Genoa's family.
     private static bool IsDense(string productName) => IsNamed(productName, "Siena") || IsNamed(productName, "Bergamo");

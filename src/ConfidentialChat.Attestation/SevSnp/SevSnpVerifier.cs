@@ -236,11 +236,13 @@ public static class SevSnpVerifier
             $"current {current} {Shown.Hex(report.CurrentVersion.Span)}, committed {committed} {Shown.Hex(report.CommittedVersion.Span)}, reported {report.ReportedTcb}");
         findings.CheckIf(
             !accepted.AllowProvisionalFirmware, SevSnpFactors.Provisional,
-            current == committed && report.CurrentVersion.Span.SequenceEqual(report.CommittedVersion.Span), RejectionCode.Forbidden, "firmware that is committed",
+            current == committed && report.CurrentVersion.Span.SequenceEqual(report.CommittedVersion.Span), RejectionCode.Forbidden,
+            "firmware that is committed",
             $"current {current} {Shown.Hex(report.CurrentVersion.Span)}, committed {committed} {Shown.Hex(report.CommittedVersion.Span)}");
         var mitigations = report.LaunchMitigations & report.CurrentMitigations;
         findings.CheckIf(
-            accepted.Mitigations.Count > 0, SevSnpFactors.Mitigations, accepted.Mitigations.All(bit => ((mitigations >> bit) & 1) != 0), RejectionCode.OutOfDate,
+            accepted.Mitigations.Count > 0, SevSnpFactors.Mitigations,
+            accepted.Mitigations.All(bit => ((mitigations >> bit) & 1) != 0), RejectionCode.OutOfDate,
             $"bits {string.Join(", ", accepted.Mitigations)}", $"{Shown.Bits(report.LaunchMitigations)} at launch, {Shown.Bits(report.CurrentMitigations)} now");
 
         var floor = accepted.Floor(product, report.Cpuid);

@@ -20,7 +20,9 @@ internal static class TcbEvaluations
 
     private static readonly TimeSpan Year = TimeSpan.FromDays(365);
 
-    /// <summary>From when on an evaluation is the least: Intel serves it to everybody a year after its event, and what it served before lives 30 days.</summary>
+    /// <summary>
+    /// From when on an evaluation is the least: Intel serves it to everybody a year after its event, and what it served before lives 30 days.
+    /// </summary>
     public static DateTimeOffset LeastFrom(TcbEvaluation evaluation) => RevocationList.Later(evaluation.RecoveryEvent, Year + TimeSpan.FromDays(30));
 
     /// <summary>The least number of the table that ships; 0 before its first line.</summary>

@@ -59,7 +59,7 @@ public sealed record TdxTcb
             QeStatus = qe.Status,
             Advisories =
             [
-                .. ((IEnumerable<string>)[.. Open(platformStatus, level?.Advisories), .. Open(module.Status, module.Advisories), .. Open(qe.Status, qe.Advisories)])
+                .. Open(platformStatus, level?.Advisories).Concat(Open(module.Status, module.Advisories)).Concat(Open(qe.Status, qe.Advisories))
                     .Distinct(StringComparer.Ordinal),
             ],
             TooLow =

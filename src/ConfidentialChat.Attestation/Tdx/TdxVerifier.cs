@@ -352,7 +352,8 @@ public static class TdxVerifier
             ? RevocationList.Later(since, policy.Tdx.OutOfDateGrace) : (DateTimeOffset?)null;
         var isGraced = graceEnd is { } graced && !findings.HasPassed(graced);
         findings.Check(
-            TdxFactors.TcbStatus, isAccepted || isGraced, code, string.Join(" or ", policy.Tdx.TcbStatuses) + (graceEnd is { } end ? $", or OutOfDate before {Shown.Date(end)}" : ""),
+            TdxFactors.TcbStatus, isAccepted || isGraced, code,
+            string.Join(" or ", policy.Tdx.TcbStatuses) + (graceEnd is { } end ? $", or OutOfDate before {Shown.Date(end)}" : ""),
             shown + (tcb.TooLow.Count == 0 ? "" : $"; below the first level: {Shown.List(tcb.TooLow)}"));
 
         // 19.

@@ -12,14 +12,21 @@ internal static class VerifySnpCommand
 {
     private const int DigestSize = 48;
 
-    private static readonly Argument<FileInfo> Report = new("report") { Description = "A SEV-SNP report, version 2 to 5, as the kernel gave it, in hexadecimal or within Azure's HCL report." };
+    private static readonly Argument<FileInfo> Report = new("report")
+    {
+        Description = "A SEV-SNP report, version 2 to 5, as the kernel gave it, in hexadecimal or within Azure's HCL report.",
+    };
     private static readonly Option<FileInfo> Vek = new("--cert")
     {
         Description = "The VCEK or VLEK certificate, DER or PEM, issuer and root may follow it; or the kernel's table of certificates.",
         HelpName = "FILE",
         Required = true,
     };
-    private static readonly Option<FileInfo?> Crl = new("--crl") { Description = "AMD's revocation list of the product, DER, PEM or hexadecimal.", HelpName = "FILE" };
+    private static readonly Option<FileInfo?> Crl = new("--crl")
+    {
+        Description = "AMD's revocation list of the product, DER, PEM or hexadecimal.",
+        HelpName = "FILE",
+    };
     private static readonly Option<FileInfo?> PolicyFile = VerifyOptions.Policy();
     private static readonly Option<string?> At = VerifyOptions.At();
     private static readonly Option<bool> Json = VerifyOptions.Json();
