@@ -50,6 +50,7 @@ internal sealed class DeviceCheck : IDisposable
     public void Dispose()
     {
         documents.Dispose();
+        paths.Dispose();
         given.ForEach(list => list.Dispose());
     }
 
@@ -80,13 +81,10 @@ internal sealed class DeviceCheck : IDisposable
         device = device with { Architecture = architecture, IsFsp = isFsp, Id = ChipId(list.Items) };
 
         // 4.
-        var rejection = VerificationKey.TryTake(leaf, KeyKind.EcdsaP384, out var key);
-        using (key)
-        {
-            if (rejection is null && !key!.Verify(report!.Signed, report.Signature))
-                rejection = new Rejection(RejectionCode.BadSignature, $"signed by the {leaf}", "another signature");
-            on.Report(NvidiaFactors.Signature, whose, rejection, "signed by the leaf", "signed by the leaf");
-        }
+        var rejection = paths.TryTake(leaf, out var key);
+        if (rejection is null && !key!.Verify(report!.Signed, report.Signature))
+            rejection = new Rejection(RejectionCode.BadSignature, $"signed by the {leaf}", "another signature");
+        on.Report(NvidiaFactors.Signature, whose, rejection, "signed by the leaf", "signed by the leaf");
 
         // 5, 6, 7, 13.
         device = device with { OpaqueData = CheckOpaqueData(report!, device, whose) };

@@ -10,7 +10,7 @@ namespace ConfidentialChat.Attestation.Nvidia;
 /// NVIDIA's paths, which are longer than the other vendors': ECDSA P-384 throughout. What several devices share is checked once, as long as
 /// they are asked about with the same instance. Not for several threads.
 /// </summary>
-internal sealed class VendorPath
+internal sealed class VendorPath : IDisposable
 {
     private const string EcdsaWithSha384 = "1.2.840.10045.4.3.3";
     private const string BasicConstraints = "2.5.29.19";
@@ -18,6 +18,7 @@ internal sealed class VendorPath
     private const string NameConstraints = "2.5.29.30";
 
     private readonly Dictionary<(string Issuer, string Subject), bool> signatures = [];
+    private readonly Dictionary<string, (Rejection? Rejection, VerificationKey? Key)> keys = new(StringComparer.Ordinal);
 
     /// <summary>Null where each certificate is issued by the next at this time and the last is the root.</summary>
     /// <param name="given">Leaf first; the root may be left out, where it is known whole.</param>
@@ -35,14 +36,39 @@ internal sealed class VendorPath
         return KeyFault(path) ?? UseFault(path) ?? SignatureFault(path) ?? DateFault(path, findings);
     }
 
+    /// <summary>The key of a certificate, which stays this instance's.</summary>
+    public Rejection? TryTake(Certificate certificate, out VerificationKey? key)
+    {
+        var name = Name(certificate);
+        if (!keys.TryGetValue(name, out var taken))
+            keys[name] = taken = (VerificationKey.TryTake(certificate, KeyKind.EcdsaP384, out var made), made);
+        key = taken.Key;
+        return taken.Rejection;
+    }
+
+    /// <summary>Whether a certificate was signed by the key of another, with ECDSA and SHA-384.</summary>
+    public bool IsSignedBy(Certificate subject, Certificate issuer)
+    {
+        var pair = (Name(issuer), Name(subject));
+        if (!signatures.TryGetValue(pair, out var holds))
+            signatures[pair] = holds = Verify(subject.Der, issuer);
+        return holds;
+    }
+
+    public void Dispose()
+    {
+        foreach (var (_, key) in keys.Values)
+            key?.Dispose();
+    }
+
+    private static string Name(Certificate certificate) => Shown.Hex(SHA256.HashData(certificate.Der.Span));
+
     // Before any signature: a stranger's key is not calculated with.
-    private static Rejection? KeyFault(IReadOnlyList<Certificate> path)
+    private Rejection? KeyFault(IReadOnlyList<Certificate> path)
     {
         foreach (var certificate in path)
         {
-            var rejection = VerificationKey.TryTake(certificate, KeyKind.EcdsaP384, out var key);
-            key?.Dispose();
-            if (rejection is not null)
+            if (TryTake(certificate, out _) is { } rejection)
                 return rejection;
         }
 
@@ -100,16 +126,7 @@ internal sealed class VendorPath
         return first;
     }
 
-    /// <summary>Whether a certificate was signed by the key of another, with ECDSA and SHA-384.</summary>
-    public bool IsSignedBy(Certificate subject, Certificate issuer)
-    {
-        var key = (Shown.Hex(SHA256.HashData(issuer.Der.Span)), Shown.Hex(SHA256.HashData(subject.Der.Span)));
-        if (!signatures.TryGetValue(key, out var holds))
-            signatures[key] = holds = Verify(subject.Der, issuer);
-        return holds;
-    }
-
-    private static bool Verify(ReadOnlyMemory<byte> der, Certificate issuer)
+    private bool Verify(ReadOnlyMemory<byte> der, Certificate issuer)
     {
         try
         {
@@ -120,10 +137,7 @@ internal sealed class VendorPath
                 return false;
             var signature = whole.ReadBitString(out var unused);
             whole.ThrowIfNotEmpty();
-            if (unused != 0 || VerificationKey.TryTake(issuer, KeyKind.EcdsaP384, out var key) is not null)
-                return false;
-            using (key)
-                return key!.VerifyDer(signed.Span, signature);
+            return unused == 0 && TryTake(issuer, out var key) is null && key!.VerifyDer(signed.Span, signature);
         }
         catch (AsnContentException)
         {
