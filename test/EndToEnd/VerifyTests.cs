@@ -31,6 +31,7 @@ public sealed class VerifyTests : IDisposable
         {
             ["verify", "tdx", Vectors.Locate($"{Accepted}/quote.bin"), "--collateral", Vectors.Locate(Accepted), "--at", At],
             ["verify", "snp", Vectors.Locate("snp/04-genoa-v5/report.bin"), "--cert", Vectors.Locate("snp/04-genoa-v5/vcek.der"), "--at", "2026-03-01T00:00:00Z"],
+            ["verify", "gpu", Vectors.Locate("gpu/09-atoma-8xhopper-570.124.06/evidence.json")],
             ["verify", bundle, "--policy", policy],
         })
             (await StartAsync("unshare", [unshare, Path.Combine(AppContext.BaseDirectory, "cchat"), .. arguments])).ShouldBe(0, string.Join(' ', arguments));
