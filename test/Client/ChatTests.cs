@@ -65,7 +65,7 @@ public sealed class ChatTests
         envelope.ModelName.ShouldBe("tiny");
         envelope.Stack.Value.ShouldBe(7);
         Encoding.Latin1.GetString(envelope.Ciphertext.Span).ShouldNotContain("prompt");
-        gateway.Locks.Single().ToJsonString().ShouldBe("""{"model":"tiny"}""");
+        gateway.Locks.Single().ToJsonString().ShouldBe("""{"model":"tiny","node_small_id":3}""");
         gateway.Calls.Single().Headers.ShouldBe(["Accept", "Host", "Authorization", "Content-Type", "Content-Length"], ignoreOrder: true);
     }
 

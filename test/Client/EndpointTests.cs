@@ -72,7 +72,7 @@ public sealed class EndpointTests
         answer.Data.Single().Vector.ToFloats().ShouldBe([0.5f, -1.25f, 3e-5f]);
         Encoding.UTF8.GetString(answer.ToJson()).ShouldBe(list);
         gateway.Calls.Single().Json.ToJsonString().ShouldBe($$"""{"model":"tiny","input":"{{Chats.Prompt}}"}""");
-        gateway.Locks.Single().ToJsonString().ShouldBe("""{"model":"tiny"}""");
+        gateway.Locks.Single().ToJsonString().ShouldBe("""{"model":"tiny","node_small_id":3}""");
         gateway.Calls.Single().Envelope.Stream.ShouldBe(false);
         gateway.Paths.ShouldBe(["/v1/nodes/lock", "/v1/confidential/embeddings"]);
     }
