@@ -52,7 +52,7 @@ public static class TdxFactors
     public static IReadOnlyList<FactorName> All { get; } =
     [
         Quote, QeVendor, PckPath, PckExtension, QeReportSignature, AttestationKey, QuoteSignature, RootCrl, PckCrl, TcbSigningPath,
-        TcbInfo, TcbInfoDate, TcbInfoPlatform, QeIdentity, QeIdentityDate, Qe, TeeTcbSvn, TdxModule, TcbSupported, TcbStatus, Advisories,
+        TcbInfo, TcbInfoDate, TcbInfoPlatform, QeIdentity, QeIdentityDate, Qe, TdxModule, TcbSupported, TcbStatus, TeeTcbSvn, Advisories,
         TcbEvaluationNumbers, TcbEvaluation, TcbEvaluationTable,
         Debug, TdAttributes, Xfam, Perfmon, Migratable, SeptVeDisable, MrTd, Rtmr0, Rtmr1, Rtmr2, Rtmr3, MrConfigId, MrOwner, MrOwnerConfig,
         MrSeam, MrServiceTd, Reference, Platform, ReportData, EventLog,

@@ -1,5 +1,4 @@
 // spec/attestation.md sections 6 and 13.
-using System.Buffers.Binary;
 using System.Security.Cryptography;
 using ConfidentialChat.Attestation.Certificates;
 using ConfidentialChat.Attestation.Policies;
@@ -23,8 +22,6 @@ public sealed record TdxVerification(Verdict Verdict, TdxQuote? Quote, EventLog?
 /// <summary>Verifies TDX quotes: a pure function of quote, collateral, policy and time. Safe for several threads.</summary>
 public static class TdxVerifier
 {
-    private const ulong XfamKnown = 0x0006_DBE7; // x87, SSE, AVX, AVX-512, PT, PKU, CET, UINTR, LBR, AMX: Intel TDX module base architecture, XFAM
-
     private static readonly byte[] IntelQeVendor = Convert.FromHexString("939a7233f79c4ca9940a0db3957f0607");
 
     private static readonly PathRules PckPathRules = new()
@@ -155,20 +152,27 @@ public static class TdxVerifier
         // 8 to 16.
         var signer = CheckLists(collateral, policy, root, pckPath, findings);
         TdxTcb? tcb;
+        TcbEvaluationNumbers? numbers;
+        string unread;
         using (signer)
         {
             var tcbInfo = CheckTcbInfo(collateral, policy, signer, platform!, findings);
             var identity = CheckQeIdentity(collateral, policy, signer, quote, findings);
+            numbers = CheckEvaluationNumbers(collateral, policy, signer, findings);
 
-            var numbers = CheckEvaluationNumbers(collateral, policy, signer, findings);
-
-            // 17 to 20.
-            CheckSvn(quote.Report, policy, findings);
-            tcb = CheckTcb(quote, platform!, tcbInfo, identity, numbers, policy, findings);
+            // 17.
+            CheckModule(quote.Report, tcbInfo, findings);
+            tcb = tcbInfo is null || identity is null ? null : TdxTcb.Read(quote, platform!, tcbInfo, identity);
+            unread = tcbInfo is null ? "TCB info" : "QE identity";
         }
 
-        // 21 to 30.
-        CheckReport(quote.Report, platform!, policy, isRaw, findings);
+        // 18 to 30.
+        var appraisal = new TdxAppraisal(policy, findings);
+        if (tcb is null)
+            appraisal.FailTcb(quote.Report, unread);
+        else
+            appraisal.CheckTcb(quote.Report, tcb, numbers);
+        appraisal.CheckReport(quote.Report, platform!, isRaw);
         checkLast(quote.Report);
         return (quote, tcb);
     }
@@ -321,79 +325,18 @@ public static class TdxVerifier
         return numbers;
     }
 
-    private static TdxTcb? CheckTcb(
-        TdxQuote quote, PckExtension platform, TcbInfo? info, QeIdentity? identity, TcbEvaluationNumbers? numbers, Policy policy, Findings findings)
+    private static void CheckModule(TdReport report, TcbInfo? info, Findings findings)
     {
-        if (info is null || identity is null)
+        if (info is null)
         {
-            ReadOnlySpan<FactorName> unknown =
-                [
-                    TdxFactors.TdxModule, TdxFactors.TcbSupported, TdxFactors.TcbStatus, TdxFactors.Advisories, TdxFactors.TcbEvaluation,
-                ];
-            foreach (var factor in unknown)
-                findings.Fail(factor, RejectionCode.Missing, info is null ? "TCB info" : "QE identity", "none that can be read");
-            return null;
+            findings.Fail(TdxFactors.TdxModule, RejectionCode.Missing, "TCB info", "none that can be read");
+            return;
         }
 
-        // 17.
-        var major = quote.Report.TeeTcbSvn.Span[1];
+        var major = report.TeeTcbSvn.Span[1];
         findings.Report(
-            TdxFactors.TdxModule, ModuleFault(quote.Report, info.ModuleOf(quote.Report)), "the identity of the TDX module",
+            TdxFactors.TdxModule, ModuleFault(report, info.ModuleOf(report)), "the identity of the TDX module",
             major == 0 ? "TDX module of version 0" : $"TDX module {TcbInfo.ModuleName(major)}");
-
-        // 18.
-        var tcb = TdxTcb.Read(quote, platform, info, identity);
-        var isSupported = tcb.Status is not (TcbStatus.Revoked or TcbStatus.NoMatchingTcbLevel);
-        var code = tcb.Status == TcbStatus.Revoked ? RejectionCode.Revoked : RejectionCode.OutOfDate;
-        var shown = $"{tcb.Status} (platform {tcb.PlatformStatus}, module {tcb.ModuleStatus}, QE {tcb.QeStatus})";
-        findings.Check(TdxFactors.TcbSupported, isSupported, code, "neither Revoked nor NoMatchingTcbLevel", shown);
-        var isAccepted = isSupported && policy.Tdx.TcbStatuses.Contains(tcb.Status);
-        var graceEnd = !isAccepted && tcb is { Status: TcbStatus.OutOfDate, OutOfDateSince: { } since } && policy.Tdx.OutOfDateGrace > TimeSpan.Zero
-            ? RevocationList.Later(since, policy.Tdx.OutOfDateGrace) : (DateTimeOffset?)null;
-        var isGraced = graceEnd is { } graced && !findings.HasPassed(graced);
-        findings.Check(
-            TdxFactors.TcbStatus, isAccepted || isGraced, code,
-            string.Join(" or ", policy.Tdx.TcbStatuses) + (graceEnd is { } end ? $", or OutOfDate before {Shown.Date(end)}" : ""),
-            shown + (tcb.TooLow.Count == 0 ? "" : $"; below the first level: {Shown.List(tcb.TooLow)}"));
-
-        // 19.
-        var unaccepted = tcb.Advisories.Except(policy.Tdx.Advisories, StringComparer.Ordinal).ToList();
-        findings.CheckIf(
-            !isGraced, TdxFactors.Advisories, unaccepted.Count == 0, RejectionCode.OutOfDate,
-            policy.Tdx.Advisories.Count == 0 ? "none open" : $"none open but {Shown.List(policy.Tdx.Advisories)}",
-            Shown.List(unaccepted.Count > 0 ? unaccepted : tcb.Advisories));
-
-        // 20.
-        var least = Math.Max(policy.Tdx.MinTcbEvaluationDataNumber ?? TcbEvaluations.Shipped(findings), numbers?.Least(findings) ?? 0);
-        findings.CheckIf(
-            least > 0, TdxFactors.TcbEvaluation, Math.Min(tcb.TcbInfoEvaluation, tcb.QeIdentityEvaluation) >= least, RejectionCode.OutOfDate,
-            $"tcbEvaluationDataNumber at least {least}",
-            tcb.TcbInfoEvaluation == tcb.QeIdentityEvaluation ? $"{tcb.TcbInfoEvaluation}"
-            : $"{tcb.TcbInfoEvaluation} of TCB info, {tcb.QeIdentityEvaluation} of QE identity");
-        if (policy.Tdx.MinTcbEvaluationDataNumber is null && TcbEvaluations.IsOld(findings))
-            findings.Fail(
-                TdxFactors.TcbEvaluationTable, RejectionCode.OutOfDate, "a table of evaluations that is younger than a year, or a number in the policy",
-                $"{TcbEvaluations.Last.Number} from {Shown.Date(TcbEvaluations.LeastFrom(TcbEvaluations.Last))} as its last line");
-        return tcb;
-    }
-
-    private static void CheckSvn(TdReport report, Policy policy, Findings findings)
-    {
-        var svn = report.TeeTcbSvn;
-        findings.CheckIf(
-            policy.Tdx.MinTeeTcbSvn is not null, TdxFactors.TeeTcbSvn, AtLeast(svn.Span, policy.Tdx.MinTeeTcbSvn), RejectionCode.OutOfDate,
-            $"each byte at least {Shown.Hex((policy.Tdx.MinTeeTcbSvn ?? default).Span)}", Shown.Hex(svn.Span));
-    }
-
-    private static bool AtLeast(ReadOnlySpan<byte> found, ReadOnlyMemory<byte>? least)
-    {
-        for (var i = 0; least is { } demanded && i < found.Length; i++)
-        {
-            if (found[i] < demanded.Span[i])
-                return false;
-        }
-
-        return true;
     }
 
     private static Rejection? ModuleFault(TdReport report, ModuleIdentity? module)
@@ -404,45 +347,6 @@ public static class TdxVerifier
             return new Rejection(RejectionCode.Mismatch, $"mr_signer_seam {Shown.Hex(module.MrSigner)}", Shown.Hex(report.MrSignerSeam.Span));
         return Masked.Equal(report.SeamAttributes.Span, module.Attributes, module.AttributesMask) ? null
             : new Rejection(RejectionCode.Mismatch, $"seam_attributes {Shown.Hex(module.Attributes)}", Shown.Hex(report.SeamAttributes.Span));
-    }
-
-    private static void CheckReport(TdReport report, PckExtension platform, Policy policy, bool isRaw, Findings findings)
-    {
-        const ulong debug = 0xFF, migratable = 1UL << 29, septVeDisable = 1UL << 28, perfmon = 1UL << 63;
-        const ulong known = 1 | migratable | septVeDisable | perfmon | (1UL << 27) | (1UL << 30) | (1UL << 31); // LASS, PKS, KL
-        var attributes = report.TdAttributes;
-        findings.CheckIf(
-            !policy.DangerousAllowDebug, TdxFactors.Debug, (attributes & debug) == 0, RejectionCode.Forbidden, "no bit of 0 to 7",
-            Shown.Bits(attributes & debug));
-        findings.Check(
-            TdxFactors.TdAttributes, (attributes & ~known) == 0, RejectionCode.Unsupported, $"only {Shown.Bits(known)}", Shown.Bits(attributes));
-        var xfam = BinaryPrimitives.ReadUInt64LittleEndian(report.Xfam.Span);
-        findings.Check(
-            TdxFactors.Xfam, (xfam & ~XfamKnown) == 0, RejectionCode.Unsupported, $"only {Shown.Bits(XfamKnown)}", Shown.Bits(xfam));
-        findings.CheckIf(
-            !policy.Tdx.AllowPerfmon, TdxFactors.Perfmon, (attributes & perfmon) == 0, RejectionCode.Forbidden, "PERFMON 0", Bit("PERFMON", perfmon));
-        var isBound = report.MrServiceTd.Span.ContainsAnyExcept((byte)0);
-        findings.CheckIf(
-            !policy.Tdx.AllowMigration, TdxFactors.Migratable, (attributes & migratable) == 0 && (!isBound || policy.Tdx.KnowsServiceTd(report)),
-            RejectionCode.Forbidden, "MIGRATABLE 0, no service TD but a known one",
-            $"{Bit("MIGRATABLE", migratable)}, {(isBound ? $"service TD {Shown.Hex(report.MrServiceTd.Span)}" : "no service TD")}");
-        findings.CheckIf(
-            policy.Tdx.RequireSeptVeDisable, TdxFactors.SeptVeDisable, (attributes & septVeDisable) != 0, RejectionCode.Forbidden, "SEPT_VE_DISABLE 1",
-            Bit("SEPT_VE_DISABLE", septVeDisable));
-
-        // 26, 27.
-        MeasuredRegister.Check(
-            policy.Tdx.Registers(report), policy.Tdx.References, TdxFactors.Reference, areDemanded: !isRaw && !policy.MeasurementsAny, findings);
-
-        // 28.
-        if (policy.Platforms.Count == 0)
-            findings.Skip(TdxFactors.Platform, $"{platform.PlatformId} (any is accepted)");
-        else
-            findings.Check(
-                TdxFactors.Platform, policy.Platforms.Contains(platform.PlatformId), RejectionCode.Forbidden, "a platform on the policy's list",
-                platform.PlatformId);
-
-        string Bit(string name, ulong mask) => $"{name} {((report.TdAttributes & mask) == 0 ? 0 : 1)}";
     }
 
     private static Rejection? SignatureFault<T>(IntelDocument<T> document, VerificationKey? signer)
