@@ -1,4 +1,5 @@
 using System.Text.Json;
+using ConfidentialChat.Attestation.Bundles;
 using ConfidentialChat.Attestation.Policies;
 using ConfidentialChat.Attestation.SevSnp;
 using ConfidentialChat.Attestation.Tdx;
@@ -62,6 +63,10 @@ public sealed class VerdictTests
         (tcb.TcbInfoEvaluation, tcb.QeIdentityEvaluation).ShouldBe((20, 20));
         tcb.PlatformDate.ShouldBe(Evidence.Time("2026-01-01T00:00:00Z"));
         (tcb.TcbInfoIssued, tcb.TcbInfoNextUpdate).ShouldBe((Evidence.Time("2026-05-20T00:00:00Z"), Evidence.Time("2026-06-20T00:00:00Z")));
+        // Within a bundle likewise.
+        var policy = platform.TrustingPolicy();
+        new TdxCpuVerifier().Verify(new CpuEvidence { Type = CpuType.Tdx, Evidence = platform.Quote(), Collateral = platform.Collateral().ToNamed() }, policy, policy.Begin(IntelPlatform.Now))!
+            .Tcb!.Status.ShouldBe(TcbStatus.SWHardeningNeeded);
         platform.TcbInfo["version"] = 2;
         platform.Verify().Tcb.ShouldBeNull();
     }

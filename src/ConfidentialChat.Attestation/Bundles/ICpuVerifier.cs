@@ -25,4 +25,7 @@ public sealed record CpuClaims
 
     /// <summary>Those that <c>cchat policy pin</c> writes, by their names in the policy.</summary>
     public required IReadOnlyDictionary<string, ReadOnlyMemory<byte>> Measurements { get; init; }
+
+    /// <summary>What Intel's documents say of a TDX platform; null for other kinds, and where a document could not be read.</summary>
+    public Tdx.TdxTcb? Tcb { get; init; }
 }

@@ -17,9 +17,10 @@ public sealed class TdxCpuVerifier : ICpuVerifier
         ArgumentNullException.ThrowIfNull(policy);
         ArgumentNullException.ThrowIfNull(findings);
         // tdx.report_data is raw evidence's; here bundle.report_data makes that check.
-        var (quote, _) = TdxVerifier.Check(
+        var (quote, tcb) = TdxVerifier.Check(
             evidence.Evidence.Span, TdxCollateral.From(evidence.Collateral), policy, findings, isRaw: false,
             report => TdxVerifier.CheckEventLog(report, evidence.EventLog, findings));
-        return quote is null ? null : new CpuClaims { ReportData = quote.Report.ReportData, Measurements = TdxVerifier.Measurements(quote.Report) };
+        return quote is null ? null
+            : new CpuClaims { ReportData = quote.Report.ReportData, Measurements = TdxVerifier.Measurements(quote.Report), Tcb = tcb };
     }
 }

@@ -108,7 +108,13 @@ internal static class VerifyTdxCommand
         json.WriteString("xfam", Shown.Hex(quote.Report.Xfam.Span));
         json.WriteString("report_data", Shown.Hex(quote.Report.ReportData.Span));
         json.WriteEndObject();
-        if (verification.Tcb is not { } tcb)
+        WriteTcb(json, verification.Tcb);
+    }
+
+    /// <summary>What Intel's documents say, as values; nothing where there is nothing.</summary>
+    internal static void WriteTcb(Utf8JsonWriter json, TdxTcb? known)
+    {
+        if (known is not { } tcb)
             return;
         json.WriteStartObject("tcb");
         json.WriteString("status", $"{tcb.Status}");
