@@ -106,6 +106,27 @@ public sealed class NodeEvidenceTests : IDisposable
     }
 
     [Fact]
+    public async Task Who_asks_while_a_bundle_is_on_its_way_waits_for_that_one_and_who_leaves_takes_it_from_nobody()
+    {
+        await using var gateway = await GatewayUnderTest.StartAsync();
+        await using var node = await ScriptedNode.StartAsync(gateway);
+        await node.AttestAsync(platform);
+        var gate = new TaskCompletionSource();
+        node.BundleGate = gate.Task;
+        using var user = await gateway.UserAsync();
+        using var leaving = new CancellationTokenSource();
+        var first = user.GetAsync($"/v2/nodes/{node.Id}/evidence", leaving.Token);
+        await Waiting.UntilAsync(() => node.BundlesGiven == 1);
+        var others = Enumerable.Range(0, 20).Select(_ => user.GetByteArrayAsync($"/v2/nodes/{node.Id}/evidence")).ToList();
+        await leaving.CancelAsync();
+        await Should.ThrowAsync<OperationCanceledException>(() => first);
+        gate.SetResult();
+        foreach (var bundle in await Task.WhenAll(others).Soon())
+            bundle.ShouldBe(node.Bundle);
+        node.BundlesGiven.ShouldBe(1);
+    }
+
+    [Fact]
     public async Task Another_bundle_than_the_announced_one_is_given_to_nobody_and_said_in_the_log()
     {
         await using var gateway = await GatewayUnderTest.StartAsync();

@@ -74,6 +74,9 @@ internal sealed class ScriptedNode : IAsyncDisposable
 
     public int BundlesGiven { get; private set; }
 
+    /// <summary>What it waits for before it gives its bundle.</summary>
+    public Task BundleGate { get; set; } = Task.CompletedTask;
+
     /// <summary>How the node answers.</summary>
     public Func<HttpContext, Task> Script { get; set; } = context => AnswerAsync(context, 200, SealedAnswer);
 
@@ -284,6 +287,7 @@ internal sealed class ScriptedNode : IAsyncDisposable
         if (HttpMethods.IsGet(context.Request.Method) && context.Request.Path.Value!.StartsWith("/v2/evidence/", StringComparison.Ordinal) && Bundle is { } bundle)
         {
             BundlesGiven++;
+            await BundleGate;
             await context.Response.Body.WriteAsync(bundle);
             return;
         }

@@ -1,4 +1,5 @@
 // spec/envelope-v2.md section 1.
+using System.Buffers;
 using ConfidentialChat.Gateway.Auth;
 using ConfidentialChat.Gateway.Errors;
 using ConfidentialChat.Hosting;
@@ -17,6 +18,8 @@ internal sealed class CollateralEndpoint(GatewayOptions options, Seldom seldom, 
     private const int MaxBytes = 1 << 20;
     private const string Bytes = "application/octet-stream";
 
+    private static readonly SearchValues<char> Digits = SearchValues.Create("0123456789abcdef");
+
     public async ValueTask<IResult> HandleAsync(HttpContext context, Caller caller)
     {
         // Only 64 digits of hexadecimal become a path.
@@ -32,8 +35,6 @@ internal sealed class CollateralEndpoint(GatewayOptions options, Seldom seldom, 
             log.OtherCollateral(name);
         return None;
     }
-
-    private static readonly System.Buffers.SearchValues<char> Digits = System.Buffers.SearchValues.Create("0123456789abcdef");
 
     private static ErrorAnswer None => new(RequestError.NotFound) { Forwarded = false };
 

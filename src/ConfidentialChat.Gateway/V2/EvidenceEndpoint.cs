@@ -30,8 +30,8 @@ internal sealed class EvidenceEndpoint(
 
     private static readonly TimeSpan NodeTime = TimeSpan.FromSeconds(65); // a quote may take 30 s, and there may be one before ours
 
-    // The newest bundle of each node: what is replaced is asked for no more.
-    private readonly ConcurrentDictionary<NodeId, (KeySetDigest KeySet, byte[] Digest, byte[] Bundle)> kept = new();
+    // The newest bundle of each node, or the one way to it that is under way: what is replaced is asked for no more.
+    private readonly ConcurrentDictionary<NodeId, BundleFetch> kept = new();
 
     /// <summary>The bundle of the newest key set.</summary>
     public async ValueTask<IResult> HandleAsync(HttpContext context, Caller caller)
@@ -40,14 +40,10 @@ internal sealed class EvidenceEndpoint(
             return Refuse(RequestError.NotFound);
         if (context.IsKnown(Convert.ToHexStringLower(digest)))
             return TypedResults.StatusCode(StatusCodes.Status304NotModified);
-        if (!kept.TryGetValue(node.Id, out var known) || known.KeySet != newest.Digest || !known.Digest.AsSpan().SequenceEqual(digest))
-        {
-            if (await FetchAsync(node, newest, context.RequestAborted) is not { } bundle)
-                return Refuse(RequestError.ServiceUnavailable);
-            known = kept[node.Id] = (newest.Digest, digest, bundle);
-        }
-
-        return TypedResults.Bytes(known.Bundle, Json);
+        var fetch = kept.AddOrUpdate(node.Id, _ => Begin(node, newest), (_, known) => known.IsOf(newest) && !known.HasFailed ? known : Begin(node, newest));
+        return await fetch.Bundle.Value.WaitAsync(context.RequestAborted) is { } bundle
+            ? TypedResults.Bytes(bundle, Json)
+            : Refuse(RequestError.ServiceUnavailable);
     }
 
     /// <summary>A bundle for the caller's challenge, which the node makes.</summary>
@@ -84,6 +80,10 @@ internal sealed class EvidenceEndpoint(
     }
 
     private static ErrorAnswer Refuse(RequestError error) => new(error) { Forwarded = false };
+
+    // For everybody who asks meanwhile, and so not of whoever began it.
+    private BundleFetch Begin(KnownNode node, KnownKeySet keys) =>
+        new(keys.Digest, keys.Bundle!, new Lazy<Task<byte[]?>>(() => FetchAsync(node, keys, CancellationToken.None)));
 
     private async Task<byte[]?> FetchAsync(KnownNode node, KnownKeySet keys, CancellationToken cancellation)
     {
@@ -129,4 +129,15 @@ internal sealed class EvidenceEndpoint(
             return (null, null);
         }
     }
+}
+
+/// <summary>One bundle, on its way or here.</summary>
+/// <param name="KeySet">Whose.</param>
+/// <param name="Digest">As it was announced.</param>
+/// <param name="Bundle">Null where the node did not give it.</param>
+internal sealed record BundleFetch(KeySetDigest KeySet, byte[] Digest, Lazy<Task<byte[]?>> Bundle)
+{
+    public bool HasFailed => Bundle is { IsValueCreated: true, Value: { IsCompleted: true } ended } && (!ended.IsCompletedSuccessfully || ended.Result is null);
+
+    public bool IsOf(KnownKeySet keys) => KeySet == keys.Digest && Digest.AsSpan().SequenceEqual(keys.Bundle);
 }
