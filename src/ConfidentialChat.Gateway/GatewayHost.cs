@@ -70,6 +70,7 @@ public sealed class GatewayHost
             Array.ForEach(places, place => place.Listen());
             app = Build(options, listen, limits, origins, key, database, directory, occupation, places, configure);
             Assemble(app, options);
+            HeapLimit.Tell(app.Logger, options.MaxBufferedBytes, options.MaxBodyBytes);
             await ReadAsync(app.Services);
             database.EndProgress();
             return app;

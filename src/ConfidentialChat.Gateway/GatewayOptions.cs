@@ -1,3 +1,5 @@
+using ConfidentialChat.Hosting;
+
 namespace ConfidentialChat.Gateway;
 
 /// <summary>Everything that an operator decides about one gateway. Defaults are safe; what is lax says <c>Dangerous</c>.</summary>
@@ -35,8 +37,11 @@ public sealed record GatewayOptions
 
     public int MaxBodyBytes { get; init; } = 32 * 1024 * 1024;
 
-    /// <summary>Bodies held in memory at once, all users together; beyond it 429.</summary>
-    public long MaxBufferedBytes { get; init; } = 1024 * 1024 * 1024;
+    /// <summary>
+    /// Bodies held in memory at once, all users together; beyond it 429. By itself a quarter of what the runtime sees
+    /// of the machine's or the cgroup's memory, and at most 1 GiB.
+    /// </summary>
+    public long MaxBufferedBytes { get; init; } = HeapLimit.ForBodies(HeapLimit.Bytes);
 
     /// <summary>Requests of one user that are relayed at once; beyond it 429.</summary>
     public int MaxRelaysPerUser { get; init; } = 64;

@@ -106,6 +106,7 @@ public static class NodeHost
 
         var app = builder.Build();
         _ = app.Services.GetServices<ListenSocket>().ToList(); // else they would not end with a node that never starts
+        HeapLimit.Tell(app.Logger, options.MaxBufferedBytes, options.MaxBodyBytes);
         app.UseConnectionTurns(
             path => path.Value is Health or Live or Ready or NodePaths.Proof,
             context => context.Response.WriteAsync(new Rejection(RequestError.TooManyRequests)));

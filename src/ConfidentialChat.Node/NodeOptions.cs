@@ -1,4 +1,5 @@
 using System.Net;
+using ConfidentialChat.Hosting;
 using ConfidentialChat.Hosting.Connections;
 using ConfidentialChat.Protocol;
 
@@ -54,8 +55,11 @@ public sealed record NodeOptions
     /// <summary>Largest envelope, in bytes.</summary>
     public int MaxBodyBytes { get; init; } = 32 * 1024 * 1024;
 
-    /// <summary>Requests held in memory at once, until their engines have read them; beyond it 429.</summary>
-    public long MaxBufferedBytes { get; init; } = 1024 * 1024 * 1024;
+    /// <summary>
+    /// Requests held in memory at once, until their engines have read them; beyond it 429. By itself a quarter of what
+    /// the runtime sees of the machine's or the cgroup's memory, and at most 1 GiB.
+    /// </summary>
+    public long MaxBufferedBytes { get; init; } = HeapLimit.ForBodies(HeapLimit.Bytes);
 
     /// <summary>How long a request's body may take to arrive. It holds a place meanwhile.</summary>
     public TimeSpan UploadTimeout { get; init; } = TimeSpan.FromSeconds(30);

@@ -79,9 +79,15 @@ internal static class CommonOptions
     public static Option<int> DrainSeconds(TimeSpan standard) => Between(
         "--drain-seconds", 0, 3600, (int)standard.TotalSeconds, "How long answers in flight may take to end after SIGTERM.");
 
-    /// <summary>For <c>gateway</c> and <c>node</c>.</summary>
-    public static Option<int> MaxBufferedMib(long standardBytes) => Positive(
-        "--max-buffered-mib", (int)(standardBytes / Mib), "MiB of memory that request bodies may take, all together; beyond it 429.");
+    /// <summary>For <c>gateway</c> and <c>node</c>. Its default, which depends on the machine, is not in the help as a number.</summary>
+    public static Option<int?> MaxBufferedMib() => Checked(
+        new Option<int?>("--max-buffered-mib")
+        {
+            Description = "MiB of memory that request bodies may take, all together; beyond it 429. "
+                + "By itself a quarter of the memory that this process may use, at most 1024.",
+            HelpName = "N",
+        },
+        number => number > 0 ? null : "is not a whole number above zero");
 
     public static Option<bool> LogRequests() => new("--log-requests") { Description = "Log a line also for each request that went well." };
 
@@ -106,7 +112,7 @@ internal static class CommonOptions
         Environment.GetFolderPath(Environment.SpecialFolder.LocalApplicationData, Environment.SpecialFolderOption.DoNotVerify), "confidentialchat");
 
     // A token that is no number is the parser's to complain about.
-    private static Option<int> Checked(Option<int> option, Func<int, string?> fault)
+    private static Option<T> Checked<T>(Option<T> option, Func<int, string?> fault)
     {
         option.Validators.Add(result =>
         {

@@ -33,7 +33,7 @@ internal static class GatewayCommand
         Description = "What clients call the gateway: says when a certificate is not for it.",
         HelpName = "HOST",
     };
-    private static readonly Option<int> MaxBufferedMib = CommonOptions.MaxBufferedMib(Standard.Gateway.MaxBufferedBytes);
+    private static readonly Option<int?> MaxBufferedMib = CommonOptions.MaxBufferedMib();
     private static readonly Option<int> DrainSeconds = CommonOptions.DrainSeconds(Standard.Gateway.DrainTimeout);
     private static readonly Option<bool> LogRequests = CommonOptions.LogRequests();
     private static readonly Option<bool> DangerousPlainHttp = CommonOptions.DangerousPlainHttp();
@@ -95,7 +95,7 @@ internal static class GatewayCommand
         TrustedProxies = parsed.GetValue(TrustedProxies) is { Length: > 0 } proxies ? proxies : null,
         CorsOrigins = parsed.GetValue(CorsOrigins) ?? [],
         Docs = !parsed.GetValue(NoDocs),
-        MaxBufferedBytes = parsed.GetValue(MaxBufferedMib) * CommonOptions.Mib,
+        MaxBufferedBytes = parsed.GetValue(MaxBufferedMib) * CommonOptions.Mib ?? Standard.Gateway.MaxBufferedBytes,
         DrainTimeout = TimeSpan.FromSeconds(parsed.GetValue(DrainSeconds)),
         LogRequests = parsed.GetValue(LogRequests),
         DangerousPlainHttp = parsed.GetValue(DangerousPlainHttp),

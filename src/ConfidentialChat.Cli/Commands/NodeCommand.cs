@@ -29,7 +29,7 @@ internal static class NodeCommand
     private static readonly Option<int> MaxConnections = CommonOptions.Connections(Standard.Node.MaxConnections);
     private static readonly Option<int> RotationMinutes = CommonOptions.Positive(
         "--rotation-minutes", (int)Standard.Node.KeyLifetime.TotalMinutes, "How long a node key is the current one.");
-    private static readonly Option<int> MaxBufferedMib = CommonOptions.MaxBufferedMib(Standard.Node.MaxBufferedBytes);
+    private static readonly Option<int?> MaxBufferedMib = CommonOptions.MaxBufferedMib();
     private static readonly Option<int> DrainSeconds = CommonOptions.DrainSeconds(Standard.Node.DrainTimeout);
     private static readonly Option<bool> LogRequests = CommonOptions.LogRequests();
     private static readonly Option<bool> EraseNow = new("--erase-now")
@@ -111,7 +111,7 @@ internal static class NodeCommand
             MaxConcurrent = (embedded?.Sequences ?? 0) + ((upstream?.MaxConcurrent * upstream?.Urls.Count) ?? 0),
             MaxQueued = parsed.GetValue(Queue),
             MaxConnections = parsed.GetValue(MaxConnections),
-            MaxBufferedBytes = parsed.GetValue(MaxBufferedMib) * CommonOptions.Mib,
+            MaxBufferedBytes = parsed.GetValue(MaxBufferedMib) * CommonOptions.Mib ?? Standard.Node.MaxBufferedBytes,
             DrainTimeout = TimeSpan.FromSeconds(parsed.GetValue(DrainSeconds)),
             LogRequests = parsed.GetValue(LogRequests),
         };

@@ -11,8 +11,11 @@ internal sealed class BodyBudget(long total)
     /// <summary>The part of the budget that large bodies leave alone, so that a small one finds room however many large ones there are.</summary>
     private const int SmallPart = 16;
 
-    private readonly long largest = total - (total / SmallPart);
+    private readonly long largest = OfLarge(total);
     private long taken;
+
+    /// <summary>What large bodies may take of a budget, in bytes: one that is larger never finds room.</summary>
+    public static long OfLarge(long total) => total - (total / SmallPart);
 
     /// <summary>Bytes that are taken now.</summary>
     public long Taken => Volatile.Read(ref taken);
