@@ -51,7 +51,7 @@ internal static class CommonOptions
             var text = argument.Tokens[0].Value;
             if (IPAddress.TryParse(text, out var address))
                 return address;
-            argument.AddError($"--listen: '{text}' is not an IP address.");
+            argument.AddError($"--listen: '{text}' is not an IP address: 127.0.0.1, ::1, 0.0.0.0 or one of this machine, as the gateway is told exactly one.");
             return standard;
         },
     };
