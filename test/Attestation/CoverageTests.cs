@@ -20,7 +20,11 @@ public sealed class CoverageTests
         ["AMD SEV-SNP"] = SevSnpFactors.All.Select(name => name.Value),
         ["NVIDIA devices"] = NvidiaFactors.All.Select(name => name.Value),
         ["NRAS tokens"] = NrasFactors.All.Select(name => name.Value),
-        ["Bundles"] = [.. BundleFactors.All.Select(name => name.Value), .. PolicyFactors.All.Select(name => name.Value), SimulatedCpuVerifier.Evidence.Value, SimulatedCpuVerifier.Protection.Value],
+        ["Bundles"] =
+        [
+            .. BundleFactors.All.Select(name => name.Value), .. PolicyFactors.All.Select(name => name.Value),
+            SimulatedCpuVerifier.Evidence.Value, SimulatedCpuVerifier.Protection.Value,
+        ],
     };
 
     public static TheoryData<string> Tables => [.. Factors.Keys];

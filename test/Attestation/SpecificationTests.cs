@@ -15,7 +15,8 @@ public sealed class SpecificationTests
         var specified = Regex.Matches(Text, @"^\d+\. (?<names>(?:`\w+\.\w+`(?:, )?)+)", RegexOptions.Multiline)
             .SelectMany(item => Regex.Matches(item.Groups["names"].Value, @"`(\w+\.\w+)`").Select(name => name.Groups[1].Value)).ToList();
         specified.ShouldBeUnique();
-        specified.Where(name => !name.StartsWith("simulated.", StringComparison.Ordinal)).ShouldBe(FactorNames.All.Select(name => name.Value), ignoreOrder: true);
+        specified.Where(name => !name.StartsWith("simulated.", StringComparison.Ordinal))
+            .ShouldBe(FactorNames.All.Select(name => name.Value), ignoreOrder: true);
     }
 
     [Fact]

@@ -18,15 +18,18 @@ public sealed class VerdictTests
         verdict.Refusals().ShouldBeEmpty(verdict.ToText());
         foreach (var name in new[]
         {
-            SevSnpFactors.Smt, SevSnpFactors.Migration, SevSnpFactors.Cxl, SevSnpFactors.SingleSocket, SevSnpFactors.Vlek, SevSnpFactors.Vmpl, SevSnpFactors.PlatformInfo,
-            SevSnpFactors.TcbFloor,
+            SevSnpFactors.Smt, SevSnpFactors.Migration, SevSnpFactors.Cxl, SevSnpFactors.SingleSocket, SevSnpFactors.Vlek, SevSnpFactors.Vmpl,
+            SevSnpFactors.PlatformInfo, SevSnpFactors.TcbFloor,
         })
             verdict.NotChecked.Select(factor => factor.Name).ShouldContain(name);
         verdict.ToText().ShouldContain("SKIP  snp.smt                     SMT 1 (not demanded)");
         chip.VerifyUnder(policy => policy with { AllowMigration = true, AllowCxl = true, MilanFloor = new TcbFloor { Snp = 24 } })
             .Factors.Single(factor => factor.Name == SevSnpFactors.TcbFloor).Outcome.ShouldBe(Outcome.Pass);
 
-        var platform = new IntelPlatform { Policy = Policy.Parse("version = 1\ndangerous_allow_debug = true\n[tdx]\nallow_perfmon = true\nallow_migration = true\nmin_tcb_evaluation_data_number = 0") };
+        var platform = new IntelPlatform
+        {
+            Policy = Policy.Parse("version = 1\ndangerous_allow_debug = true\n[tdx]\nallow_perfmon = true\nallow_migration = true\nmin_tcb_evaluation_data_number = 0"),
+        };
         (platform.Body[120], platform.Body[127]) = (1, 0x80);
         var tdx = platform.Verify().Verdict;
         tdx.Refusals().ShouldBeEmpty(tdx.ToText());
@@ -46,7 +49,8 @@ public sealed class VerdictTests
         verification.Tcb.TooLow.Count.ShouldBe(4);
 
         var chip = new EmulatedChip { Content = report => report[0x1E0 + 6]-- };
-        chip.VerifyUnder(policy => policy with { MilanFloor = new TcbFloor { Snp = 24 } }).Failures.Single().Found.ShouldBe("committed_tcb: snp 23 is below 24");
+        chip.VerifyUnder(policy => policy with { MilanFloor = new TcbFloor { Snp = 24 } }).Failures.Single().Found
+            .ShouldBe("committed_tcb: snp 23 is below 24");
     }
 
     [Fact]
@@ -56,7 +60,8 @@ public sealed class VerdictTests
         platform.TcbInfo["tcbLevels"] = new System.Text.Json.Nodes.JsonArray(
             IntelPlatform.Level(11, 3, "SWHardeningNeeded", [.. Enumerable.Range(100, 12).Select(number => $"INTEL-SA-00{number}")]));
         var tcb = platform.Verify().Tcb.ShouldNotBeNull();
-        (tcb.Status, tcb.PlatformStatus, tcb.ModuleStatus, tcb.QeStatus).ShouldBe((TcbStatus.SWHardeningNeeded, TcbStatus.SWHardeningNeeded, TcbStatus.UpToDate, TcbStatus.UpToDate));
+        (tcb.Status, tcb.PlatformStatus, tcb.ModuleStatus, tcb.QeStatus)
+            .ShouldBe((TcbStatus.SWHardeningNeeded, TcbStatus.SWHardeningNeeded, TcbStatus.UpToDate, TcbStatus.UpToDate));
         tcb.Advisories.Count.ShouldBe(12);
         tcb.TooLow.ShouldBeEmpty();
         Shown.Hex(tcb.Fmspc.Span).ShouldBe("b0c06f000000");
@@ -65,7 +70,9 @@ public sealed class VerdictTests
         (tcb.TcbInfoIssued, tcb.TcbInfoNextUpdate).ShouldBe((Evidence.Time("2026-05-20T00:00:00Z"), Evidence.Time("2026-06-20T00:00:00Z")));
         // Within a bundle likewise.
         var policy = platform.TrustingPolicy();
-        new TdxCpuVerifier().Verify(new CpuEvidence { Type = CpuType.Tdx, Evidence = platform.Quote(), Collateral = platform.Collateral().ToNamed() }, policy, policy.Begin(IntelPlatform.Now))!
+        new TdxCpuVerifier().Verify(
+            new CpuEvidence { Type = CpuType.Tdx, Evidence = platform.Quote(), Collateral = platform.Collateral().ToNamed() },
+            policy, policy.Begin(IntelPlatform.Now))!
             .Tcb!.Status.ShouldBe(TcbStatus.SWHardeningNeeded);
         platform.TcbInfo["version"] = 2;
         platform.Verify().Tcb.ShouldBeNull();

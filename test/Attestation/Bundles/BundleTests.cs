@@ -24,9 +24,11 @@ public sealed class BundleTests
                 node.ChangeJson = json => json["cpu"]!["type"] = "sev-snp";
             },
             "bundle.format", RejectionCode.Malformed),
-        ["a type that the policy does not accept"] = (node => node.Platform.Policy = node.Platform.Policy with { Tees = [CpuType.SevSnp] }, "bundle.tee", RejectionCode.Forbidden),
+        ["a type that the policy does not accept"] = (
+            node => node.Platform.Policy = node.Platform.Policy with { Tees = [CpuType.SevSnp] }, "bundle.tee", RejectionCode.Forbidden),
         ["collateral of an unknown name"] = (node => node.ChangeJson = json => json["cpu"]!["collateral"]!["more"] = "", "bundle.tee", RejectionCode.Malformed),
-        ["a statement that was changed by one byte"] = (node => node.ChangeStatement = bytes => [.. bytes, (byte)' '], "bundle.report_data", RejectionCode.Mismatch),
+        ["a statement that was changed by one byte"] = (
+            node => node.ChangeStatement = bytes => [.. bytes, (byte)' '], "bundle.report_data", RejectionCode.Mismatch),
         ["a statement that is no JSON"] = (node => node.ChangeStatement = bytes => bytes[..^1], "bundle.statement", RejectionCode.Malformed),
         ["a device that the statement does not name"] = (node => node.Devices.Add(Device("x")), "bundle.devices_bound", RejectionCode.Mismatch),
         ["a device in the place of another"] = (
@@ -36,7 +38,8 @@ public sealed class BundleTests
                 node.Statement = node.Statement with { Devices = [SHA256.HashData("y"u8)] };
             },
             "bundle.devices_bound", RejectionCode.Mismatch),
-        ["a device that was left out"] = (node => node.Statement = node.Statement with { Devices = [SHA256.HashData("y"u8)] }, "bundle.devices_bound", RejectionCode.Mismatch),
+        ["a device that was left out"] = (
+            node => node.Statement = node.Statement with { Devices = [SHA256.HashData("y"u8)] }, "bundle.devices_bound", RejectionCode.Mismatch),
         ["devices that nobody verifies"] = (
             node =>
             {
@@ -55,13 +58,17 @@ public sealed class BundleTests
             "bundle.nonce", RejectionCode.Missing),
         ["keys that were erased"] = (node => node.At = node.Statement.NotAfter.AddSeconds(61), "bundle.time", RejectionCode.Expired),
         ["a statement of the future"] = (node => node.At = node.Statement.IssuedAt.AddSeconds(-61), "bundle.time", RejectionCode.NotYetValid),
-        ["keys that live too long"] = (node => node.Statement = node.Statement with { NotAfter = node.Statement.IssuedAt.AddHours(2).AddSeconds(1) }, "bundle.time", RejectionCode.Forbidden),
-        ["keys that end before they begin"] = (node => node.Statement = node.Statement with { NotAfter = node.Statement.IssuedAt.AddSeconds(-1) }, "bundle.time", RejectionCode.Malformed),
+        ["keys that live too long"] = (
+            node => node.Statement = node.Statement with { NotAfter = node.Statement.IssuedAt.AddHours(2).AddSeconds(1) },
+            "bundle.time", RejectionCode.Forbidden),
+        ["keys that end before they begin"] = (
+            node => node.Statement = node.Statement with { NotAfter = node.Statement.IssuedAt.AddSeconds(-1) }, "bundle.time", RejectionCode.Malformed),
         ["a dangerous option"] = (
             node => node.Statement = node.Statement with { Configuration = node.Statement.Configuration with { Dangerous = ["plain-http", "log-prompts"] } },
             "bundle.dangerous_options", RejectionCode.Forbidden),
         ["an engine elsewhere"] = (
-            node => node.Statement = node.Statement with { Configuration = node.Statement.Configuration with { Upstreams = ["http://10.0.0.1:8000"] } }, "bundle.upstream", RejectionCode.Forbidden),
+            node => node.Statement = node.Statement with { Configuration = node.Statement.Configuration with { Upstreams = ["http://10.0.0.1:8000"] } },
+            "bundle.upstream", RejectionCode.Forbidden),
         ["a program that the policy does not name"] = (
             node => node.Platform.Policy = node.Platform.Policy with { MeasurementsAny = false },
             "tdx.mr_td tdx.rtmr0 tdx.rtmr1 tdx.rtmr2 tdx.rtmr3", RejectionCode.NoReference),
@@ -72,8 +79,11 @@ public sealed class BundleTests
                 Advisory = FactorNames.All.Where(name => name.Kind == FactorKind.Policy).Select(name => name.Value).ToHashSet(),
             },
             "tdx.mr_td tdx.rtmr0 tdx.rtmr1 tdx.rtmr2 tdx.rtmr3", RejectionCode.NoReference),
-        ["a log of other events"] = (node => node.EventLog = Encoding.ASCII.GetBytes($"[{{\"imr\":2,\"event_type\":1,\"digest\":\"{new string('1', 96)}\"}}]"), "tdx.event_log", RejectionCode.Mismatch),
-        ["collateral that is missing"] = (node => node.ChangeJson = json => json["cpu"]!["collateral"]!.AsObject().Remove("pck_crl"), "tdx.pck_crl", RejectionCode.Missing),
+        ["a log of other events"] = (
+            node => node.EventLog = Encoding.ASCII.GetBytes($"[{{\"imr\":2,\"event_type\":1,\"digest\":\"{new string('1', 96)}\"}}]"),
+            "tdx.event_log", RejectionCode.Mismatch),
+        ["collateral that is missing"] = (
+            node => node.ChangeJson = json => json["cpu"]!["collateral"]!.AsObject().Remove("pck_crl"), "tdx.pck_crl", RejectionCode.Missing),
         ["evidence that is none"] = (node => node.ChangeJson = json => json["cpu"]!["evidence"] = "", "tdx.quote bundle.report_data", RejectionCode.Malformed),
     };
 
@@ -146,7 +156,10 @@ public sealed class BundleTests
     public void Policies_that_allow_it_accept_what_the_default_refuses()
     {
         var node = new NodeBundle();
-        node.Statement = node.Statement with { Configuration = new NodeConfiguration(["http://10.0.0.1:8000"], ["plain-http"], "info", ["--n-gpu-layers", "99"]) };
+        node.Statement = node.Statement with
+        {
+            Configuration = new NodeConfiguration(["http://10.0.0.1:8000"], ["plain-http"], "info", ["--n-gpu-layers", "99"]),
+        };
         node.Platform.Policy = node.Platform.Policy with { DangerousOptions = ["plain-http"], Upstreams = ["http://10.0.0.1:8000"] };
         node.Verify().Verified.ShouldNotBeNull();
     }
@@ -210,7 +223,11 @@ public sealed class BundleTests
         for (var i = 0; i < Bounds.DeviceCount + 1; i++)
             node.Devices.Add(Device("x"));
         Refusal(node.ToBytes()).ShouldBe(RejectionCode.Malformed);
-        node = new NodeBundle { ChangeJson = json => json["cpu"]!["collateral"] = new JsonObject(Enumerable.Range(0, 17).Select(i => KeyValuePair.Create<string, JsonNode?>($"n{i}", ""))) };
+        node = new NodeBundle
+        {
+            ChangeJson = json =>
+                json["cpu"]!["collateral"] = new JsonObject(Enumerable.Range(0, 17).Select(i => KeyValuePair.Create<string, JsonNode?>($"n{i}", ""))),
+        };
         Refusal(node.ToBytes()).ShouldBe(RejectionCode.Malformed);
 
         static RejectionCode? Refusal(byte[] json) => new BundleVerifier().Verify(json, Policy.Default, IntelPlatform.Now).Verdict.Failures.Single().Code;
@@ -251,8 +268,14 @@ public sealed class BundleTests
     public void The_binding_is_the_one_of_the_specification()
     {
         // Computed apart from the product's code: length-prefixed, big endian, under their domains.
-        var keys = new NodeKeys { Ohttp = new byte[] { 1, 2 }, X25519 = Enumerable.Repeat((byte)3, 32).ToArray(), Signing = Enumerable.Repeat((byte)4, 32).ToArray() };
-        byte[] keySet = SHA256.HashData([.. "ConfidentialChat attestation v1 key set"u8, 0, 0, 0, 2, 1, 2, 0, 0, 0, 32, .. keys.X25519.Span, 0, 0, 0, 32, .. keys.Signing.Span]);
+        var keys = new NodeKeys
+        {
+            Ohttp = new byte[] { 1, 2 },
+            X25519 = Enumerable.Repeat((byte)3, 32).ToArray(),
+            Signing = Enumerable.Repeat((byte)4, 32).ToArray(),
+        };
+        byte[] keySet = SHA256.HashData(
+            [.. "ConfidentialChat attestation v1 key set"u8, 0, 0, 0, 2, 1, 2, 0, 0, 0, 32, .. keys.X25519.Span, 0, 0, 0, 32, .. keys.Signing.Span]);
         keys.Digest().ShouldBe(keySet);
         BundleStatement.ReportData("{}"u8).ShouldBe(SHA512.HashData([.. "ConfidentialChat attestation v1 report data"u8, 0, 0, 0, 2, .. "{}"u8]));
         BundleStatement.DeviceNonce(keys, DateTimeOffset.FromUnixTimeSeconds(0x0102030405), Nonce)
@@ -284,7 +307,8 @@ public sealed class BundleTests
         {
             var evidence = platform.Sign(BundleStatement.ReportData(statement.ToBytes())).Evidence.ToArray();
             evidence[bit / 8] ^= (byte)(1 << (bit % 8));
-            verifier.Verify(EvidenceBundle.Write(statement.ToBytes(), new CpuEvidence { Type = CpuType.Simulated, Evidence = evidence }, []), allowing, IntelPlatform.Now)
+            verifier.Verify(
+                EvidenceBundle.Write(statement.ToBytes(), new CpuEvidence { Type = CpuType.Simulated, Evidence = evidence }, []), allowing, IntelPlatform.Now)
                 .Verified.ShouldBeNull($"bit {bit}");
         }
     }
@@ -300,10 +324,12 @@ public sealed class BundleTests
         static Outcome Outcomes(ECDsa key)
         {
             var publicKey = key.ExportSubjectPublicKeyInfo();
-            byte[] signed = [.. "ConfidentialChat simulated evidence v1"u8, .. new byte[64], (byte)(publicKey.Length >> 8), (byte)publicKey.Length, .. publicKey];
+            byte[] signed =
+                [.. "ConfidentialChat simulated evidence v1"u8, .. new byte[64], (byte)(publicKey.Length >> 8), (byte)publicKey.Length, .. publicKey];
             var findings = new Findings(IntelPlatform.Now, new HashSet<string>());
             new SimulatedCpuVerifier().Verify(
-                new CpuEvidence { Type = CpuType.Simulated, Evidence = (byte[])[.. signed, .. key.SignData(signed, HashAlgorithmName.SHA256)] }, Policy.Default, findings);
+                new CpuEvidence { Type = CpuType.Simulated, Evidence = (byte[])[.. signed, .. key.SignData(signed, HashAlgorithmName.SHA256)] },
+                Policy.Default, findings);
             return findings.ToVerdict().Factors[0].Outcome;
         }
     }
@@ -353,7 +379,12 @@ public sealed class BundleTests
         public BundleStatement Statement { get; set; } = new()
         {
             Node = 7,
-            Keys = new NodeKeys { Ohttp = RandomNumberGenerator.GetBytes(1220), X25519 = RandomNumberGenerator.GetBytes(32), Signing = RandomNumberGenerator.GetBytes(32) },
+            Keys = new NodeKeys
+            {
+                Ohttp = RandomNumberGenerator.GetBytes(1220),
+                X25519 = RandomNumberGenerator.GetBytes(32),
+                Signing = RandomNumberGenerator.GetBytes(32),
+            },
             IssuedAt = IntelPlatform.Now.AddMinutes(-5),
             NotAfter = IntelPlatform.Now.AddMinutes(65),
             Nonce = Nonce,
@@ -368,7 +399,13 @@ public sealed class BundleTests
         {
             var statement = Statement.ToBytes();
             BundleStatement.ReportData(statement).CopyTo(Platform.Body.AsSpan(520));
-            var cpu = new CpuEvidence { Type = CpuType.Tdx, Evidence = Platform.Quote(), Collateral = Platform.Collateral().ToNamed(), EventLog = EventLog is null ? null : (ReadOnlyMemory<byte>?)EventLog };
+            var cpu = new CpuEvidence
+            {
+                Type = CpuType.Tdx,
+                Evidence = Platform.Quote(),
+                Collateral = Platform.Collateral().ToNamed(),
+                EventLog = EventLog is null ? null : (ReadOnlyMemory<byte>?)EventLog,
+            };
             var bytes = EvidenceBundle.Write(ChangeStatement(statement), cpu, Devices);
             if (ChangeJson is null)
                 return bytes;

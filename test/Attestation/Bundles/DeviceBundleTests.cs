@@ -120,7 +120,8 @@ public sealed class DeviceBundleTests
     private Policy Trusting(Func<Policy, Policy> change)
     {
         var policy = node.Policy();
-        return change(policy with { DangerousTestRoots = (policy.DangerousTestRoots ?? new TestRoots()) with { NvidiaDevice = roots?.NvidiaDevice, NvidiaRim = roots?.NvidiaRim } });
+        var trusted = (policy.DangerousTestRoots ?? new TestRoots()) with { NvidiaDevice = roots?.NvidiaDevice, NvidiaRim = roots?.NvidiaRim };
+        return change(policy with { DangerousTestRoots = trusted });
     }
 
     private BundleVerification Verify(Func<Policy, Policy>? change = null) =>

@@ -30,13 +30,15 @@ public sealed class LiveEvidenceTests
             {
                 ChallengeTree.RootOf(challenges[index].Span, index, size, [.. path.Skip(1)]).ShouldBeNull();
                 ChallengeTree.RootOf(challenges[index].Span, index, size, [.. path.Skip(1), path[0][1..]]).ShouldBeNull();
-                ChallengeTree.RootOf(challenges[index].Span, index, size, [RandomNumberGenerator.GetBytes(32), .. path.Skip(1)]).ShouldNotBe(tree.Root.ToArray());
+                ChallengeTree.RootOf(challenges[index].Span, index, size, [RandomNumberGenerator.GetBytes(32), .. path.Skip(1)])
+                    .ShouldNotBe(tree.Root.ToArray());
             }
 
             for (var other = 0; other < size; other++)
             {
                 if (other != index)
-                    (ChallengeTree.RootOf(challenges[index].Span, other, size, path)?.SequenceEqual(tree.Root.ToArray()) ?? false).ShouldBeFalse($"{index} as {other} of {size}");
+                    (ChallengeTree.RootOf(challenges[index].Span, other, size, path)?.SequenceEqual(tree.Root.ToArray()) ?? false)
+                        .ShouldBeFalse($"{index} as {other} of {size}");
             }
         }
     }
@@ -46,7 +48,8 @@ public sealed class LiveEvidenceTests
     {
         var tree = new ChallengeTree(Enumerable.Repeat((ReadOnlyMemory<byte>)new byte[32], ChallengeTree.MaxSize).ToList());
         tree.Path(ChallengeTree.MaxSize - 1).Count.ShouldBe(ChallengeTree.MaxPath);
-        ChallengeTree.RootOf(new byte[32], ChallengeTree.MaxSize - 1, ChallengeTree.MaxSize, tree.Path(ChallengeTree.MaxSize - 1)).ShouldBe(tree.Root.ToArray());
+        ChallengeTree.RootOf(new byte[32], ChallengeTree.MaxSize - 1, ChallengeTree.MaxSize, tree.Path(ChallengeTree.MaxSize - 1))
+            .ShouldBe(tree.Root.ToArray());
         Should.Throw<ArgumentException>(() => new ChallengeTree(Enumerable.Repeat((ReadOnlyMemory<byte>)new byte[32], ChallengeTree.MaxSize + 1).ToList()));
         Should.Throw<ArgumentException>(() => new ChallengeTree([]));
         Should.Throw<ArgumentException>(() => new ChallengeTree([new byte[31]]));
@@ -91,7 +94,8 @@ public sealed class LiveEvidenceTests
             LiveEvidence.TryParse(Encoding.UTF8.GetBytes(json.ToJsonString()), out _).ShouldNotBeNull("a member may not be left out");
     }
 
-    private static List<ReadOnlyMemory<byte>> Challenges(int count) => [.. Enumerable.Range(0, count).Select(_ => (ReadOnlyMemory<byte>)RandomNumberGenerator.GetBytes(32))];
+    private static List<ReadOnlyMemory<byte>> Challenges(int count) =>
+        [.. Enumerable.Range(0, count).Select(_ => (ReadOnlyMemory<byte>)RandomNumberGenerator.GetBytes(32))];
 
     // RFC 9162 section 2.1.1, as it is written there.
     private static byte[] Mth(List<ReadOnlyMemory<byte>> entries)

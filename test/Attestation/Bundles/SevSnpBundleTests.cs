@@ -16,7 +16,12 @@ public sealed class SevSnpBundleTests
     private static readonly BundleStatement Statement = new()
     {
         Node = 9,
-        Keys = new NodeKeys { Ohttp = RandomNumberGenerator.GetBytes(40), X25519 = RandomNumberGenerator.GetBytes(32), Signing = RandomNumberGenerator.GetBytes(32) },
+        Keys = new NodeKeys
+        {
+            Ohttp = RandomNumberGenerator.GetBytes(40),
+            X25519 = RandomNumberGenerator.GetBytes(32),
+            Signing = RandomNumberGenerator.GetBytes(32),
+        },
         IssuedAt = EmulatedChip.At.AddMinutes(-5),
         NotAfter = EmulatedChip.At.AddMinutes(55),
         Nonce = new byte[32],
@@ -47,7 +52,8 @@ public sealed class SevSnpBundleTests
     {
         Evidence.Only(Verify(Chip.Report(), Chip.Collateral, Chip.Policy).Verdict, SevSnpFactors.Measurement, RejectionCode.NoReference);
         Evidence.Only(
-            Verify(Chip.Report(), Chip.Collateral, Chip.Policy with { SevSnp = new SevSnpPolicy { Measurement = ReferenceValues.OneOf(new byte[48]) } }).Verdict,
+            Verify(
+                Chip.Report(), Chip.Collateral, Chip.Policy with { SevSnp = new SevSnpPolicy { Measurement = ReferenceValues.OneOf(new byte[48]) } }).Verdict,
             SevSnpFactors.Measurement, RejectionCode.Mismatch);
     }
 
@@ -66,9 +72,11 @@ public sealed class SevSnpBundleTests
         var verdict = Verify(Chip.Report(), new SevSnpCollateral(), Naming).Verdict;
         Evidence.Only(verdict, SevSnpFactors.VekPath, RejectionCode.Missing);
         // That check ends those of the type; the bundle's own are made nevertheless.
-        verdict.Factors.Select(factor => factor.Name.Value)
-            .ShouldBe(["bundle.format", "bundle.statement", "bundle.tee", "snp.report", "snp.vek_path", "bundle.report_data", "bundle.devices_bound", "bundle.devices", "bundle.nonce",
-                "bundle.time", "bundle.dangerous_options", "bundle.upstream", "policy.test_roots"]);
+        verdict.Factors.Select(factor => factor.Name.Value).ShouldBe(
+        [
+            "bundle.format", "bundle.statement", "bundle.tee", "snp.report", "snp.vek_path", "bundle.report_data", "bundle.devices_bound", "bundle.devices",
+            "bundle.nonce", "bundle.time", "bundle.dangerous_options", "bundle.upstream", "policy.test_roots",
+        ]);
     }
 
     [Fact]
@@ -80,7 +88,8 @@ public sealed class SevSnpBundleTests
         var listed = Verify(Chip.Report(), Chip.Collateral with { Crl = Chip.Crl(from, until) }, demanding);
         listed.Verdict.Refusals().ShouldBeEmpty(listed.Verdict.ToText());
         listed.Verified!.ValidBefore.ShouldBe(until.AddTicks(1), "the list ends before the keys");
-        Evidence.Only(Verify(Chip.Report(), Chip.Collateral with { Crl = Chip.Crl(from, until, [1, 0, 1]) }, Naming).Verdict, SevSnpFactors.Crl, RejectionCode.Revoked);
+        Evidence.Only(
+            Verify(Chip.Report(), Chip.Collateral with { Crl = Chip.Crl(from, until, [1, 0, 1]) }, Naming).Verdict, SevSnpFactors.Crl, RejectionCode.Revoked);
     }
 
     [Fact]
@@ -89,14 +98,16 @@ public sealed class SevSnpBundleTests
         var json = JsonNode.Parse(Bundle(Chip.Report(), Chip.Collateral))!;
         json["cpu"]!["collateral"]!["pck_crl"] = "";
         Evidence.Only(
-            new BundleVerifier().Verify(Encoding.UTF8.GetBytes(json.ToJsonString()), Naming, EmulatedChip.At).Verdict, PolicyFactors.Tee, RejectionCode.Malformed);
+            new BundleVerifier().Verify(Encoding.UTF8.GetBytes(json.ToJsonString()), Naming, EmulatedChip.At).Verdict,
+            PolicyFactors.Tee, RejectionCode.Malformed);
     }
 
     [Fact]
     public void A_recorded_report_in_a_bundle_is_authentic_and_binds_no_statement_of_ours()
     {
         var at = EmulatedChip.At;
-        var verification = Verify(Evidence.Bytes($"{Reports.Genoa}/report.bin"), Reports.Vek($"{Reports.Genoa}/vcek.der"), Policy.Default with { MeasurementsAny = true });
+        var verification = Verify(
+            Evidence.Bytes($"{Reports.Genoa}/report.bin"), Reports.Vek($"{Reports.Genoa}/vcek.der"), Policy.Default with { MeasurementsAny = true });
         at.ShouldBeInRange(verification.Verdict.ValidFrom, verification.Verdict.ValidBefore);
         Evidence.Only(verification.Verdict, BundleFactors.ReportData, RejectionCode.Mismatch);
     }

@@ -57,20 +57,31 @@ public sealed class HostileTests
             _ => new PublicKey(explicitKey),
         };
         var (rootName, middleName) = (new X500DistinguishedName("CN=Intel SGX Root CA"), new X500DistinguishedName("CN=Intel SGX PCK Platform CA"));
-        using var root = Read(Request(rootName, new PublicKey(rootKey), isAuthority: true).Create(rootName, X509SignatureGenerator.CreateForECDsa(rootKey), now.AddYears(-1), now.AddYears(1), [1]));
-        using var middle = Read(Request(middleName, key, isAuthority: true).Create(rootName, X509SignatureGenerator.CreateForECDsa(rootKey), now.AddYears(-1), now.AddYears(1), [2]));
+        using var root = Read(
+            Request(rootName, new PublicKey(rootKey), isAuthority: true)
+                .Create(rootName, X509SignatureGenerator.CreateForECDsa(rootKey), now.AddYears(-1), now.AddYears(1), [1]));
+        using var middle = Read(
+            Request(middleName, key, isAuthority: true)
+                .Create(rootName, X509SignatureGenerator.CreateForECDsa(rootKey), now.AddYears(-1), now.AddYears(1), [2]));
         // The leaf's signature is nonsense: whoever checked it would say UNTRUSTED, and would have calculated with that key.
         X509SignatureGenerator nonsense = key.Oid.Value == "1.2.840.113549.1.1.1" ? new Nonsense() : X509SignatureGenerator.CreateForECDsa(rootKey);
         using var leaf = Read(Request(new X500DistinguishedName("CN=Intel SGX PCK Certificate"), new PublicKey(rootKey), isAuthority: false)
             .Create(middleName, nonsense, now.AddYears(-1), now.AddYears(1), [3]));
-        var rules = new PathRules { LeafNames = ["Intel SGX PCK Certificate"], LeafKey = KeyKind.EcdsaP256, IntermediateNames = ["Intel SGX PCK Platform CA"], AuthorityKey = KeyKind.EcdsaP256 };
+        var rules = new PathRules
+        {
+            LeafNames = ["Intel SGX PCK Certificate"],
+            LeafKey = KeyKind.EcdsaP256,
+            IntermediateNames = ["Intel SGX PCK Platform CA"],
+            AuthorityKey = KeyKind.EcdsaP256,
+        };
         CertificatePath.Fault([leaf, middle, root], root, rules, new Findings(now, new HashSet<string>()))!.Code.ShouldBe(RejectionCode.BadCertificate);
 
         static CertificateRequest Request(X500DistinguishedName name, PublicKey key, bool isAuthority)
         {
             var request = new CertificateRequest(name, key, HashAlgorithmName.SHA256);
             request.CertificateExtensions.Add(new X509BasicConstraintsExtension(isAuthority, false, 0, critical: true));
-            request.CertificateExtensions.Add(new X509KeyUsageExtension(isAuthority ? X509KeyUsageFlags.KeyCertSign : X509KeyUsageFlags.DigitalSignature, critical: true));
+            request.CertificateExtensions.Add(
+                new X509KeyUsageExtension(isAuthority ? X509KeyUsageFlags.KeyCertSign : X509KeyUsageFlags.DigitalSignature, critical: true));
             return request;
         }
 
@@ -215,11 +226,12 @@ public sealed class HostileTests
         var platform = new IntelPlatform();
         foreach (var json in new[]
         {
-            new string('[', 100_000), $"{{\"tcbInfo\":{new string('[', 100)}{new string(']', 100)},\"signature\":\"\"}}", $"{{\"tcbInfo\":{{\"id\":\"{new string('x', 200_000)}\"}}}}",
-            $"{{{string.Join(',', Enumerable.Range(0, 20_000).Select(i => $"\"a{i}\":1"))}}}",
+            new string('[', 100_000), $"{{\"tcbInfo\":{new string('[', 100)}{new string(']', 100)},\"signature\":\"\"}}",
+            $"{{\"tcbInfo\":{{\"id\":\"{new string('x', 200_000)}\"}}}}", $"{{{string.Join(',', Enumerable.Range(0, 20_000).Select(i => $"\"a{i}\":1"))}}}",
         })
         {
-            var verdict = TdxVerifier.Verify(platform.Quote(), platform.Collateral() with { TcbInfo = Encoding.UTF8.GetBytes(json) }, platform.TrustingPolicy(), IntelPlatform.Now).Verdict;
+            var verdict = TdxVerifier.Verify(
+                platform.Quote(), platform.Collateral() with { TcbInfo = Encoding.UTF8.GetBytes(json) }, platform.TrustingPolicy(), IntelPlatform.Now).Verdict;
             verdict.IsAccepted.ShouldBeFalse();
             verdict.CodeOf(TdxFactors.TcbInfo).ShouldBe(RejectionCode.Malformed);
         }
@@ -258,7 +270,9 @@ public sealed class HostileTests
         members.Length.ShouldBeLessThan(Bounds.Bundle);
         var watch = Stopwatch.StartNew();
         new BundleVerifier().Verify(members, Policy.Default, IntelPlatform.Now).Verdict.Refusals().ShouldBe(["bundle.format"]);
-        new BundleVerifier().Verify(Encoding.UTF8.GetBytes($"{{\"devices\":[{new string('0', 1)}{string.Concat(Enumerable.Repeat(",0", 2_000_000))}]}}"), Policy.Default, IntelPlatform.Now)
+        new BundleVerifier().Verify(
+            Encoding.UTF8.GetBytes($"{{\"devices\":[{new string('0', 1)}{string.Concat(Enumerable.Repeat(",0", 2_000_000))}]}}"),
+            Policy.Default, IntelPlatform.Now)
             .Verdict.Refusals().ShouldBe(["bundle.format"]);
         watch.Elapsed.ShouldBeLessThan(TimeSpan.FromSeconds(20), "on a busy machine; idle it takes a fraction of a second");
     }

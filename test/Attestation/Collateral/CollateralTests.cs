@@ -41,7 +41,8 @@ public sealed class CollateralTests : IDisposable
         none.ShouldBe(new TdxCollateral());
         TdxVerifier.Verify(quote, none, Policy.Default, at).Verdict.CodeOf(TdxFactors.PckCrl).ShouldBe(RejectionCode.Missing);
         Write("pck_crl.der", new byte[Bounds.RevocationList + 100]);
-        TdxVerifier.Verify(quote, new CollateralFolder(folder.FullName).Tdx(null), Policy.Default, at).Verdict.CodeOf(TdxFactors.PckCrl).ShouldBe(RejectionCode.TooLarge);
+        TdxVerifier.Verify(quote, new CollateralFolder(folder.FullName).Tdx(null), Policy.Default, at).Verdict.CodeOf(TdxFactors.PckCrl)
+            .ShouldBe(RejectionCode.TooLarge);
     }
 
     [Fact]

@@ -53,7 +53,8 @@ public sealed class EvidenceFormTests
         var chain = Encoding.ASCII.GetString(collateral.TcbSigningChain!.Value.Span);
         foreach (var form in new[]
         {
-            Uri.EscapeDataString(chain), "# Intel's\nsubject=CN = Intel SGX TCB Signing\n" + chain.Replace("-----BEGIN", "\n # next\n-----BEGIN", StringComparison.Ordinal) + "\nthe end",
+            Uri.EscapeDataString(chain),
+            "# Intel's\nsubject=CN = Intel SGX TCB Signing\n" + chain.Replace("-----BEGIN", "\n # next\n-----BEGIN", StringComparison.Ordinal) + "\nthe end",
         })
         {
             var given = collateral with
@@ -67,7 +68,8 @@ public sealed class EvidenceFormTests
 
         // The parser itself stays as strict as a bundle needs it, and a private key in the text is no comment.
         var commented = Encoding.ASCII.GetBytes("# Intel's\n" + chain);
-        TdxVerifier.Verify(Evidence.Bytes($"{Set}/quote.bin"), collateral with { TcbSigningChain = commented }, Policy.Default, at).Verdict.Refusals().ShouldContain("tdx.tcb_signing_path");
+        TdxVerifier.Verify(Evidence.Bytes($"{Set}/quote.bin"), collateral with { TcbSigningChain = commented }, Policy.Default, at).Verdict.Refusals()
+            .ShouldContain("tdx.tcb_signing_path");
         var keyed = Encoding.ASCII.GetBytes("-----BEGIN EC PRIVATE KEY-----\nAA==\n-----END EC PRIVATE KEY-----\n" + chain);
         EvidenceForm.Certificates(keyed).ToArray().ShouldBe(keyed);
     }
@@ -101,7 +103,11 @@ public sealed class EvidenceFormTests
             path!.Items.Select(certificate => certificate.ToString()).ShouldBe(["SEV-VCEK", "SEV-Milan", "ARK-Milan"]);
         collateral.Crl.ShouldBeNull();
         // A genuine report's certificates in such a table, with the list of another product beside them.
-        byte[][] parts = [Evidence.Bytes("snp/05-milan-v3/vcek.der"), Evidence.Bytes("snp/crl/" + Path.GetFileName(Directory.GetFiles(Vectors.Locate("snp/crl"), "*.der").Single()))];
+        byte[][] parts =
+        [
+            Evidence.Bytes("snp/05-milan-v3/vcek.der"),
+            Evidence.Bytes("snp/crl/" + Path.GetFileName(Directory.GetFiles(Vectors.Locate("snp/crl"), "*.der").Single())),
+        ];
         var own = Table(("63da758de6644564adc5f4b93be8accd", parts[0]), ("92f81bc358114d3d97ffd19f88dc67ea", parts[1]));
         var report = Evidence.Bytes("snp/05-milan-v3/report.bin");
         SevSnpVerifier.Verify(report, EvidenceForm.SevSnp(own), Policy.Default, Snp).Verdict.Refusals().ShouldBe(["snp.crl"]);
@@ -130,7 +136,10 @@ public sealed class EvidenceFormTests
     public void Whatever_the_bytes_are_a_form_breaks_nothing()
     {
         var random = new Random(7);
-        foreach (var seed in new[] { "-----BEGIN CERTIFICATE-----", "-----BEGIN%20CERTIFICATE-----%0", "-----BEGIN X509 CRL-----\n-----END X509 CRL-----", "HCLA", "0x00" })
+        foreach (var seed in new[]
+        {
+            "-----BEGIN CERTIFICATE-----", "-----BEGIN%20CERTIFICATE-----%0", "-----BEGIN X509 CRL-----\n-----END X509 CRL-----", "HCLA", "0x00",
+        })
         {
             for (var i = 0; i < 500; i++)
             {

@@ -22,23 +22,31 @@ public sealed class DeviceFaultTests
         ["more measurements than there are"] = (bench => bench.Device.ChangeSigned = bytes => With(bytes, 41, 65), "nvidia.report", RejectionCode.Malformed),
         ["a leaf by a stranger"] = (bench => bench.Device.Leaf.ForeignSigner = EmulatedDevice.NewKey(), "nvidia.path", RejectionCode.Untrusted),
         ["a provisioner by a stranger"] = (bench => bench.Device.Provisioner.ForeignSigner = EmulatedDevice.NewKey(), "nvidia.path", RejectionCode.Untrusted),
-        ["a provisioner of another name"] = (bench => bench.Device.Provisioner.Name = "CN=NVIDIA GB100 Provisioner ICA 1, O=NVIDIA Corporation", "nvidia.path", RejectionCode.BadCertificate),
-        ["an identity of another name"] = (bench => bench.Device.Identity.Name = "CN=NVIDIA GB100 Identity, O=NVIDIA Corporation", "nvidia.path", RejectionCode.BadCertificate),
+        ["a provisioner of another name"] = (
+            bench => bench.Device.Provisioner.Name = "CN=NVIDIA GB100 Provisioner ICA 1, O=NVIDIA Corporation", "nvidia.path", RejectionCode.BadCertificate),
+        ["an identity of another name"] = (
+            bench => bench.Device.Identity.Name = "CN=NVIDIA GB100 Identity, O=NVIDIA Corporation", "nvidia.path", RejectionCode.BadCertificate),
         ["a chip that may not sign"] = (bench => bench.Device.Brom.Usages = X509KeyUsageFlags.DigitalSignature, "nvidia.path", RejectionCode.BadCertificate),
         ["a chip that is no CA"] = (bench => bench.Device.Brom.IsAuthority = false, "nvidia.path", RejectionCode.BadCertificate),
         ["a path that is longer than allowed"] = (bench => bench.Device.Identity.PathLength = 1, "nvidia.path", RejectionCode.BadCertificate),
-        ["a leaf that is a CA"] = (bench => (bench.Device.Leaf.IsAuthority, bench.Device.Leaf.Usages) = (true, X509KeyUsageFlags.DigitalSignature), "nvidia.path", RejectionCode.BadCertificate),
+        ["a leaf that is a CA"] = (
+            bench => (bench.Device.Leaf.IsAuthority, bench.Device.Leaf.Usages) = (true, X509KeyUsageFlags.DigitalSignature),
+            "nvidia.path", RejectionCode.BadCertificate),
         ["a leaf that may not sign"] = (bench => bench.Device.Leaf.Usages = X509KeyUsageFlags.NonRepudiation, "nvidia.path", RejectionCode.BadCertificate),
         ["a critical extension that nobody knows"] = (
-            bench => bench.Device.Provisioner.MoreExtensions.Add(new X509Extension("1.2.3.4", [5, 0], critical: true)), "nvidia.path", RejectionCode.BadCertificate),
+            bench => bench.Device.Provisioner.MoreExtensions.Add(new X509Extension("1.2.3.4", [5, 0], critical: true)),
+            "nvidia.path", RejectionCode.BadCertificate),
         ["a leaf of yesterday"] = (bench => bench.Device.Leaf.NotAfter = EmulatedDevice.Now.AddDays(-1), "nvidia.path", RejectionCode.Expired),
         ["a leaf of tomorrow"] = (bench => bench.Device.Leaf.NotBefore = EmulatedDevice.Now.AddDays(1), "nvidia.path", RejectionCode.NotYetValid),
         ["a leaf of no device"] = (bench => bench.Device.Leaf.Name = "CN=HCC RIM L4 Signer, O=NVIDIA Corporation", "nvidia.path", RejectionCode.BadCertificate),
         ["a chip that comes later"] = (
-            bench => (bench.Device.Leaf.Name, bench.Device.Brom.Name) = ("CN=GR100 A01 GSP FMC LF, O=NVIDIA Corporation", "CN=GR100 A01 GSP BROM, O=NVIDIA Corporation"),
+            bench =>
+                (bench.Device.Leaf.Name, bench.Device.Brom.Name) =
+                    ("CN=GR100 A01 GSP FMC LF, O=NVIDIA Corporation", "CN=GR100 A01 GSP BROM, O=NVIDIA Corporation"),
             "nvidia.architecture", RejectionCode.Unsupported),
         ["another architecture than declared"] = (bench => bench.Device.Architecture = "BLACKWELL", "nvidia.architecture", RejectionCode.Mismatch),
-        ["a report by another key"] = (bench => bench.Device.ChangeReport = bytes => With(bytes, bytes.Length - 1, (byte)(bytes[^1] ^ 1)), "nvidia.signature", RejectionCode.BadSignature),
+        ["a report by another key"] = (
+            bench => bench.Device.ChangeReport = bytes => With(bytes, bytes.Length - 1, (byte)(bytes[^1] ^ 1)), "nvidia.signature", RejectionCode.BadSignature),
         ["an entry that stands twice"] = (
             bench =>
             {
@@ -88,26 +96,35 @@ public sealed class DeviceFaultTests
             "nvidia.distinct", RejectionCode.Mismatch),
         ["a RIM file that is CoRIM"] = (bench => bench.Device.Documents.Add([0xD9, 0x01, 0xF5, 0xA0]), "nvidia.rim", RejectionCode.Unsupported),
         ["a RIM file that is none"] = (bench => bench.Device.Documents.Add("no XML"u8.ToArray()), "nvidia.rim", RejectionCode.Malformed),
-        ["a signer of RIM files by a stranger"] = (bench => bench.Rims(() => bench.Device.RimSigner.ForeignSigner = EmulatedDevice.NewKey()), "nvidia.rim_path", RejectionCode.Untrusted),
-        ["a signer of RIM files of yesterday"] = (bench => bench.Rims(() => bench.Device.RimSigner.NotAfter = EmulatedDevice.Now.AddDays(-1)), "nvidia.rim_path", RejectionCode.Expired),
+        ["a signer of RIM files by a stranger"] = (
+            bench => bench.Rims(() => bench.Device.RimSigner.ForeignSigner = EmulatedDevice.NewKey()), "nvidia.rim_path", RejectionCode.Untrusted),
+        ["a signer of RIM files of yesterday"] = (
+            bench => bench.Rims(() => bench.Device.RimSigner.NotAfter = EmulatedDevice.Now.AddDays(-1)), "nvidia.rim_path", RejectionCode.Expired),
         ["a signer of debug firmware"] = (
-            bench => bench.Rims(() => bench.Device.RimIssuer.Name = "CN=NVIDIA Reference Value L3 GH100 001 Debug Only, O=NVIDIA Corporation"), "nvidia.rim_path", RejectionCode.BadCertificate),
-        ["a RIM file by another key"] = (bench => bench.Rims(rim => rim.ForeignSigner = EmulatedDevice.NewKey()), "nvidia.rim_signature", RejectionCode.BadSignature),
+            bench => bench.Rims(() => bench.Device.RimIssuer.Name = "CN=NVIDIA Reference Value L3 GH100 001 Debug Only, O=NVIDIA Corporation"),
+            "nvidia.rim_path", RejectionCode.BadCertificate),
+        ["a RIM file by another key"] = (
+            bench => bench.Rims(rim => rim.ForeignSigner = EmulatedDevice.NewKey()), "nvidia.rim_signature", RejectionCode.BadSignature),
         ["a RIM file that was changed"] = (
             bench => bench.Rims(rim => rim.ChangeSigned = text => text.Replace("name=\"Measurement_", "name=\"Measurement", StringComparison.Ordinal)),
             "nvidia.rim_signature", RejectionCode.BadSignature),
         ["a revoked chip"] = (bench => bench.Ocsp(reason: 1), "nvidia.revocation", RejectionCode.Revoked),
         ["a chip that is held"] = (bench => bench.Ocsp(reason: 6), "nvidia.revocation", RejectionCode.Revoked),
         ["a chip that is unknown to its issuer"] = (bench => bench.Ocsp(reason: -1), "nvidia.revocation", RejectionCode.Untrusted),
-        ["an answer by a stranger"] = (bench => bench.Ocsp(change: plan => plan.ForeignSigner = EmulatedDevice.NewKey()), "nvidia.revocation", RejectionCode.BadSignature),
+        ["an answer by a stranger"] = (
+            bench => bench.Ocsp(change: plan => plan.ForeignSigner = EmulatedDevice.NewKey()), "nvidia.revocation", RejectionCode.BadSignature),
         ["an answer by a delegate of another purpose"] = (
-            bench => bench.Ocsp(change: plan => plan.Delegate = new DevicePlan("CN=Responder", EmulatedDevice.NewKey())), "nvidia.revocation", RejectionCode.BadSignature),
-        ["an answer past its next update"] = (bench => bench.Ocsp(change: plan => plan.NextUpdate = EmulatedDevice.Now.AddHours(-1)), "nvidia.revocation", RejectionCode.Expired),
-        ["an answer of tomorrow"] = (bench => bench.Ocsp(change: plan => plan.ThisUpdate = EmulatedDevice.Now.AddHours(1)), "nvidia.revocation", RejectionCode.NotYetValid),
+            bench => bench.Ocsp(change: plan => plan.Delegate = new DevicePlan("CN=Responder", EmulatedDevice.NewKey())),
+            "nvidia.revocation", RejectionCode.BadSignature),
+        ["an answer past its next update"] = (
+            bench => bench.Ocsp(change: plan => plan.NextUpdate = EmulatedDevice.Now.AddHours(-1)), "nvidia.revocation", RejectionCode.Expired),
+        ["an answer of tomorrow"] = (
+            bench => bench.Ocsp(change: plan => plan.ThisUpdate = EmulatedDevice.Now.AddHours(1)), "nvidia.revocation", RejectionCode.NotYetValid),
         ["an answer without an end"] = (bench => bench.Ocsp(change: plan => plan.NextUpdate = null), "nvidia.revocation", RejectionCode.Malformed),
         ["an answer that is none"] = (bench => bench.Ocsp(change: plan => plan.ResponseStatus = 6), "nvidia.revocation", RejectionCode.Unsupported),
         ["an answer about another chip"] = (
-            bench => bench.Device.Documents.Add(new OcspPlan(bench.Device.Provisioner, bench.Device.Identity, new EmulatedDevice().Brom).ToBytes()), "nvidia.revocation", RejectionCode.Mismatch),
+            bench => bench.Device.Documents.Add(new OcspPlan(bench.Device.Provisioner, bench.Device.Identity, new EmulatedDevice().Brom).ToBytes()),
+            "nvidia.revocation", RejectionCode.Mismatch),
         ["an answer to another nonce"] = (
             bench =>
             {
@@ -122,11 +139,13 @@ public sealed class DeviceFaultTests
                 bench.Ocsp();
             },
             "nvidia.revocation", RejectionCode.Mismatch),
-        ["no answer where the policy demands one"] = (bench => bench.Nvidia(policy => policy with { RequireOcsp = true }), "nvidia.revocation", RejectionCode.Missing),
+        ["no answer where the policy demands one"] = (
+            bench => bench.Nvidia(policy => policy with { RequireOcsp = true }), "nvidia.revocation", RejectionCode.Missing),
         ["a leaf that says debug"] = (bench => bench.Become("GB100", device => device.Flags = [0x10, 0, 0, 0]), "nvidia.debug", RejectionCode.Forbidden),
         ["a leaf that says recovery"] = (bench => bench.Become("GB100", device => device.Flags = [0x20, 0, 0, 0]), "nvidia.debug", RejectionCode.Forbidden),
         ["a leaf that says not secure"] = (bench => bench.Become("GB100", device => device.Flags = [0x40, 0, 0, 0]), "nvidia.debug", RejectionCode.Forbidden),
-        ["a switch in the place of another"] = (bench => bench.Machine(machine => machine[1].Replace(22, new byte[8])), "nvidia.topology", RejectionCode.Mismatch),
+        ["a switch in the place of another"] = (
+            bench => bench.Machine(machine => machine[1].Replace(22, new byte[8])), "nvidia.topology", RejectionCode.Mismatch),
         ["a switch that was left out"] = (bench => bench.Machine(machine => machine.RemoveAt(1)), "nvidia.topology", RejectionCode.Mismatch),
         ["a GPU that was left out"] = (bench => bench.Machine(machine => machine.RemoveAt(0)), "nvidia.topology", RejectionCode.Mismatch),
         ["a GPU that is linked with a switch elsewhere"] = (
@@ -137,13 +156,16 @@ public sealed class DeviceFaultTests
         ["a switch that is not locked"] = (bench => bench.Machine(machine => machine[1].Replace(25, [0, 0])), "nvidia.mode", RejectionCode.Forbidden),
         ["a mode that nobody knows"] = (bench => bench.Device.Replace(36, [9, 0]), "nvidia.mode", RejectionCode.Unsupported),
         ["two modes"] = (bench => bench.Device.Replace(36, [2, 0]), "nvidia.mode", RejectionCode.Unsupported),
-        ["a mode that the policy does not accept"] = (bench => bench.Nvidia(policy => policy with { Modes = [DeviceMode.MultiGpu] }), "nvidia.mode", RejectionCode.Forbidden),
-        ["an architecture that the policy does not accept"] = (bench => bench.Nvidia(policy => policy with { Architectures = ["blackwell"] }), "nvidia.devices", RejectionCode.Forbidden),
+        ["a mode that the policy does not accept"] = (
+            bench => bench.Nvidia(policy => policy with { Modes = [DeviceMode.MultiGpu] }), "nvidia.mode", RejectionCode.Forbidden),
+        ["an architecture that the policy does not accept"] = (
+            bench => bench.Nvidia(policy => policy with { Architectures = ["blackwell"] }), "nvidia.devices", RejectionCode.Forbidden),
         ["fewer GPUs than the policy demands"] = (bench => bench.Nvidia(policy => policy with { MinGpus = 2 }), "nvidia.devices", RejectionCode.Missing),
         ["a driver that is too old"] = (bench => bench.Nvidia(policy => policy with { MinDriver = "570.124.07" }), "nvidia.driver", RejectionCode.OutOfDate),
         ["a VBIOS that is too old"] = (bench => bench.Nvidia(policy => policy with { MinVbios = ["96.00.9F.00.02"] }), "nvidia.vbios", RejectionCode.OutOfDate),
         ["a VBIOS of another line"] = (bench => bench.Nvidia(policy => policy with { MinVbios = ["97.00.00.00.00"] }), "nvidia.vbios", RejectionCode.OutOfDate),
-        ["a RIM file of another driver"] = (bench => bench.Rims(rim => rim.Version = rim.Version == "570.124.06" ? "570.124.07" : rim.Version), "nvidia.driver_rim", RejectionCode.Mismatch),
+        ["a RIM file of another driver"] = (
+            bench => bench.Rims(rim => rim.Version = rim.Version == "570.124.06" ? "570.124.07" : rim.Version), "nvidia.driver_rim", RejectionCode.Mismatch),
         ["two RIM files of one driver"] = (
             bench =>
             {
@@ -152,19 +174,26 @@ public sealed class DeviceFaultTests
                 bench.Device.Documents.Add(rim.ToBytes());
             },
             "nvidia.driver_rim", RejectionCode.Malformed),
-        ["a RIM file of another VBIOS"] = (bench => bench.Rims(rim => rim.Version = rim.Version == "570.124.06" ? rim.Version : "96.00.9F.00.02"), "nvidia.vbios_rim", RejectionCode.Mismatch),
-        ["a RIM file of another product"] = (bench => bench.Rims(rim => rim.Product = rim.Version == "570.124.06" ? rim.Product : "GB100"), "nvidia.vbios_rim", RejectionCode.Mismatch),
-        ["a RIM file of a switch"] = (bench => bench.Rims(rim => rim.Edition = rim.Version == "570.124.06" ? rim.Edition : "SWITCH"), "nvidia.vbios_rim", RejectionCode.Mismatch),
-        ["a RIM file that is too old"] = (bench => bench.Nvidia(policy => policy with { MaxRimAge = TimeSpan.FromDays(30) }), "nvidia.rim_age", RejectionCode.Expired),
+        ["a RIM file of another VBIOS"] = (
+            bench => bench.Rims(rim => rim.Version = rim.Version == "570.124.06" ? rim.Version : "96.00.9F.00.02"), "nvidia.vbios_rim", RejectionCode.Mismatch),
+        ["a RIM file of another product"] = (
+            bench => bench.Rims(rim => rim.Product = rim.Version == "570.124.06" ? rim.Product : "GB100"), "nvidia.vbios_rim", RejectionCode.Mismatch),
+        ["a RIM file of a switch"] = (
+            bench => bench.Rims(rim => rim.Edition = rim.Version == "570.124.06" ? rim.Edition : "SWITCH"), "nvidia.vbios_rim", RejectionCode.Mismatch),
+        ["a RIM file that is too old"] = (
+            bench => bench.Nvidia(policy => policy with { MaxRimAge = TimeSpan.FromDays(30) }), "nvidia.rim_age", RejectionCode.Expired),
         ["firmware that nobody published"] = (bench => bench.Device.Measurements[22] = new byte[48], "nvidia.measurements", RejectionCode.Mismatch),
         ["a measurement that is missing"] = (bench => bench.Device.Measurements.Remove(22), "nvidia.measurements", RejectionCode.Mismatch),
         ["an index in two RIM files"] = (
-            bench => bench.Rims(rim => rim.Lines.AddRange(rim.Version == "570.124.06" ? [EmulatedDevice.Line(5, bench.Device.Measurements[6])] : [])), "nvidia.measurements", RejectionCode.Malformed),
+            bench => bench.Rims(rim => rim.Lines.AddRange(rim.Version == "570.124.06" ? [EmulatedDevice.Line(5, bench.Device.Measurements[6])] : [])),
+            "nvidia.measurements", RejectionCode.Malformed),
         ["a security version below the minimum"] = (bench => bench.Minimum(svn: [6, 0], least: 7), "nvidia.min_svn", RejectionCode.OutOfDate),
-        ["a minimum beyond what a version can be"] = (bench => bench.Minimum(svn: [255, 255], least: ulong.MaxValue), "nvidia.min_svn", RejectionCode.OutOfDate),
+        ["a minimum beyond what a version can be"] = (
+            bench => bench.Minimum(svn: [255, 255], least: ulong.MaxValue), "nvidia.min_svn", RejectionCode.OutOfDate),
         ["a security version of another size"] = (bench => bench.Minimum(svn: [9, 0, 0, 0], least: 7), "nvidia.min_svn", RejectionCode.Mismatch),
         ["a security version of another kind"] = (bench => bench.Minimum(svn: [9, 0], least: 7, valueType: 0x83), "nvidia.min_svn", RejectionCode.Mismatch),
-        ["a security version in the older layout"] = (bench => bench.Minimum(svn: [9, 0], least: 7, isVersioned: false), "nvidia.min_svn", RejectionCode.Mismatch),
+        ["a security version in the older layout"] = (
+            bench => bench.Minimum(svn: [9, 0], least: 7, isVersioned: false), "nvidia.min_svn", RejectionCode.Mismatch),
         ["no security version"] = (bench => bench.Minimum(svn: null, least: 0), "nvidia.min_svn", RejectionCode.Mismatch),
         ["a minimum in two RIM files"] = (bench => bench.Minimum(svn: [9, 0], least: 7, inBoth: true), "nvidia.min_svn", RejectionCode.Malformed),
     };
@@ -182,7 +211,10 @@ public sealed class DeviceFaultTests
         var verdict = bench.Verify();
         verdict.Refusals().ShouldBeEmpty(verdict.ToText());
         verdict.IsAccepted.ShouldBeTrue();
-        foreach (var name in (FactorName[])[NvidiaFactors.Debug, NvidiaFactors.Measurements, NvidiaFactors.DriverRim, NvidiaFactors.VbiosRim, NvidiaFactors.Nonce])
+        foreach (var name in (FactorName[])
+        [
+            NvidiaFactors.Debug, NvidiaFactors.Measurements, NvidiaFactors.DriverRim, NvidiaFactors.VbiosRim, NvidiaFactors.Nonce,
+        ])
             verdict.Factor(name).Outcome.ShouldBe(Outcome.Pass, verdict.ToText());
         verdict.Factor(NvidiaFactors.Revocation).Outcome.ShouldBe(Outcome.Skip);
         verdict.Factor(PolicyFactors.TestRoots).Outcome.ShouldBe(Outcome.Fail, "the roots are a test's");
@@ -257,7 +289,8 @@ public sealed class DeviceFaultTests
         (DevicePlan Subject, DevicePlan Issuer, DevicePlan Above)[] links =
         [
             (device.Brom, device.Provisioner, device.Identity), (device.Provisioner, device.Identity, device.Root), (device.Identity, device.Root, device.Root),
-            (device.RimSigner, device.RimIssuer, device.RimCa), (device.RimIssuer, device.RimCa, device.RimRoot), (device.RimCa, device.RimRoot, device.RimRoot),
+            (device.RimSigner, device.RimIssuer, device.RimCa), (device.RimIssuer, device.RimCa, device.RimRoot),
+            (device.RimCa, device.RimRoot, device.RimRoot),
         ];
         foreach (var (subject, issuer, above) in links)
         {

@@ -20,7 +20,8 @@ public sealed class DeviceMutationTests
     [MemberData(nameof(Mutations))]
     public void An_altered_report_is_refused_by_a_factor(string path, string id)
     {
-        var item = Vectors.Json("gpu/mutations.json").GetProperty("cases").EnumerateArray().Single(item => item.String("base") == path && item.String("id") == id);
+        var item = Vectors.Json("gpu/mutations.json")
+            .GetProperty("cases").EnumerateArray().Single(item => item.String("base") == path && item.String("id") == id);
         var folder = path[..path.LastIndexOf('/')];
         var verdict = Devices.Verify([Devices.Of(folder)[0] with { Report = Evidence.Mutate(Evidence.Bytes(path), item.GetProperty("operations")) }]);
         var first = verdict.Failures.First().Name;
@@ -164,7 +165,8 @@ public sealed class DeviceMutationTests
             Factor(bytes[..i]).Outcome.ShouldNotBe(Outcome.Pass, $"{i} bytes");
         }
 
-        Factor Factor(byte[] answer) => NvidiaVerifier.Verify([evidence with { Documents = [answer] }], policy, EmulatedDevice.Now).Verdict.Factor(NvidiaFactors.Revocation);
+        Factor Factor(byte[] answer) =>
+            NvidiaVerifier.Verify([evidence with { Documents = [answer] }], policy, EmulatedDevice.Now).Verdict.Factor(NvidiaFactors.Revocation);
     }
 
     [Fact]

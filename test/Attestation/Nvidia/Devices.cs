@@ -29,7 +29,11 @@ internal static class Devices
     {
         ReadOnlyMemory<byte>[] given = [.. documents.Select(file => (ReadOnlyMemory<byte>)Evidence.Bytes(file.Contains('/') ? file : $"{set}/{file}"))];
         if (!File.Exists(Vectors.Locate($"{set}/evidence.json")))
-            return [new NvidiaEvidence { Report = Evidence.Bytes($"{set}/report.bin"), Certificates = Evidence.Bytes($"{set}/cert_chain.pem"), Documents = given }];
+        {
+            var (report, certificates) = (Evidence.Bytes($"{set}/report.bin"), Evidence.Bytes($"{set}/cert_chain.pem"));
+            return [new NvidiaEvidence { Report = report, Certificates = certificates, Documents = given }];
+        }
+
         return [.. List(Vectors.Json($"{set}/evidence.json")).Select(device => device with { Documents = given })];
     }
 

@@ -38,7 +38,10 @@ internal sealed class EmulatedDevice
         Id = $"{0x1000_0000_0000_0000UL + (ulong)number:x16}";
         var family = isSwitch ? "GH100" : chip;
         Identity = new DevicePlan($"CN=NVIDIA {family} Identity, O=NVIDIA Corporation", IdentityKey) { IsAuthority = true };
-        Provisioner = new DevicePlan($"CN=NVIDIA {(chip == "GB20X" ? "GB202" : chip)} Provisioner ICA 1, O=NVIDIA Corporation", ProvisionerKey) { IsAuthority = true };
+        Provisioner = new DevicePlan($"CN=NVIDIA {(chip == "GB20X" ? "GB202" : chip)} Provisioner ICA 1, O=NVIDIA Corporation", ProvisionerKey)
+        {
+            IsAuthority = true,
+        };
         var unit = isSwitch ? "FSP" : "GSP";
         Brom = new DevicePlan($"CN={chip} A01 {unit} BROM, SERIALNUMBER=41{Id.ToUpperInvariant()}, O=NVIDIA Corporation", NewKey()) { IsAuthority = true };
         Leaf = new DevicePlan($"CN={chip} A01 {unit} FMC LF, O=NVIDIA Corporation", NewKey());
@@ -118,7 +121,8 @@ internal sealed class EmulatedDevice
 
     public static ECDsa NewKey() => ECDsa.Create(ECCurve.NamedCurves.nistP384);
 
-    public void Replace(int type, byte[] value) => Opaque[Opaque.FindIndex(entry => entry.Type == type)] = (type, Opaque.Find(entry => entry.Type == type).ValueType, value);
+    public void Replace(int type, byte[] value) =>
+        Opaque[Opaque.FindIndex(entry => entry.Type == type)] = (type, Opaque.Find(entry => entry.Type == type).ValueType, value);
 
     public Policy Trusting(Policy? policy = null) => (policy ?? Policy.Default) with
     {
@@ -129,7 +133,8 @@ internal sealed class EmulatedDevice
     public IReadOnlyList<byte[]> Path()
     {
         Leaf.Extensions = [.. Leaf.MoreExtensions, Chip.StartsWith("GB", StringComparison.Ordinal) ? TcbInfo() : CompositeDeviceId()];
-        byte[][] path = [Leaf.Make(Brom).RawData, Brom.Make(Provisioner).RawData, Provisioner.Make(Identity).RawData, Identity.Make(Root).RawData, Root.Make(Root).RawData];
+        byte[][] path =
+            [Leaf.Make(Brom).RawData, Brom.Make(Provisioner).RawData, Provisioner.Make(Identity).RawData, Identity.Make(Root).RawData, Root.Make(Root).RawData];
         return OmitRoot ? path[..4] : path;
     }
 
@@ -146,11 +151,12 @@ internal sealed class EmulatedDevice
             opaque.AddRange([.. UInt16(value.Length), .. value]);
         }
 
-        byte[] record = [.. Measurements.SelectMany(item => (byte[])[(byte)item.Key, 1, .. UInt16(item.Value.Length + 3), 1, .. UInt16(item.Value.Length), .. item.Value])];
+        byte[] record =
+            [.. Measurements.SelectMany(item => (byte[])[(byte)item.Key, 1, .. UInt16(item.Value.Length + 3), 1, .. UInt16(item.Value.Length), .. item.Value])];
         byte[] signed =
         [
-            0x11, 0xE0, 0x01, 0xFF, .. Nonce, 0, 0x11, 0x60, 0, 0, (byte)Measurements.Count, (byte)record.Length, (byte)(record.Length >> 8), (byte)(record.Length >> 16),
-            .. record, .. new byte[32], .. UInt16(opaque.Count), .. opaque,
+            0x11, 0xE0, 0x01, 0xFF, .. Nonce, 0, 0x11, 0x60, 0, 0, (byte)Measurements.Count, (byte)record.Length, (byte)(record.Length >> 8),
+            (byte)(record.Length >> 16), .. record, .. new byte[32], .. UInt16(opaque.Count), .. opaque,
         ];
         signed = ChangeSigned(signed);
         return ChangeReport([.. signed, .. Leaf.Key.SignData(signed, HashAlgorithmName.SHA384)]);
@@ -196,7 +202,8 @@ internal sealed class EmulatedDevice
         return bytes;
     }
 
-    private static Certificate Loaded(byte[] der) => Certificate.TryParse(der, out var certificate) is null ? certificate! : throw new InvalidOperationException();
+    private static Certificate Loaded(byte[] der) =>
+        Certificate.TryParse(der, out var certificate) is null ? certificate! : throw new InvalidOperationException();
 
     private X509Extension CompositeDeviceId()
     {
@@ -319,7 +326,8 @@ internal sealed class RimPlan(EmulatedDevice device)
             + "<ds:Transform Algorithm=\"http://www.w3.org/2006/12/xml-c14n11\"></ds:Transform></ds:Transforms>"
             + $"<ds:DigestMethod Algorithm=\"http://www.w3.org/2001/04/xmldsig-more#sha384\"></ds:DigestMethod><ds:DigestValue>{digest}</ds:DigestValue></ds:Reference>";
         // The namespaces that hold in SignedInfo stand at its beginning, in the order of their prefixes.
-        var canonical = "<ds:SignedInfo " + namespaces.Replace(" xmlns:h=", " xmlns:ds=\"http://www.w3.org/2000/09/xmldsig#\" xmlns:h=", StringComparison.Ordinal)
+        var canonical = "<ds:SignedInfo "
+            + namespaces.Replace(" xmlns:h=", " xmlns:ds=\"http://www.w3.org/2000/09/xmldsig#\" xmlns:h=", StringComparison.Ordinal)
             + $">{body}</ds:SignedInfo>";
         var value = Convert.ToBase64String((ForeignSigner ?? device.RimSigner.Key).SignData(Encoding.UTF8.GetBytes(canonical), HashAlgorithmName.SHA384));
         byte[][] path =
@@ -391,7 +399,8 @@ internal sealed class OcspPlan(DevicePlan issuer, DevicePlan issuersIssuer, para
             basic.WriteEncodedValue(signed);
             using (basic.PushSequence())
                 basic.WriteObjectIdentifier("1.2.840.10045.4.3.3");
-            basic.WriteBitString((ForeignSigner ?? Delegate?.Key ?? issuer.Key).SignData(signed, HashAlgorithmName.SHA384, DSASignatureFormat.Rfc3279DerSequence));
+            basic.WriteBitString(
+                (ForeignSigner ?? Delegate?.Key ?? issuer.Key).SignData(signed, HashAlgorithmName.SHA384, DSASignatureFormat.Rfc3279DerSequence));
             if (Delegate is not null)
             {
                 using (basic.PushSequence(Tag(0)))

@@ -18,9 +18,12 @@ public sealed class NrasTests
         ["no signature at all"] = (service => service.Algorithm = "none", NrasFactors.Tokens, RejectionCode.Unsupported),
         ["another algorithm"] = (service => service.Algorithm = "HS256", NrasFactors.Tokens, RejectionCode.Unsupported),
         ["an algorithm in another case"] = (service => service.Algorithm = "es384", NrasFactors.Tokens, RejectionCode.Unsupported),
-        ["a claim that stands twice"] = (service => service.ChangePlatform = text => text.Replace("{\"sub\"", "{\"x-nvidia-overall-att-result\":true,\"sub\"", StringComparison.Ordinal), NrasFactors.Tokens, RejectionCode.Malformed),
+        ["a claim that stands twice"] = (
+            service => service.ChangePlatform = text => text.Replace("{\"sub\"", "{\"x-nvidia-overall-att-result\":true,\"sub\"", StringComparison.Ordinal),
+            NrasFactors.Tokens, RejectionCode.Malformed),
         ["a key that is not in the set"] = (service => service.KeyId = "other", NrasFactors.Signature, RejectionCode.Untrusted),
-        ["a signature by another key"] = (service => service.Key = ECDsa.Create(ECCurve.NamedCurves.nistP384), NrasFactors.Signature, RejectionCode.BadSignature),
+        ["a signature by another key"] = (
+            service => service.Key = ECDsa.Create(ECCurve.NamedCurves.nistP384), NrasFactors.Signature, RejectionCode.BadSignature),
         ["tokens of yesterday"] = (service => service.IssuedAt = At.AddDays(-1), NrasFactors.Time, RejectionCode.Expired),
         ["tokens of tomorrow"] = (service => service.IssuedAt = At.AddDays(1), NrasFactors.Time, RejectionCode.NotYetValid),
         ["another issuer"] = (service => service.Issuer = "https://nras.example", NrasFactors.Time, RejectionCode.Untrusted),
@@ -34,12 +37,18 @@ public sealed class NrasTests
         ["measurements that were not compared"] = (service => service.Device["measres"] = "not-run", NrasFactors.Devices, RejectionCode.Forbidden),
         ["a device that is debugged"] = (service => service.Device["dbgstat"] = "enabled", NrasFactors.Devices, RejectionCode.Forbidden),
         ["a device that was not booted securely"] = (service => service.Device["secboot"] = null, NrasFactors.Devices, RejectionCode.Forbidden),
-        ["a report of another nonce"] = (service => service.Device["x-nvidia-gpu-attestation-report-nonce-match"] = false, NrasFactors.Devices, RejectionCode.Forbidden),
-        ["a chain that was revoked"] = (service => service.Device["x-nvidia-gpu-attestation-report-cert-chain"] = new JsonObject { ["x-nvidia-cert-status"] = "revoked" }, NrasFactors.Devices, RejectionCode.Forbidden),
-        ["a RIM file that was not verified"] = (service => service.Device["x-nvidia-gpu-driver-rim-signature-verified"] = false, NrasFactors.Devices, RejectionCode.Forbidden),
-        ["an error"] = (service => service.Device["x-nvidia-error-details"] = new JsonObject { ["message"] = "X" }, NrasFactors.Devices, RejectionCode.Forbidden),
+        ["a report of another nonce"] = (
+            service => service.Device["x-nvidia-gpu-attestation-report-nonce-match"] = false, NrasFactors.Devices, RejectionCode.Forbidden),
+        ["a chain that was revoked"] = (
+            service => service.Device["x-nvidia-gpu-attestation-report-cert-chain"] = new JsonObject { ["x-nvidia-cert-status"] = "revoked" },
+            NrasFactors.Devices, RejectionCode.Forbidden),
+        ["a RIM file that was not verified"] = (
+            service => service.Device["x-nvidia-gpu-driver-rim-signature-verified"] = false, NrasFactors.Devices, RejectionCode.Forbidden),
+        ["an error"] = (
+            service => service.Device["x-nvidia-error-details"] = new JsonObject { ["message"] = "X" }, NrasFactors.Devices, RejectionCode.Forbidden),
         ["a security version below its minimum"] = (
-            service => service.Device["x-nvidia-mismatch-opaque-data-records"] = new JsonArray(new JsonObject { ["id"] = 37, ["goldenValue"] = 7 }), NrasFactors.Devices, RejectionCode.OutOfDate),
+            service => service.Device["x-nvidia-mismatch-opaque-data-records"] = new JsonArray(new JsonObject { ["id"] = 37, ["goldenValue"] = 7 }),
+            NrasFactors.Devices, RejectionCode.OutOfDate),
     };
 
     public static TheoryData<string> Names => [.. Faults.Keys];
@@ -66,7 +75,8 @@ public sealed class NrasTests
         NrasVerifier.Verify(answer, keys, Devices.Later).Factor(NrasFactors.Time).Code.ShouldBe(RejectionCode.Expired);
         var other = set.StartsWith("01", StringComparison.Ordinal) ? "05-chutes-tdx-8gpu" : "01-tinfoil-direct-tdx-1gpu";
         if (!set.StartsWith("02", StringComparison.Ordinal)) // captured in the same hour as 01
-            NrasVerifier.Verify(answer, Keys(Evidence.Bytes($"bundles/{other}/nras_jwks.json")), at).Factor(NrasFactors.Signature).Code.ShouldBe(RejectionCode.Untrusted);
+            NrasVerifier.Verify(answer, Keys(Evidence.Bytes($"bundles/{other}/nras_jwks.json")), at).Factor(NrasFactors.Signature).Code
+                .ShouldBe(RejectionCode.Untrusted);
     }
 
     [Fact]
@@ -74,7 +84,8 @@ public sealed class NrasTests
     {
         var keys = Keys(Evidence.Bytes("bundles/01-tinfoil-direct-tdx-1gpu/nras_jwks.json"));
         var verdict = NrasVerifier.Verify(
-            Evidence.Bytes("nras/hopper-claims-v3-detached-eat.json"), keys, Devices.Later, Convert.FromHexString("931d8dd0add203ac3d8b4fbde75e115278eefcdceac5b87671a748f32364dfcb"));
+            Evidence.Bytes("nras/hopper-claims-v3-detached-eat.json"), keys, Devices.Later,
+            Convert.FromHexString("931d8dd0add203ac3d8b4fbde75e115278eefcdceac5b87671a748f32364dfcb"));
         verdict.Refusals().ShouldBe(["nras.signature", "nras.time"], verdict.ToText());
         verdict.CodeOf(NrasFactors.Signature).ShouldBe(RejectionCode.Untrusted);
     }
@@ -110,13 +121,18 @@ public sealed class NrasTests
     }
 
     [Fact]
-    public void Every_factor_is_refused_by_some_fault_alone() => Faults.Values.Select(fault => fault.Factor).Distinct().ShouldBe(NrasFactors.All, ignoreOrder: true);
+    public void Every_factor_is_refused_by_some_fault_alone() =>
+        Faults.Values.Select(fault => fault.Factor).Distinct().ShouldBe(NrasFactors.All, ignoreOrder: true);
 
     [Fact]
     public void What_is_no_answer_or_no_key_set_is_refused_by_its_form()
     {
         var keys = Keys("{\"keys\":[]}"u8.ToArray());
-        foreach (var text in (string[])["", "{}", "[]", "[[\"JWT\",\"a.b.c\"],{}]", "[[\"JWT\"],{}]", "[[\"JWT\",1],{}]", "[[\"JWT\",\"a\"],{},1]", "\"", $"[[\"JWT\",\"{new string('a', 70_000)}\"],{{}}]"])
+        foreach (var text in (string[])
+        [
+            "", "{}", "[]", "[[\"JWT\",\"a.b.c\"],{}]", "[[\"JWT\"],{}]", "[[\"JWT\",1],{}]", "[[\"JWT\",\"a\"],{},1]", "\"",
+            $"[[\"JWT\",\"{new string('a', 70_000)}\"],{{}}]",
+        ])
             NrasVerifier.Verify(Encoding.UTF8.GetBytes(text), keys, At).Refusals().ShouldBe(["nras.tokens"]);
         foreach (var text in (string[])["", "[]", "{\"keys\":1}", "{\"keys\":[{\"kty\":\"EC\",\"crv\":\"P-384\",\"kid\":\"a\",\"x\":\"AA\",\"y\":\"AA\"}]}"])
             NrasKeys.TryParse(Encoding.UTF8.GetBytes(text), out _).ShouldNotBeNull(text);
@@ -188,7 +204,8 @@ public sealed class NrasTests
             var devices = new[] { Token(With("GPU-0")), Token(With("GPU-1")) };
             var submodules = new JsonObject();
             for (var i = 0; i < 2; i++)
-                submodules[$"GPU-{i}"] = new JsonArray("DIGEST", new JsonArray("SHA-256", Convert.ToHexStringLower(SHA256.HashData(Encoding.ASCII.GetBytes(devices[i])))));
+                submodules[$"GPU-{i}"] = new JsonArray(
+                    "DIGEST", new JsonArray("SHA-256", Convert.ToHexStringLower(SHA256.HashData(Encoding.ASCII.GetBytes(devices[i])))));
             var platform = Common(Platform.DeepClone().AsObject());
             platform["submods"] = submodules;
             var list = new JsonObject { ["GPU-0"] = devices[Swap ? 1 : 0] };
@@ -216,7 +233,8 @@ public sealed class NrasTests
 
         private string Token(string claims)
         {
-            var signed = $"{Base64Url.EncodeToString(Encoding.UTF8.GetBytes($"{{\"kid\":\"{KeyId}\",\"alg\":\"{Algorithm}\"}}"))}.{Base64Url.EncodeToString(Encoding.UTF8.GetBytes(claims))}";
+            var header = Base64Url.EncodeToString(Encoding.UTF8.GetBytes($"{{\"kid\":\"{KeyId}\",\"alg\":\"{Algorithm}\"}}"));
+            var signed = $"{header}.{Base64Url.EncodeToString(Encoding.UTF8.GetBytes(claims))}";
             return $"{signed}.{Base64Url.EncodeToString(Key.SignData(Encoding.ASCII.GetBytes(signed), HashAlgorithmName.SHA384))}";
         }
     }

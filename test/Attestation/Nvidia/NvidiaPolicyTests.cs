@@ -27,7 +27,8 @@ public sealed class NvidiaPolicyTests
         };
         var read = Policy.Parse(policy.ToToml());
         read.ToToml().ShouldBe(policy.ToToml());
-        (read.Nvidia.MinGpus, read.Nvidia.MinDriver, read.Nvidia.OcspGrace, read.Nvidia.MaxRimAge).ShouldBe((8, "570.124.06", TimeSpan.FromHours(12), TimeSpan.FromDays(90)));
+        (read.Nvidia.MinGpus, read.Nvidia.MinDriver, read.Nvidia.OcspGrace, read.Nvidia.MaxRimAge)
+            .ShouldBe((8, "570.124.06", TimeSpan.FromHours(12), TimeSpan.FromDays(90)));
         read.Nvidia.MinVbios.ShouldBe(policy.Nvidia.MinVbios);
         read.Nvidia.Modes.ShouldBe(policy.Nvidia.Modes);
     }

@@ -30,7 +30,9 @@ public sealed class ProviderDeviceTests
                     .ShouldBe((item.String("arch"), item.String("driver"), item.String("vbios_rim_id")));
             }
 
-            Evidence.Only(NvidiaVerifier.Verify(devices, Attestation.Policies.Policy.Default, Devices.Later, new byte[32]).Verdict, NvidiaFactors.Nonce, RejectionCode.Mismatch);
+            Evidence.Only(
+                NvidiaVerifier.Verify(devices, Attestation.Policies.Policy.Default, Devices.Later, new byte[32]).Verdict,
+                NvidiaFactors.Nonce, RejectionCode.Mismatch);
             verification.Devices.Select(device => device.Id).ShouldBeUnique();
         }
     }
@@ -58,9 +60,10 @@ public sealed class ProviderDeviceTests
         var item = "{\"arch\":\"HOPPER\",\"evidence\":\"AA==\",\"certificate\":\"AA==\"}";
         string[] texts =
         [
-            "", "{}", "[]", "1", "[1]", "[{}]", "[{\"evidence\":\"AA==\"}]", "{\"evidences\":1}", "{\"__cmwc_t\":\"x\"}", "{\"__cmwc_t\":\"x\",\"a\":{\"evidence\":[1,2]}}",
-            $"[{string.Join(",", Enumerable.Repeat(item, 17))}]", "[{\"arch\":\"A\",\"arch\":\"B\",\"evidence\":\"AA==\",\"certificate\":\"AA==\"}]",
-            "[{\"evidence\":\"!\",\"certificate\":\"AA==\"}]", new string('[', 100), $"[{string.Join(",", Enumerable.Repeat("1", 5000))}]", "\"\\uD800\"", "[{\"evidence\":\"\\uD800\",\"certificate\":\"AA==\"}]",
+            "", "{}", "[]", "1", "[1]", "[{}]", "[{\"evidence\":\"AA==\"}]", "{\"evidences\":1}", "{\"__cmwc_t\":\"x\"}",
+            "{\"__cmwc_t\":\"x\",\"a\":{\"evidence\":[1,2]}}", $"[{string.Join(",", Enumerable.Repeat(item, 17))}]",
+            "[{\"arch\":\"A\",\"arch\":\"B\",\"evidence\":\"AA==\",\"certificate\":\"AA==\"}]", "[{\"evidence\":\"!\",\"certificate\":\"AA==\"}]",
+            new string('[', 100), $"[{string.Join(",", Enumerable.Repeat("1", 5000))}]", "\"\\uD800\"", "[{\"evidence\":\"\\uD800\",\"certificate\":\"AA==\"}]",
         ];
         foreach (var text in texts)
             DeviceList.TryParse(Encoding.UTF8.GetBytes(text), out _).ShouldNotBeNull(text.Length < 200 ? text : text[..200]);

@@ -50,8 +50,12 @@ public sealed class RecordedDeviceTests
             var one = Devices.Verify([devices[index]], nonce: nonce);
             (one.Factor(NvidiaFactors.Signature).Outcome == Outcome.Pass).ShouldBe(facts.GetProperty("signature_valid").GetBoolean());
             (one.Factor(NvidiaFactors.Path).Outcome == Outcome.Pass).ShouldBe(facts.GetProperty("cert_chain_signatures_valid").GetBoolean());
-            one.Factor(NvidiaFactors.Fwid).Outcome.ShouldBe(
-                facts.GetProperty("fwid_match").ValueKind switch { JsonValueKind.True => Outcome.Pass, JsonValueKind.False => Outcome.Fail, _ => Outcome.Skip });
+            one.Factor(NvidiaFactors.Fwid).Outcome.ShouldBe(facts.GetProperty("fwid_match").ValueKind switch
+            {
+                JsonValueKind.True => Outcome.Pass,
+                JsonValueKind.False => Outcome.Fail,
+                _ => Outcome.Skip,
+            });
         }
     }
 
@@ -73,7 +77,9 @@ public sealed class RecordedDeviceTests
         {
             MeasurementReport.TryParse(bytes.Span, out var report).ShouldBeNull();
             report!.Nonce.ToArray().ShouldBe(facts.Hex("nonce"));
-            var count = facts.TryGetProperty("measurement_blocks", out var blocks) ? blocks.GetInt32() : facts.GetProperty("spdm").GetProperty("number_of_blocks").GetInt32();
+            var count = facts.TryGetProperty("measurement_blocks", out var blocks)
+                ? blocks.GetInt32()
+                : facts.GetProperty("spdm").GetProperty("number_of_blocks").GetInt32();
             report.Measurements.Count.ShouldBe(count);
             HasMeasurements(report, set, facts);
             if (report.OpaqueBytes.IsEmpty)
@@ -105,12 +111,16 @@ public sealed class RecordedDeviceTests
         var debugging = Policy.Default with { DangerousAllowDebug = true };
         var verdict = Devices.Verify(device, policy: debugging);
         verdict.IsAccepted.ShouldBeTrue(verdict.ToText());
-        foreach (var name in (FactorName[])[NvidiaFactors.Driver, NvidiaFactors.Vbios, NvidiaFactors.DriverRim, NvidiaFactors.VbiosRim, NvidiaFactors.Measurements])
+        foreach (var name in (FactorName[])
+        [
+            NvidiaFactors.Driver, NvidiaFactors.Vbios, NvidiaFactors.DriverRim, NvidiaFactors.VbiosRim, NvidiaFactors.Measurements,
+        ])
             verdict.Factor(name).Outcome.ShouldBe(Outcome.Skip);
         Evidence.Only(
             Devices.Verify(device, policy: debugging with { Nvidia = new NvidiaPolicy { MinDriver = "570.0" } }), NvidiaFactors.Driver, RejectionCode.Missing);
         Evidence.Only(
-            Devices.Verify(device, policy: debugging with { Nvidia = new NvidiaPolicy { MinVbios = ["97.00.00.00.00"] } }), NvidiaFactors.Vbios, RejectionCode.Missing);
+            Devices.Verify(device, policy: debugging with { Nvidia = new NvidiaPolicy { MinVbios = ["97.00.00.00.00"] } }),
+            NvidiaFactors.Vbios, RejectionCode.Missing);
     }
 
     private static void HasMeasurements(MeasurementReport report, string set, JsonElement facts)

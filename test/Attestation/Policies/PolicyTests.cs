@@ -19,7 +19,12 @@ public sealed class PolicyTests
             MaxCrlAge = TimeSpan.FromDays(3),
             ClockSkew = TimeSpan.FromSeconds(61),
             Upstreams = ["http://127.0.0.1:8000/\"\\\n"],
-            Tdx = new TdxPolicy { MrTd = ReferenceValues.OneOf(Convert.FromHexString(Register), new byte[48]), Rtmr3 = ReferenceValues.Any, TcbStatuses = [TcbStatus.OutOfDate] },
+            Tdx = new TdxPolicy
+            {
+                MrTd = ReferenceValues.OneOf(Convert.FromHexString(Register), new byte[48]),
+                Rtmr3 = ReferenceValues.Any,
+                TcbStatuses = [TcbStatus.OutOfDate],
+            },
         };
         var read = Policy.Parse(policy.ToToml());
         read.ToToml().ShouldBe(policy.ToToml());

@@ -63,7 +63,8 @@ public sealed class ReferenceSetTests
         string[] Refusals(Policy under)
         {
             var findings = under.Begin(IntelPlatform.Now);
-            new TdxCpuVerifier().Verify(new CpuEvidence { Type = CpuType.Tdx, Evidence = platform.Quote(), Collateral = platform.Collateral().ToNamed() }, under, findings);
+            new TdxCpuVerifier().Verify(
+                new CpuEvidence { Type = CpuType.Tdx, Evidence = platform.Quote(), Collateral = platform.Collateral().ToNamed() }, under, findings);
             return findings.ToVerdict().Refusals();
         }
     }
@@ -81,7 +82,8 @@ public sealed class ReferenceSetTests
         Verdict Verify(params ReferenceSet[] sets) => chip.VerifyUnder(policy => policy with { References = sets });
 
         static ReferenceSet Set(string name, byte[] measurement, byte[] hostData) => new(
-            name, new Dictionary<string, ReferenceValues> { ["measurement"] = ReferenceValues.OneOf(measurement), ["host_data"] = ReferenceValues.OneOf(hostData) });
+            name,
+            new Dictionary<string, ReferenceValues> { ["measurement"] = ReferenceValues.OneOf(measurement), ["host_data"] = ReferenceValues.OneOf(hostData) });
     }
 
     [Fact]

@@ -30,7 +30,10 @@ public sealed class FirmwareTests
         foreach (var at in new[] { 0x1EC, 0x1ED, 0x1EE })
             Evidence.Only((Chip with { Content = report => report[at] = 1 }).Verify(), SevSnpFactors.TcbOrder, RejectionCode.Mismatch);
         // Component by component: a higher one does not make up for a lower one.
-        Evidence.Only((Chip with { Content = report => (report[0x038 + 7], report[0x038 + 6]) = ((byte)(report[0x038 + 7] + 9), (byte)(report[0x038 + 6] - 1)) }).Verify(), SevSnpFactors.TcbOrder, RejectionCode.Mismatch);
+        Evidence.Only(
+            (Chip with { Content = report => (report[0x038 + 7], report[0x038 + 6]) = ((byte)(report[0x038 + 7] + 9), (byte)(report[0x038 + 6] - 1)) })
+                .Verify(),
+            SevSnpFactors.TcbOrder, RejectionCode.Mismatch);
     }
 
     [Fact]
@@ -140,7 +143,8 @@ public sealed class FirmwareTests
         var floors = new Dictionary<string, TcbFloor> { ["19-01"] = new() { Snp = 25 }, ["19-11"] = new() { Snp = 255 } };
         Evidence.Only(Chip.VerifyUnder(policy => policy with { ModelFloors = floors }), SevSnpFactors.TcbFloor, RejectionCode.OutOfDate);
         (Chip with { Cpuid = new Cpuid(0x19, 0x00, 0) }).VerifyUnder(policy => policy with { ModelFloors = floors }).Refusals().ShouldBeEmpty();
-        Chip.VerifyUnder(policy => policy with { ModelFloors = new Dictionary<string, TcbFloor> { ["19-01"] = new() { Snp = 24 } }, MilanFloor = new TcbFloor { Snp = 255 } }).Refusals().ShouldBeEmpty();
+        var models = new Dictionary<string, TcbFloor> { ["19-01"] = new() { Snp = 24 } };
+        Chip.VerifyUnder(policy => policy with { ModelFloors = models, MilanFloor = new TcbFloor { Snp = 255 } }).Refusals().ShouldBeEmpty();
         // A report of version 2 does not say its model: it cannot choose the kindest.
         Evidence.Only((Chip with { Version = 2 }).VerifyUnder(policy => policy with { ModelFloors = floors }), SevSnpFactors.TcbFloor, RejectionCode.OutOfDate);
     }
@@ -168,7 +172,9 @@ public sealed class FirmwareTests
 
     [Fact]
     public void Siena_under_Milans_root_is_refused() =>
-        Evidence.Only((Chip with { Extensions = extensions => extensions[EmulatedChip.Arc + "2"] = EmulatedChip.Text("Siena") }).Verify(), SevSnpFactors.Product, RejectionCode.Mismatch);
+        Evidence.Only(
+            (Chip with { Extensions = extensions => extensions[EmulatedChip.Arc + "2"] = EmulatedChip.Text("Siena") }).Verify(),
+            SevSnpFactors.Product, RejectionCode.Mismatch);
 
     [Fact]
     public void Venice_is_refused_by_name()
@@ -211,7 +217,11 @@ public sealed class FirmwareTests
         Policy.Parse(policy.ToToml()).ToToml().ShouldBe(policy.ToToml());
         policy.SevSnp.ModelFloors["19-a0"].ShouldBe(new TcbFloor { Snp = 25, Fmc = 1 });
         (policy.SevSnp.AllowProvisionalFirmware, policy.SevSnp.Products.Single(), policy.Tdx.OutOfDateGrace).ShouldBe((false, "genoa", TimeSpan.FromDays(30)));
-        foreach (var wrong in new[] { "mitigations = [64]", "mitigations = [\"0\"]", "products = [\"venice\"]", "platform_info_forbidden = [\"x\"]", "models = { 19-A0 = {} }", "models = { milan = {} }", "models = { 19-a0 = { x = 1 } }" })
+        foreach (var wrong in new[]
+        {
+            "mitigations = [64]", "mitigations = [\"0\"]", "products = [\"venice\"]", "platform_info_forbidden = [\"x\"]", "models = { 19-A0 = {} }",
+            "models = { milan = {} }", "models = { 19-a0 = { x = 1 } }",
+        })
             Should.Throw<PolicyException>(() => Policy.Parse($"version = 1\n[sev_snp]\n{wrong}"), wrong);
     }
 }

@@ -72,8 +72,12 @@ public sealed class MutationTests
         }
 
         // The VLEK's own dates are over today: at a time when nothing but the path is wrong.
-        var at = item.TryGetProperty("verification_time", out var time) ? Evidence.Time(time.GetString()!) : id == "ask-in-place-of-asvk" ? Evidence.Time("2025-06-01T00:00:00Z") : Reports.At;
-        var verdict = SevSnpVerifier.Verify(Evidence.Bytes(report), new SevSnpCollateral { Vek = Encoding.ASCII.GetBytes(path.ToString()) }, Policy.Default, at).Verdict;
+        var at = item.TryGetProperty("verification_time", out var time)
+            ? Evidence.Time(time.GetString()!)
+            : id == "ask-in-place-of-asvk" ? Evidence.Time("2025-06-01T00:00:00Z")
+            : Reports.At;
+        var verdict = SevSnpVerifier.Verify(
+            Evidence.Bytes(report), new SevSnpCollateral { Vek = Encoding.ASCII.GetBytes(path.ToString()) }, Policy.Default, at).Verdict;
         verdict.Refusals().ShouldBe(Reports.Names(refusals), verdict.ToText());
     }
 
@@ -125,7 +129,8 @@ public sealed class MutationTests
         }
 
         foreach (var length in Daily.Of(vek.Length, 7))
-            SevSnpVerifier.Verify(report, new SevSnpCollateral { Vek = vek.AsMemory(0, length) }, Policy.Default, Reports.At).Verdict.Refusals().ShouldBe(["snp.vek_path"], $"{length} bytes");
+            SevSnpVerifier.Verify(report, new SevSnpCollateral { Vek = vek.AsMemory(0, length) }, Policy.Default, Reports.At).Verdict.Refusals()
+                .ShouldBe(["snp.vek_path"], $"{length} bytes");
     }
 
     [Fact]

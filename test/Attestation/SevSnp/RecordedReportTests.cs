@@ -99,7 +99,8 @@ public sealed class RecordedReportTests
             Refusals(parsed.ThisUpdate.AddSeconds(-1)).ShouldContain("snp.crl", set);
             SevSnpVerifier.Verify(report, new SevSnpCollateral { Vek = vek }, demanded, parsed.NextUpdate).Verdict.Refusals().ShouldBe(["snp.crl"], set);
 
-            string[] Refusals(DateTimeOffset at) => SevSnpVerifier.Verify(report, new SevSnpCollateral { Vek = vek, Crl = list }, demanded, at).Verdict.Refusals();
+            string[] Refusals(DateTimeOffset at) =>
+                SevSnpVerifier.Verify(report, new SevSnpCollateral { Vek = vek, Crl = list }, demanded, at).Verdict.Refusals();
         }
 
         // It is Genoa's alone.
@@ -125,7 +126,8 @@ public sealed class RecordedReportTests
         report.IsKeyMasked.ShouldBe(Number("mask_chip_key") != 0);
         foreach (var (name, value) in new (string, TcbVersion)[]
         {
-            ("current_tcb_raw", report.CurrentTcb), ("reported_tcb_raw", report.ReportedTcb), ("committed_tcb_raw", report.CommittedTcb), ("launch_tcb_raw", report.LaunchTcb),
+            ("current_tcb_raw", report.CurrentTcb), ("reported_tcb_raw", report.ReportedTcb), ("committed_tcb_raw", report.CommittedTcb),
+            ("launch_tcb_raw", report.LaunchTcb),
         })
             $"{value}".ShouldBe(expected.String(name), name);
         foreach (var (name, value) in new (string, ReadOnlyMemory<byte>)[]
@@ -146,7 +148,10 @@ public sealed class RecordedReportTests
         if (!facts.TryGetProperty("reported_tcb", out var tcb))
             return; // Without a chain nobody says whose order its bytes have.
         var product = Reports.Product(facts);
-        foreach (var (component, name) in new[] { (TcbComponent.Bootloader, "bl"), (TcbComponent.Tee, "tee"), (TcbComponent.Snp, "snp"), (TcbComponent.Microcode, "ucode") })
+        foreach (var (component, name) in new[]
+        {
+            (TcbComponent.Bootloader, "bl"), (TcbComponent.Tee, "tee"), (TcbComponent.Snp, "snp"), (TcbComponent.Microcode, "ucode"),
+        })
             report.ReportedTcb.Of(component, product).ShouldBe(tcb.GetProperty(name).GetInt32(), name);
 
         int Number(string name) => expected.GetProperty(name).GetInt32();
@@ -202,7 +207,8 @@ public sealed class RecordedReportTests
         byte[] vek = Encoding.ASCII.GetBytes(pem);
         foreach (var path in new[] { vek, [.. vek, .. Reports.Root("genoa_ask")], [.. vek, .. Reports.Root("genoa_ask"), .. Reports.Root("genoa_ark")] })
         {
-            var verdict = SevSnpVerifier.Verify(Evidence.Bytes($"{Reports.Genoa}/report.bin"), new SevSnpCollateral { Vek = path }, Policy.Default, Reports.At).Verdict;
+            var verdict = SevSnpVerifier.Verify(
+                Evidence.Bytes($"{Reports.Genoa}/report.bin"), new SevSnpCollateral { Vek = path }, Policy.Default, Reports.At).Verdict;
             verdict.Refusals().ShouldBeEmpty(verdict.ToText());
         }
     }
@@ -228,8 +234,9 @@ public sealed class RecordedReportTests
         var verdict = Reports.Verify(Evidence.Bytes($"{Reports.Milan}/report.bin"), $"{Reports.Milan}/vcek.der", Reports.At);
         verdict.NotChecked.Select(factor => factor.Name.Value)
             .ShouldBe([
-            "snp.crl", "snp.smt", "snp.single_socket", "snp.products", "snp.vlek", "snp.csp_id", "snp.vmpl", "snp.platform_info", "snp.provisional_firmware", "snp.mitigations",
-            "snp.tcb_floor", "snp.measurement", "snp.host_data", "snp.id_key_digest", "snp.author_key_digest", "snp.reference", "snp.platform", "snp.report_data",
+            "snp.crl", "snp.smt", "snp.single_socket", "snp.products", "snp.vlek", "snp.csp_id", "snp.vmpl", "snp.platform_info", "snp.provisional_firmware",
+            "snp.mitigations", "snp.tcb_floor", "snp.measurement", "snp.host_data", "snp.id_key_digest", "snp.author_key_digest", "snp.reference",
+            "snp.platform", "snp.report_data",
         ]);
         verdict.ValidFrom.ShouldBe(Evidence.Time("2025-01-15T21:21:54Z"));
         verdict.ValidBefore.ShouldBe(Evidence.Time("2032-01-15T21:21:54Z").AddTicks(1));

@@ -46,9 +46,11 @@ public sealed class ReportTests
     {
         foreach (var (version, offset) in new[]
         {
-            (3, 0x04B), (3, 0x04C), (3, 0x04F), (2, 0x188), (2, 0x18A), (3, 0x18B), (3, 0x19F), (3, 0x1EB), (3, 0x1EF), (3, 0x1F8), (3, 0x200), (4, 0x208), (5, 0x208), (5, 0x29F),
+            (3, 0x04B), (3, 0x04C), (3, 0x04F), (2, 0x188), (2, 0x18A), (3, 0x18B), (3, 0x19F), (3, 0x1EB), (3, 0x1EF), (3, 0x1F8), (3, 0x200), (4, 0x208),
+            (5, 0x208), (5, 0x29F),
         })
-            Evidence.Only((Chip with { Version = version, Content = report => report[offset] |= 0x80 }).Verify(), SevSnpFactors.Report, RejectionCode.Malformed);
+            Evidence.Only(
+                (Chip with { Version = version, Content = report => report[offset] |= 0x80 }).Verify(), SevSnpFactors.Report, RejectionCode.Malformed);
         foreach (var offset in new[] { 0x2D0, 0x2E7, 0x318, 0x32F, 0x330, 0x49F })
         {
             var report = Chip.Report();
@@ -93,7 +95,8 @@ public sealed class ReportTests
     {
         using var other = ECDsa.Create(ECCurve.NamedCurves.nistP384);
         var report = (Chip with { VekKey = other }).Report();
-        Evidence.Only(SevSnpVerifier.Verify(report, Chip.Collateral, Chip.Policy, EmulatedChip.At).Verdict, SevSnpFactors.ReportSignature, RejectionCode.BadSignature);
+        Evidence.Only(
+            SevSnpVerifier.Verify(report, Chip.Collateral, Chip.Policy, EmulatedChip.At).Verdict, SevSnpFactors.ReportSignature, RejectionCode.BadSignature);
     }
 
     [Theory]
@@ -146,7 +149,8 @@ public sealed class ReportTests
     {
         foreach (var (product, family, models) in new (SevSnpProduct, byte, byte[])[]
         {
-            (SevSnpProduct.Milan, 0x19, [0x00, 0x01, 0x0F]), (SevSnpProduct.Genoa, 0x19, [0x10, 0x11, 0x1F, 0xA0, 0xAF]), (SevSnpProduct.Turin, 0x1A, [0x00, 0x02, 0x11, 0x1F]),
+            (SevSnpProduct.Milan, 0x19, [0x00, 0x01, 0x0F]), (SevSnpProduct.Genoa, 0x19, [0x10, 0x11, 0x1F, 0xA0, 0xAF]),
+            (SevSnpProduct.Turin, 0x1A, [0x00, 0x02, 0x11, 0x1F]),
         })
         {
             foreach (var model in models)
@@ -164,7 +168,9 @@ public sealed class ReportTests
     [InlineData("Milan2")]
     [InlineData("")]
     public void A_VEK_whose_product_is_not_its_paths_is_refused(string name) =>
-        Evidence.Only((Chip with { Extensions = extensions => extensions[EmulatedChip.Arc + "2"] = EmulatedChip.Text(name) }).Verify(), SevSnpFactors.Product, RejectionCode.Mismatch);
+        Evidence.Only(
+            (Chip with { Extensions = extensions => extensions[EmulatedChip.Arc + "2"] = EmulatedChip.Text(name) }).Verify(),
+            SevSnpFactors.Product, RejectionCode.Mismatch);
 
     [Fact]
     public void A_report_of_another_chip_is_refused()
@@ -212,7 +218,9 @@ public sealed class ReportTests
     {
         Evidence.Only((Chip with { Content = report => report[0x00A] &= 0xFD }).Verify(), SevSnpFactors.GuestPolicy, RejectionCode.Unsupported);
         for (var bit = 26; bit < 64; bit++)
-            Evidence.Only((Chip with { Content = report => report[0x008 + (bit / 8)] |= (byte)(1 << (bit % 8)) }).Verify(), SevSnpFactors.GuestPolicy, RejectionCode.Unsupported);
+            Evidence.Only(
+                (Chip with { Content = report => report[0x008 + (bit / 8)] |= (byte)(1 << (bit % 8)) }).Verify(),
+                SevSnpFactors.GuestPolicy, RejectionCode.Unsupported);
         foreach (var bit in new[] { 0, 9, 20, 22, 23, 24, 25 })
             (Chip with { Content = report => SetBit(report, bit) }).Verify().Refusals().ShouldBeEmpty();
 
@@ -254,7 +262,8 @@ public sealed class ReportTests
 
         var machine = Chip with { Content = report => report[0x040] = 0x24 };
         machine.VerifyUnder(policy => policy with { PlatformInfo = ["ecc", "alias_check_complete"] }).Refusals().ShouldBeEmpty();
-        Evidence.Only(machine.VerifyUnder(policy => policy with { PlatformInfo = ["ecc", "ciphertext_hiding"] }), SevSnpFactors.PlatformInfo, RejectionCode.Forbidden);
+        Evidence.Only(
+            machine.VerifyUnder(policy => policy with { PlatformInfo = ["ecc", "ciphertext_hiding"] }), SevSnpFactors.PlatformInfo, RejectionCode.Forbidden);
     }
 
     [Theory]
@@ -264,7 +273,8 @@ public sealed class ReportTests
     public void A_TCB_version_below_the_floor_is_refused_wherever_it_stands(int offset)
     {
         var floor = new TcbFloor { Bootloader = 4, Snp = 24, Microcode = 219 };
-        Chip.VerifyUnder(policy => policy with { MilanFloor = floor, GenoaFloor = new TcbFloor { Snp = 255 }, TurinFloor = new TcbFloor { Snp = 255 } }).Refusals().ShouldBeEmpty();
+        Chip.VerifyUnder(policy => policy with { MilanFloor = floor, GenoaFloor = new TcbFloor { Snp = 255 }, TurinFloor = new TcbFloor { Snp = 255 } })
+            .Refusals().ShouldBeEmpty();
         foreach (var byteOfTcb in new[] { 0, 6, 7 })
         {
             var old = Convert.FromHexString("04000000000018db");
@@ -282,7 +292,8 @@ public sealed class ReportTests
     public void The_floor_of_Turin_reads_Turins_order()
     {
         var turin = Chip with { Product = SevSnpProduct.Turin };
-        turin.VerifyUnder(policy => policy with { TurinFloor = new TcbFloor { Fmc = 1, Bootloader = 2, Tee = 3, Snp = 4, Microcode = 72 } }).Refusals().ShouldBeEmpty();
+        turin.VerifyUnder(policy => policy with { TurinFloor = new TcbFloor { Fmc = 1, Bootloader = 2, Tee = 3, Snp = 4, Microcode = 72 } }).Refusals()
+            .ShouldBeEmpty();
         foreach (var floor in new TcbFloor[] { new() { Fmc = 2 }, new() { Bootloader = 3 }, new() { Tee = 4 }, new() { Snp = 5 }, new() { Microcode = 73 } })
             Evidence.Only(turin.VerifyUnder(policy => policy with { TurinFloor = floor }), SevSnpFactors.TcbFloor, RejectionCode.OutOfDate);
     }
@@ -290,10 +301,20 @@ public sealed class ReportTests
     [Fact]
     public void Each_reference_value_refuses_alone()
     {
-        var (right, wrong) = (ReferenceValues.OneOf(Enumerable.Repeat((byte)0x4E, 48).ToArray()), ReferenceValues.OneOf(new byte[48], Enumerable.Repeat((byte)0x4F, 48).ToArray()));
-        Chip.VerifyUnder(policy => policy with { Measurement = right, HostData = ReferenceValues.OneOf(new byte[32]), IdKeyDigest = ReferenceValues.OneOf(new byte[48]), AuthorKeyDigest = ReferenceValues.Any }).Refusals().ShouldBeEmpty();
+        var right = ReferenceValues.OneOf(Enumerable.Repeat((byte)0x4E, 48).ToArray());
+        var wrong = ReferenceValues.OneOf(new byte[48], Enumerable.Repeat((byte)0x4F, 48).ToArray());
+        var met = Chip.VerifyUnder(policy => policy with
+        {
+            Measurement = right,
+            HostData = ReferenceValues.OneOf(new byte[32]),
+            IdKeyDigest = ReferenceValues.OneOf(new byte[48]),
+            AuthorKeyDigest = ReferenceValues.Any,
+        });
+        met.Refusals().ShouldBeEmpty();
         Evidence.Only(Chip.VerifyUnder(policy => policy with { Measurement = wrong }), SevSnpFactors.Measurement, RejectionCode.Mismatch);
-        Evidence.Only(Chip.VerifyUnder(policy => policy with { HostData = ReferenceValues.OneOf(Enumerable.Repeat((byte)1, 32).ToArray()) }), SevSnpFactors.HostData, RejectionCode.Mismatch);
+        Evidence.Only(
+            Chip.VerifyUnder(policy => policy with { HostData = ReferenceValues.OneOf(Enumerable.Repeat((byte)1, 32).ToArray()) }),
+            SevSnpFactors.HostData, RejectionCode.Mismatch);
         Evidence.Only(Chip.VerifyUnder(policy => policy with { IdKeyDigest = right }), SevSnpFactors.IdKeyDigest, RejectionCode.Mismatch);
         Evidence.Only(Chip.VerifyUnder(policy => policy with { AuthorKeyDigest = right }), SevSnpFactors.AuthorKeyDigest, RejectionCode.Mismatch);
     }
@@ -305,7 +326,8 @@ public sealed class ReportTests
         Chip.Verify(policy with { Platforms = ["00", id] }).Refusals().ShouldBeEmpty();
         Evidence.Only(Chip.Verify(policy with { Platforms = ["00"] }), SevSnpFactors.Platform, RejectionCode.Forbidden);
         // A VLEK's host that hides its chip is on no list, not even on one that names zeros.
-        Evidence.Only((Chip with { Kind = VekKind.Vlek }).Verify(policy with { Platforms = [new string('0', 128)] }), SevSnpFactors.Platform, RejectionCode.Forbidden);
+        Evidence.Only(
+            (Chip with { Kind = VekKind.Vlek }).Verify(policy with { Platforms = [new string('0', 128)] }), SevSnpFactors.Platform, RejectionCode.Forbidden);
         foreach (var at in Enumerable.Range(0, 64))
         {
             var other = Enumerable.Repeat((byte)0xDA, 64).ToArray();
@@ -332,7 +354,8 @@ public sealed class ReportTests
         evidence.Collateral.Keys.ShouldBeSubsetOf(verifier.CollateralNames);
         var (policy, claims) = Run(Chip.Policy);
         Evidence.Only(policy, SevSnpFactors.Measurement, RejectionCode.NoReference);
-        Evidence.Only(Run(Chip.Policy with { Advisory = new HashSet<string> { "snp.measurement" } }).Verdict, SevSnpFactors.Measurement, RejectionCode.NoReference);
+        Evidence.Only(
+            Run(Chip.Policy with { Advisory = new HashSet<string> { "snp.measurement" } }).Verdict, SevSnpFactors.Measurement, RejectionCode.NoReference);
         claims!.ReportData.ToArray().ShouldBe(Enumerable.Repeat((byte)0xDA, 64));
         claims.Measurements.Keys.ShouldBe(["measurement"]);
 

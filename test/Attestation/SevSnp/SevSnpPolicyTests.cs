@@ -41,7 +41,8 @@ public sealed class SevSnpPolicyTests
             read.SevSnp.MilanFloor.ShouldBe(policy.SevSnp.MilanFloor);
             read.SevSnp.TurinFloor.ShouldBe(policy.SevSnp.TurinFloor);
             read.SevSnp.PlatformInfo.ShouldBe(policy.SevSnp.PlatformInfo);
-            (read.SevSnp.AllowVlek, read.SevSnp.AllowMaskedChipId, read.SevSnp.AllowSmt, read.SevSnp.AllowMigration, read.SevSnp.AllowCxl).ShouldBe((false, true, false, true, true));
+            (read.SevSnp.AllowVlek, read.SevSnp.AllowMaskedChipId, read.SevSnp.AllowSmt, read.SevSnp.AllowMigration, read.SevSnp.AllowCxl)
+                .ShouldBe((false, true, false, true, true));
             (read.SevSnp.RequireSingleSocket, read.SevSnp.RequireCrl, read.SevSnp.MaxVmpl).ShouldBe((true, true, 1));
             read.DangerousTestRoots!.Amd!.Der.ToArray().ShouldBe(root.Items[0].Der.ToArray());
         }

@@ -20,7 +20,9 @@ public sealed class VekTests
         var forged = Chip with { IsForged = true };
         foreach (var path in new[] { EmulatedChip.Path(forged.Vek(), forged.Issuer(), forged.Root()), EmulatedChip.Path(forged.Vek(), forged.Issuer()) })
             Evidence.Only(forged.Verify(Chip.Policy, new SevSnpCollateral { Vek = path }), SevSnpFactors.VekPath, RejectionCode.Untrusted);
-        Evidence.Only(forged.Verify(Policy.Default, new SevSnpCollateral { Vek = EmulatedChip.Path(forged.Vek(), forged.Issuer(), forged.Root()) }), SevSnpFactors.VekPath, RejectionCode.Untrusted);
+        Evidence.Only(
+            forged.Verify(Policy.Default, new SevSnpCollateral { Vek = EmulatedChip.Path(forged.Vek(), forged.Issuer(), forged.Root()) }),
+            SevSnpFactors.VekPath, RejectionCode.Untrusted);
         Evidence.Only(forged.Verify(Policy.Default, new SevSnpCollateral { Vek = forged.Vek().RawData }), SevSnpFactors.VekPath, RejectionCode.Untrusted);
     }
 
@@ -43,9 +45,15 @@ public sealed class VekTests
         Evidence.Only((Chip with { IssuerIsAuthority = false }).Verify(), SevSnpFactors.VekPath, RejectionCode.BadCertificate);
         Evidence.Only((Chip with { RootUsage = X509KeyUsageFlags.CrlSign }).Verify(), SevSnpFactors.VekPath, RejectionCode.BadCertificate);
         Evidence.Only((Chip with { VekPadding = RSASignaturePadding.Pkcs1 }).Verify(), SevSnpFactors.VekPath, RejectionCode.BadCertificate);
-        Evidence.Only((Chip with { MoreExtensions = [new X509BasicConstraintsExtension(certificateAuthority: true, hasPathLengthConstraint: false, 0, critical: true)] }).Verify(), SevSnpFactors.VekPath, RejectionCode.BadCertificate);
-        (Chip with { MoreExtensions = [new X509KeyUsageExtension(X509KeyUsageFlags.KeyAgreement, critical: true)] }).Verify().Refusals().ShouldBe(["snp.vek_path", "snp.report_signature"]);
-        Evidence.Only((Chip with { MoreExtensions = [new X509Extension("1.2.3.4", [5, 0], critical: true)] }).Verify(), SevSnpFactors.VekPath, RejectionCode.BadCertificate);
+        Evidence.Only(
+            (Chip with { MoreExtensions = [new X509BasicConstraintsExtension(certificateAuthority: true, hasPathLengthConstraint: false, 0, critical: true)] })
+                .Verify(),
+            SevSnpFactors.VekPath, RejectionCode.BadCertificate);
+        (Chip with { MoreExtensions = [new X509KeyUsageExtension(X509KeyUsageFlags.KeyAgreement, critical: true)] }).Verify().Refusals()
+            .ShouldBe(["snp.vek_path", "snp.report_signature"]);
+        Evidence.Only(
+            (Chip with { MoreExtensions = [new X509Extension("1.2.3.4", [5, 0], critical: true)] }).Verify(),
+            SevSnpFactors.VekPath, RejectionCode.BadCertificate);
     }
 
     [Fact]
@@ -70,10 +78,16 @@ public sealed class VekTests
     public void A_path_that_is_too_long_or_no_path_is_refused()
     {
         var (vek, issuer, root) = (Chip.Vek(), Chip.Issuer(), Chip.Root());
-        foreach (var path in new[] { EmulatedChip.Path(vek), EmulatedChip.Path(vek, root), EmulatedChip.Path(vek, issuer, issuer), EmulatedChip.Path(vek, issuer, root, root) })
+        foreach (var path in new[]
+        {
+            EmulatedChip.Path(vek), EmulatedChip.Path(vek, root), EmulatedChip.Path(vek, issuer, issuer), EmulatedChip.Path(vek, issuer, root, root),
+        })
             Evidence.Only(Chip.Verify(collateral: new SevSnpCollateral { Vek = path }), SevSnpFactors.VekPath, RejectionCode.Untrusted);
-        Evidence.Only(Chip.Verify(collateral: new SevSnpCollateral { Vek = EmulatedChip.Path(vek, vek) }), SevSnpFactors.VekPath, RejectionCode.BadCertificate); // by its key
-        Evidence.Only(Chip.Verify(collateral: new SevSnpCollateral { Vek = EmulatedChip.Path(vek, issuer, root, root, root) }), SevSnpFactors.VekPath, RejectionCode.TooLarge);
+        // The second is refused by its key.
+        Evidence.Only(Chip.Verify(collateral: new SevSnpCollateral { Vek = EmulatedChip.Path(vek, vek) }), SevSnpFactors.VekPath, RejectionCode.BadCertificate);
+        Evidence.Only(
+            Chip.Verify(collateral: new SevSnpCollateral { Vek = EmulatedChip.Path(vek, issuer, root, root, root) }),
+            SevSnpFactors.VekPath, RejectionCode.TooLarge);
         Evidence.Only(Chip.Verify(collateral: new SevSnpCollateral()), SevSnpFactors.VekPath, RejectionCode.Missing);
         Evidence.Only(Chip.Verify(collateral: new SevSnpCollateral { Vek = EmulatedChip.Path(issuer, root) }), SevSnpFactors.VekPath, RejectionCode.Untrusted);
     }
@@ -86,7 +100,8 @@ public sealed class VekTests
         var url = $"http://127.0.0.1:{((IPEndPoint)listener.LocalEndpoint).Port}/issuer";
         var chip = Chip with
         {
-            MoreExtensions = [new X509AuthorityInformationAccessExtension(null, [url]), CertificateRevocationListBuilder.BuildCrlDistributionPointExtension([url])],
+            MoreExtensions =
+                [new X509AuthorityInformationAccessExtension(null, [url]), CertificateRevocationListBuilder.BuildCrlDistributionPointExtension([url])],
         };
         chip.Verify().Refusals().ShouldBeEmpty();
         Evidence.Only(chip.Verify(collateral: new SevSnpCollateral { Vek = EmulatedChip.Path(chip.Vek()) }), SevSnpFactors.VekPath, RejectionCode.Untrusted);
@@ -106,7 +121,9 @@ public sealed class VekTests
     [InlineData("3.8")]
     [InlineData("4")]
     public void A_VEK_without_one_of_its_extensions_is_refused(string id) =>
-        Evidence.Only((Chip with { Extensions = extensions => extensions.Remove(EmulatedChip.Arc + id).ShouldBeTrue() }).Verify(), SevSnpFactors.VekExtensions, RejectionCode.Malformed);
+        Evidence.Only(
+            (Chip with { Extensions = extensions => extensions.Remove(EmulatedChip.Arc + id).ShouldBeTrue() }).Verify(),
+            SevSnpFactors.VekExtensions, RejectionCode.Malformed);
 
     [Fact]
     public void An_extension_that_is_not_what_AMD_writes_is_refused()
@@ -114,20 +131,36 @@ public sealed class VekTests
         foreach (var (id, value) in new (string, byte[])[]
         {
             ("1", EmulatedChip.Integer(2)), ("1", []), ("1", EmulatedChip.Text("0")), ("2", [0x0C, 0x01, 0x4D]), ("2", [.. EmulatedChip.Text("Milan"), 0]),
-            ("3.1", EmulatedChip.Integer(256)), ("3.1", EmulatedChip.Integer(-1)), ("3.1", [.. EmulatedChip.Integer(4), 0]), ("3.1", [4]), ("3.3", [0x02, 0x06, 1, 0, 0, 0, 0, 0]),
-            ("3.8", [0x02, 0x80]), ("4", new byte[63]), ("4", new byte[65]), ("4", new byte[66]), ("4", EmulatedChip.Octets(new byte[63])), ("4", []), ("4", new byte[8]),
-            ("5", EmulatedChip.Text("CN=cloud.example")),
+            ("3.1", EmulatedChip.Integer(256)), ("3.1", EmulatedChip.Integer(-1)), ("3.1", [.. EmulatedChip.Integer(4), 0]), ("3.1", [4]),
+            ("3.3", [0x02, 0x06, 1, 0, 0, 0, 0, 0]), ("3.8", [0x02, 0x80]), ("4", new byte[63]), ("4", new byte[65]), ("4", new byte[66]),
+            ("4", EmulatedChip.Octets(new byte[63])), ("4", []), ("4", new byte[8]), ("5", EmulatedChip.Text("CN=cloud.example")),
         })
-            Evidence.Only((Chip with { Extensions = extensions => extensions[EmulatedChip.Arc + id] = value }).Verify(), SevSnpFactors.VekExtensions, RejectionCode.Malformed);
-        Evidence.Only((Chip with { Extensions = extensions => extensions[EmulatedChip.Arc + "3.9"] = EmulatedChip.Integer(0) }).Verify(), SevSnpFactors.VekExtensions, RejectionCode.Unsupported);
-        Evidence.Only((Chip with { Extensions = extensions => extensions[EmulatedChip.Arc + "3.10"] = EmulatedChip.Integer(0) }).Verify(), SevSnpFactors.VekExtensions, RejectionCode.Unsupported);
+            Evidence.Only(
+                (Chip with { Extensions = extensions => extensions[EmulatedChip.Arc + id] = value }).Verify(),
+                SevSnpFactors.VekExtensions, RejectionCode.Malformed);
+        Evidence.Only(
+            (Chip with { Extensions = extensions => extensions[EmulatedChip.Arc + "3.9"] = EmulatedChip.Integer(0) }).Verify(),
+            SevSnpFactors.VekExtensions, RejectionCode.Unsupported);
+        Evidence.Only(
+            (Chip with { Extensions = extensions => extensions[EmulatedChip.Arc + "3.10"] = EmulatedChip.Integer(0) }).Verify(),
+            SevSnpFactors.VekExtensions, RejectionCode.Unsupported);
         var turin = Chip with { Product = SevSnpProduct.Turin };
-        Evidence.Only((turin with { Extensions = extensions => extensions[EmulatedChip.Arc + "3.4"] = EmulatedChip.Integer(0) }).Verify(), SevSnpFactors.VekExtensions, RejectionCode.Unsupported);
-        Evidence.Only((turin with { Extensions = extensions => extensions.Remove(EmulatedChip.Arc + "3.9") }).Verify(), SevSnpFactors.VekExtensions, RejectionCode.Malformed);
-        Evidence.Only((turin with { Extensions = extensions => extensions[EmulatedChip.Arc + "4"] = new byte[64] }).Verify(), SevSnpFactors.VekExtensions, RejectionCode.Malformed);
+        Evidence.Only(
+            (turin with { Extensions = extensions => extensions[EmulatedChip.Arc + "3.4"] = EmulatedChip.Integer(0) }).Verify(),
+            SevSnpFactors.VekExtensions, RejectionCode.Unsupported);
+        Evidence.Only(
+            (turin with { Extensions = extensions => extensions.Remove(EmulatedChip.Arc + "3.9") }).Verify(),
+            SevSnpFactors.VekExtensions, RejectionCode.Malformed);
+        Evidence.Only(
+            (turin with { Extensions = extensions => extensions[EmulatedChip.Arc + "4"] = new byte[64] }).Verify(),
+            SevSnpFactors.VekExtensions, RejectionCode.Malformed);
         var vlek = Chip with { Kind = VekKind.Vlek };
-        Evidence.Only((vlek with { Extensions = extensions => extensions[EmulatedChip.Arc + "4"] = new byte[64] }).Verify(), SevSnpFactors.VekExtensions, RejectionCode.Malformed);
-        Evidence.Only((vlek with { Extensions = extensions => extensions.Remove(EmulatedChip.Arc + "5") }).Verify(), SevSnpFactors.VekExtensions, RejectionCode.Malformed);
+        Evidence.Only(
+            (vlek with { Extensions = extensions => extensions[EmulatedChip.Arc + "4"] = new byte[64] }).Verify(),
+            SevSnpFactors.VekExtensions, RejectionCode.Malformed);
+        Evidence.Only(
+            (vlek with { Extensions = extensions => extensions.Remove(EmulatedChip.Arc + "5") }).Verify(),
+            SevSnpFactors.VekExtensions, RejectionCode.Malformed);
     }
 
     [Fact]
@@ -174,7 +207,8 @@ public sealed class VekTests
         var chip = Chip with { IssuerSerialNumber = [0xBA, 0xD0, 1] };
         var (from, until) = (EmulatedChip.At.AddDays(-1), EmulatedChip.At.AddDays(1));
         // In DER a zero stands before it: without it the number were negative.
-        Evidence.Only(chip.Verify(collateral: chip.Collateral with { Crl = chip.Crl(from, until, [0, 0xBA, 0xD0, 1]) }), SevSnpFactors.Crl, RejectionCode.Revoked);
+        Evidence.Only(
+            chip.Verify(collateral: chip.Collateral with { Crl = chip.Crl(from, until, [0, 0xBA, 0xD0, 1]) }), SevSnpFactors.Crl, RejectionCode.Revoked);
         chip.Verify(collateral: chip.Collateral with { Crl = chip.Crl(from, until, [0, 0xBA, 0xD0, 2]) }).Refusals().ShouldBeEmpty();
     }
 
@@ -190,7 +224,9 @@ public sealed class VekTests
         Evidence.Only(Listed(new byte[Bounds.RevocationList + 1]), SevSnpFactors.Crl, RejectionCode.TooLarge);
         var usage = Chip with { RootUsage = X509KeyUsageFlags.KeyCertSign };
         Evidence.Only(usage.Verify(collateral: usage.Collateral with { Crl = usage.Crl(from, until) }), SevSnpFactors.Crl, RejectionCode.BadCertificate);
-        Evidence.Only(Chip.Verify(Chip.Policy with { MaxRootCrlAge = TimeSpan.FromHours(23) }, Chip.Collateral with { Crl = Chip.Crl(from, until) }), SevSnpFactors.Crl, RejectionCode.Expired);
+        Evidence.Only(
+            Chip.Verify(Chip.Policy with { MaxRootCrlAge = TimeSpan.FromHours(23) }, Chip.Collateral with { Crl = Chip.Crl(from, until) }),
+            SevSnpFactors.Crl, RejectionCode.Expired);
     }
 
     [Fact]

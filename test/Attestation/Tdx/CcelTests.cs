@@ -41,7 +41,8 @@ public sealed class CcelTests
     public void An_event_that_is_dropped_moved_or_put_into_another_register_is_refused()
     {
         for (var i = 0; i < Events.Length; i++)
-            Rejected(Write([.. Events[..i], .. Events[(i + 1)..]])).ShouldBe(Events[i].Type == NoAction || Events[i].Index == 4 ? null : RejectionCode.Mismatch, $"without event {i}");
+            Rejected(Write([.. Events[..i], .. Events[(i + 1)..]]))
+                .ShouldBe(Events[i].Type == NoAction || Events[i].Index == 4 ? null : RejectionCode.Mismatch, $"without event {i}");
         Rejected(Write([Events[0], Events[4], Events[2], Events[3], Events[1], Events[5]])).ShouldBe(RejectionCode.Mismatch, "two of one register");
         Rejected(Write([Events[1], Events[0], .. Events[2..]])).ShouldBeNull("two of different registers commute");
         Rejected(Write([Events[0] with { Index = 2 }, .. Events[1..]])).ShouldBe(RejectionCode.Mismatch);
@@ -66,7 +67,8 @@ public sealed class CcelTests
     {
         var folder = $"../faults/tdx/{set}";
         var verdict = TdxVerifier.Verify(
-            Evidence.Bytes($"{folder}/quote.bin"), Evidence.Collateral(folder), Policy.Parse(Vectors.Text($"{folder}/policy.toml")), Evidence.Time("2026-06-01T18:00:00Z"),
+            Evidence.Bytes($"{folder}/quote.bin"), Evidence.Collateral(folder), Policy.Parse(Vectors.Text($"{folder}/policy.toml")),
+            Evidence.Time("2026-06-01T18:00:00Z"),
             eventLog: Evidence.Bytes($"{folder}/{file}")).Verdict;
         verdict.Refusals().ShouldBeEmpty(verdict.ToText());
         verdict.Factors.Single(factor => factor.Name == TdxFactors.EventLog).Found.ShouldBe(found);
@@ -84,7 +86,8 @@ public sealed class CcelTests
     [InlineData(5)]
     [InlineData(0x7FFFFFFF)]
     [InlineData(0xFFFFFFFE)]
-    public void A_register_that_there_is_not_is_refused(uint index) => Rejected(Write([.. Events, Events[0] with { Index = index }])).ShouldBe(RejectionCode.Malformed);
+    public void A_register_that_there_is_not_is_refused(uint index) =>
+        Rejected(Write([.. Events, Events[0] with { Index = index }])).ShouldBe(RejectionCode.Malformed);
 
     [Fact]
     public void An_event_with_an_algorithm_that_the_log_does_not_list_is_refused() =>

@@ -37,7 +37,8 @@ public sealed class EvaluationTests
         TcbEvaluations.Shipped(findings).ShouldBe(least);
         // A verdict that was kept does not outlive its line.
         var verdict = findings.ToVerdict();
-        TcbEvaluations.Shipped(new Findings(verdict.ValidFrom > DateTimeOffset.MinValue ? verdict.ValidFrom : verdict.At, new HashSet<string>())).ShouldBe(least);
+        TcbEvaluations.Shipped(new Findings(verdict.ValidFrom > DateTimeOffset.MinValue ? verdict.ValidFrom : verdict.At, new HashSet<string>()))
+            .ShouldBe(least);
         if (verdict.ValidBefore < DateTimeOffset.MaxValue)
             TcbEvaluations.Shipped(new Findings(verdict.ValidBefore, new HashSet<string>())).ShouldBeGreaterThan(least);
     }

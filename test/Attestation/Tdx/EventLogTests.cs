@@ -56,7 +56,10 @@ public sealed class EventLogTests
     public void A_false_name_beside_a_true_digest_is_refused()
     {
         var log = Vectors.Text($"{Dstack}/event_log.json");
-        foreach (var (from, to) in new[] { ("\"event\":\"app-id\"", "\"event\":\"app-xx\""), ("3763bc34552cf3a27ff71ad5f7a90471562a1a2d\"", "3763bc34552cf3a27ff71ad5f7a90471562a1a2e\"") })
+        foreach (var (from, to) in new[]
+        {
+            ("\"event\":\"app-id\"", "\"event\":\"app-xx\""), ("3763bc34552cf3a27ff71ad5f7a90471562a1a2d\"", "3763bc34552cf3a27ff71ad5f7a90471562a1a2e\""),
+        })
         {
             log.ShouldContain(from);
             var verification = Verify(Dstack, Encoding.UTF8.GetBytes(log.Replace(from, to, StringComparison.Ordinal)));
@@ -97,7 +100,8 @@ public sealed class EventLogTests
         var renamed = Vectors.Text("../faults/tdx/dstack/dstack-0.6-runtime-events.json").Replace("app-id", "app-xx", StringComparison.Ordinal);
         EventLog.TryParse(Encoding.UTF8.GetBytes(renamed), out log).ShouldBeNull();
         Shown.Hex(log!.Replay(3)).ShouldNotBe(Vectors.Text("../faults/tdx/dstack/dstack-0.6-runtime-events.rtmr3.txt").Trim());
-        EventLog.TryParse("""[{"imr":0,"event_type":1,"digest":"","event":"","event_payload":""}]"""u8.ToArray(), out _)!.Code.ShouldBe(RejectionCode.Malformed);
+        EventLog.TryParse("""[{"imr":0,"event_type":1,"digest":"","event":"","event_payload":""}]"""u8.ToArray(), out _)!.Code
+            .ShouldBe(RejectionCode.Malformed);
     }
 
     [Fact]
@@ -107,8 +111,14 @@ public sealed class EventLogTests
         var expected = Vectors.Json("../faults/tdx/dstack/dstack-log-v2-preimage.json")[0];
         log!.Events.Single().Digest.ToArray().ShouldBe(SHA384.HashData(expected.Hex("preimage")));
         EventLog.TryParse(Evidence.Bytes("../faults/tdx/dstack/dstack-log-v2-preimage.json"), out _).ShouldBeNull();
-        foreach (var (from, to) in new[] { ("010203", "010204"), ("compose", "composf"), ("\"version\":2", "\"version\":1"), ("\"version\":2", "\"version\":3") })
-            EventLog.TryParse(Encoding.UTF8.GetBytes(Vectors.Text("../faults/tdx/dstack/dstack-log-v2.json").Replace(from, to, StringComparison.Ordinal)), out _).ShouldNotBeNull(to);
+        foreach (var (from, to) in new[]
+        {
+            ("010203", "010204"), ("compose", "composf"), ("\"version\":2", "\"version\":1"), ("\"version\":2", "\"version\":3"),
+        })
+        {
+            var changed = Vectors.Text("../faults/tdx/dstack/dstack-log-v2.json").Replace(from, to, StringComparison.Ordinal);
+            EventLog.TryParse(Encoding.UTF8.GetBytes(changed), out _).ShouldNotBeNull(to);
+        }
     }
 
     [Fact]

@@ -31,8 +31,18 @@ internal sealed class IntelPlatform
 
     public IntelPlatform()
     {
-        Root = new CertificatePlan("CN=Intel SGX Root CA" + Place, RootKey) { IsAuthority = true, PathLength = 1, Usages = X509KeyUsageFlags.KeyCertSign | X509KeyUsageFlags.CrlSign };
-        Intermediate = new CertificatePlan("CN=Intel SGX PCK Platform CA" + Place, IntermediateKey) { IsAuthority = true, PathLength = 0, Usages = X509KeyUsageFlags.KeyCertSign | X509KeyUsageFlags.CrlSign };
+        Root = new CertificatePlan("CN=Intel SGX Root CA" + Place, RootKey)
+        {
+            IsAuthority = true,
+            PathLength = 1,
+            Usages = X509KeyUsageFlags.KeyCertSign | X509KeyUsageFlags.CrlSign,
+        };
+        Intermediate = new CertificatePlan("CN=Intel SGX PCK Platform CA" + Place, IntermediateKey)
+        {
+            IsAuthority = true,
+            PathLength = 0,
+            Usages = X509KeyUsageFlags.KeyCertSign | X509KeyUsageFlags.CrlSign,
+        };
         Pck = new CertificatePlan("CN=Intel SGX PCK Certificate" + Place, PckKey);
         Signer = new CertificatePlan("CN=Intel SGX TCB Signing" + Place, SignerKey);
         BinaryPrimitives.WriteUInt64LittleEndian(Body.AsSpan(120), 1UL << 28);
@@ -159,9 +169,14 @@ internal sealed class IntelPlatform
         var path = Encoding.ASCII.GetBytes(Path());
         byte[] certification =
         [
-            .. QeReport, .. PckKey.SignData(QeReport, HashAlgorithmName.SHA256), .. Little16(authData.Length), .. authData, .. Little16(5), .. Little32(path.Length), .. path,
+            .. QeReport, .. PckKey.SignData(QeReport, HashAlgorithmName.SHA256), .. Little16(authData.Length), .. authData, .. Little16(5),
+            .. Little32(path.Length), .. path,
         ];
-        byte[] signatureData = [.. AttestationKey.SignData(signed, HashAlgorithmName.SHA256), .. attestationKey, .. Little16(6), .. Little32(certification.Length), .. certification];
+        byte[] signatureData =
+        [
+            .. AttestationKey.SignData(signed, HashAlgorithmName.SHA256), .. attestationKey, .. Little16(6), .. Little32(certification.Length),
+            .. certification,
+        ];
         return [.. signed, .. Little32(signatureData.Length), .. signatureData];
     }
 
@@ -187,7 +202,13 @@ internal sealed class IntelPlatform
 
     /// <summary>The path in the quote, PEM.</summary>
     public string Path() => string.Concat(
-        new[] { PckCertificate(), OmitIntermediate ? null : IsIntermediateUnrelated ? UnrelatedCertificate() : IntermediateCertificate(), OmitRoot ? null : X509Root() }.Where(certificate => certificate is not null).Select(certificate => certificate!.ExportCertificatePem() + "\n"));
+        new[]
+        {
+            PckCertificate(),
+            OmitIntermediate ? null : IsIntermediateUnrelated ? UnrelatedCertificate() : IntermediateCertificate(),
+            OmitRoot ? null : X509Root(),
+        }
+        .Where(certificate => certificate is not null).Select(certificate => certificate!.ExportCertificatePem() + "\n"));
 
     public X509Certificate2 PckCertificate()
     {
@@ -197,8 +218,11 @@ internal sealed class IntelPlatform
 
     public X509Certificate2 IntermediateCertificate() => Intermediate.Make(Root);
 
-    public X509Certificate2 UnrelatedCertificate() =>
-        new CertificatePlan("CN=Intel SGX PCK Processor CA" + Place, SignerKey) { IsAuthority = true, Usages = X509KeyUsageFlags.KeyCertSign | X509KeyUsageFlags.CrlSign }.Make(Root);
+    public X509Certificate2 UnrelatedCertificate()
+    {
+        const X509KeyUsageFlags usages = X509KeyUsageFlags.KeyCertSign | X509KeyUsageFlags.CrlSign;
+        return new CertificatePlan("CN=Intel SGX PCK Processor CA" + Place, SignerKey) { IsAuthority = true, Usages = usages }.Make(Root);
+    }
 
     public X509Certificate2 SignerCertificate() => Signer.Make(Root);
 
@@ -251,7 +275,13 @@ internal sealed class IntelPlatform
 
     private static byte[] List(X509Certificate2 issuer, ECDsa key, IReadOnlyList<byte[]> revoked, Action<RevocationListWriter> change)
     {
-        var writer = new RevocationListWriter { IssuerName = issuer.SubjectName.RawData, Key = key, ThisUpdate = Now.AddDays(-10), NextUpdate = Now.AddDays(20) };
+        var writer = new RevocationListWriter
+        {
+            IssuerName = issuer.SubjectName.RawData,
+            Key = key,
+            ThisUpdate = Now.AddDays(-10),
+            NextUpdate = Now.AddDays(20),
+        };
         writer.SerialNumbers.AddRange(revoked);
         change(writer);
         return writer.Write();
@@ -298,6 +328,7 @@ internal sealed class CertificatePlan(string name, ECDsa key)
         request.CertificateExtensions.Add(new X509KeyUsageExtension(Usages, critical: true));
         foreach (var extension in Extensions.Count > 0 ? Extensions : MoreExtensions)
             request.CertificateExtensions.Add(extension);
-        return request.Create(new X500DistinguishedName(issuer.Name), X509SignatureGenerator.CreateForECDsa(ForeignSigner ?? issuer.Key), NotBefore, NotAfter, SerialNumber);
+        return request.Create(
+            new X500DistinguishedName(issuer.Name), X509SignatureGenerator.CreateForECDsa(ForeignSigner ?? issuer.Key), NotBefore, NotAfter, SerialNumber);
     }
 }

@@ -66,7 +66,8 @@ public sealed class MutationTests
         {
             var item = Cases("tdx/mutations.json").Single(item => item.String("id") == $"{version}-{id}");
             var (collateral, at) = Evidence.First(Path.GetDirectoryName(item.String("base"))!);
-            var verdict = TdxVerifier.Verify(Evidence.Mutate(Evidence.Bytes(item.String("base")), item.GetProperty("operations")), collateral, Policy.Default, at).Verdict;
+            var verdict = TdxVerifier.Verify(
+                Evidence.Mutate(Evidence.Bytes(item.String("base")), item.GetProperty("operations")), collateral, Policy.Default, at).Verdict;
             verdict.Refusals().ShouldBe([refusal], verdict.ToText());
         }
     }
@@ -87,16 +88,24 @@ public sealed class MutationTests
         string refusal;
         (collateral, at, refusal) = id switch
         {
-            "tcbinfo-status-flip" => (collateral with { TcbInfo = Replace(collateral.TcbInfo, "\"tcbStatus\":\"OutOfDate\"", "\"tcbStatus\":\"UpToDate\"") }, at, "tdx.tcb_info"),
-            "tcbinfo-fmspc" => (collateral with { TcbInfo = Replace(collateral.TcbInfo, "\"fmspc\":\"B0", "\"fmspc\":\"FF") }, at, "tdx.tcb_info tdx.tcb_info_platform"),
-            "tcbinfo-nextupdate" => (collateral with { TcbInfo = Replace(collateral.TcbInfo, "\"nextUpdate\":\"20", "\"nextUpdate\":\"21") }, at, "tdx.tcb_info"),
-            "qeidentity-isvsvn" => (collateral with { QeIdentity = Replace(collateral.QeIdentity, "\"isvsvn\":4", "\"isvsvn\":9") }, at, "tdx.qe_identity tdx.tcb_supported tdx.tcb_status"),
-            "qeidentity-swapped-chain" => (collateral with { TcbSigningChain = SwappedChain(collateral) }, at, "tdx.tcb_signing_path tdx.tcb_info tdx.qe_identity"),
+            "tcbinfo-status-flip" =>
+                (collateral with { TcbInfo = Replace(collateral.TcbInfo, "\"tcbStatus\":\"OutOfDate\"", "\"tcbStatus\":\"UpToDate\"") }, at, "tdx.tcb_info"),
+            "tcbinfo-fmspc" =>
+                (collateral with { TcbInfo = Replace(collateral.TcbInfo, "\"fmspc\":\"B0", "\"fmspc\":\"FF") }, at, "tdx.tcb_info tdx.tcb_info_platform"),
+            "tcbinfo-nextupdate" =>
+                (collateral with { TcbInfo = Replace(collateral.TcbInfo, "\"nextUpdate\":\"20", "\"nextUpdate\":\"21") }, at, "tdx.tcb_info"),
+            "qeidentity-isvsvn" => (
+                collateral with { QeIdentity = Replace(collateral.QeIdentity, "\"isvsvn\":4", "\"isvsvn\":9") }, at,
+                "tdx.qe_identity tdx.tcb_supported tdx.tcb_status"),
+            "qeidentity-swapped-chain" =>
+                (collateral with { TcbSigningChain = SwappedChain(collateral) }, at, "tdx.tcb_signing_path tdx.tcb_info tdx.qe_identity"),
             "pck-crl-other-issuer" => (collateral with { PckCrl = Evidence.Bytes("tdx/07-v3-sgx-not-tdx-00a067/pck_crl.der") }, at, "tdx.pck_crl"),
             "pck-crl-flip" => (collateral with { PckCrl = Flip(collateral.PckCrl, 400) }, at, "tdx.pck_crl"),
             "crl-missing" => (collateral with { PckCrl = null }, at, "tdx.pck_crl"),
             // That set's platform is another, and its time too: its TCB info is not yet issued here.
-            "tcbinfo-of-other-fmspc" => (collateral with { TcbInfo = Evidence.Bytes("tdx/05-v4-gcp-ccel-00806f/tcb_info.json") }, at, "tdx.tcb_info_date tdx.tcb_info_platform tdx.tcb_supported tdx.tcb_status"),
+            "tcbinfo-of-other-fmspc" => (
+                collateral with { TcbInfo = Evidence.Bytes("tdx/05-v4-gcp-ccel-00806f/tcb_info.json") }, at,
+                "tdx.tcb_info_date tdx.tcb_info_platform tdx.tcb_supported tdx.tcb_status"),
             "tcbinfo-sgx-instead-of-tdx" => (
                 collateral with { TcbInfo = Evidence.Bytes("tdx/07-v3-sgx-not-tdx-00a067/tcb_info.json") }, at,
                 "tdx.tcb_info tdx.tcb_info_date tdx.tcb_info_platform tdx.tdx_module tdx.tcb_supported tdx.tcb_status tdx.advisories tdx.tcb_evaluation"),
@@ -128,7 +137,11 @@ public sealed class MutationTests
         var policy = Policy.Parse($"version = 1\n[dangerous_test_roots]\nintel = '''\n{Vectors.Text($"{set}/trustedRootCaCert.pem")}'''");
         var underIt = TdxVerifier.Verify(quote, collateral, policy, at).Verdict;
         // The sample's own dates and levels are whatever they are; its signatures and paths stand.
-        foreach (var name in (FactorName[])[TdxFactors.PckPath, TdxFactors.PckExtension, TdxFactors.QeReportSignature, TdxFactors.AttestationKey, TdxFactors.QuoteSignature, TdxFactors.TcbSigningPath, TdxFactors.TcbInfo])
+        foreach (var name in (FactorName[])
+        [
+            TdxFactors.PckPath, TdxFactors.PckExtension, TdxFactors.QeReportSignature, TdxFactors.AttestationKey, TdxFactors.QuoteSignature,
+            TdxFactors.TcbSigningPath, TdxFactors.TcbInfo,
+        ])
             underIt.Factors.Single(factor => factor.Name == name).Outcome.ShouldBe(Outcome.Pass, underIt.ToText());
     }
 

@@ -96,7 +96,8 @@ public sealed class ProviderTests
         Verify(bound).Verdict.Refusals().ShouldBe(["snp.report_data"]);
 
         SevSnpVerification Verify(byte[] reportData) => SevSnpVerifier.Verify(
-            report, new SevSnpCollateral { Vek = Evidence.Bytes($"{TinfoilCloud}/vcek.der") }, Policy.Default, Evidence.Time(expected.String("verification_time")), reportData);
+            report, new SevSnpCollateral { Vek = Evidence.Bytes($"{TinfoilCloud}/vcek.der") }, Policy.Default,
+            Evidence.Time(expected.String("verification_time")), reportData);
     }
 
     [Theory]
@@ -200,7 +201,8 @@ public sealed class ProviderTests
     public void What_each_of_chutes_quotes_binds_is_the_challenge_and_the_key_of_its_instance()
     {
         var (expected, attestation) = (Vectors.Json($"{Chutes}/expected.json"), Vectors.Json($"{Chutes}/attestation.json"));
-        var keys = Vectors.Json($"{Chutes}/instances.json").GetProperty("instances").EnumerateArray().ToDictionary(item => item.String("instance_id"), item => item.String("e2e_pubkey"));
+        var keys = Vectors.Json($"{Chutes}/instances.json")
+            .GetProperty("instances").EnumerateArray().ToDictionary(item => item.String("instance_id"), item => item.String("e2e_pubkey"));
         var instances = attestation.GetProperty("evidence").EnumerateArray().ToList();
         instances.Count.ShouldBe(4);
         foreach (var instance in instances)

@@ -76,9 +76,9 @@ public sealed class RecordedQuoteTests
         foreach (var (name, value) in new (string, ReadOnlyMemory<byte>)[]
         {
             ("tee_tcb_svn", report.TeeTcbSvn), ("mr_seam", report.MrSeam), ("mr_signer_seam", report.MrSignerSeam), ("seam_attributes", report.SeamAttributes),
-            ("td_attributes", report.TdAttributesBytes), ("xfam", report.Xfam), ("mr_td", report.MrTd), ("mr_config_id", report.MrConfigId), ("mr_owner", report.MrOwner),
-            ("mr_owner_config", report.MrOwnerConfig), ("rtmr0", report.Rtmr(0)), ("rtmr1", report.Rtmr(1)), ("rtmr2", report.Rtmr(2)), ("rtmr3", report.Rtmr(3)),
-            ("report_data", report.ReportData),
+            ("td_attributes", report.TdAttributesBytes), ("xfam", report.Xfam), ("mr_td", report.MrTd), ("mr_config_id", report.MrConfigId),
+            ("mr_owner", report.MrOwner), ("mr_owner_config", report.MrOwnerConfig), ("rtmr0", report.Rtmr(0)), ("rtmr1", report.Rtmr(1)),
+            ("rtmr2", report.Rtmr(2)), ("rtmr3", report.Rtmr(3)), ("report_data", report.ReportData),
         })
             Shown.Hex(value.Span).ShouldBe(body.String(name), name);
         if (body.TryGetProperty("mr_service_td", out var service))

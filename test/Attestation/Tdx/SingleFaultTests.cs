@@ -15,7 +15,8 @@ public sealed class SingleFaultTests
 {
     private static readonly byte[] Register = SHA384.HashData("a register"u8);
 
-    private static readonly IReadOnlySet<string> Everything = FactorNames.All.Where(name => name.Kind == FactorKind.Policy).Select(name => name.Value).ToHashSet();
+    private static readonly IReadOnlySet<string> Everything =
+        FactorNames.All.Where(name => name.Kind == FactorKind.Policy).Select(name => name.Value).ToHashSet();
 
     private static readonly ECDsa Stranger = ECDsa.Create(ECCurve.NamedCurves.nistP256);
 
@@ -26,26 +27,36 @@ public sealed class SingleFaultTests
         ["an intermediate signed by a stranger"] = (platform => platform.Intermediate.ForeignSigner = Stranger, "tdx.pck_path", RejectionCode.Untrusted),
         ["a path without its intermediate"] = (platform => platform.OmitIntermediate = true, "tdx.pck_path tdx.pck_crl", RejectionCode.Untrusted),
         ["a PCK of another name"] = (platform => platform.Pck.Name = "CN=Intel SGX TCB Signing", "tdx.pck_path", RejectionCode.BadCertificate),
-        ["an intermediate of another name"] = (platform => platform.Intermediate.Name = "CN=Intel SGX PCK Evil CA", "tdx.pck_path", RejectionCode.BadCertificate),
+        ["an intermediate of another name"] = (
+            platform => platform.Intermediate.Name = "CN=Intel SGX PCK Evil CA", "tdx.pck_path", RejectionCode.BadCertificate),
         ["a PCK that is a CA"] = (platform => platform.Pck.IsAuthority = true, "tdx.pck_path", RejectionCode.BadCertificate),
-        ["a PCK that may not sign"] = (platform => platform.Pck.Usages = X509KeyUsageFlags.KeyAgreement, "tdx.pck_path tdx.qe_report_signature", RejectionCode.BadCertificate),
-        ["an intermediate that may not sign certificates"] = (platform => platform.Intermediate.Usages = X509KeyUsageFlags.CrlSign, "tdx.pck_path", RejectionCode.BadCertificate),
+        ["a PCK that may not sign"] = (
+            platform => platform.Pck.Usages = X509KeyUsageFlags.KeyAgreement, "tdx.pck_path tdx.qe_report_signature", RejectionCode.BadCertificate),
+        ["an intermediate that may not sign certificates"] = (
+            platform => platform.Intermediate.Usages = X509KeyUsageFlags.CrlSign, "tdx.pck_path", RejectionCode.BadCertificate),
         ["an intermediate that is no CA"] = (platform => platform.Intermediate.IsAuthority = false, "tdx.pck_path", RejectionCode.BadCertificate),
         ["a root that allows no CA below its own"] = (platform => platform.Root.PathLength = 0, "tdx.pck_path", RejectionCode.BadCertificate),
-        ["a root that may not sign certificates"] = (platform => platform.Root.Usages = X509KeyUsageFlags.CrlSign, "tdx.pck_path tdx.tcb_signing_path", RejectionCode.BadCertificate),
-        ["an intermediate that may not sign lists"] = (platform => platform.Intermediate.Usages = X509KeyUsageFlags.KeyCertSign, "tdx.pck_crl", RejectionCode.BadCertificate),
+        ["a root that may not sign certificates"] = (
+            platform => platform.Root.Usages = X509KeyUsageFlags.CrlSign, "tdx.pck_path tdx.tcb_signing_path", RejectionCode.BadCertificate),
+        ["an intermediate that may not sign lists"] = (
+            platform => platform.Intermediate.Usages = X509KeyUsageFlags.KeyCertSign, "tdx.pck_crl", RejectionCode.BadCertificate),
         ["a root that may not sign lists"] = (platform => platform.Root.Usages = X509KeyUsageFlags.KeyCertSign, "tdx.root_crl", RejectionCode.BadCertificate),
-        ["an intermediate of tomorrow"] = (platform => platform.Intermediate.NotBefore = IntelPlatform.Now.AddSeconds(1), "tdx.pck_path", RejectionCode.NotYetValid),
+        ["an intermediate of tomorrow"] = (
+            platform => platform.Intermediate.NotBefore = IntelPlatform.Now.AddSeconds(1), "tdx.pck_path", RejectionCode.NotYetValid),
         ["a TCB signer that is a CA"] = (platform => platform.Signer.IsAuthority = true, "tdx.tcb_signing_path", RejectionCode.BadCertificate),
         ["a PCK with an unknown critical extension"] =
             (platform => platform.Pck.MoreExtensions.Add(new X509Extension("1.2.3.4", [5, 0], critical: true)), "tdx.pck_path", RejectionCode.BadCertificate),
         ["a PCK that has expired"] = (platform => platform.Pck.NotAfter = IntelPlatform.Now.AddSeconds(-1), "tdx.pck_path", RejectionCode.Expired),
         ["a PCK of tomorrow"] = (platform => platform.Pck.NotBefore = IntelPlatform.Now.AddSeconds(1), "tdx.pck_path", RejectionCode.NotYetValid),
-        ["an intermediate that has expired"] = (platform => platform.Intermediate.NotAfter = IntelPlatform.Now.AddSeconds(-1), "tdx.pck_path", RejectionCode.Expired),
-        ["a root that has expired"] = (platform => platform.Root.NotAfter = IntelPlatform.Now.AddSeconds(-1), "tdx.pck_path tdx.tcb_signing_path", RejectionCode.Expired),
-        ["a PCK whose extension ends early"] = (platform => platform.ChangePckExtension = bytes => bytes[..^1], "tdx.pck_extension", RejectionCode.BadCertificate),
+        ["an intermediate that has expired"] = (
+            platform => platform.Intermediate.NotAfter = IntelPlatform.Now.AddSeconds(-1), "tdx.pck_path", RejectionCode.Expired),
+        ["a root that has expired"] = (
+            platform => platform.Root.NotAfter = IntelPlatform.Now.AddSeconds(-1), "tdx.pck_path tdx.tcb_signing_path", RejectionCode.Expired),
+        ["a PCK whose extension ends early"] = (
+            platform => platform.ChangePckExtension = bytes => bytes[..^1], "tdx.pck_extension", RejectionCode.BadCertificate),
         ["a PCK whose extension is empty"] = (platform => platform.ChangePckExtension = _ => [0x30, 0x00], "tdx.pck_extension", RejectionCode.BadCertificate),
-        ["a PCK whose extension is padded"] = (platform => platform.ChangePckExtension = bytes => [.. bytes, 0], "tdx.pck_extension", RejectionCode.BadCertificate),
+        ["a PCK whose extension is padded"] = (
+            platform => platform.ChangePckExtension = bytes => [.. bytes, 0], "tdx.pck_extension", RejectionCode.BadCertificate),
         ["a revoked PCK"] = (platform => platform.RevokedByIntermediate.AddRange([[1], platform.Pck.SerialNumber]), "tdx.pck_crl", RejectionCode.Revoked),
         ["a revoked intermediate"] = (platform => platform.RevokedByRoot.Add(platform.Intermediate.SerialNumber), "tdx.root_crl", RejectionCode.Revoked),
         ["a revoked TCB signer"] = (platform => platform.RevokedByRoot.Add(platform.Signer.SerialNumber), "tdx.root_crl", RejectionCode.Revoked),
@@ -64,13 +75,17 @@ public sealed class SingleFaultTests
             },
             "tdx.root_crl", RejectionCode.Revoked),
         ["a PCK list by a stranger"] = (platform => platform.ChangePckList = list => list.Key = Stranger, "tdx.pck_crl", RejectionCode.BadSignature),
-        ["a PCK list of another issuer"] = (platform => platform.ChangePckList = list => list.IssuerName = platform.X509Root().SubjectName.RawData, "tdx.pck_crl", RejectionCode.Mismatch),
-        ["a PCK list past its next update"] = (platform => platform.ChangePckList = list => list.NextUpdate = IntelPlatform.Now.AddSeconds(-1), "tdx.pck_crl", RejectionCode.Expired),
-        ["a PCK list of tomorrow"] = (platform => platform.ChangePckList = list => list.ThisUpdate = IntelPlatform.Now.AddSeconds(1), "tdx.pck_crl", RejectionCode.NotYetValid),
+        ["a PCK list of another issuer"] = (
+            platform => platform.ChangePckList = list => list.IssuerName = platform.X509Root().SubjectName.RawData, "tdx.pck_crl", RejectionCode.Mismatch),
+        ["a PCK list past its next update"] = (
+            platform => platform.ChangePckList = list => list.NextUpdate = IntelPlatform.Now.AddSeconds(-1), "tdx.pck_crl", RejectionCode.Expired),
+        ["a PCK list of tomorrow"] = (
+            platform => platform.ChangePckList = list => list.ThisUpdate = IntelPlatform.Now.AddSeconds(1), "tdx.pck_crl", RejectionCode.NotYetValid),
         ["a PCK list without a next update"] = (platform => platform.ChangePckList = list => list.NextUpdate = null, "tdx.pck_crl", RejectionCode.Malformed),
         ["a PCK list of version 1"] = (platform => platform.ChangePckList = list => list.Version = 0, "tdx.pck_crl", RejectionCode.Unsupported),
         ["a delta list"] = (platform => platform.ChangePckList = list => list.Extension = ("2.5.29.27", true), "tdx.pck_crl", RejectionCode.Unsupported),
-        ["a delta list that calls itself uncritical"] = (platform => platform.ChangePckList = list => list.Extension = ("2.5.29.27", false), "tdx.pck_crl", RejectionCode.Unsupported),
+        ["a delta list that calls itself uncritical"] = (
+            platform => platform.ChangePckList = list => list.Extension = ("2.5.29.27", false), "tdx.pck_crl", RejectionCode.Unsupported),
         ["a partial list"] = (platform => platform.ChangePckList = list => list.Extension = ("2.5.29.28", true), "tdx.pck_crl", RejectionCode.Unsupported),
         ["an indirect list"] = (
             platform =>
@@ -80,13 +95,21 @@ public sealed class SingleFaultTests
             },
             "tdx.pck_crl", RejectionCode.Unsupported),
         ["a root list by a stranger"] = (platform => platform.ChangeRootList = list => list.Key = Stranger, "tdx.root_crl", RejectionCode.BadSignature),
-        ["a root list past its next update"] = (platform => platform.ChangeRootList = list => list.NextUpdate = IntelPlatform.Now.AddSeconds(-1), "tdx.root_crl", RejectionCode.Expired),
-        ["a PCK list older than the policy allows"] = (platform => platform.Policy = platform.Policy with { MaxCrlAge = TimeSpan.FromDays(9) }, "tdx.pck_crl", RejectionCode.Expired),
-        ["a root list older than the policy allows"] = (platform => platform.Policy = platform.Policy with { MaxRootCrlAge = TimeSpan.FromDays(9) }, "tdx.root_crl", RejectionCode.Expired),
+        ["a root list past its next update"] = (
+            platform => platform.ChangeRootList = list => list.NextUpdate = IntelPlatform.Now.AddSeconds(-1), "tdx.root_crl", RejectionCode.Expired),
+        ["a PCK list older than the policy allows"] = (
+            platform => platform.Policy = platform.Policy with { MaxCrlAge = TimeSpan.FromDays(9) }, "tdx.pck_crl", RejectionCode.Expired),
+        ["a root list older than the policy allows"] = (
+            platform => platform.Policy = platform.Policy with { MaxRootCrlAge = TimeSpan.FromDays(9) }, "tdx.root_crl", RejectionCode.Expired),
         ["a TCB signer by a stranger"] = (platform => platform.Signer.ForeignSigner = Stranger, "tdx.tcb_signing_path", RejectionCode.Untrusted),
-        ["a TCB signer of another name"] = (platform => platform.Signer.Name = "CN=Intel SGX PCK Certificate", "tdx.tcb_signing_path", RejectionCode.BadCertificate),
-        ["a TCB signer that has expired"] = (platform => platform.Signer.NotAfter = IntelPlatform.Now.AddSeconds(-1), "tdx.tcb_signing_path", RejectionCode.Expired),
-        ["TCB info of SGX"] = (platform => platform.TcbInfo["id"] = "SGX", "tdx.tcb_info tdx.tcb_info_date tdx.tcb_info_platform tdx.tdx_module tdx.tcb_supported tdx.tcb_status tdx.advisories tdx.tcb_evaluation", RejectionCode.Mismatch),
+        ["a TCB signer of another name"] = (
+            platform => platform.Signer.Name = "CN=Intel SGX PCK Certificate", "tdx.tcb_signing_path", RejectionCode.BadCertificate),
+        ["a TCB signer that has expired"] = (
+            platform => platform.Signer.NotAfter = IntelPlatform.Now.AddSeconds(-1), "tdx.tcb_signing_path", RejectionCode.Expired),
+        ["TCB info of SGX"] = (
+            platform => platform.TcbInfo["id"] = "SGX",
+            "tdx.tcb_info tdx.tcb_info_date tdx.tcb_info_platform tdx.tdx_module tdx.tcb_supported tdx.tcb_status tdx.advisories tdx.tcb_evaluation",
+            RejectionCode.Mismatch),
         ["TCB info of another type"] = (
             platform => platform.TcbInfo["tcbType"] = 1,
             "tdx.tcb_info tdx.tcb_info_date tdx.tcb_info_platform tdx.tdx_module tdx.tcb_supported tdx.tcb_status tdx.advisories tdx.tcb_evaluation", RejectionCode.Unsupported),
@@ -94,9 +117,11 @@ public sealed class SingleFaultTests
         ["TCB info of tomorrow"] = (platform => platform.TcbInfo["issueDate"] = "2026-06-01T12:00:01Z", "tdx.tcb_info_date", RejectionCode.NotYetValid),
         ["TCB info of another platform"] = (platform => platform.TcbInfo["fmspc"] = "00806F050000", "tdx.tcb_info_platform", RejectionCode.Mismatch),
         ["TCB info of another PCE"] = (platform => platform.TcbInfo["pceId"] = "0001", "tdx.tcb_info_platform", RejectionCode.Mismatch),
-        ["QE identity past its next update"] = (platform => platform.QeIdentity["nextUpdate"] = "2026-06-01T11:59:59Z", "tdx.qe_identity_date", RejectionCode.Expired),
-        ["collateral older than the policy allows"] =
-            (platform => platform.Policy = platform.Policy with { MaxTcbInfoAge = TimeSpan.FromDays(12) }, "tdx.tcb_info_date tdx.qe_identity_date", RejectionCode.Expired),
+        ["QE identity past its next update"] = (
+            platform => platform.QeIdentity["nextUpdate"] = "2026-06-01T11:59:59Z", "tdx.qe_identity_date", RejectionCode.Expired),
+        ["collateral older than the policy allows"] = (
+            platform => platform.Policy = platform.Policy with { MaxTcbInfoAge = TimeSpan.FromDays(12) },
+            "tdx.tcb_info_date tdx.qe_identity_date", RejectionCode.Expired),
         ["an enclave of another signer"] = (platform => platform.QeReport[128] ^= 1, "tdx.qe", RejectionCode.Mismatch),
         ["an enclave of another product"] = (platform => platform.QeReport[256] ^= 1, "tdx.qe", RejectionCode.Mismatch),
         ["an enclave that is debugged"] = (platform => platform.QeReport[48] |= 2, "tdx.qe", RejectionCode.Mismatch),
@@ -142,13 +167,19 @@ public sealed class SingleFaultTests
             platform =>
             {
                 platform.TcbInfo["tcbLevels"] = new JsonArray(IntelPlatform.Level(11, 3, "SWHardeningNeeded", "INTEL-SA-00615"));
-                platform.Policy = platform.Policy with { Tdx = platform.Policy.Tdx with { TcbStatuses = [TcbStatus.SWHardeningNeeded], Advisories = ["INTEL-SA-00614"] } };
+                platform.Policy = platform.Policy with
+                {
+                    Tdx = platform.Policy.Tdx with { TcbStatuses = [TcbStatus.SWHardeningNeeded], Advisories = ["INTEL-SA-00614"] },
+                };
             },
             "tdx.advisories", RejectionCode.OutOfDate),
-        ["an evaluation older than the policy wants"] =
-            (platform => platform.Policy = platform.Policy with { Tdx = platform.Policy.Tdx with { MinTcbEvaluationDataNumber = 21 } }, "tdx.tcb_evaluation", RejectionCode.OutOfDate),
+        ["an evaluation older than the policy wants"] = (
+            platform => platform.Policy = platform.Policy with { Tdx = platform.Policy.Tdx with { MinTcbEvaluationDataNumber = 21 } },
+            "tdx.tcb_evaluation", RejectionCode.OutOfDate),
         ["a TDX module older than the policy wants"] = (
-            platform => platform.Policy = platform.Policy with { Tdx = platform.Policy.Tdx with { MinTeeTcbSvn = Convert.FromHexString("05010300000000000000000000000000") } },
+            platform =>
+                platform.Policy =
+                    platform.Policy with { Tdx = platform.Policy.Tdx with { MinTeeTcbSvn = Convert.FromHexString("05010300000000000000000000000000") } },
             "tdx.tee_tcb_svn", RejectionCode.OutOfDate),
         ["an extended feature that nobody knows"] = (platform => platform.Body[128 + 7] = 1, "tdx.xfam", RejectionCode.Unsupported),
         ["a grace period that is over"] = (
@@ -185,7 +216,8 @@ public sealed class SingleFaultTests
         ["other runtime events"] = (Expect(tdx => tdx with { Rtmr3 = ReferenceValues.OneOf(Register) }), "tdx.rtmr3", RejectionCode.Mismatch),
         ["another configuration"] = (Expect(tdx => tdx with { MrConfigId = ReferenceValues.OneOf(Register) }), "tdx.mr_config_id", RejectionCode.Mismatch),
         ["another owner"] = (Expect(tdx => tdx with { MrOwner = ReferenceValues.OneOf(Register) }), "tdx.mr_owner", RejectionCode.Mismatch),
-        ["another owner's configuration"] = (Expect(tdx => tdx with { MrOwnerConfig = ReferenceValues.OneOf(Register) }), "tdx.mr_owner_config", RejectionCode.Mismatch),
+        ["another owner's configuration"] = (
+            Expect(tdx => tdx with { MrOwnerConfig = ReferenceValues.OneOf(Register) }), "tdx.mr_owner_config", RejectionCode.Mismatch),
         ["another TDX module"] = (Expect(tdx => tdx with { MrSeam = ReferenceValues.OneOf(Register) }), "tdx.mr_seam", RejectionCode.Mismatch),
         ["another service TD"] = (
             platform =>
@@ -193,17 +225,24 @@ public sealed class SingleFaultTests
                 platform.Version = 5;
                 platform.Body = [.. platform.Body, .. new byte[64]];
                 platform.Body[^1] = 1;
-                platform.Policy = platform.Policy with { Tdx = platform.Policy.Tdx with { AllowMigration = true, MrServiceTd = ReferenceValues.OneOf(Register) } };
+                platform.Policy = platform.Policy with
+                {
+                    Tdx = platform.Policy.Tdx with { AllowMigration = true, MrServiceTd = ReferenceValues.OneOf(Register) },
+                };
             },
             "tdx.mr_service_td", RejectionCode.Mismatch),
         ["the firmware of one release with the kernel of another"] = (
             platform =>
             {
                 var (mrTd, kernel) = (platform.Body.AsSpan(136, 48).ToArray(), platform.Register(1).ToArray());
-                platform.Policy = Policy.Default with { Tdx = new TdxPolicy { References = [Release("one", mrTd, Register), Release("two", Register, kernel)] } };
+                platform.Policy = Policy.Default with
+                {
+                    Tdx = new TdxPolicy { References = [Release("one", mrTd, Register), Release("two", Register, kernel)] },
+                };
             },
             "tdx.reference", RejectionCode.Mismatch),
-        ["a platform that is not on the list"] = (platform => platform.Policy = platform.Policy with { Platforms = ["00"] }, "tdx.platform", RejectionCode.Forbidden),
+        ["a platform that is not on the list"] = (
+            platform => platform.Policy = platform.Policy with { Platforms = ["00"] }, "tdx.platform", RejectionCode.Forbidden),
     };
 
     public static TheoryData<string> Names => [.. Faults.Keys];
@@ -235,7 +274,8 @@ public sealed class SingleFaultTests
     {
         var platform = new IntelPlatform { ChangePckExtension = _ => [0x30, 0x00] };
         var verification = platform.Verify(reportData: new byte[64], eventLog: "[]"u8.ToArray());
-        verification.Verdict.Factors.Select(factor => factor.Name.Value).ShouldBe(["tdx.quote", "tdx.qe_vendor", "tdx.pck_path", "tdx.pck_extension", "policy.test_roots"]);
+        verification.Verdict.Factors.Select(factor => factor.Name.Value)
+            .ShouldBe(["tdx.quote", "tdx.qe_vendor", "tdx.pck_path", "tdx.pck_extension", "policy.test_roots"]);
         verification.EventLog.ShouldBeNull();
     }
 
@@ -265,8 +305,8 @@ public sealed class SingleFaultTests
         // The others are shown by recordings, by mutations and by the tests of event logs and bundles.
         string[] elsewhere =
         [
-            "tdx.quote", "tdx.qe_report_signature", "tdx.attestation_key", "tdx.quote_signature", "tdx.tcb_info", "tdx.qe_identity", "tdx.report_data", "tdx.event_log",
-            "tdx.tcb_evaluation_numbers", "tdx.tcb_evaluation_table",
+            "tdx.quote", "tdx.qe_report_signature", "tdx.attestation_key", "tdx.quote_signature", "tdx.tcb_info", "tdx.qe_identity", "tdx.report_data",
+            "tdx.event_log", "tdx.tcb_evaluation_numbers", "tdx.tcb_evaluation_table",
         ];
         var alone = Faults.Values.Select(fault => fault.Refusals).Where(refusals => refusals.Length > 0 && !refusals.Contains(' ')).Distinct();
         TdxFactors.All.Select(name => name.Value).Except(alone).ShouldBe(elsewhere, ignoreOrder: true);
@@ -327,7 +367,10 @@ public sealed class SingleFaultTests
     [Fact]
     public void A_platform_that_is_out_of_date_is_accepted_for_its_grace_period_to_the_second()
     {
-        var platform = new IntelPlatform { Policy = Policy.Default with { Tdx = new TdxPolicy { OutOfDateGrace = TimeSpan.FromDays(152), MinTcbEvaluationDataNumber = 20 } } };
+        var platform = new IntelPlatform
+        {
+            Policy = Policy.Default with { Tdx = new TdxPolicy { OutOfDateGrace = TimeSpan.FromDays(152), MinTcbEvaluationDataNumber = 20 } },
+        };
         platform.TcbInfo["tcbLevels"] = new JsonArray(IntelPlatform.Level(11, 3, "OutOfDate", "INTEL-SA-00100"));
         var end = new DateTimeOffset(2026, 6, 2, 0, 0, 0, TimeSpan.Zero); // 2026-01-01 and 152 days
         var verdict = platform.Verify().Verdict;
@@ -427,8 +470,9 @@ public sealed class SingleFaultTests
         var (quote, whole, policy) = (platform.Quote(), platform.Collateral(), platform.TrustingPolicy());
         foreach (var (collateral, refusal) in new (TdxCollateral, FactorName)[]
         {
-            (whole with { TcbInfo = null }, TdxFactors.TcbInfo), (whole with { QeIdentity = null }, TdxFactors.QeIdentity), (whole with { TcbSigningChain = null }, TdxFactors.TcbSigningPath),
-            (whole with { PckCrl = null }, TdxFactors.PckCrl), (whole with { RootCaCrl = null }, TdxFactors.RootCrl), (new TdxCollateral(), TdxFactors.TcbInfo),
+            (whole with { TcbInfo = null }, TdxFactors.TcbInfo), (whole with { QeIdentity = null }, TdxFactors.QeIdentity),
+            (whole with { TcbSigningChain = null }, TdxFactors.TcbSigningPath), (whole with { PckCrl = null }, TdxFactors.PckCrl),
+            (whole with { RootCaCrl = null }, TdxFactors.RootCrl), (new TdxCollateral(), TdxFactors.TcbInfo),
         })
         {
             var verdict = TdxVerifier.Verify(quote, collateral, policy, IntelPlatform.Now).Verdict;
