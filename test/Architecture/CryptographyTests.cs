@@ -24,14 +24,20 @@ public sealed class CryptographyTests
         ["src/ConfidentialChat.Hosting/Certificates/CertificateFiles.cs"] =
             ["AsymmetricAlgorithm", "CryptographicException", "ECDsa", "PemEncoding", "RSA", "SHA256", "X509Certificate2", "X509CertificateLoader"],
         ["src/ConfidentialChat.Hosting/Certificates/ServerCertificate.cs"] =
-            ["CryptographicException", "StoreLocation", "StoreName", "OpenFlags", "X509Certificate2", "X509Certificate2Collection", "X509Store", "X509SubjectAlternativeNameExtension"],
+        [
+            "CryptographicException", "StoreLocation", "StoreName", "OpenFlags", "X509Certificate2", "X509Certificate2Collection", "X509Store",
+            "X509SubjectAlternativeNameExtension",
+        ],
         // Words of ours that the framework has types for: a parameter, a message, the primitive of that name.
         ["src/ConfidentialChat.Protocol/Hpke/DhkemX25519.cs"] = ["PublicKey"],
         ["src/ConfidentialChat.Protocol/Hpke/LabeledHkdf.cs"] = ["HKDF", "SHA256"],
         ["src/ConfidentialChat.Protocol/Hpke/MlKem768X25519.cs"] = ["Shake256"],
         ["src/ConfidentialChat.Protocol/Relay/RelayKey.cs"] = ["PublicKey"],
         ["src/ConfidentialChat.Node/Enrolment/NodeIdentity.cs"] =
-            ["CertificateRequest", "ECCurve", "ECDsa", "HashAlgorithmName", "SHA256", "SubjectAlternativeNameBuilder", "X509Certificate2", "X509CertificateLoader", "X509ContentType"],
+        [
+            "CertificateRequest", "ECCurve", "ECDsa", "HashAlgorithmName", "SHA256", "SubjectAlternativeNameBuilder", "X509Certificate2",
+            "X509CertificateLoader", "X509ContentType",
+        ],
         ["src/ConfidentialChat.Node/Inference/Llama/LibraryTarball.cs"] = ["HashAlgorithmName", "IncrementalHash"],
         ["src/ConfidentialChat.Node/Inference/Llama/LlamaBackend.cs"] = ["SHA256"],
         ["src/ConfidentialChat.Node/Inference/Llama/LlamaLibrary.cs"] = ["SHA256"],
@@ -63,7 +69,8 @@ public sealed class CryptographyTests
         Types.ShouldContain("AesGcm");
         var findings =
             from source in Repository.Sources
-            where source.IsIn("src") && !source.IsIn(Primitives) && !IsVerifier(source) && source.Code.Contains("System.Security.Cryptography", StringComparison.Ordinal)
+            where source.IsIn("src") && !source.IsIn(Primitives) && !IsVerifier(source)
+                && source.Code.Contains("System.Security.Cryptography", StringComparison.Ordinal)
             let words = Regex.Matches(source.Code, Name).Select(word => word.Value).ToHashSet(StringComparer.Ordinal)
             from type in Types
             where words.Contains(type) && !AllowedEverywhere.Contains(type)

@@ -39,7 +39,9 @@ public sealed class DirectionTests
     [InlineData("Ledger.cs")]
     [InlineData("ILedgerRows.cs")]
     public void The_ledger_names_no_database(string file) =>
-        Finds(Below(Gateway).Where(source => source.Path == $"{Gateway}/Metering/{file}"), @"\w*sqlite\w*|\bEntityFramework\w*|\bSystem\.Data\b|\bDatabase\b|(?-i:\b\w*Db[A-Z]\w*)")
+        Finds(
+            Below(Gateway).Where(source => source.Path == $"{Gateway}/Metering/{file}"),
+            @"\w*sqlite\w*|\bEntityFramework\w*|\bSystem\.Data\b|\bDatabase\b|(?-i:\b\w*Db[A-Z]\w*)")
             .ShouldBeNone("The rules of metering hold on every database: how one decides a race is its dialect's matter, under State/.");
 
     [Fact]
@@ -47,7 +49,8 @@ public sealed class DirectionTests
     {
         var files = Finds(Repository.Sources.Where(source => source.IsIn("src")), @"\bglobal\s+using\b");
         var projects =
-            from path in Directory.GetFiles(Path.Combine(Tree.Root, "src"), "*.csproj", SearchOption.AllDirectories).Append(Path.Combine(Tree.Root, "Directory.Build.props"))
+            from path in Directory.GetFiles(Path.Combine(Tree.Root, "src"), "*.csproj", SearchOption.AllDirectories)
+                .Append(Path.Combine(Tree.Root, "Directory.Build.props"))
             where Regex.IsMatch(File.ReadAllText(path), @"<Using\b")
             select Repository.Relative(path);
         files.Concat(projects).ShouldBeNone("Such an import would keep the rules above from seeing who names whom.");
@@ -55,17 +58,24 @@ public sealed class DirectionTests
 
     private static IEnumerable<SourceFile> Below(string project) => Repository.Sources.Where(source => source.IsIn(project));
 
-    private static bool IsAtRoot(SourceFile source, string project) => source.IsIn(project) && !source.Path[(project.Length + 1)..].Contains('/', StringComparison.Ordinal);
+    private static bool IsAtRoot(SourceFile source, string project) =>
+        source.IsIn(project) && !source.Path[(project.Length + 1)..].Contains('/', StringComparison.Ordinal);
 
     private static bool IsEnvelope(SourceFile source) => source.Path.Split('/')[..^1].Any(Envelopes.Contains);
 
-    private static List<string> Names(IEnumerable<SourceFile> sources, params string[] namespaces) => Finds(sources, $@"(?-i:\b(?:{string.Join('|', namespaces)})\b)");
+    private static List<string> Names(IEnumerable<SourceFile> sources, params string[] namespaces) =>
+        Finds(sources, $@"(?-i:\b(?:{string.Join('|', namespaces)})\b)");
 
     // A rule that no file falls under any more would hold for ever.
     private static List<string> Finds(IEnumerable<SourceFile> sources, string pattern)
     {
         var files = sources.ToList();
         files.ShouldNotBeEmpty();
-        return [.. from source in files from Match match in Regex.Matches(source.Code, pattern, RegexOptions.IgnoreCase) select $"{source.Path}: {match.Value}"];
+        return
+        [
+            .. from source in files
+               from Match match in Regex.Matches(source.Code, pattern, RegexOptions.IgnoreCase)
+               select $"{source.Path}: {match.Value}",
+        ];
     }
 }

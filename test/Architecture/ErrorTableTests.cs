@@ -11,7 +11,11 @@ public sealed class ErrorTableTests
     public void Specification_and_code_have_the_same_errors_with_the_same_status()
     {
         var section = Regex.Match(Repository.Read("spec/envelope-v1.md"), @"^## 9\. [\s\S]*?(?=^## 10\. )", RegexOptions.Multiline).Value;
-        string[] specified = [.. Regex.Matches(section, @"^\| (?<status>\d{3}) \| (?<code>[A-Z_]+) \|", RegexOptions.Multiline).Select(row => $"{row.Groups["status"].Value} {row.Groups["code"].Value}")];
+        string[] specified =
+        [
+            .. Regex.Matches(section, @"^\| (?<status>\d{3}) \| (?<code>[A-Z_]+) \|", RegexOptions.Multiline)
+                .Select(row => $"{row.Groups["status"].Value} {row.Groups["code"].Value}"),
+        ];
         specified.Length.ShouldBeGreaterThan(20);
         specified.ShouldBeUnique();
         RequestErrors.Table.Select(row => $"{row.Status} {row.Code}").ShouldBe(specified, ignoreOrder: true);

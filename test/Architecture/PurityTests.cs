@@ -3,7 +3,9 @@ using System.Text.RegularExpressions;
 
 namespace ConfidentialChat.Architecture.Tests;
 
-/// <summary>The protocol is wire formats and cryptography: it reaches for nothing, asks no clock and tells no log. Streams and pipes are its callers'.</summary>
+/// <summary>
+/// The protocol is wire formats and cryptography: it reaches for nothing, asks no clock and tells no log. Streams and pipes are its callers'.
+/// </summary>
 public sealed class PurityTests
 {
     [Fact]

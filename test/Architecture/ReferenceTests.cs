@@ -14,7 +14,8 @@ public sealed class ReferenceTests
         ["ConfidentialChat.Attestation.Simulated"] = [],
         ["ConfidentialChat.Client"] = [],
         ["ConfidentialChat.Hosting"] = [],
-        ["ConfidentialChat.Gateway"] = ["Microsoft.EntityFrameworkCore.Design", "Microsoft.EntityFrameworkCore.Sqlite", "Scalar.AspNetCore", "Yarp.ReverseProxy"],
+        ["ConfidentialChat.Gateway"] =
+            ["Microsoft.EntityFrameworkCore.Design", "Microsoft.EntityFrameworkCore.Sqlite", "Scalar.AspNetCore", "Yarp.ReverseProxy"],
         ["ConfidentialChat.Node"] = ["Scalar.AspNetCore"],
         ["ConfidentialChat.FixtureModel"] = [],
         ["ConfidentialChat.Cli"] = ["System.CommandLine"],
@@ -99,7 +100,8 @@ public sealed class ReferenceTests
         drawn["ConfidentialChat.FixtureModel"] = []; // it stands beside the drawing and knows nobody
         return drawn.ToDictionary(
             entry => entry.Key,
-            entry => entry.Value.Select(name => "ConfidentialChat." + name).Where(name => !IsImplied(name, entry.Value)).Order(StringComparer.Ordinal).ToArray(),
+            entry =>
+                entry.Value.Select(name => "ConfidentialChat." + name).Where(name => !IsImplied(name, entry.Value)).Order(StringComparer.Ordinal).ToArray(),
             StringComparer.Ordinal);
     }
 

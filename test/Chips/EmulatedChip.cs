@@ -99,7 +99,8 @@ internal sealed record EmulatedChip
             Convert.FromHexString(TcbText).CopyTo(report, offset);
         if (Version >= 3)
         {
-            var cpuid = Cpuid ?? (Product == SevSnpProduct.Turin ? new(0x1A, 0x02, 1) : Product == SevSnpProduct.Genoa ? new(0x19, 0x11, 1) : new(0x19, 0x01, 1));
+            var cpuid = Cpuid
+                ?? (Product == SevSnpProduct.Turin ? new(0x1A, 0x02, 1) : Product == SevSnpProduct.Genoa ? new(0x19, 0x11, 1) : new(0x19, 0x01, 1));
             (report[0x188], report[0x189], report[0x18A]) = (cpuid.Family, cpuid.Model, cpuid.Stepping);
         }
 
@@ -134,7 +135,9 @@ internal sealed record EmulatedChip
         var request = new CertificateRequest(Name(IssuerText), Keys.Issuer, HashAlgorithmName.SHA384, RSASignaturePadding.Pss);
         request.CertificateExtensions.Add(new X509BasicConstraintsExtension(IssuerIsAuthority, hasPathLengthConstraint: IssuerIsAuthority, 0, critical: true));
         request.CertificateExtensions.Add(new X509KeyUsageExtension(IssuerUsage, critical: true));
-        return request.Create(Name(RootName ?? $"ARK-{Product}"), X509SignatureGenerator.CreateForRSA(Keys.Root, RSASignaturePadding.Pss), At.AddYears(-5), At.AddYears(20), IssuerSerialNumber);
+        return request.Create(
+            Name(RootName ?? $"ARK-{Product}"), X509SignatureGenerator.CreateForRSA(Keys.Root, RSASignaturePadding.Pss), At.AddYears(-5), At.AddYears(20),
+            IssuerSerialNumber);
     }
 
     public X509Certificate2 Vek()
@@ -184,7 +187,8 @@ internal sealed record EmulatedChip
         return Verify(policy with { SevSnp = change(policy.SevSnp) });
     }
 
-    public static byte[] Path(params X509Certificate2[] path) => Encoding.ASCII.GetBytes(string.Concat(path.Select(certificate => certificate.ExportCertificatePem() + "\n")));
+    public static byte[] Path(params X509Certificate2[] path) =>
+        Encoding.ASCII.GetBytes(string.Concat(path.Select(certificate => certificate.ExportCertificatePem() + "\n")));
 
     public static byte[] Integer(int value) => Encode(writer => writer.WriteInteger(value));
 

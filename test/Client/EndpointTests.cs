@@ -17,7 +17,8 @@ public sealed class EndpointTests
     {
         await using var gateway = await TestGateway.ThatAnswersAsync(Piece(Chats.Secret, "stop"));
         using var client = gateway.Client();
-        var answer = await client.ConfidentialCompletions.CreateAsync(new CompletionRequest { Model = "tiny", Prompt = "Say this", MaxTokens = 7, Stop = "\n" });
+        var answer = await client.ConfidentialCompletions.CreateAsync(
+            new CompletionRequest { Model = "tiny", Prompt = "Say this", MaxTokens = 7, Stop = "\n" });
         answer.Choices.Single().Text.ShouldBe(Chats.Secret);
         Encoding.UTF8.GetString(answer.ToJson()).ShouldBe(Piece(Chats.Secret, "stop"));
         gateway.Calls.Single().Json.ToJsonString().ShouldBe("""{"model":"tiny","prompt":"Say this","max_tokens":7,"stop":"\n","stream":false}""");
@@ -29,7 +30,8 @@ public sealed class EndpointTests
     {
         await using var gateway = await TestGateway.StartAsync(call => call.StreamAsync(Piece("Hel"), Piece("lo"), Piece("", "length"), Chats.UsageChunk));
         using var client = gateway.Client();
-        var pieces = await client.ConfidentialCompletions.CreateStreamAsync(new CompletionRequest { Model = "tiny", Prompt = new[] { "a", "b" } }).ToListAsync();
+        var pieces = await client.ConfidentialCompletions.CreateStreamAsync(new CompletionRequest { Model = "tiny", Prompt = new[] { "a", "b" } })
+            .ToListAsync();
         string.Concat(pieces.SelectMany(piece => piece.Choices).Select(choice => choice.Text)).ShouldBe("Hello");
         pieces[^1].Usage!.TotalTokens.ShouldBe(3);
         gateway.Calls.Single().Json.ToJsonString().ShouldBe("""{"model":"tiny","prompt":["a","b"],"stream":true}""");
@@ -172,7 +174,10 @@ public sealed class EndpointTests
     public void No_text_of_a_request_shows_what_is_in_it()
     {
         TextInput input = Chats.Prompt;
-        foreach (var shown in new object[] { input, new EmbeddingRequest { Model = "m", Input = input }, new ImageRequest { Model = "m", Prompt = Chats.Prompt } })
+        foreach (var shown in new object[]
+        {
+            input, new EmbeddingRequest { Model = "m", Input = input }, new ImageRequest { Model = "m", Prompt = Chats.Prompt },
+        })
             shown.ToString()!.ShouldNotContain(Chats.Prompt);
     }
 

@@ -441,7 +441,10 @@ public sealed class FaultTests
             gone.SetResult();
         });
         using var client = gateway.Client();
-        foreach (var call in new[] { token => client.ConfidentialChat.CreateAsync(Chats.Request, token), (Func<CancellationToken, Task>)(token => client.ReadAsync(null, token)) })
+        foreach (var call in new[]
+        {
+            token => client.ConfidentialChat.CreateAsync(Chats.Request, token), (Func<CancellationToken, Task>)(token => client.ReadAsync(null, token)),
+        })
         {
             (asked, gone) = (new TaskCompletionSource(), new TaskCompletionSource());
             using var source = new CancellationTokenSource();

@@ -51,7 +51,8 @@ public sealed class OddAnswerTests
     [InlineData("\"index\":{},", 0, 1)]
     public async Task An_index_that_is_none_is_the_place_in_the_list(string index, int first, int second)
     {
-        var json = """{"choices":[{INDEX"message":{"role":"assistant","content":"Hi"}},{INDEX"message":{"role":"assistant","content":"Ho"}}]}""".Replace("INDEX", index, StringComparison.Ordinal);
+        var json = """{"choices":[{INDEX"message":{"role":"assistant","content":"Hi"}},{INDEX"message":{"role":"assistant","content":"Ho"}}]}"""
+            .Replace("INDEX", index, StringComparison.Ordinal);
         var answer = await WholeAsync(json);
         answer.Choices.Select(choice => choice.Index).ShouldBe([first, second]);
         Json(answer).ShouldBe(json);
@@ -83,7 +84,8 @@ public sealed class OddAnswerTests
             two,
             """{"choices":[{"index":0,"delta":{"tool_calls":[{"index":"1","function":{"arguments":"{"}}]}}]}""",
             """{"choices":[{"index":0,"delta":{"tool_calls":"none"},"finish_reason":"tool_calls"}]}""");
-        read[0].Choices[0].Delta!.ToolCalls!.Select(call => (call.Index, call.Id, call.Function!.Arguments)).ShouldBe([(null, "a", "{}"), (null, "b", """{"x":1}""")]);
+        read[0].Choices[0].Delta!.ToolCalls!.Select(call => (call.Index, call.Id, call.Function!.Arguments))
+            .ShouldBe([(null, "a", "{}"), (null, "b", """{"x":1}""")]);
         read[1].Choices[0].Delta!.ToolCalls![0].Index.ShouldBe(1);
         read[2].Choices[0].Delta!.ToolCalls.ShouldBeNull();
         Json(read[0]).ShouldBe(two);
@@ -97,7 +99,8 @@ public sealed class OddAnswerTests
     [InlineData("[]")]
     public async Task Probabilities_of_any_shape_cost_no_answer(string logprobs)
     {
-        var json = """{"choices":[{"index":0,"message":{"role":"assistant","content":"Hi"},"logprobs":LOGPROBS,"finish_reason":"stop"}]}""".Replace("LOGPROBS", logprobs, StringComparison.Ordinal);
+        var json = """{"choices":[{"index":0,"message":{"role":"assistant","content":"Hi"},"logprobs":LOGPROBS,"finish_reason":"stop"}]}"""
+            .Replace("LOGPROBS", logprobs, StringComparison.Ordinal);
         var answer = await WholeAsync(json);
         answer.Choices[0].Message.Content!.Text.ShouldBe("Hi");
         Json(answer).ShouldBe(json);
@@ -110,7 +113,8 @@ public sealed class OddAnswerTests
     [InlineData("7")]
     public async Task A_reason_that_is_none_is_null(string reason)
     {
-        var answer = await WholeAsync("""{"choices":[{"index":0,"message":{"role":"assistant","content":"Hi"},"finish_reason":REASON}]}""".Replace("REASON", reason, StringComparison.Ordinal));
+        var answer = await WholeAsync(
+            """{"choices":[{"index":0,"message":{"role":"assistant","content":"Hi"},"finish_reason":REASON}]}""".Replace("REASON", reason, StringComparison.Ordinal));
         answer.Choices[0].FinishReason.ShouldBeNull();
         Json(answer).ShouldContain($"\"finish_reason\":{reason}");
     }
@@ -122,7 +126,8 @@ public sealed class OddAnswerTests
     {
         await using var gateway = await TestGateway.StartAsync(async call =>
         {
-            await call.StreamAsync("""{"choices":[{"index":0,"delta":{"content":"Yes, "},"finish_reason":REASON}]}""".Replace("REASON", reason, StringComparison.Ordinal));
+            await call.StreamAsync(
+                """{"choices":[{"index":0,"delta":{"content":"Yes, "},"finish_reason":REASON}]}""".Replace("REASON", reason, StringComparison.Ordinal));
             await call.SendAsync("data: [DONE]\n\n");
         });
         using var client = gateway.Client();
@@ -157,7 +162,8 @@ public sealed class OddAnswerTests
             """{"choices":[{"index":0,"delta":null,"finish_reason":"stop"}]}""");
         string.Concat(read.Select(chunk => chunk.Choices[0].Delta?.Content)).ShouldBe("Hi you");
         Json(read[0]).ShouldBe(thinking);
-        (await WholeAsync("""{"choices":[{"message":{"content":[{"type":"thinking","thinking":[]},{"text":"Hi"}]}}]}""")).Choices[0].Message.Content!.Text.ShouldBe("Hi");
+        (await WholeAsync("""{"choices":[{"message":{"content":[{"type":"thinking","thinking":[]},{"text":"Hi"}]}}]}""")).Choices[0].Message.Content!.Text
+            .ShouldBe("Hi");
     }
 
     [Theory]
@@ -166,7 +172,8 @@ public sealed class OddAnswerTests
     [InlineData(",\"choices\":[]")]
     public async Task A_chunk_without_choices_has_none(string choices)
     {
-        var usage = """{"id":"a"CHOICES,"usage":{"prompt_tokens":3,"completion_tokens":2,"total_tokens":5}}""".Replace("CHOICES", choices, StringComparison.Ordinal);
+        var usage = """{"id":"a"CHOICES,"usage":{"prompt_tokens":3,"completion_tokens":2,"total_tokens":5}}"""
+            .Replace("CHOICES", choices, StringComparison.Ordinal);
         var read = await StreamAsync(Chats.Chunk("Hi", "stop"), usage);
         (read[1].Choices.Count, read[1].Usage!.TotalTokens, Json(read[1])).ShouldBe((0, 5, usage));
     }
@@ -177,7 +184,8 @@ public sealed class OddAnswerTests
         await Should.ThrowAsync<InvalidAnswerException>(() => WholeAsync("""{"id":"a"}"""));
         await using var gateway = await TestGateway.ThatAnswersAsync("""{"id":"a"}""");
         using var client = gateway.Client();
-        await Should.ThrowAsync<InvalidAnswerException>(() => client.ConfidentialCompletions.CreateAsync(new CompletionRequest { Model = "tiny", Prompt = "x" }));
+        await Should.ThrowAsync<InvalidAnswerException>(
+            () => client.ConfidentialCompletions.CreateAsync(new CompletionRequest { Model = "tiny", Prompt = "x" }));
     }
 
     [Theory]

@@ -173,7 +173,8 @@ public sealed class RawCallTests
         await using var gateway = await TestGateway.ThatAnswersAsync("{}");
         using var client = gateway.Client();
         await Should.ThrowAsync<ArgumentException>(() => client.SendAsync(InferenceEndpoint.Embeddings, Bytes(Streamed)));
-        await Should.ThrowAsync<ArgumentException>(() => client.SendAsync(InferenceEndpoint.ChatCompletions, (byte[])[.. "{\"model\":\"tiny\",\"x\":\""u8, 0xff, .. "\"}"u8]));
+        await Should.ThrowAsync<ArgumentException>(
+            () => client.SendAsync(InferenceEndpoint.ChatCompletions, (byte[])[.. "{\"model\":\"tiny\",\"x\":\""u8, 0xff, .. "\"}"u8]));
         await Should.ThrowAsync<ArgumentException>(
             () => client.SendAsync(InferenceEndpoint.ChatCompletions, Bytes("{\"model\":\"tiny\",\"x\":" + new string('[', 300) + new string(']', 300) + "}")));
         gateway.Paths.ShouldBeEmpty();

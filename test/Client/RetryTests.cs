@@ -188,7 +188,8 @@ public sealed class RetryTests
         RetryConfig.Backoff.Wait(1000).ShouldBe(TimeSpan.FromSeconds(60));
         RetryConfig.Backoff.Wait(int.MaxValue).ShouldBe(TimeSpan.FromSeconds(60));
         (RetryConfig.Backoff with { InitialInterval = TimeSpan.Zero, Jitter = TimeSpan.Zero }).Wait(5).ShouldBe(TimeSpan.Zero);
-        (RetryConfig.Backoff with { InitialInterval = TimeSpan.Zero, Jitter = TimeSpan.Zero }).Wait(int.MaxValue).ShouldBeInRange(TimeSpan.Zero, TimeSpan.FromSeconds(60));
+        (RetryConfig.Backoff with { InitialInterval = TimeSpan.Zero, Jitter = TimeSpan.Zero }).Wait(int.MaxValue)
+            .ShouldBeInRange(TimeSpan.Zero, TimeSpan.FromSeconds(60));
         (RetryConfig.Backoff with { MaxInterval = TimeSpan.MaxValue }).Wait(int.MaxValue).ShouldBe(TimeSpan.MaxValue);
     }
 
@@ -264,7 +265,8 @@ public sealed class RetryTests
     [Theory]
     [InlineData(60, 30, true)]
     [InlineData(30, 60, false)]
-    public async Task A_wait_that_ends_with_the_maximum_elapsed_time_is_made_and_one_that_ends_with_the_calls_timeout_is_not(int timeout, int maxElapsed, bool isMade)
+    public async Task A_wait_that_ends_with_the_maximum_elapsed_time_is_made_and_one_that_ends_with_the_calls_timeout_is_not(
+        int timeout, int maxElapsed, bool isMade)
     {
         var time = new WatchedTime();
         await using var gateway = await ThatRefusesAsync(1, call =>
@@ -479,7 +481,8 @@ public sealed class RetryTests
         using var patient = gateway.Client(options => options with { Retries = Exact, TimeProvider = time });
         (await Should.ThrowAsync<ApiException>(
             () => patient.ConfidentialChat.CreateAsync(Chats.Request, new CallOptions { Retries = RetryConfig.None }))).Attempts.ShouldBe(1);
-        var stream = patient.ConfidentialChat.CreateStreamAsync(Chats.Request, new CallOptions { Retries = Exact with { InitialInterval = TimeSpan.FromSeconds(3) } });
+        var stream = patient.ConfidentialChat.CreateStreamAsync(
+            Chats.Request, new CallOptions { Retries = Exact with { InitialInterval = TimeSpan.FromSeconds(3) } });
         var call = stream.ToListAsync().AsTask();
         (await time.PassAsync()).ShouldBe(TimeSpan.FromSeconds(3));
         await call;
@@ -497,7 +500,8 @@ public sealed class RetryTests
         using var client = gateway.Client(options => options with { Timeout = Timeout.InfiniteTimeSpan, EventTimeout = Timeout.InfiniteTimeSpan });
         var options = new CallOptions { Timeout = TimeSpan.FromMilliseconds(500), EventTimeout = TimeSpan.FromMilliseconds(300) };
         await Should.ThrowAsync<CallTimeoutException>(() => client.ConfidentialChat.CreateAsync(Chats.Request, options));
-        await Should.ThrowAsync<CallTimeoutException>(async () => await client.ConfidentialChat.CreateStreamAsync(Chats.Request, options with { Timeout = null }).ToListAsync());
+        await Should.ThrowAsync<CallTimeoutException>(
+            async () => await client.ConfidentialChat.CreateStreamAsync(Chats.Request, options with { Timeout = null }).ToListAsync());
     }
 
     [Fact]

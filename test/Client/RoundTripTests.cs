@@ -125,7 +125,8 @@ public sealed class RoundTripTests
     [InlineData("""{"model":"m","messages":[{"content":"no role"}]}""")]
     [InlineData("""{"model":"m","messages":[{"role":"user","content":7}]}""")]
     public void What_is_no_request_is_refused_without_a_word_of_it(string json) =>
-        Should.Throw<JsonException>(() => ChatCompletionRequest.Parse(Encoding.UTF8.GetBytes(json))).Message.ShouldBe("The JSON is no chat completion request.");
+        Should.Throw<JsonException>(() => ChatCompletionRequest.Parse(Encoding.UTF8.GetBytes(json))).Message
+            .ShouldBe("The JSON is no chat completion request.");
 
     [Fact]
     public void No_text_of_a_request_or_an_answer_shows_what_is_in_it()

@@ -17,11 +17,13 @@ internal static class SameJson
             case JsonValueKind.Object:
                 var (left, right) = (written.EnumerateObject().ToList(), expected.EnumerateObject().ToList());
                 return left.Select(member => member.Name).SequenceEqual(right.Select(member => member.Name), StringComparer.Ordinal)
-                    ? left.Zip(right).Select(pair => Difference(pair.First.Value, pair.Second.Value, $"{path}.{pair.First.Name}")).FirstOrDefault(found => found is not null)
+                    ? left.Zip(right).Select(pair => Difference(pair.First.Value, pair.Second.Value, $"{path}.{pair.First.Name}"))
+                        .FirstOrDefault(found => found is not null)
                     : $"{path}: {string.Join(',', left.Select(member => member.Name))} and not {string.Join(',', right.Select(member => member.Name))}";
             case JsonValueKind.Array:
                 return written.GetArrayLength() == expected.GetArrayLength()
-                    ? written.EnumerateArray().Zip(expected.EnumerateArray()).Select((pair, i) => Difference(pair.First, pair.Second, $"{path}[{i}]")).FirstOrDefault(found => found is not null)
+                    ? written.EnumerateArray().Zip(expected.EnumerateArray())
+                        .Select((pair, i) => Difference(pair.First, pair.Second, $"{path}[{i}]")).FirstOrDefault(found => found is not null)
                     : $"{path}: {written.GetArrayLength()} items and not {expected.GetArrayLength()}";
             default:
                 return JsonElement.DeepEquals(written, expected) ? null : path;

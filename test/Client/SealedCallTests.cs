@@ -40,25 +40,31 @@ public sealed class SealedCallTests
             Text(e.Ciphertext), e.ClientKey.ToString(), Text(e.Nonce), Text(e.PlaintextBodyHash), Text(e.Salt), e.NodeKey.ToString(), "tiny", 7, false, 9000);
         request.Answer.TryOpen(answer, out _).ShouldBeTrue();
         JsonNode.Parse(gateway.Bodies.Single())!.AsObject().Select(member => member.Key).ShouldBe(
-            ["ciphertext", "client_dh_public_key", "nonce", "plaintext_body_hash", "salt", "node_dh_public_key", "model_name", "stack_small_id", "stream", "num_compute_units"]);
+        [
+            "ciphertext", "client_dh_public_key", "nonce", "plaintext_body_hash", "salt", "node_dh_public_key", "model_name", "stack_small_id", "stream",
+            "num_compute_units",
+        ]);
         gateway.Calls.Single().Envelope.Units.ShouldBe(new ComputeUnits(9000));
     }
 
     [Fact]
     public async Task Five_fields_are_enough_and_nothing_is_added_to_them()
     {
-        await using var gateway = await TestGateway.StartAsync(call => call.Inner.Stream ? call.StreamAsync(Chats.Chunk("a", "stop")) : call.WholeAsync(Chats.Answer));
+        await using var gateway = await TestGateway.StartAsync(
+            call => call.Inner.Stream ? call.StreamAsync(Chats.Chunk("a", "stop")) : call.WholeAsync(Chats.Answer));
         using var client = gateway.Client();
         using var whole = gateway.Seal(Whole, stream: false);
         using var streamed = gateway.Seal(Streamed, stream: true);
         var (w, s) = (whole.Envelope, streamed.Envelope);
-        var answer = await client.ConfidentialChat.CreateAsync(Text(w.Ciphertext), w.ClientKey.ToString(), Text(w.Nonce), Text(w.PlaintextBodyHash), Text(w.Salt));
+        var answer = await client.ConfidentialChat.CreateAsync(
+            Text(w.Ciphertext), w.ClientKey.ToString(), Text(w.Nonce), Text(w.PlaintextBodyHash), Text(w.Salt));
         var events = await client.ConfidentialChat.CreateStreamAsync(
             Text(s.Ciphertext), s.ClientKey.ToString(), Text(s.Nonce), Text(s.PlaintextBodyHash), Text(s.Salt), stream: null).ToListAsync();
         whole.Answer.TryOpen(answer, out _).ShouldBeTrue();
         streamed.Answer.TryOpen(events.Single(), out _).ShouldBeTrue();
         foreach (var body in gateway.Bodies)
-            JsonNode.Parse(body)!.AsObject().Select(member => member.Key).ShouldBe(["ciphertext", "client_dh_public_key", "nonce", "plaintext_body_hash", "salt"]);
+            JsonNode.Parse(body)!.AsObject().Select(member => member.Key)
+                .ShouldBe(["ciphertext", "client_dh_public_key", "nonce", "plaintext_body_hash", "salt"]);
     }
 
     [Fact]
@@ -112,7 +118,8 @@ public sealed class SealedCallTests
         var fault = await Should.ThrowAsync<InvalidAnswerException>(() => client.ConfidentialChat.CreateAsync(SealedFields.From(whole.Envelope)));
         fault.ToString().ShouldNotContain(Chats.Secret);
         fault.Attempts.ShouldBe(1);
-        await Should.ThrowAsync<InvalidAnswerException>(async () => await client.ConfidentialChat.CreateStreamAsync(SealedFields.From(streamed.Envelope)).ToListAsync());
+        await Should.ThrowAsync<InvalidAnswerException>(
+            async () => await client.ConfidentialChat.CreateStreamAsync(SealedFields.From(streamed.Envelope)).ToListAsync());
     }
 
     [Fact]
@@ -159,7 +166,10 @@ public sealed class SealedCallTests
     {
         await using var gateway = await TestGateway.ThatAnswersAsync("{}");
         using var client = gateway.Client();
-        foreach (var endpoint in new ConfidentialEndpoint[] { client.ConfidentialChat, client.ConfidentialCompletions, client.ConfidentialEmbeddings, client.ConfidentialImages })
+        foreach (var endpoint in new ConfidentialEndpoint[]
+        {
+            client.ConfidentialChat, client.ConfidentialCompletions, client.ConfidentialEmbeddings, client.ConfidentialImages,
+        })
         {
             using var request = gateway.Seal(Whole, stream: false);
             request.Answer.TryOpen(await endpoint.CreateAsync(SealedFields.From(request.Envelope)), out _).ShouldBeTrue();

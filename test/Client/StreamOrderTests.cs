@@ -73,7 +73,8 @@ public sealed class StreamOrderTests
         string[] chunks = [Chats.Chunk("a").Replace("{\"id\"", "{\"seq\":5,\"id\"", StringComparison.Ordinal), Chats.Chunk("b", "stop")];
         await using var gateway = await TestGateway.StartAsync(call => call.StreamAsync(chunks));
         using var client = gateway.Client();
-        await using var answer = await client.SendAsync(InferenceEndpoint.ChatCompletions, System.Text.Encoding.UTF8.GetBytes("""{"model":"tiny","messages":[],"stream":true}"""));
+        await using var answer = await client.SendAsync(
+            InferenceEndpoint.ChatCompletions, System.Text.Encoding.UTF8.GetBytes("""{"model":"tiny","messages":[],"stream":true}"""));
         List<string> seen = [];
         await foreach (var part in answer.ReadEventsAsync())
             seen.Add(System.Text.Encoding.UTF8.GetString(part.Data.Span));
@@ -86,7 +87,8 @@ public sealed class StreamOrderTests
         await using var gateway = await TestGateway.StartAsync(async call =>
         {
             call.BeginStream();
-            string[] events = [call.Event(Chats.Chunk("a")), call.Event(Chats.Chunk("b")), call.Event(Chats.Chunk("c")), call.Event(Chats.Chunk("", "stop"), isLast: true)];
+            string[] events =
+                [call.Event(Chats.Chunk("a")), call.Event(Chats.Chunk("b")), call.Event(Chats.Chunk("c")), call.Event(Chats.Chunk("", "stop"), isLast: true)];
             foreach (var which in sent)
                 await call.SendAsync($"data: {events[which]}\n\n");
         });

@@ -47,7 +47,8 @@ public sealed class ApartTests : IAsyncLifetime
         ];
 
         // A token that came out of a file ends in a line break; one that was pasted with a blank is none, and is not shown.
-        var (refused, _, said) = await RunningStack.RunAsync([.. node, "--json"], new Dictionary<string, string> { ["CONFIDENTIALCHAT_ENROLMENT_TOKEN"] = token + " " });
+        var (refused, _, said) = await RunningStack.RunAsync(
+            [.. node, "--json"], new Dictionary<string, string> { ["CONFIDENTIALCHAT_ENROLMENT_TOKEN"] = token + " " });
         refused.ShouldBe(2, said);
         said.ShouldContain("hint: look for blanks");
         said.ShouldNotContain(token);
@@ -96,7 +97,10 @@ public sealed class ApartTests : IAsyncLifetime
         var token = (await InProcess.RunAsync("nodes", "token", "--data", gatewayData)).Output.Trim();
         await StartAsync(
             new() { ["CONFIDENTIALCHAT_ENROLMENT_TOKEN"] = token },
-            ["node", "--data", Path.Combine(directory.FullName, "node"), "--gateway", gateway, "--port", "0", "--evidence", "simulated", "--upstream", $"{engine.Url}", "--upstream-model", ScriptedStack.Model]);
+            [
+                "node", "--data", Path.Combine(directory.FullName, "node"), "--gateway", gateway, "--port", "0", "--evidence", "simulated",
+                "--upstream", $"{engine.Url}", "--upstream-model", ScriptedStack.Model,
+            ]);
         using var client = new ConfidentialChatClient(Asking.Options(new Uri(gateway), key, engine.Url) with { Retries = RetryConfig.None });
         var request = new ChatCompletionRequest { Model = ScriptedStack.Model, Messages = [ChatMessage.User("Hello?")] };
 

@@ -31,7 +31,8 @@ public sealed class CanaryTests
                 ShouldHoldNoCanary(bytes, "the wire");
             ShouldHoldNoCanary(Encoding.UTF8.GetBytes(end.Output + end.Errors), "the output");
             // The model itself holds the words of its answers; it is not the project's to hide them there.
-            var files = Directory.GetFiles(stack.DataDirectory, "*", SearchOption.AllDirectories).Where(file => !file.EndsWith(".gguf", StringComparison.Ordinal)).ToList();
+            var files = Directory.GetFiles(stack.DataDirectory, "*", SearchOption.AllDirectories)
+                .Where(file => !file.EndsWith(".gguf", StringComparison.Ordinal)).ToList();
             files.ShouldContain(file => file.Contains(".db"));
             files.ShouldContain(file => file.EndsWith("node.log", StringComparison.Ordinal));
             foreach (var file in files)
@@ -58,7 +59,12 @@ public sealed class CanaryTests
 
     private static async Task AskInEveryWayAsync(ConfidentialChatClient client, string model)
     {
-        var request = new ChatCompletionRequest { Model = model, Messages = [ChatMessage.System(PromptCanary), ChatMessage.User($"What is {PromptCanary}?")], Temperature = 0 };
+        var request = new ChatCompletionRequest
+        {
+            Model = model,
+            Messages = [ChatMessage.System(PromptCanary), ChatMessage.User($"What is {PromptCanary}?")],
+            Temperature = 0,
+        };
         var whole = await client.ConfidentialChat.CreateAsync(request);
         whole.Choices[0].Message.Content!.Text.ShouldContain(FixtureModel.Canary);
         var text = new StringBuilder();

@@ -8,7 +8,8 @@ namespace ConfidentialChat.EndToEnd.Tests;
 /// <summary><c>cchat chat</c> and the inputs of <c>cchat ask</c>, as transcripts.</summary>
 public sealed class ChatCommandTests(RunningStack stack)
 {
-    private IReadOnlyDictionary<string, string> Key => new Dictionary<string, string> { ["CONFIDENTIALCHAT_API_KEY"] = stack.ApiKey, ["CONFIDENTIALCHAT_POLICY"] = stack.PolicyFile };
+    private IReadOnlyDictionary<string, string> Key =>
+        new Dictionary<string, string> { ["CONFIDENTIALCHAT_API_KEY"] = stack.ApiKey, ["CONFIDENTIALCHAT_POLICY"] = stack.PolicyFile };
 
     [Fact]
     public async Task Each_line_is_answered_and_the_end_of_input_ends()
@@ -29,7 +30,11 @@ public sealed class ChatCommandTests(RunningStack stack)
             var (exitCode, output, errors) = await ChatAsync($"/help\n/model\n/system Be brief.\n/system\n/retry\nHello?\n/retry\n/save {file}\n/save {file}\n/clear\n/nonsense\n/quit\nnever asked\n");
             exitCode.ShouldBe(2, errors); // the last thing that failed: /nonsense
             output.ShouldBe($"{FixtureModel.Answer}\n{FixtureModel.Answer}\n");
-            foreach (var said in (string[])["/clear", $"* {stack.Model}", "the system message is set", "there is no system message now", "nothing was asked yet", "saved to", "cannot be written", "forgotten", "no command /nonsense"])
+            foreach (var said in (string[])
+            [
+                "/clear", $"* {stack.Model}", "the system message is set", "there is no system message now", "nothing was asked yet", "saved to",
+                "cannot be written", "forgotten", "no command /nonsense",
+            ])
                 errors.ShouldContain(said);
             (await File.ReadAllTextAsync(file, TestContext.Current.CancellationToken)).ShouldBe($"user: Hello?\n\nassistant: {FixtureModel.Answer}\n\n");
             if (!OperatingSystem.IsWindows())
@@ -104,7 +109,8 @@ public sealed class ChatCommandTests(RunningStack stack)
     [Fact]
     public async Task An_interrupt_at_the_prompt_of_a_terminal_shows_a_fresh_one_and_a_second_leaves()
     {
-        var start = new ProcessStartInfo("env", ["--default-signal=INT", "script", "--quiet", "--return", "--command", $"'{Path.Combine(AppContext.BaseDirectory, "cchat")}' chat --gateway {stack.Gateway}", "/dev/null"])
+        var command = $"'{Path.Combine(AppContext.BaseDirectory, "cchat")}' chat --gateway {stack.Gateway}";
+        var start = new ProcessStartInfo("env", ["--default-signal=INT", "script", "--quiet", "--return", "--command", command, "/dev/null"])
         {
             RedirectStandardInput = true,
             RedirectStandardOutput = true,
@@ -161,7 +167,8 @@ public sealed class ChatCommandTests(RunningStack stack)
     [Fact]
     public async Task Ask_prints_the_answers_JSON()
     {
-        var (exitCode, output, errors) = await RunningStack.RunAsync(["ask", "Hello?", "--json", "--gateway", stack.Gateway.ToString(), "--temperature", "0"], Key);
+        var (exitCode, output, errors) = await RunningStack.RunAsync(
+            ["ask", "Hello?", "--json", "--gateway", stack.Gateway.ToString(), "--temperature", "0"], Key);
         exitCode.ShouldBe(0, errors);
         output.Count(sign => sign == '\n').ShouldBe(1);
         var answer = System.Text.Json.JsonElement.Parse(output);

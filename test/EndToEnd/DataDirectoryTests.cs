@@ -51,7 +51,8 @@ public sealed class DataDirectoryTests : IDisposable
         await holder.OpenAsync(TestContext.Current.CancellationToken);
         await using var transaction = holder.BeginTransaction();
 
-        using var bare = Process.Start(new ProcessStartInfo(Path.Combine(AppContext.BaseDirectory, "ConfidentialChat.Gateway"), ["--DataDirectory", data, "--Port", "0"])
+        var gateway = Path.Combine(AppContext.BaseDirectory, "ConfidentialChat.Gateway");
+        using var bare = Process.Start(new ProcessStartInfo(gateway, ["--DataDirectory", data, "--Port", "0"])
         {
             RedirectStandardError = true,
         })!;
@@ -74,7 +75,11 @@ public sealed class DataDirectoryTests : IDisposable
         var link = Path.Combine(data, "link");
         Directory.CreateSymbolicLink(link, odd);
         using var up = Process.Start(new ProcessStartInfo(
-            "sh", ["-c", "umask 077; exec \"$@\"", "sh", Path.Combine(AppContext.BaseDirectory, "cchat"), "up", "--fixture", "--json", "--gateway-port", "0", "--node-port", "0", "--data", link])
+            "sh",
+            [
+                "-c", "umask 077; exec \"$@\"", "sh", Path.Combine(AppContext.BaseDirectory, "cchat"),
+                "up", "--fixture", "--json", "--gateway-port", "0", "--node-port", "0", "--data", link,
+            ])
         {
             RedirectStandardInput = true,
             RedirectStandardOutput = true,
@@ -126,7 +131,10 @@ public sealed class DataDirectoryTests : IDisposable
         string[] open = ["fixture.gguf", "control.sock"]; // is no secret; lies in a directory that nobody else enters
         var files = Directory.GetFiles(place, "*", SearchOption.AllDirectories).Where(file => !open.Contains(Path.GetFileName(file))).ToList();
         files.Select(Path.GetFileName).ShouldBeSubsetOf(
-            ["api-key", "policy.toml", "in-use", "gateway.log", "node.log", "gateway.db", "gateway.db-shm", "gateway.db-wal", "gateway.key", "gateway.lock", "gateway.pid", "identity.key", "enrolment.json"]);
+        [
+            "api-key", "policy.toml", "in-use", "gateway.log", "node.log", "gateway.db", "gateway.db-shm", "gateway.db-wal", "gateway.key", "gateway.lock",
+            "gateway.pid", "identity.key", "enrolment.json",
+        ]);
         foreach (var file in files)
             Others(file).ShouldBe(UnixFileMode.None, file);
 
@@ -134,7 +142,8 @@ public sealed class DataDirectoryTests : IDisposable
         await up.WaitForExitAsync(TestContext.Current.CancellationToken);
         up.ExitCode.ShouldBe(0, await errors);
 
-        static ProcessStartInfo Bare(params string[] arguments) => new("sh", ["-c", "umask 000; exec \"$@\"", "sh", Path.Combine(AppContext.BaseDirectory, "cchat"), .. arguments])
+        static ProcessStartInfo Bare(params string[] arguments) => new(
+            "sh", ["-c", "umask 000; exec \"$@\"", "sh", Path.Combine(AppContext.BaseDirectory, "cchat"), .. arguments])
         {
             RedirectStandardInput = true,
             RedirectStandardOutput = true,
@@ -142,6 +151,7 @@ public sealed class DataDirectoryTests : IDisposable
         };
 
         static UnixFileMode Others(string path) => File.GetUnixFileMode(path)
-            & (UnixFileMode.GroupRead | UnixFileMode.GroupWrite | UnixFileMode.GroupExecute | UnixFileMode.OtherRead | UnixFileMode.OtherWrite | UnixFileMode.OtherExecute);
+            & (UnixFileMode.GroupRead | UnixFileMode.GroupWrite | UnixFileMode.GroupExecute
+                | UnixFileMode.OtherRead | UnixFileMode.OtherWrite | UnixFileMode.OtherExecute);
     }
 }

@@ -32,7 +32,8 @@ public sealed class EndpointTests(RunningStack stack)
         using var client = await ClientAsync();
         var before = await Ledger.SettledAsync(stack);
         var list = await client.ConfidentialEmbeddings.CreateAsync(
-            new EmbeddingRequest { Model = stack.Model, Input = new[] { FixtureModel.Answer, FixtureModel.Answer, "words that the fixture does not know" } }, TestContext.Current.CancellationToken);
+            new EmbeddingRequest { Model = stack.Model, Input = new[] { FixtureModel.Answer, FixtureModel.Answer, "words that the fixture does not know" } },
+            TestContext.Current.CancellationToken);
 
         var vectors = list.Data.Select(item => item.Vector.ToFloats()).ToList();
         vectors[0].ShouldBe(vectors[1]);
@@ -53,7 +54,8 @@ public sealed class EndpointTests(RunningStack stack)
 
         request.Answer.TryOpen(answer, out var json).ShouldBeTrue();
         ((string?)JsonNode.Parse(json)!["choices"]![0]!["message"]!["content"]).ShouldNotBeNullOrEmpty();
-        var refusal = await Should.ThrowAsync<ApiException>(() => client.ConfidentialChat.CreateAsync(fields, cancellation: TestContext.Current.CancellationToken));
+        var refusal = await Should.ThrowAsync<ApiException>(
+            () => client.ConfidentialChat.CreateAsync(fields, cancellation: TestContext.Current.CancellationToken));
         (refusal.Status, refusal.Code, refusal.Param).ShouldBe((400, "INVALID_FIELD", "node_dh_public_key")); // the lock is spent
     }
 

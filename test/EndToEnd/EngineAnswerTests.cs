@@ -54,7 +54,9 @@ public sealed class EngineAnswerTests(ScriptedStack stack) : IClassFixture<Scrip
             var name = one.String("name");
             seen.Add(name);
             stack.Next([.. Steps(one.GetProperty("engine"))]);
-            var outcome = await AskAsync(one.String("asked") == "stream", one.TryGetProperty("include_usage", out var asks) && asks.GetBoolean(), name.Contains("gateway cuts", StringComparison.Ordinal));
+            var outcome = await AskAsync(
+                one.String("asked") == "stream", one.TryGetProperty("include_usage", out var asks) && asks.GetBoolean(),
+                name.Contains("gateway cuts", StringComparison.Ordinal));
             if (!Expected.TryGetValue(name, out var expected))
                 Warnings.Add($"faults: {name} is new, and comes out as \"{outcome}\": no test has a row for it");
             else if (outcome != expected)
@@ -91,7 +93,10 @@ public sealed class EngineAnswerTests(ScriptedStack stack) : IClassFixture<Scrip
             {
                 Do = "status",
                 Status = status,
-                Headers = new Dictionary<string, string>(StringComparer.Ordinal) { ["Content-Type"] = engine.TryGetProperty("type", out var type) ? type.GetString()! : "text/event-stream" },
+                Headers = new Dictionary<string, string>(StringComparer.Ordinal)
+                {
+                    ["Content-Type"] = engine.TryGetProperty("type", out var type) ? type.GetString()! : "text/event-stream",
+                },
             },
         };
         foreach (var data in engine.GetProperty("events").EnumerateArray())
@@ -119,7 +124,9 @@ public sealed class EngineAnswerTests(ScriptedStack stack) : IClassFixture<Scrip
             request.StreamOptions = new ChatStreamOptions { IncludeUsage = true };
         try
         {
-            return isStream ? await StreamAsync(client, request) : Whole(await client.ConfidentialChat.CreateAsync(request, TestContext.Current.CancellationToken));
+            return isStream
+                ? await StreamAsync(client, request)
+                : Whole(await client.ConfidentialChat.CreateAsync(request, TestContext.Current.CancellationToken));
         }
         catch (StreamTruncatedException)
         {
@@ -170,7 +177,9 @@ public sealed class EngineAnswerTests(ScriptedStack stack) : IClassFixture<Scrip
         return $"{text} {reason} {usage}";
     }
 
-    /// <summary>A gateway that passes the beginning of a stream on and ends it well: of a sealed answer its first half, of envelope v1 the first event.</summary>
+    /// <summary>
+    /// A gateway that passes the beginning of a stream on and ends it well: of a sealed answer its first half, of envelope v1 the first event.
+    /// </summary>
     private sealed class Cutting(bool isCut) : DelegatingHandler(new SocketsHttpHandler())
     {
         protected override async Task<HttpResponseMessage> SendAsync(HttpRequestMessage request, CancellationToken cancellationToken)

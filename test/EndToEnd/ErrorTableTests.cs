@@ -77,7 +77,8 @@ public sealed class ErrorTableTests(ErrorTableTests.Shared shared) : IClassFixtu
             case RequestError.InvalidKey:
                 return await SendingAsync(envelope => envelope["client_dh_public_key"] = Convert.ToBase64String(new byte[32]));
             case RequestError.UnknownNodeKey:
-                return await SendingAsync(envelope => envelope["node_dh_public_key"] = Convert.ToBase64String(Enumerable.Range(1, 32).Select(i => (byte)i).ToArray()));
+                return await SendingAsync(
+                    envelope => envelope["node_dh_public_key"] = Convert.ToBase64String(Enumerable.Range(1, 32).Select(i => (byte)i).ToArray()));
             case RequestError.DecryptionFailed:
                 return await SendingAsync(envelope => envelope["plaintext_body_hash"] = Convert.ToBase64String(new byte[32]));
             case RequestError.ModelMismatch:
@@ -102,7 +103,8 @@ public sealed class ErrorTableTests(ErrorTableTests.Shared shared) : IClassFixtu
                 return () => raw.SendAsync(first);
             case RequestError.BodyTooLarge:
                 await raw.LockAsync(locked);
-                return () => raw.PostAsync(Chat, new ByteArrayContent(new byte[(32 * 1024 * 1024) + 1]) { Headers = { ContentType = new MediaTypeHeaderValue("application/json") } });
+                return () => raw.PostAsync(
+                    Chat, new ByteArrayContent(new byte[(32 * 1024 * 1024) + 1]) { Headers = { ContentType = new MediaTypeHeaderValue("application/json") } });
             case RequestError.BodyTooSlow:
                 await raw.LockAsync(locked);
                 return () => raw.HaltAsync(Chat);
@@ -125,7 +127,8 @@ public sealed class ErrorTableTests(ErrorTableTests.Shared shared) : IClassFixtu
                 var wanted = RawClient.ToJson(await SealAsync());
                 return async () =>
                 {
-                    await using var database = new SqliteConnection($"Data Source={Path.Combine(scripted.Stack.DataDirectory, "gateway", "gateway.db")};Pooling=False");
+                    await using var database = new SqliteConnection(
+                        $"Data Source={Path.Combine(scripted.Stack.DataDirectory, "gateway", "gateway.db")};Pooling=False");
                     await database.OpenAsync();
                     using var rename = database.CreateCommand();
                     rename.CommandText = "PRAGMA busy_timeout = 10000; ALTER TABLE reservations RENAME TO reservations_away";
@@ -150,7 +153,8 @@ public sealed class ErrorTableTests(ErrorTableTests.Shared shared) : IClassFixtu
                     finally
                     {
                         await scripted.Stack.SignalNodeAsync("CONT");
-                        while ((await raw.PostAsync("/v1/nodes/lock", $$"""{"model":"{{ScriptedStack.Model}}","timeout":1}""")).StatusCode is System.Net.HttpStatusCode.ServiceUnavailable)
+                        var lockCall = $$"""{"model":"{{ScriptedStack.Model}}","timeout":1}""";
+                        while ((await raw.PostAsync("/v1/nodes/lock", lockCall)).StatusCode is System.Net.HttpStatusCode.ServiceUnavailable)
                             await WaitAsync(TimeSpan.FromSeconds(0.2)); // the tests after this one need it
                         await WaitAsync(TimeSpan.FromSeconds(2.5)); // until that lock has expired
                     }
@@ -159,7 +163,8 @@ public sealed class ErrorTableTests(ErrorTableTests.Shared shared) : IClassFixtu
                 throw new InvalidOperationException($"No request shows {error}: the table has grown.");
         }
 
-        Task<SealedRequest> SealAsync(string? json = null, bool stream = false) => raw.SealAsync(json ?? Question(ScriptedStack.PromptCanary, stream), stream, locked);
+        Task<SealedRequest> SealAsync(string? json = null, bool stream = false) =>
+            raw.SealAsync(json ?? Question(ScriptedStack.PromptCanary, stream), stream, locked);
 
         async Task<Func<Task<HttpResponseMessage>>> SendingAsync(Action<JsonObject> change, string? json = null, bool stream = false)
         {

@@ -43,7 +43,10 @@ public sealed class EvidenceTests(RunningStack stack) : IDisposable
         said.ShouldBeEmpty();
 
         var written = File.ReadAllText(file);
-        foreach (var changed in (string[])[$"# mine\n{written}", written.Replace("\"60s\"", "\"61s\"", StringComparison.Ordinal), $"{written}\n", "version = 1\n", ""])
+        foreach (var changed in (string[])
+        [
+            $"# mine\n{written}", written.Replace("\"60s\"", "\"61s\"", StringComparison.Ordinal), $"{written}\n", "version = 1\n", "",
+        ])
         {
             File.WriteAllText(file, changed);
             said.Clear();
@@ -72,10 +75,12 @@ public sealed class EvidenceTests(RunningStack stack) : IDisposable
     {
         Assert.SkipWhen(OperatingSystem.IsWindows(), "the lines are a POSIX shell's");
         var cchat = Path.Combine(AppContext.BaseDirectory, "cchat");
-        using var up = RunningStack.Start(["up", "--fixture", "--gateway-port", "0", "--node-port", "0", "--data", Path.Combine(folder.FullName, "it's $HOME `here`")]);
+        using var up = RunningStack.Start(
+            ["up", "--fixture", "--gateway-port", "0", "--node-port", "0", "--data", Path.Combine(folder.FullName, "it's $HOME `here`")]);
         var errors = up.StandardError.ReadToEndAsync(TestContext.Current.CancellationToken);
         var exports = new List<string>();
-        while (await up.StandardOutput.ReadLineAsync(TestContext.Current.CancellationToken) is { } line && !line.StartsWith("Stop it", StringComparison.Ordinal))
+        while (await up.StandardOutput.ReadLineAsync(TestContext.Current.CancellationToken) is { } line
+            && !line.StartsWith("Stop it", StringComparison.Ordinal))
         {
             if (line.StartsWith("export ", StringComparison.Ordinal))
                 exports.Add(line);
@@ -100,7 +105,8 @@ public sealed class EvidenceTests(RunningStack stack) : IDisposable
     {
         using var http = new HttpClient();
         http.DefaultRequestHeaders.Authorization = new AuthenticationHeaderValue("Bearer", stack.ApiKey);
-        var listed = JsonElement.Parse(await http.GetStringAsync(new Uri(stack.Gateway, $"/v2/nodes?model={stack.Model}"), TestContext.Current.CancellationToken))
+        var listed = JsonElement.Parse(
+            await http.GetStringAsync(new Uri(stack.Gateway, $"/v2/nodes?model={stack.Model}"), TestContext.Current.CancellationToken))
             .GetProperty("nodes")[0];
         var bundle = await http.GetByteArrayAsync(new Uri(stack.Node, $"/v2/evidence/{listed.GetProperty("key_set")}"), TestContext.Current.CancellationToken);
         Convert.ToHexStringLower(SHA256.HashData(bundle)).ShouldBe(listed.GetProperty("bundle").GetString());

@@ -48,10 +48,14 @@ public sealed class GatewayRestartTests : IAsyncLifetime
             var token = (await InProcess.RunAsync("nodes", "token", "--data", data)).Output.Trim();
             await StartAsync(
                 new() { ["CONFIDENTIALCHAT_ENROLMENT_TOKEN"] = token },
-                ["node", "--data", Path.Combine(directory.FullName, model), "--gateway", $"{gateway}", "--port", "0", "--evidence", "simulated", "--upstream", $"{engine.Url}", "--upstream-model", model]);
+                [
+                    "node", "--data", Path.Combine(directory.FullName, model), "--gateway", $"{gateway}", "--port", "0", "--evidence", "simulated",
+                    "--upstream", $"{engine.Url}", "--upstream-model", model,
+                ]);
         }
 
-        using var client = new ConfidentialChatClient(Asking.Options(gateway, key, [.. engines.Select(engine => engine.Url)]) with { Retries = RetryConfig.None });
+        using var client = new ConfidentialChatClient(
+            Asking.Options(gateway, key, [.. engines.Select(engine => engine.Url)]) with { Retries = RetryConfig.None });
         foreach (var model in models)
             await AskAsync(client, model);
 
@@ -75,7 +79,8 @@ public sealed class GatewayRestartTests : IAsyncLifetime
                 return watch.Elapsed;
             }));
             TestContext.Current.TestOutputHelper!.WriteLine(
-                $"away for {pause.TotalSeconds:0} s: listens after {listens.TotalMilliseconds:0} ms; nodes serve after {string.Join(", ", serves.Select(time => $"{time.TotalMilliseconds:0}"))} ms");
+                $"away for {pause.TotalSeconds:0} s: listens after {listens.TotalMilliseconds:0} ms; "
+                + $"nodes serve after {string.Join(", ", serves.Select(time => $"{time.TotalMilliseconds:0}"))} ms");
             serves.Max().ShouldBeLessThan(listens + TimeSpan.FromSeconds(5)); // a heartbeat
         }
     }

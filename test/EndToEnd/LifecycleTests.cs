@@ -38,7 +38,8 @@ public sealed class LifecycleTests
         using (var client = Client(second))
         {
             var answer = await client.ConfidentialChat.CreateAsync(
-                new ChatCompletionRequest { Model = "fixture", Messages = [ChatMessage.User("again")], Temperature = 0 }, TestContext.Current.CancellationToken);
+                new ChatCompletionRequest { Model = "fixture", Messages = [ChatMessage.User("again")], Temperature = 0 },
+                TestContext.Current.CancellationToken);
             answer.Choices[0].Message.Content!.Text.ShouldBe(FixtureModel.Answer);
         }
 

@@ -8,7 +8,9 @@ using ConfidentialChat.Fixtures;
 
 namespace ConfidentialChat.EndToEnd.Tests;
 
-/// <summary>A real HTTP engine, llama.cpp's own server, behind the node. Built by llama-server.sh; only <c>./test.sh --slow</c> runs what is explicit.</summary>
+/// <summary>
+/// A real HTTP engine, llama.cpp's own server, behind the node. Built by llama-server.sh; only <c>./test.sh --slow</c> runs what is explicit.
+/// </summary>
 public sealed class LlamaServerTests
 {
     [Fact(Explicit = true)]
@@ -100,7 +102,8 @@ public sealed class LlamaServerTests
 
     private static async Task<string> BuildAsync()
     {
-        using var build = Process.Start(new ProcessStartInfo(Path.Combine(Tree.Root, "test", "EndToEnd", "llama-server.sh")) { RedirectStandardOutput = true })!;
+        using var build = Process.Start(
+            new ProcessStartInfo(Path.Combine(Tree.Root, "test", "EndToEnd", "llama-server.sh")) { RedirectStandardOutput = true })!;
         var path = (await build.StandardOutput.ReadToEndAsync(TestContext.Current.CancellationToken)).Trim();
         await build.WaitForExitAsync(TestContext.Current.CancellationToken);
         build.ExitCode.ShouldBe(0);
@@ -124,7 +127,9 @@ public sealed class LlamaServerTests
         public static async Task<LlamaServer> StartAsync(string program, string model, params string[] options)
         {
             var port = FixedPort.Find();
-            var start = new ProcessStartInfo(program, ["--model", model, "--alias", "fixture", "--host", "127.0.0.1", "--port", $"{port}", "--ctx-size", "8192", "--threads", "1", .. options])
+            var start = new ProcessStartInfo(
+                program,
+                ["--model", model, "--alias", "fixture", "--host", "127.0.0.1", "--port", $"{port}", "--ctx-size", "8192", "--threads", "1", .. options])
             {
                 RedirectStandardOutput = true,
                 RedirectStandardError = true,

@@ -108,7 +108,12 @@ public sealed class LoadTests(ScriptedStack scripted) : IClassFixture<ScriptedSt
         var before = scripted.Engine.Counters.Cancelled;
         scripted.Engine.Script = scripted.Engine.Script with { Exchanges = [], Events = 1000, DelayMs = 50 };
         using var chat = RunningStack.Start(
-            ["chat", "--gateway", scripted.Stack.Gateway.ToString()], new Dictionary<string, string> { ["CONFIDENTIALCHAT_API_KEY"] = await scripted.Stack.NewUserAsync(), ["CONFIDENTIALCHAT_POLICY"] = scripted.Stack.PolicyFile });
+            ["chat", "--gateway", scripted.Stack.Gateway.ToString()],
+            new Dictionary<string, string>
+            {
+                ["CONFIDENTIALCHAT_API_KEY"] = await scripted.Stack.NewUserAsync(),
+                ["CONFIDENTIALCHAT_POLICY"] = scripted.Stack.PolicyFile,
+            });
         var errors = new StringBuilder();
         chat.ErrorDataReceived += (_, line) =>
         {
@@ -151,7 +156,8 @@ public sealed class LoadTests(ScriptedStack scripted) : IClassFixture<ScriptedSt
     {
         var before = scripted.Engine.Counters;
         scripted.Engine.Script = scripted.Engine.Script with { Exchanges = [], Events = 400, DelayMs = 50 };
-        var start = new ProcessStartInfo("bash", ["-c", $"\"$0\" ask 'go on for ever' --gateway {scripted.Stack.Gateway} {option} 2>/dev/null | {reader}; echo ${{PIPESTATUS[0]}}", Path.Combine(AppContext.BaseDirectory, "cchat")])
+        var line = $"\"$0\" ask 'go on for ever' --gateway {scripted.Stack.Gateway} {option} 2>/dev/null | {reader}; echo ${{PIPESTATUS[0]}}";
+        var start = new ProcessStartInfo("bash", ["-c", line, Path.Combine(AppContext.BaseDirectory, "cchat")])
         {
             RedirectStandardOutput = true,
         };
@@ -172,7 +178,8 @@ public sealed class LoadTests(ScriptedStack scripted) : IClassFixture<ScriptedSt
     }
 
     private static async Task<string> ReadAsync(
-        ConfidentialChatClient client, Action? onFirst = null, StringBuilder? text = null, Action<int>? onEvent = null, CancellationToken cancellation = default)
+        ConfidentialChatClient client, Action? onFirst = null, StringBuilder? text = null, Action<int>? onEvent = null,
+        CancellationToken cancellation = default)
     {
         text ??= new StringBuilder();
         var events = 0;

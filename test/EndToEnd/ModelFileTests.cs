@@ -26,7 +26,8 @@ public sealed class ModelFileTests : IDisposable
             await File.WriteAllBytesAsync(model, Faulty(fault), TestContext.Current.CancellationToken);
         var data = Path.Combine(directory, "data");
 
-        var (exitCode, output, errors) = await RunningStack.RunAsync(["up", "--json", "--gateway-port", "0", "--node-port", "0", "--data", data, "--model", model]);
+        var (exitCode, output, errors) = await RunningStack.RunAsync(
+            ["up", "--json", "--gateway-port", "0", "--node-port", "0", "--data", data, "--model", model]);
 
         exitCode.ShouldBe(2, errors);
         output.ShouldBeEmpty();

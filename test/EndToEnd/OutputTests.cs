@@ -84,7 +84,8 @@ public sealed class OutputTests : IDisposable
     /// <summary>What a shell's line prints; <c>$0</c> is <c>cchat</c>.</summary>
     private static async Task<string> RunAsync(string line)
     {
-        using var shell = Process.Start(new ProcessStartInfo("bash", ["-c", line, Path.Combine(AppContext.BaseDirectory, "cchat")]) { RedirectStandardOutput = true })!;
+        using var shell = Process.Start(
+            new ProcessStartInfo("bash", ["-c", line, Path.Combine(AppContext.BaseDirectory, "cchat")]) { RedirectStandardOutput = true })!;
         var output = await shell.StandardOutput.ReadToEndAsync(TestContext.Current.CancellationToken);
         await shell.WaitForExitAsync(TestContext.Current.CancellationToken);
         return output;

@@ -7,12 +7,15 @@ using ConfidentialChat.Scripting;
 
 namespace ConfidentialChat.EndToEnd.Tests;
 
-/// <summary>The recorded exchanges of OpenAI's API, sealed to the node and back: what the engine gets, and what the caller gets, is what was recorded.</summary>
+/// <summary>
+/// The recorded exchanges of OpenAI's API, sealed to the node and back: what the engine gets, and what the caller gets, is what was recorded.
+/// </summary>
 public sealed class RecordedExchangeTests(ScriptedStack stack) : IClassFixture<ScriptedStack>
 {
     private static readonly (string Path, InferenceEndpoint Endpoint)[] Endpoints =
     [
-        ("/v1/chat/completions", InferenceEndpoint.ChatCompletions), ("/v1/completions", InferenceEndpoint.Completions), ("/v1/embeddings", InferenceEndpoint.Embeddings),
+        ("/v1/chat/completions", InferenceEndpoint.ChatCompletions), ("/v1/completions", InferenceEndpoint.Completions),
+        ("/v1/embeddings", InferenceEndpoint.Embeddings),
     ];
 
     [Fact]
@@ -60,7 +63,8 @@ public sealed class RecordedExchangeTests(ScriptedStack stack) : IClassFixture<S
         Endpoints.Where(known => uri.EndsWith(known.Path, StringComparison.Ordinal)).Select(known => (InferenceEndpoint?)known.Endpoint).FirstOrDefault();
 
     // The node says its model's name in the place of the engine's: spec/inference.md.
-    private static string Named(string json, string model) => json.Replace($"\"model\":{model}", $"\"model\":\"{ScriptedStack.Model}\"", StringComparison.Ordinal);
+    private static string Named(string json, string model) =>
+        json.Replace($"\"model\":{model}", $"\"model\":\"{ScriptedStack.Model}\"", StringComparison.Ordinal);
 
     private static Dictionary<string, string> Typed(string type) => new(StringComparer.Ordinal) { ["Content-Type"] = type };
 

@@ -24,7 +24,8 @@ public sealed class RecordedLegsTests
     private const int ResponseNonceSize = 32;
 
     /// <summary>What the inner messages have and nothing outside does.</summary>
-    private static readonly string[] Inner = [PromptCanary, FixtureModel.Canary, Path, "text/event-stream", "chat.completion", "finish_reason", "invalid_request_error", "INVALID_FIELD"];
+    private static readonly string[] Inner =
+        [PromptCanary, FixtureModel.Canary, Path, "text/event-stream", "chat.completion", "finish_reason", "invalid_request_error", "INVALID_FIELD"];
 
     [Fact]
     public async Task Neither_prompt_answer_path_header_nor_status_of_what_is_inside_is_on_either_leg()
@@ -34,7 +35,8 @@ public sealed class RecordedLegsTests
         using (var client = Client(stack))
         {
             var request = Request(stack, $"What is {PromptCanary}?");
-            (await client.ConfidentialChat.CreateAsync(request, TestContext.Current.CancellationToken)).Choices[0].Message.Content!.Text.ShouldContain(FixtureModel.Canary);
+            (await client.ConfidentialChat.CreateAsync(request, TestContext.Current.CancellationToken)).Choices[0].Message.Content!.Text
+                .ShouldContain(FixtureModel.Canary);
             (await StreamAsync(client, request)).ShouldContain(FixtureModel.Canary);
 
             // A refusal from inside is a status, a code and words.

@@ -41,14 +41,16 @@ public sealed class SignalTests : IAsyncLifetime
         var token = (await InProcess.RunAsync("nodes", "token", "--data", gatewayData)).Output.Trim();
         var (node, _) = await StartAsync(
             new() { ["CONFIDENTIALCHAT_ENROLMENT_TOKEN"] = token },
-            "node", "--data", Path.Combine(directory.FullName, "node"), "--gateway", url, "--port", "0", "--evidence", "simulated", "--upstream", $"{engine.Url}", "--upstream-model", ScriptedStack.Model);
+            "node", "--data", Path.Combine(directory.FullName, "node"), "--gateway", url, "--port", "0", "--evidence", "simulated", "--upstream",
+            $"{engine.Url}", "--upstream-model", ScriptedStack.Model);
         using var client = new ConfidentialChatClient(Asking.Options(new Uri(url), key, engine.Url) with { Retries = RetryConfig.None });
 
         var events = 0;
         var afterHangups = 0;
+        var request = new ChatCompletionRequest { Model = ScriptedStack.Model, Messages = [ChatMessage.User("Hello?")] };
         await Should.ThrowAsync<ConfidentialChatException>(async () =>
         {
-            await foreach (var chunk in client.ConfidentialChat.CreateStreamAsync(new ChatCompletionRequest { Model = ScriptedStack.Model, Messages = [ChatMessage.User("Hello?")] }, cancellation))
+            await foreach (var chunk in client.ConfidentialChat.CreateStreamAsync(request, cancellation))
             {
                 if (events++ != 0)
                 {
@@ -83,7 +85,8 @@ public sealed class SignalTests : IAsyncLifetime
     [Fact]
     public async Task The_bare_gateway_reads_again_on_SIGHUP_and_ends_well_on_one_SIGTERM()
     {
-        var start = new ProcessStartInfo("env", ["--default-signal=HUP", Path.Combine(AppContext.BaseDirectory, "ConfidentialChat.Gateway"), "--DataDirectory", Path.Combine(directory.FullName, "bare"), "--Port", "0"])
+        var (gateway, data) = (Path.Combine(AppContext.BaseDirectory, "ConfidentialChat.Gateway"), Path.Combine(directory.FullName, "bare"));
+        var start = new ProcessStartInfo("env", ["--default-signal=HUP", gateway, "--DataDirectory", data, "--Port", "0"])
         {
             RedirectStandardOutput = true,
         };
@@ -108,9 +111,10 @@ public sealed class SignalTests : IAsyncLifetime
         var servers = up.Children();
         servers.Count.ShouldBe(2);
         var events = 0;
+        var request = new ChatCompletionRequest { Model = ScriptedStack.Model, Messages = [ChatMessage.User("Hello?")] };
         await Should.ThrowAsync<ConfidentialChatException>(async () =>
         {
-            await foreach (var chunk in client.ConfidentialChat.CreateStreamAsync(new ChatCompletionRequest { Model = ScriptedStack.Model, Messages = [ChatMessage.User("Hello?")] }, cancellation))
+            await foreach (var chunk in client.ConfidentialChat.CreateStreamAsync(request, cancellation))
             {
                 switch (events++)
                 {

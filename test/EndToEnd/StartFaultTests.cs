@@ -55,7 +55,8 @@ public sealed class StartFaultTests : IDisposable
     [InlineData("cchat keys list --data DATA/another", "DATA/another")]
     public async Task What_this_user_may_not_do_is_named(string line, string mentions)
     {
-        Assert.SkipUnless(OperatingSystem.IsLinux() && Environment.IsPrivilegedProcess && File.Exists("/usr/bin/setpriv"), "another user is needed, and root becomes one");
+        Assert.SkipUnless(
+            OperatingSystem.IsLinux() && Environment.IsPrivilegedProcess && File.Exists("/usr/bin/setpriv"), "another user is needed, and root becomes one");
         Assert.SkipWhen(await RunAsync("cchat --version", asNobody: true) is not (0, _, _), "the build is not open to other users");
         File.SetUnixFileMode(data, (UnixFileMode)0b111_101_101);
         Directory.CreateDirectory(Path.Combine(data, "own"));
@@ -141,7 +142,8 @@ public sealed class StartFaultTests : IDisposable
     {
         var (exitCode, output, errors) = await RunAsync(line, asNobody);
         (exitCode, output).ShouldBe((expected, ""), errors);
-        var said = errors.Split('\n', StringSplitOptions.RemoveEmptyEntries).SkipWhile(text => text.StartsWith("gateway: ", StringComparison.Ordinal) || text.StartsWith("warning: ", StringComparison.Ordinal)).ToList();
+        var said = errors.Split('\n', StringSplitOptions.RemoveEmptyEntries)
+            .SkipWhile(text => text.StartsWith("gateway: ", StringComparison.Ordinal) || text.StartsWith("warning: ", StringComparison.Ordinal)).ToList();
         said.Count.ShouldBe(2, errors);
         said[0].ShouldStartWith("error: ");
         said[1].ShouldStartWith("hint: ");
@@ -153,7 +155,8 @@ public sealed class StartFaultTests : IDisposable
         var words = line.Replace("DATA", data, StringComparison.Ordinal).Split(' ');
         string[] command = [Path.Combine(AppContext.BaseDirectory, words[0]), .. words[1..]];
         var start = asNobody
-            ? new ProcessStartInfo("/usr/bin/setpriv", ["--reuid=nobody", "--regid=nogroup", "--clear-groups", "--inh-caps=-all", "--bounding-set=-all", .. command])
+            ? new ProcessStartInfo(
+                "/usr/bin/setpriv", ["--reuid=nobody", "--regid=nogroup", "--clear-groups", "--inh-caps=-all", "--bounding-set=-all", .. command])
             : new ProcessStartInfo(command[0], command[1..]);
         (start.RedirectStandardInput, start.RedirectStandardOutput, start.RedirectStandardError) = (true, true, true);
         using var process = Process.Start(start)!;

@@ -41,7 +41,8 @@ public sealed class UpstreamCommandTests
             (await File.ReadAllTextAsync($"/proc/{id}/environ", cancellation)).Contains(EngineKey, StringComparison.Ordinal).ShouldBe(role == "node", role);
         }
 
-        foreach (var file in Directory.GetFiles(stack.DataDirectory, "*", SearchOption.AllDirectories).Where(file => Path.GetExtension(file) is ".log" or ".db" or ".db-wal"))
+        var files = Directory.GetFiles(stack.DataDirectory, "*", SearchOption.AllDirectories);
+        foreach (var file in files.Where(file => Path.GetExtension(file) is ".log" or ".db" or ".db-wal"))
         {
             using var reader = new StreamReader(new FileStream(file, FileMode.Open, FileAccess.Read, FileShare.ReadWrite), System.Text.Encoding.Latin1);
             (await reader.ReadToEndAsync(cancellation)).ShouldNotContain(EngineKey, customMessage: file);

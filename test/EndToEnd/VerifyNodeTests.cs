@@ -137,7 +137,8 @@ public sealed class VerifyNodeTests : IDisposable
         var closed = await LyingGateway.StartAsync("");
         var url = closed.Url;
         await closed.DisposeAsync();
-        var (exitCode, _, errors) = await InProcess.RunAsync("verify", "--node", "3", "--gateway", url.ToString(), "--data", folder.FullName, "--policy", policy);
+        var (exitCode, _, errors) = await InProcess.RunAsync(
+            "verify", "--node", "3", "--gateway", url.ToString(), "--data", folder.FullName, "--policy", policy);
         exitCode.ShouldBe(5, errors);
         errors.ShouldContain($"The gateway at {url.GetLeftPart(UriPartial.Authority)} could not be reached");
     }

@@ -26,11 +26,15 @@ public sealed class VerifyTests : IDisposable
             Assert.SkipUnless(available, "unshare is not allowed to this user");
         available.ShouldBeTrue("root may cut the network");
         var chip = new NodeOnChip();
-        var (bundle, policy) = (await WriteAsync("bundle.json", chip.Bundle()), await WriteAsync("policy.toml", chip.Policy($"measurement = [\"{NodeOnChip.Measurement}\"]")));
+        var (bundle, policy) =
+            (await WriteAsync("bundle.json", chip.Bundle()), await WriteAsync("policy.toml", chip.Policy($"measurement = [\"{NodeOnChip.Measurement}\"]")));
         foreach (var arguments in new string[][]
         {
             ["verify", "tdx", Vectors.Locate($"{Accepted}/quote.bin"), "--collateral", Vectors.Locate(Accepted), "--at", At],
-            ["verify", "snp", Vectors.Locate("snp/04-genoa-v5/report.bin"), "--cert", Vectors.Locate("snp/04-genoa-v5/vcek.der"), "--at", "2026-03-01T00:00:00Z"],
+            [
+                "verify", "snp", Vectors.Locate("snp/04-genoa-v5/report.bin"), "--cert", Vectors.Locate("snp/04-genoa-v5/vcek.der"),
+                "--at", "2026-03-01T00:00:00Z",
+            ],
             ["verify", "gpu", Vectors.Locate("gpu/09-atoma-8xhopper-570.124.06/evidence.json")],
             ["verify", bundle, "--policy", policy],
         })
@@ -77,7 +81,8 @@ public sealed class VerifyTests : IDisposable
         var program = Path.Combine(AppContext.BaseDirectory, "cchat");
         if (await StartAsync("setpriv", "--reuid", "12345", "--clear-groups", "test", "-x", program) != 0)
             Assert.Skip("the tests stand where other users may not read");
-        var (exitCode, errors) = await StartForErrorsAsync("setpriv", ["--reuid", "12345", "--clear-groups", "env", "-u", "HOME", "-u", "XDG_DATA_HOME", program, .. arguments.Split(' ')]);
+        var (exitCode, errors) = await StartForErrorsAsync(
+            "setpriv", ["--reuid", "12345", "--clear-groups", "env", "-u", "HOME", "-u", "XDG_DATA_HOME", program, .. arguments.Split(' ')]);
         exitCode.ShouldBe(arguments == "policy init" ? 0 : 7, errors);
         errors.ShouldNotContain("Unhandled");
         errors.ShouldNotContain("   at ");
@@ -101,7 +106,8 @@ public sealed class VerifyTests : IDisposable
         using var platform = new SimulatedPlatform();
         var statement = NodeOnChip.Statement(DateTimeOffset.UtcNow).ToBytes();
         var bundle = Path.Combine(folder.FullName, "bundle.json");
-        await File.WriteAllBytesAsync(bundle, EvidenceBundle.Write(statement, platform.Sign(BundleStatement.ReportData(statement)), []), TestContext.Current.CancellationToken);
+        await File.WriteAllBytesAsync(
+            bundle, EvidenceBundle.Write(statement, platform.Sign(BundleStatement.ReportData(statement)), []), TestContext.Current.CancellationToken);
         var (exitCode, _, errors) = await RunAsync("verify", bundle);
         exitCode.ShouldBe(7);
         errors.ShouldContain("bundle.tee (FORBIDDEN)");

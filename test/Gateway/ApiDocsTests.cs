@@ -42,9 +42,12 @@ public sealed class ApiDocsTests
 
         var documented = read.Document!.Paths.SelectMany(path => path.Value.Operations!.Keys.Select(method => $"{method} {path.Key}"));
         var served = gateway.App.Services.GetServices<EndpointDataSource>().SelectMany(source => source.Endpoints).OfType<RouteEndpoint>()
-            .Where(route => !route.RoutePattern.RawText!.StartsWith(ApiDocs.PagePath, StringComparison.Ordinal) && route.RoutePattern.RawText != ApiDocs.DocumentPath)
-            .SelectMany(route => (route.Metadata.GetMetadata<HttpMethodMetadata>()?.HttpMethods ?? []).Where(method => method != "HEAD").Select( // what refuses every method serves nothing
-                method => $"{method} {route.RoutePattern.RawText}"));
+            .Where(
+                route => !route.RoutePattern.RawText!.StartsWith(ApiDocs.PagePath, StringComparison.Ordinal)
+                    && route.RoutePattern.RawText != ApiDocs.DocumentPath)
+            // What refuses every method serves nothing.
+            .SelectMany(route => (route.Metadata.GetMetadata<HttpMethodMetadata>()?.HttpMethods ?? []).Where(method => method != "HEAD")
+                .Select(method => $"{method} {route.RoutePattern.RawText}"));
         documented.ShouldBe(served, ignoreOrder: true);
     }
 
@@ -258,7 +261,8 @@ public sealed class ApiDocsTests
             foreach (var endpoint in EnvelopeEndpoint.Table)
                 await MeetAsync(met, user, $"POST {endpoint.Path}", status, Http.Json(stranger));
             foreach (var (path, letter) in letters)
-                await MeetAsync(met, anyone, $"POST {path}", status, Http.Json(letter), path == NodePaths.Enrolment ? enrols : await penpal.HeadersAsync(path, letter));
+                await MeetAsync(
+                    met, anyone, $"POST {path}", status, Http.Json(letter), path == NodePaths.Enrolment ? enrols : await penpal.HeadersAsync(path, letter));
         }
     }
 
@@ -270,12 +274,14 @@ public sealed class ApiDocsTests
         using var platform = new SimulatedPlatform();
         using var user = await gateway.UserAsync();
         using var anyone = gateway.Client();
-        var (list, evidence, collateral) = ($"{Endpoints.Nodes}?model={GatewayUnderTest.Model}", EvidenceOf(node), $"/v2/collateral/{await LayCollateralAsync(gateway)}");
+        var (list, evidence, collateral) =
+            ($"{Endpoints.Nodes}?model={GatewayUnderTest.Model}", EvidenceOf(node), $"/v2/collateral/{await LayCollateralAsync(gateway)}");
+        (string Template, string Url)[] reads = [(Endpoints.Nodes, list), (Endpoints.Evidence, evidence), (Endpoints.Collateral, collateral)];
         (await GetAsync(404, Endpoints.Evidence, evidence)).Dispose(); // no bundle yet
         var keys = await node.AttestAsync(platform);
         var call = new SealedCall(node.Id, keys.Digest);
 
-        foreach (var (template, url) in (IEnumerable<(string, string)>)[(Endpoints.Nodes, list), (Endpoints.Evidence, evidence), (Endpoints.Collateral, collateral)])
+        foreach (var (template, url) in reads)
         {
             (await GetAsync(401, template, url, client: anyone)).Dispose();
             using var answer = await GetAsync(200, template, url);
@@ -327,7 +333,7 @@ public sealed class ApiDocsTests
         (await waiting).Dispose();
 
         gateway.App.Lifetime.StopApplication();
-        foreach (var (template, url) in (IEnumerable<(string, string)>)[(Endpoints.Nodes, list), (Endpoints.Evidence, evidence), (Endpoints.Collateral, collateral)])
+        foreach (var (template, url) in reads)
             (await GetAsync(503, template, url)).Dispose();
         await ChallengeAsync(503, Challenge);
         await RelayAsync(503, Next());
@@ -357,7 +363,8 @@ public sealed class ApiDocsTests
     private static async Task<string> LayCollateralAsync(GatewayUnderTest gateway)
     {
         var digest = Convert.ToHexStringLower(SHA256.HashData("collateral"u8));
-        await File.WriteAllBytesAsync(Path.Combine(Directory.CreateDirectory(Path.Combine(gateway.DataDirectory, "collateral")).FullName, digest), "collateral"u8.ToArray());
+        await File.WriteAllBytesAsync(
+            Path.Combine(Directory.CreateDirectory(Path.Combine(gateway.DataDirectory, "collateral")).FullName, digest), "collateral"u8.ToArray());
         return digest;
     }
 
@@ -368,7 +375,8 @@ public sealed class ApiDocsTests
         using var penpal = await Penpal.EnrolledAsync(gateway);
         using var user = await gateway.UserAsync();
         foreach (var path in (IEnumerable<string>)[Endpoints.Lock, .. EnvelopeEndpoint.Table.Select(endpoint => endpoint.Path)])
-            await HaltAsync(path, "{}", new Dictionary<string, string>(StringComparer.Ordinal) { ["Authorization"] = $"{user.DefaultRequestHeaders.Authorization}" });
+            await HaltAsync(
+                path, "{}", new Dictionary<string, string>(StringComparer.Ordinal) { ["Authorization"] = $"{user.DefaultRequestHeaders.Authorization}" });
         foreach (var path in Penpal.Paths)
         {
             var letter = penpal.Write(path);
@@ -410,7 +418,8 @@ public sealed class ApiDocsTests
         using var anyone = gateway.Client();
         var schemes = Document().GetProperty("components").GetProperty("securitySchemes");
         var secured = 0;
-        foreach (var operation in Operations().Where(operation => operation.Security is not null && !V2.Contains(operation.Name.Split(' ')[1]))) // those have 401 among what is met
+        // Those have 401 among what is met.
+        foreach (var operation in Operations().Where(operation => operation.Security is not null && !V2.Contains(operation.Name.Split(' ')[1])))
         {
             secured++;
             var path = operation.Name.Split(' ')[1];
@@ -434,7 +443,8 @@ public sealed class ApiDocsTests
                 penpal.Agree(await answer.Content.ReadAsStringAsync());
 
             Task<HttpResponseMessage> SendAsync(string? without) => anyone.SendAsync(Request(
-                operation.Name, body is null ? null : Http.Json(body), documented.Where(header => header != without).ToDictionary(header => header, header => known[header], StringComparer.Ordinal)));
+                operation.Name, body is null ? null : Http.Json(body),
+                documented.Where(header => header != without).ToDictionary(header => header, header => known[header], StringComparer.Ordinal)));
         }
 
         secured.ShouldBe(EnvelopeEndpoint.Table.Count + 2 + Penpal.Paths.Count);
@@ -495,7 +505,9 @@ public sealed class ApiDocsTests
             else if (path == NodePaths.UsageReports)
                 JsonElement.DeepEquals(await response.JsonAsync(), ExampleAnswer(path)).ShouldBeTrue();
             else
-                (await response.JsonAsync()).EnumerateObject().Select(member => member.Name).ShouldBe(ExampleAnswer(path).EnumerateObject().Select(member => member.Name)); // at the example's address is nobody
+                // At the example's address is nobody.
+                (await response.JsonAsync()).EnumerateObject().Select(member => member.Name)
+                    .ShouldBe(ExampleAnswer(path).EnumerateObject().Select(member => member.Name));
         }
     }
 
@@ -580,7 +592,8 @@ public sealed class ApiDocsTests
     private static JsonElement ExampleRequest(string path) => Content(path).GetProperty("example");
 
     private static JsonElement ExampleAnswer(string path) =>
-        Document().GetProperty("paths").GetProperty(path).GetProperty("post").GetProperty("responses").GetProperty("200").GetProperty("content").GetProperty("application/json").GetProperty("example");
+        Document().GetProperty("paths").GetProperty(path)
+            .GetProperty("post").GetProperty("responses").GetProperty("200").GetProperty("content").GetProperty("application/json").GetProperty("example");
 
     private static HttpRequestMessage Request(string operation, HttpContent? body = null, IReadOnlyDictionary<string, string>? headers = null)
     {
@@ -616,7 +629,8 @@ public sealed class ApiDocsTests
         return response;
     }
 
-    private static IEnumerable<(string Name, JsonValueKind Kind)> Shape(JsonElement value) => value.EnumerateObject().Select(member => (member.Name, member.Value.ValueKind));
+    private static IEnumerable<(string Name, JsonValueKind Kind)> Shape(JsonElement value) =>
+        value.EnumerateObject().Select(member => (member.Name, member.Value.ValueKind));
 
     /// <summary>A node of which there is nothing but its letters: the document's examples, with a key and times of its own.</summary>
     private sealed class Penpal : IDisposable
@@ -641,7 +655,8 @@ public sealed class ApiDocsTests
             var penpal = new Penpal(gateway);
             using var client = gateway.Client();
             var letter = penpal.Write(NodePaths.Enrolment);
-            var answer = await (await client.SendAsync(Request($"POST {NodePaths.Enrolment}", Http.Json(letter), await penpal.HeadersAsync(NodePaths.Enrolment, letter)))).JsonAsync();
+            var headers = await penpal.HeadersAsync(NodePaths.Enrolment, letter);
+            var answer = await (await client.SendAsync(Request($"POST {NodePaths.Enrolment}", Http.Json(letter), headers))).JsonAsync();
             penpal.number = answer.GetProperty("node_id").GetInt64();
             penpal.Agree(answer.GetRawText());
             return penpal;

@@ -51,7 +51,8 @@ public sealed class CertificateTests : IDisposable
         foreach (var (name, pair) in (IEnumerable<(string, (string Certificate, string Key))>)[("1", first), ("2", second)])
         {
             var directory = Directory.CreateDirectory(Path.Combine(certificates.Directory, name)).FullName;
-            await File.WriteAllTextAsync(Path.Combine(directory, "cert.pem"), pair.Certificate + certificates.IntermediatePem, TestContext.Current.CancellationToken);
+            await File.WriteAllTextAsync(
+                Path.Combine(directory, "cert.pem"), pair.Certificate + certificates.IntermediatePem, TestContext.Current.CancellationToken);
             await File.WriteAllTextAsync(Path.Combine(directory, "key.pem"), pair.Key, TestContext.Current.CancellationToken);
         }
 
@@ -79,7 +80,8 @@ public sealed class CertificateTests : IDisposable
             gateway.Clock.Advance(TimeSpan.FromSeconds(11)); // half of it is there: the pair in use stays
             using (var between = await HandshakeAsync(gateway))
                 between.RemoteCertificate!.GetRawCertData().ShouldBe(Der(first.Certificate));
-            await File.WriteAllTextAsync(certificates.CertificateFile, second.Certificate + certificates.IntermediatePem, TestContext.Current.CancellationToken);
+            await File.WriteAllTextAsync(
+                certificates.CertificateFile, second.Certificate + certificates.IntermediatePem, TestContext.Current.CancellationToken);
         }
         else
         {
@@ -99,7 +101,8 @@ public sealed class CertificateTests : IDisposable
     public async Task A_chain_in_any_order_is_shown_leaf_first_with_its_intermediate_and_the_leaf_is_the_one_of_the_key()
     {
         var (other, pair) = (certificates.Issue(), certificates.Issue());
-        certificates.Write((certificates.RootPem + "\n" + certificates.IntermediatePem + "\n" + other.Certificate + pair.Certificate, pair.Key), withIntermediate: false);
+        certificates.Write(
+            (certificates.RootPem + "\n" + certificates.IntermediatePem + "\n" + other.Certificate + pair.Certificate, pair.Key), withIntermediate: false);
         await using var gateway = await StartAsync();
         using var seen = await HandshakeAsync(gateway);
 
@@ -151,9 +154,14 @@ public sealed class CertificateTests : IDisposable
         sentences.Values.Distinct(StringComparer.Ordinal).Count().ShouldBe(sentences.Count, string.Join('\n', sentences));
 
         // Every form of a key that tools write is taken.
-        foreach (var form in (string[])[ecdsa.ExportECPrivateKeyPem(), ecdsa.ExportPkcs8PrivateKeyPem(), "-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n" + ecdsa.ExportECPrivateKeyPem()])
+        foreach (var form in (string[])
+        [
+            ecdsa.ExportECPrivateKeyPem(), ecdsa.ExportPkcs8PrivateKeyPem(),
+            "-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n" + ecdsa.ExportECPrivateKeyPem(),
+        ])
         {
-            using var own = new CertificateRequest("CN=own", ecdsa, HashAlgorithmName.SHA256).CreateSelfSigned(certificates.Now.AddDays(-1), certificates.Now.AddDays(1));
+            using var own = new CertificateRequest("CN=own", ecdsa, HashAlgorithmName.SHA256)
+                .CreateSelfSigned(certificates.Now.AddDays(-1), certificates.Now.AddDays(1));
             Put(certificate, own.ExportCertificatePem());
             Put(key, form);
             new CertificateFiles(certificate, key).Read().Faults(certificates.Now, null).ShouldBeEmpty();

@@ -43,7 +43,8 @@ public sealed class ClockTests
         await using var gateway = await GatewayUnderTest.StartAsync();
         await using var node = await ScriptedNode.StartAsync(gateway, enrol: false);
         var time = gateway.Clock.GetUtcNow().AddSeconds(seconds).ToUnixTimeMilliseconds();
-        (await node.EnrolAsync((await gateway.Operator.CreateEnrolmentTokenAsync(TimeSpan.FromHours(1))).Text, timeMs: time)).StatusCode.ShouldBe(HttpStatusCode.OK);
+        (await node.EnrolAsync((await gateway.Operator.CreateEnrolmentTokenAsync(TimeSpan.FromHours(1))).Text, timeMs: time)).StatusCode
+            .ShouldBe(HttpStatusCode.OK);
         using var user = await gateway.UserAsync();
         (await user.PostAsync(GatewayUnderTest.ChatPath, Http.Json((await LockedNode.LockAsync(user)).Envelope()))).StatusCode.ShouldBe(HttpStatusCode.OK);
 
@@ -63,7 +64,8 @@ public sealed class ClockTests
         foreach (var time in (long[])[far, node.NextTime()])
         {
             (await node.PostAsync(NodePaths.Heartbeat, json, signedBody: "{}", timeMs: time)).ShouldTellNoClock(); // another body's signature
-            (await node.PostAsync(NodePaths.Heartbeat, json, signedBody: new string(' ', json.Length), timeMs: node.NextTime())).ShouldTellNoClock(); // of the same length: the body is read
+            // Of the same length: the body is read.
+            (await node.PostAsync(NodePaths.Heartbeat, json, signedBody: new string(' ', json.Length), timeMs: node.NextTime())).ShouldTellNoClock();
             (await node.PostAsync(NodePaths.Heartbeat, json, asNode: other.Id, timeMs: time)).ShouldTellNoClock(); // another node's
             (await node.PostAsync(NodePaths.Heartbeat, json, asNode: 999, timeMs: time)).ShouldTellNoClock(); // nobody's
             (await node.EnrolAsync("cce_none", timeMs: time)).ShouldTellNoClock();
@@ -113,7 +115,9 @@ public sealed class ClockTests
 
         gateway.Clock.SetBy = default;
         using var user = await gateway.UserAsync();
-        await (await user.PostAsync("/v1/nodes/lock", Http.Json($$"""{"model":"{{GatewayUnderTest.Model}}"}"""))).ShouldBeErrorAsync(503, "SERVICE_UNAVAILABLE"); // not heard in this time
+        // Not heard in this time.
+        await (await user.PostAsync("/v1/nodes/lock", Http.Json($$"""{"model":"{{GatewayUnderTest.Model}}"}""")))
+            .ShouldBeErrorAsync(503, "SERVICE_UNAVAILABLE");
         (await node.BeatAsync(timeMs: Now(gateway))).IsSuccessStatusCode.ShouldBeTrue();
         await LockedNode.LockAsync(user);
 
@@ -132,7 +136,8 @@ public sealed class ClockTests
         await using var node = await ScriptedNode.StartAsync(gateway);
         using var user = await gateway.UserAsync();
         gateway.Clock.SetBy = TimeSpan.FromHours(-1);
-        await (await user.PostAsync("/v1/nodes/lock", Http.Json($$"""{"model":"{{GatewayUnderTest.Model}}"}"""))).ShouldBeErrorAsync(503, "SERVICE_UNAVAILABLE");
+        await (await user.PostAsync("/v1/nodes/lock", Http.Json($$"""{"model":"{{GatewayUnderTest.Model}}"}""")))
+            .ShouldBeErrorAsync(503, "SERVICE_UNAVAILABLE");
         (await node.BeatAsync(timeMs: Now(gateway))).IsSuccessStatusCode.ShouldBeTrue();
         await LockedNode.LockAsync(user);
     }
@@ -146,7 +151,8 @@ public sealed class ClockTests
         gateway.Clock.SetBy = TimeSpan.FromDays(1);
         node.KeySets = [ScriptedNode.NewKeySet(gateway.Clock.GetUtcNow().AddHours(1))];
         (await node.BeatAsync(timeMs: Now(gateway))).IsSuccessStatusCode.ShouldBeTrue();
-        (await user.PostAsync(GatewayUnderTest.ChatPath, Http.Json((await LockedNode.LockAsync(user)).Envelope()))).StatusCode.ShouldBe(HttpStatusCode.OK); // never reported
+        // Never reported.
+        (await user.PostAsync(GatewayUnderTest.ChatPath, Http.Json((await LockedNode.LockAsync(user)).Envelope()))).StatusCode.ShouldBe(HttpStatusCode.OK);
         await LockedNode.LockAsync(user);
         var held = (await gateway.StackAsync()).Reserved;
         held.ShouldBeGreaterThan(8192);
@@ -189,7 +195,8 @@ public sealed class ClockTests
         (await running).StatusCode.ShouldBe(HttpStatusCode.OK);
         node.KeySets = [ScriptedNode.NewKeySet(gateway.Clock.GetUtcNow().AddHours(1)), node.KeySets[0]];
         (await node.BeatAsync(timeMs: Now(gateway))).IsSuccessStatusCode.ShouldBeTrue();
-        await (await user.PostAsync(GatewayUnderTest.ChatPath, Http.Json(second.Envelope()))).ShouldBeErrorAsync(400, "UNKNOWN_NODE_KEY"); // lock anew, says that
+        // Which says: lock anew.
+        await (await user.PostAsync(GatewayUnderTest.ChatPath, Http.Json(second.Envelope()))).ShouldBeErrorAsync(400, "UNKNOWN_NODE_KEY");
 
         // Charged as if nothing had happened: at once, or late where the sweep was first.
         await node.ReportAsync(new UsageReport(request, GatewayUnderTest.Model, 3, 4, 0));

@@ -53,7 +53,8 @@ public sealed class DatabaseFaultTests
         }
 
         (await anyone.GetAsync("/health/live")).StatusCode.ShouldBe(HttpStatusCode.OK);
-        (await Should.ThrowAsync<GatewayStateException>(() => gateway.Operator.CreateApiKeyAsync("bob"))).Fault.ShouldBeOneOf(StateFault.Full, StateFault.Unusable);
+        (await Should.ThrowAsync<GatewayStateException>(() => gateway.Operator.CreateApiKeyAsync("bob"))).Fault
+            .ShouldBeOneOf(StateFault.Full, StateFault.Unusable);
         var lines = gateway.Log.Text.Split('\n');
         lines.Count(line => line.Contains(" fail: ", StringComparison.Ordinal)).ShouldBe(1, gateway.Log.Text);
         lines.Single(line => line.Contains(" fail: ", StringComparison.Ordinal)).ShouldContain("disk is full"); // the cause, and nothing of a rollback

@@ -92,7 +92,8 @@ public sealed class EdgeTests
     {
         await using var gateway = await GatewayUnderTest.StartAsync();
         await using var node = await ScriptedNode.StartAsync(gateway);
-        var answer = await node.PostReportsAsync([.. Enumerable.Range(0, reports).Select(_ => new UsageReport(Guid.CreateVersion7(), GatewayUnderTest.Model, 1, 1, 0))]);
+        var answer = await node.PostReportsAsync(
+            [.. Enumerable.Range(0, reports).Select(_ => new UsageReport(Guid.CreateVersion7(), GatewayUnderTest.Model, 1, 1, 0))]);
         ((int)answer.StatusCode).ShouldBe(status);
     }
 
@@ -112,7 +113,8 @@ public sealed class EdgeTests
                 using var request = new HttpRequestMessage(HttpMethod.Post, GatewayUnderTest.ChatPath) { Content = Http.Json(body) };
                 if (!isAnnounced)
                     request.Headers.TransferEncodingChunked = true;
-                ((int)(await user.SendAsync(request, TestContext.Current.CancellationToken)).StatusCode).ShouldBe(more == 0 ? 200 : 413, $"announced: {isAnnounced}");
+                ((int)(await user.SendAsync(request, TestContext.Current.CancellationToken)).StatusCode)
+                    .ShouldBe(more == 0 ? 200 : 413, $"announced: {isAnnounced}");
             }
         }
     }

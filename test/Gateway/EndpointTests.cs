@@ -15,7 +15,10 @@ public sealed class EndpointTests
     {
         await using var gateway = await GatewayUnderTest.StartAsync();
         using var client = hasKey ? await gateway.UserAsync() : gateway.Client();
-        using var request = new HttpRequestMessage(new HttpMethod(method), path) { Content = Http.Json("""{"model":"m","messages":[{"role":"user","content":"a prompt in plain"}]}""") };
+        using var request = new HttpRequestMessage(new HttpMethod(method), path)
+        {
+            Content = Http.Json("""{"model":"m","messages":[{"role":"user","content":"a prompt in plain"}]}"""),
+        };
         using var answer = await client.SendAsync(request, TestContext.Current.CancellationToken);
         ((int)answer.StatusCode).ShouldBe(404);
         answer.Content.Headers.ContentType!.ToString().ShouldBe("application/json");

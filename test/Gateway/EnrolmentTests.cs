@@ -184,13 +184,15 @@ public sealed class EnrolmentTests
         AnnouncedKeySet[] faulty =
         [
             keys with { X25519 = "AAAA" }, keys with { X25519 = ScriptedNode.NewKey() }, keys with { Digest = "AAAA" },
-            keys with { Expires = long.MaxValue }, keys with { Expires = -1 }, keys with { Bundle = "AAAA" }, keys with { Digest = new KeySetDigest(new byte[32]).ToString() },
+            keys with { Expires = long.MaxValue }, keys with { Expires = -1 }, keys with { Bundle = "AAAA" },
+            keys with { Digest = new KeySetDigest(new byte[32]).ToString() },
         ];
         foreach (var fault in faulty)
             await (await node.BeatAsync(node.Status() with { KeySets = [fault] })).ShouldBeErrorAsync(400, "INVALID_FIELD", "key_sets");
         await (await node.BeatAsync(node.Status() with { KeySets = [.. Enumerable.Repeat(keys, 129)] })).ShouldBeErrorAsync(400, "INVALID_FIELD", "key_sets");
         await (await node.BeatAsync(node.Status() with { Models = [""] })).ShouldBeErrorAsync(400, "INVALID_FIELD", "models");
-        await (await node.BeatAsync(node.Status() with { Models = [.. Enumerable.Range(0, 65).Select(i => $"m{i}")] })).ShouldBeErrorAsync(400, "INVALID_FIELD", "models");
+        await (await node.BeatAsync(node.Status() with { Models = [.. Enumerable.Range(0, 65).Select(i => $"m{i}")] }))
+            .ShouldBeErrorAsync(400, "INVALID_FIELD", "models");
         await (await node.BeatAsync(node.Status() with { Running = -1 })).ShouldBeErrorAsync(400, "INVALID_FIELD", "running");
         await (await node.PostAsync(NodePaths.Heartbeat, """{"unknown":1}""")).ShouldBeErrorAsync(400, "INVALID_JSON");
     }

@@ -102,8 +102,10 @@ public sealed class FiveFieldTests
         string[] three = ["node_dh_public_key", "model_name", "stack_small_id"];
         foreach (var missing in three)
         {
-            await (await user.PostAsync(Chat, Http.Json(locked.Envelope(64, (missing, new LockedNode.Missing()))))).ShouldBeErrorAsync(400, "INVALID_FIELD", missing);
-            await (await user.PostAsync(Chat, Http.Json(locked.Envelope(64, [.. three.Where(name => name != missing).Select(name => (name, (object?)new LockedNode.Missing()))]))))
+            await (await user.PostAsync(Chat, Http.Json(locked.Envelope(64, (missing, new LockedNode.Missing())))))
+                .ShouldBeErrorAsync(400, "INVALID_FIELD", missing);
+            (string, object?)[] others = [.. three.Where(name => name != missing).Select(name => (name, (object?)new LockedNode.Missing()))];
+            await (await user.PostAsync(Chat, Http.Json(locked.Envelope(64, others))))
                 .ShouldBeErrorAsync(400, "INVALID_FIELD", three.First(name => name != missing));
         }
 

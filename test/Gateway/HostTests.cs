@@ -25,7 +25,8 @@ public sealed class HostTests
         foreach (var path in (string[])["/health", "/health/live", "/health/ready"])
         {
             var (head, get) = (await client.SendAsync(new HttpRequestMessage(HttpMethod.Head, path)), await client.GetAsync(path));
-            (head.StatusCode, head.Content.Headers.ContentLength, head.Content.Headers.ContentType).ShouldBe((get.StatusCode, get.Content.Headers.ContentLength, get.Content.Headers.ContentType));
+            (head.StatusCode, head.Content.Headers.ContentLength, head.Content.Headers.ContentType)
+                .ShouldBe((get.StatusCode, get.Content.Headers.ContentLength, get.Content.Headers.ContentType));
             (await head.Content.ReadAsByteArrayAsync()).ShouldBeEmpty();
         }
     }
@@ -73,7 +74,8 @@ public sealed class HostTests
         await using var gateway = await GatewayUnderTest.StartAsync();
         File.GetUnixFileMode(gateway.DataDirectory).ShouldBe(UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
         var files = Directory.GetFiles(gateway.DataDirectory);
-        files.Select(Path.GetFileName).ShouldBe(["gateway.db", "gateway.db-shm", "gateway.db-wal", "gateway.key", "gateway.lock", "gateway.pid"], ignoreOrder: true);
+        files.Select(Path.GetFileName).ShouldBe(
+            ["gateway.db", "gateway.db-shm", "gateway.db-wal", "gateway.key", "gateway.lock", "gateway.pid"], ignoreOrder: true);
         foreach (var file in files)
             File.GetUnixFileMode(file).ShouldBe(UnixFileMode.UserRead | UnixFileMode.UserWrite, file);
     }
@@ -86,7 +88,8 @@ public sealed class HostTests
         var key = await gateway.KeyAsync("alice");
         using var user = gateway.Client(key);
         var hash = Convert.ToBase64String(Encoding.ASCII.GetBytes("plaintext-hash-in-thirty-two-by."));
-        var body = (await LockedNode.LockAsync(user)).Envelope(64, ("ciphertext", Encoding.ASCII.GetBytes("ciphertext-that-no-row-holds....")), ("plaintext_body_hash", hash));
+        var body = (await LockedNode.LockAsync(user))
+            .Envelope(64, ("ciphertext", Encoding.ASCII.GetBytes("ciphertext-that-no-row-holds....")), ("plaintext_body_hash", hash));
         (await user.PostAsync(GatewayUnderTest.ChatPath, Http.Json(body))).StatusCode.ShouldBe(HttpStatusCode.OK);
         var token = (await node.SeenAsync()).Headers["Confidential-Relay-Token"].ToString();
 
@@ -101,7 +104,11 @@ public sealed class HostTests
 
         var text = kept.ToString();
         text.ShouldContain("alice"); // the files were read
-        string[] secrets = [key[12..], hash, "plaintext-hash-in", "ciphertext-that-no", Convert.ToBase64String("ciphertext-that-no-row-holds...."u8)[..20], token, token[..60], Encoding.Latin1.GetString(node.RelayKey!.Export())];
+        string[] secrets =
+        [
+            key[12..], hash, "plaintext-hash-in", "ciphertext-that-no", Convert.ToBase64String("ciphertext-that-no-row-holds...."u8)[..20], token, token[..60],
+            Encoding.Latin1.GetString(node.RelayKey!.Export()),
+        ];
         foreach (var secret in secrets)
             text.Contains(secret, StringComparison.Ordinal).ShouldBeFalse();
     }

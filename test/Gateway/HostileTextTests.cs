@@ -82,7 +82,8 @@ public sealed class HostileTextTests
         }
 
         // That a stranger is refused at the paths of nodes is said, in words of ours; of its chunks nothing.
-        gateway.Log.Text.Split('\n').Where(line => !line.Contains("of a node that is not enrolled is refused: ", StringComparison.Ordinal)).Count(line => line.Length > 0)
+        gateway.Log.Text.Split('\n').Where(line => !line.Contains("of a node that is not enrolled is refused: ", StringComparison.Ordinal))
+            .Count(line => line.Length > 0)
             .ShouldBe(1, gateway.Log.Text);
         gateway.Log.Text.ShouldNotContain(key);
         gateway.Log.Text.ShouldNotContain(chunk);
@@ -173,9 +174,11 @@ public sealed class HostileTextTests
         ShouldBeWholeLines(line, 1);
 
         foreach (var foreign in (Exception[])[
-            new HttpIOException(HttpRequestError.InvalidResponse, Content), new BadHttpRequestException(Content), new FormatException(Content), new System.Text.Json.JsonException(Content)])
+            new HttpIOException(HttpRequestError.InvalidResponse, Content), new BadHttpRequestException(Content), new FormatException(Content),
+            new System.Text.Json.JsonException(Content)])
             Line("broken", Thrown(foreign)).ShouldNotContain(Content);
-        Line("broken", Thrown(new IOException("No space left on device : '/srv/a\nb'"))).ShouldContain("System.IO.IOException: No space left on device : '/srv/a\uFFFDb' ");
+        Line("broken", Thrown(new IOException("No space left on device : '/srv/a\nb'")))
+            .ShouldContain("System.IO.IOException: No space left on device : '/srv/a\uFFFDb' ");
     }
 
     [Fact]

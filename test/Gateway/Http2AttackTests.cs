@@ -32,7 +32,13 @@ public sealed class Http2AttackTests : IDisposable
     public async Task A_flood_of_frames_ends_its_connection_costs_little_and_keeps_nobody_waiting(string what)
     {
         await using var gateway = await StartAsync();
-        using var other = new HttpClient(new SocketsHttpHandler { SslOptions = { RemoteCertificateValidationCallback = (_, shown, _, _) => shown!.GetRawCertData().AsSpan().SequenceEqual(leaf) } }) { BaseAddress = gateway.Url };
+        using var other = new HttpClient(new SocketsHttpHandler
+        {
+            SslOptions = { RemoteCertificateValidationCallback = (_, shown, _, _) => shown!.GetRawCertData().AsSpan().SequenceEqual(leaf) },
+        })
+        {
+            BaseAddress = gateway.Url,
+        };
         (await other.GetAsync("/health", TestContext.Current.CancellationToken)).StatusCode.ShouldBe(HttpStatusCode.OK);
         var (memory, processor) = (GC.GetTotalMemory(forceFullCollection: true), Process.GetCurrentProcess().TotalProcessorTime);
 
@@ -57,7 +63,9 @@ public sealed class Http2AttackTests : IDisposable
 
         var sent = await Task.WhenAll(floods);
         TestContext.Current.SendDiagnosticMessage(
-            $"{what}: {string.Join(", ", sent.Select(flood => $"{flood.Frames} frames, {(flood.IsClosed ? "closed" : "open")}"))}; others asked {asked} times, longest {longest.TotalMilliseconds:0} ms; grown by {grown} MiB, processor {(Process.GetCurrentProcess().TotalProcessorTime - processor).TotalSeconds:0.0} s with the attacker");
+            $"{what}: {string.Join(", ", sent.Select(flood => $"{flood.Frames} frames, {(flood.IsClosed ? "closed" : "open")}"))}; "
+            + $"others asked {asked} times, longest {longest.TotalMilliseconds:0} ms; grown by {grown} MiB, "
+            + $"processor {(Process.GetCurrentProcess().TotalProcessorTime - processor).TotalSeconds:0.0} s with the attacker");
         longest.ShouldBeLessThan(TimeSpan.FromSeconds(5)); // with two cores that other work has too
         grown.ShouldBeLessThan(64);
         if (what != "empty data") // its request was whole, and has been answered: what comes after costs its bandwidth

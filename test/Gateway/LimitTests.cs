@@ -101,7 +101,8 @@ public sealed class LimitTests
         end.SetResult();
         (await Task.WhenAll(running)).ShouldAllBe(answer => answer.IsSuccessStatusCode);
         node.Script = context => ScriptedNode.AnswerAsync(context, 200, ScriptedNode.SealedAnswer);
-        (await greedy.PostAsync(Chat, Http.Json((await LockedNode.LockAsync(greedy)).Envelope()), TestContext.Current.CancellationToken)).IsSuccessStatusCode.ShouldBeTrue();
+        (await greedy.PostAsync(Chat, Http.Json((await LockedNode.LockAsync(greedy)).Envelope()), TestContext.Current.CancellationToken)).IsSuccessStatusCode
+            .ShouldBeTrue();
     }
 
     [Fact]
@@ -204,7 +205,8 @@ public sealed class LimitTests
         await using var node = await ScriptedNode.StartAsync(gateway);
         using var user = await gateway.UserAsync();
         await (await user.PostAsync(Chat, Http.Json((await LockedNode.LockAsync(user)).Envelope(8000)))).ShouldBeErrorAsync(429, "TOO_MANY_REQUESTS");
-        (await user.PostAsync(Chat, Http.Json((await LockedNode.LockAsync(user)).Envelope()), TestContext.Current.CancellationToken)).IsSuccessStatusCode.ShouldBeTrue();
+        (await user.PostAsync(Chat, Http.Json((await LockedNode.LockAsync(user)).Envelope()), TestContext.Current.CancellationToken)).IsSuccessStatusCode
+            .ShouldBeTrue();
     }
 
     [Fact]

@@ -14,7 +14,8 @@ public sealed class LockTests
         await LockedNode.LockAsync(user);
         node.Models = ["another"];
         await node.BeatAsync();
-        await (await user.PostAsync("/v1/nodes/lock", Http.Json($$"""{"model":"{{GatewayUnderTest.Model}}"}"""))).ShouldBeErrorAsync(503, "SERVICE_UNAVAILABLE");
+        await (await user.PostAsync("/v1/nodes/lock", Http.Json($$"""{"model":"{{GatewayUnderTest.Model}}"}""")))
+            .ShouldBeErrorAsync(503, "SERVICE_UNAVAILABLE");
     }
 
     [Fact]
@@ -46,7 +47,8 @@ public sealed class LockTests
         second.State = NodeState.Draining;
         await second.BeatAsync();
         foreach (var gone in (long[])[second.Id, 99])
-            await (await user.PostAsync("/v1/nodes/lock", Http.Json($$"""{"model":"{{GatewayUnderTest.Model}}","node_small_id":{{gone}}}"""))).ShouldBeErrorAsync(503, "SERVICE_UNAVAILABLE");
+            await (await user.PostAsync("/v1/nodes/lock", Http.Json($$"""{"model":"{{GatewayUnderTest.Model}}","node_small_id":{{gone}}}""")))
+                .ShouldBeErrorAsync(503, "SERVICE_UNAVAILABLE");
         (await LockedNode.LockAsync(user)).Node.ShouldBe(first.Id);
     }
 

@@ -161,7 +161,8 @@ public sealed class MeteringTests
         await gateway.SweepAsync();
         (await gateway.ReservationsAsync()).ShouldAllBe(row => row.State != "held");
         (await gateway.StackAsync()).Reserved.ShouldBe(0);
-        (await gateway.StackAsync()).Used.ShouldBe(await gateway.ReadAsync(state => state.Settlements.SumAsync(row => row.ChargedPrompt + row.ChargedCompletion + row.ChargedPixels)));
+        (await gateway.StackAsync()).Used.ShouldBe(
+            await gateway.ReadAsync(state => state.Settlements.SumAsync(row => row.ChargedPrompt + row.ChargedCompletion + row.ChargedPixels)));
     }
 
     private static async Task<Guid> RequestAsync(GatewayUnderTest gateway, ScriptedNode node, string? key = null)

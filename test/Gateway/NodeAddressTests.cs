@@ -255,7 +255,8 @@ public sealed class NodeAddressTests
             var headers = context.Request.Headers;
             context.Response.StatusCode = 204;
             context.Response.Headers[NodeProof.CodeHeaderName] =
-                NodeProof.FromHeaders(new NodeId(node.Id), relayKey, headers[NodeProof.ChallengeHeaderName], headers[NodeProof.CodeHeaderName])!.Write(relayKey);
+                NodeProof.FromHeaders(
+                    new NodeId(node.Id), relayKey, headers[NodeProof.ChallengeHeaderName], headers[NodeProof.CodeHeaderName])!.Write(relayKey);
         };
         var announcing = node.AnnounceAsync(place.Address);
         await asked.Task;
@@ -287,7 +288,8 @@ public sealed class NodeAddressTests
     private static X509Certificate2 Certificate()
     {
         using var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
-        using var made = new CertificateRequest("CN=node", key, HashAlgorithmName.SHA256).CreateSelfSigned(DateTimeOffset.UtcNow.AddDays(-1), DateTimeOffset.UtcNow.AddDays(1));
+        using var made = new CertificateRequest("CN=node", key, HashAlgorithmName.SHA256)
+            .CreateSelfSigned(DateTimeOffset.UtcNow.AddDays(-1), DateTimeOffset.UtcNow.AddDays(1));
         return X509CertificateLoader.LoadPkcs12(made.Export(X509ContentType.Pkcs12), null);
     }
 

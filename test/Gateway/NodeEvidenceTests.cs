@@ -99,7 +99,8 @@ public sealed class NodeEvidenceTests : IDisposable
         }
 
         node.BundlesGiven.ShouldBe(1);
-        (await AskAsync(bob, $"/v2/nodes/{node.Id}/evidence", $"\"{Convert.ToHexStringLower(keys.Bundle!.Value.Span)}\"")).StatusCode.ShouldBe(HttpStatusCode.NotModified);
+        (await AskAsync(bob, $"/v2/nodes/{node.Id}/evidence", $"\"{Convert.ToHexStringLower(keys.Bundle!.Value.Span)}\"")).StatusCode
+            .ShouldBe(HttpStatusCode.NotModified);
         await node.AttestAsync(platform);
         (await bob.GetByteArrayAsync($"/v2/nodes/{node.Id}/evidence")).ShouldBe(node.Bundle);
         node.BundlesGiven.ShouldBe(2);
@@ -239,8 +240,10 @@ public sealed class NodeEvidenceTests : IDisposable
         await using var node = await ScriptedNode.StartAsync(gateway);
         await node.AttestAsync(platform);
         using var user = await gateway.UserAsync();
-        await (await user.PostAsync($"/v2/nodes/{node.Id}/evidence", Http.Json(new byte[5000]))).ShouldBeProblemAsync(RequestError.BodyTooLarge, forwarded: null);
-        await (await user.PostAsync($"/v2/nodes/{node.Id}/evidence", new StringContent("{}"))).ShouldBeProblemAsync(RequestError.UnsupportedMediaType, forwarded: null);
+        await (await user.PostAsync($"/v2/nodes/{node.Id}/evidence", Http.Json(new byte[5000])))
+            .ShouldBeProblemAsync(RequestError.BodyTooLarge, forwarded: null);
+        await (await user.PostAsync($"/v2/nodes/{node.Id}/evidence", new StringContent("{}")))
+            .ShouldBeProblemAsync(RequestError.UnsupportedMediaType, forwarded: null);
         node.RequestsSeen.ShouldBe(0);
 
         var (arrived, free) = (new TaskCompletionSource(), new TaskCompletionSource());

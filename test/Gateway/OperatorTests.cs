@@ -19,7 +19,8 @@ public sealed class OperatorTests
 
         (await gateway.Operator.RevokeApiKeyAsync(first.Prefix)).ShouldBeTrue();
         (await gateway.Operator.RevokeApiKeyAsync(first.Prefix)).ShouldBeFalse();
-        (await gateway.Operator.ListApiKeysAsync()).Single(key => key.Prefix == first.Prefix).RevokedAt!.Value.ShouldBe(gateway.Clock.GetUtcNow(), TimeSpan.FromMilliseconds(1));
+        (await gateway.Operator.ListApiKeysAsync()).Single(key => key.Prefix == first.Prefix).RevokedAt!.Value
+            .ShouldBe(gateway.Clock.GetUtcNow(), TimeSpan.FromMilliseconds(1));
         await gateway.NoticeAsync();
         using var revoked = gateway.Client(first.Text);
         using var good = gateway.Client(second.Text);

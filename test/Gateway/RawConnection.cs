@@ -37,7 +37,8 @@ internal sealed class RawConnection : IDisposable
         var buffer = new byte[16 * 1024];
         try
         {
-            var read = await socket.ReceiveAsync(buffer, TestContext.Current.CancellationToken).AsTask().WaitAsync(TimeSpan.FromSeconds(60), TestContext.Current.CancellationToken);
+            var read = await socket.ReceiveAsync(buffer, TestContext.Current.CancellationToken)
+                .AsTask().WaitAsync(TimeSpan.FromSeconds(60), TestContext.Current.CancellationToken);
             return read == 0 ? 0 : int.Parse(Encoding.ASCII.GetString(buffer, 9, 3), System.Globalization.CultureInfo.InvariantCulture);
         }
         catch (SocketException)

@@ -65,7 +65,8 @@ public sealed class RefusedNodeTests
             await response.ShouldBeErrorAsync(401, "AUTH_ERROR");
             bodies.Add(await response.Content.ReadAsStringAsync());
             var named = stranger ? "of a node that is not enrolled" : $"of node {(of ?? node).Id}";
-            gateway.Log.Text.ShouldContain(reason is NodeRefusal.ClockTooFarAway ? $"The clock of node {node.Id} is 1800 s behind" : $"{named} is refused: {reason.InWords()}.");
+            gateway.Log.Text.ShouldContain(
+                reason is NodeRefusal.ClockTooFarAway ? $"The clock of node {node.Id} is 1800 s behind" : $"{named} is refused: {reason.InWords()}.");
             for (var tries = 0; await LastAsync() != reason && tries < 200; tries++)
             {
                 gateway.Clock.Advance(TimeSpan.FromMilliseconds(20)); // the list is written once in two seconds

@@ -37,13 +37,15 @@ public sealed class RelayTests
 
         (await response.Content.ReadAsStringAsync()).ShouldBe(ScriptedNode.SealedAnswer);
         response.Headers.CacheControl!.ToString().ShouldBe("no-store, no-transform");
-        response.Headers.Select(header => header.Key).ShouldBe(["Cache-Control", "X-Accel-Buffering", "X-Request-ID", "Date", "Transfer-Encoding"], ignoreOrder: true);
+        response.Headers.Select(header => header.Key)
+            .ShouldBe(["Cache-Control", "X-Accel-Buffering", "X-Request-ID", "Date", "Transfer-Encoding"], ignoreOrder: true);
         var seen = await node.SeenAsync();
         seen.Body.ShouldBe(body);
         seen.Path.ShouldBe(Chat);
         seen.Headers.Keys.ShouldBe(["Host", "Content-Type", "Content-Length", "Confidential-Relay-Token"], ignoreOrder: true);
         var token = seen.Token();
-        (token.Node.Value, token.KeySet, token.Endpoint, token.Model, token.Units.Value).ShouldBe((node.Id, node.KeySets[0].Digest, GatewayUnderTest.ChatPath, "test-model", 8192 + 100));
+        (token.Node.Value, token.KeySet, token.Endpoint, token.Model, token.Units.Value)
+            .ShouldBe((node.Id, node.KeySets[0].Digest, GatewayUnderTest.ChatPath, "test-model", 8192 + 100));
         (token.Expires - gateway.Clock.GetUtcNow()).ShouldBeInRange(TimeSpan.FromSeconds(58), TimeSpan.FromSeconds(60));
         (await gateway.LastLockAsync()).State.ShouldBe("spent");
     }
@@ -80,9 +82,11 @@ public sealed class RelayTests
         await (await user.PostAsync(Chat, Http.Json("["))).ShouldBeErrorAsync(400, "INVALID_JSON");
         await (await user.PostAsync(Chat, new ByteArrayContent(locked.Envelope()))).ShouldBeErrorAsync(415, "UNSUPPORTED_MEDIA_TYPE");
         await (await user.PostAsync(Chat, Http.Json(locked.Envelope(64, ("stream", "yes"))))).ShouldBeErrorAsync(400, "INVALID_FIELD", "stream");
-        await (await user.PostAsync(Chat, Http.Json(locked.Envelope(64, ("num_compute_units", 0))))).ShouldBeErrorAsync(400, "INVALID_FIELD", "num_compute_units");
+        await (await user.PostAsync(Chat, Http.Json(locked.Envelope(64, ("num_compute_units", 0)))))
+            .ShouldBeErrorAsync(400, "INVALID_FIELD", "num_compute_units");
         await (await user.PostAsync(Chat, Http.Json(locked.Envelope(64, ("model_name", "other"))))).ShouldBeErrorAsync(400, "MODEL_MISMATCH");
-        await (await user.PostAsync(Chat, Http.Json(locked.Envelope(64, ("node_dh_public_key", ScriptedNode.NewKey()))))).ShouldBeErrorAsync(400, "UNKNOWN_NODE_KEY");
+        await (await user.PostAsync(Chat, Http.Json(locked.Envelope(64, ("node_dh_public_key", ScriptedNode.NewKey())))))
+            .ShouldBeErrorAsync(400, "UNKNOWN_NODE_KEY");
         await (await user.PostAsync(Chat, Http.Json(locked.Envelope(64, ("stack_small_id", 999))))).ShouldBeErrorAsync(425, "UNAVAILABLE_STACK");
         await (await user.GetAsync(Chat)).ShouldBeErrorAsync(405, "METHOD_NOT_ALLOWED");
         await (await user.GetAsync("/v1/elsewhere")).ShouldBeErrorAsync(404, "NOT_FOUND");

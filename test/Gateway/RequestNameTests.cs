@@ -66,12 +66,15 @@ public sealed class RequestNameTests
             var content = Http.Json("{}");
             content.Headers.TryAddWithoutValidation("Content-Encoding", encoding);
             var answer = await user.PostAsync(path, content);
-            await answer.ShouldBeErrorAsync(status, status == 415 ? "UNSUPPORTED_MEDIA_TYPE" : "INVALID_FIELD", status == 415 ? null : path == GatewayUnderTest.ChatPath ? "ciphertext" : "model");
+            await answer.ShouldBeErrorAsync(
+                status, status == 415 ? "UNSUPPORTED_MEDIA_TYPE" : "INVALID_FIELD",
+                status == 415 ? null : path == GatewayUnderTest.ChatPath ? "ciphertext" : "model");
             (answer.Headers.TryGetValues("Accept-Encoding", out var taken) ? string.Join(',', taken) : null).ShouldBe(status == 415 ? "identity" : null);
         }
     }
 
-    private static async Task<string> NameAsync(HttpClient client, HttpMethod method, string path, int status, string? body = null, string type = "application/json")
+    private static async Task<string> NameAsync(
+        HttpClient client, HttpMethod method, string path, int status, string? body = null, string type = "application/json")
     {
         using var request = new HttpRequestMessage(method, path) { Content = body is null ? null : new StringContent(body, Encoding.UTF8, type) };
         request.Headers.Add("X-Request-Id", "the-callers-own");

@@ -21,7 +21,8 @@ public sealed class SchemaTests : IDisposable
     public void The_script_is_what_the_migrations_make()
     {
         using var context = Design();
-        var actual = context.GetService<IMigrator>().GenerateScript(options: MigrationsSqlGenerationOptions.NoTransactions).ReplaceLineEndings("\n").TrimEnd() + "\n";
+        var actual = context.GetService<IMigrator>().GenerateScript(options: MigrationsSqlGenerationOptions.NoTransactions).ReplaceLineEndings("\n").TrimEnd()
+            + "\n";
         var path = Path.Combine(Tree.Root, "src", "ConfidentialChat.Gateway", "State", "Migrations", "Sqlite", "Schema.sql");
         if (Environment.GetEnvironmentVariable(Accept) == "1")
             File.WriteAllText(path, actual);
@@ -97,7 +98,8 @@ public sealed class SchemaTests : IDisposable
     [Fact]
     public async Task Several_may_make_it_at_once()
     {
-        await Task.WhenAll(Enumerable.Range(0, 8).Select(_ => Task.Run(() => Database.OpenAsync(DataDirectory.Open(directory), isOccupied: false, null, default))));
+        await Task.WhenAll(
+            Enumerable.Range(0, 8).Select(_ => Task.Run(() => Database.OpenAsync(DataDirectory.Open(directory), isOccupied: false, null, default))));
 
         await using var context = Design();
         Run(DataDirectory.Open(directory), "SELECT COUNT(*) FROM __EFMigrationsHistory").ShouldBe((long)context.Database.GetMigrations().Count());
@@ -117,7 +119,9 @@ public sealed class SchemaTests : IDisposable
         File.Copy(place.DatabasePath, Path.Combine(image, "gateway.db"));
 
         var said = new ConcurrentQueue<string>();
-        await using (await GatewayHost.CreateAsync(new GatewayOptions { DataDirectory = directory, Port = 0 }, null, said.Enqueue, TestContext.Current.CancellationToken).WaitAsync(TimeSpan.FromSeconds(60)))
+        var options = new GatewayOptions { DataDirectory = directory, Port = 0 };
+        var created = GatewayHost.CreateAsync(options, null, said.Enqueue, TestContext.Current.CancellationToken);
+        await using (await created.WaitAsync(TimeSpan.FromSeconds(60)))
             Run(place, "SELECT COUNT(*) FROM __EFMigrationsHistory").ShouldBe(Migrations());
         said.ShouldHaveSingleItem().ShouldContain("up to date");
 
@@ -155,7 +159,8 @@ public sealed class SchemaTests : IDisposable
         var place = DataDirectory.Open(directory);
         var said = new ConcurrentQueue<string>();
         using var command = place.TryOccupy(serves: false).ShouldNotBeNull();
-        var waits = GatewayHost.CreateAsync(new GatewayOptions { DataDirectory = directory, Port = 0 }, null, said.Enqueue, TestContext.Current.CancellationToken);
+        var waits = GatewayHost.CreateAsync(
+            new GatewayOptions { DataDirectory = directory, Port = 0 }, null, said.Enqueue, TestContext.Current.CancellationToken);
         waits.IsCompleted.ShouldBeFalse();
         said.ShouldHaveSingleItem().ShouldContain(directory);
         command.Dispose();
@@ -170,7 +175,8 @@ public sealed class SchemaTests : IDisposable
         using var command = place.TryOccupy(serves: false).ShouldNotBeNull();
         var left = Path.Combine(directory, "gateway.pid");
         await File.WriteAllTextAsync(left, "4711\n", TestContext.Current.CancellationToken);
-        var waits = GatewayHost.CreateAsync(new GatewayOptions { DataDirectory = directory, Port = 0 }, null, said.Enqueue, TestContext.Current.CancellationToken);
+        var waits = GatewayHost.CreateAsync(
+            new GatewayOptions { DataDirectory = directory, Port = 0 }, null, said.Enqueue, TestContext.Current.CancellationToken);
         File.Delete(left); // as whoever has the lock does next
         while (said.IsEmpty && !waits.IsCompleted)
             await Task.Delay(10, TestContext.Current.CancellationToken);

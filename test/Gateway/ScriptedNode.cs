@@ -27,7 +27,8 @@ internal sealed record SeenRequest(IHeaderDictionary Headers, byte[] Body, strin
 {
     public Guid Request => Token().Request.Value;
 
-    public RelayToken Token() => RelayToken.TryRead(Headers[RelayToken.HeaderName], RelayKey!, out var token) ? token : throw new InvalidOperationException("no token");
+    public RelayToken Token() =>
+        RelayToken.TryRead(Headers[RelayToken.HeaderName], RelayKey!, out var token) ? token : throw new InvalidOperationException("no token");
 
     public RelayKey? RelayKey { get; init; }
 }
@@ -284,7 +285,8 @@ internal sealed class ScriptedNode : IAsyncDisposable
             return;
         }
 
-        if (HttpMethods.IsGet(context.Request.Method) && context.Request.Path.Value!.StartsWith("/v2/evidence/", StringComparison.Ordinal) && Bundle is { } bundle)
+        if (HttpMethods.IsGet(context.Request.Method) && context.Request.Path.Value!.StartsWith("/v2/evidence/", StringComparison.Ordinal)
+            && Bundle is { } bundle)
         {
             BundlesGiven++;
             await BundleGate;

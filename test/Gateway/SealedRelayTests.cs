@@ -146,8 +146,11 @@ public sealed class SealedRelayTests : IDisposable
         (await gateway.ReservationsAsync()).ShouldBeEmpty();
         node.RequestsSeen.ShouldBe(0);
 
-        async Task RefuseAsync(RequestError error, SealedCall refused) => await (await user.SendAsync(
-            (refused with { Body = refused.Body is ByteArrayContent ? refused.Body : new ByteArrayContent([1]) }).Request())).ShouldBeProblemAsync(error, forwarded: false);
+        async Task RefuseAsync(RequestError error, SealedCall refused)
+        {
+            var sent = refused with { Body = refused.Body is ByteArrayContent ? refused.Body : new ByteArrayContent([1]) };
+            await (await user.SendAsync(sent.Request())).ShouldBeProblemAsync(error, forwarded: false);
+        }
     }
 
     [Fact]
@@ -286,7 +289,8 @@ public sealed class SealedRelayTests : IDisposable
             await connection.SendAsync("a few bytes");
         }
 
-        (gateway.Clock.GetUtcNow() - began).ShouldBeInRange(TimeSpan.FromSeconds(4), TimeSpan.FromSeconds(60)); // 5; the rest for a machine that lets the answer wait
+        // 5; the rest for a machine that lets the answer wait.
+        (gateway.Clock.GetUtcNow() - began).ShouldBeInRange(TimeSpan.FromSeconds(4), TimeSpan.FromSeconds(60));
         var answer = new byte[4096];
         var text = Encoding.ASCII.GetString(answer, 0, await connection.Socket.ReceiveAsync(answer));
         text.ShouldStartWith("HTTP/1.1 408 ");
@@ -330,7 +334,8 @@ public sealed class SealedRelayTests : IDisposable
     {
         private const int First = 32_000;
 
-        protected override Task SerializeToStreamAsync(Stream stream, TransportContext? context) => SerializeToStreamAsync(stream, context, CancellationToken.None);
+        protected override Task SerializeToStreamAsync(Stream stream, TransportContext? context) =>
+            SerializeToStreamAsync(stream, context, CancellationToken.None);
 
         protected override async Task SerializeToStreamAsync(Stream stream, TransportContext? context, CancellationToken cancellationToken)
         {

@@ -80,7 +80,8 @@ public sealed class SilentConnectionTests
         var (certificate, key) = (Path.Combine(files, "chain.pem"), Path.Combine(files, "key.pem"));
         byte[] leaf;
         using (var pair = ECDsa.Create(ECCurve.NamedCurves.nistP256))
-        using (var made = new CertificateRequest("CN=localhost", pair, HashAlgorithmName.SHA256).CreateSelfSigned(DateTimeOffset.UtcNow.AddDays(-1), DateTimeOffset.UtcNow.AddDays(1)))
+        using (var made = new CertificateRequest("CN=localhost", pair, HashAlgorithmName.SHA256)
+            .CreateSelfSigned(DateTimeOffset.UtcNow.AddDays(-1), DateTimeOffset.UtcNow.AddDays(1)))
         {
             leaf = made.RawData;
             await File.WriteAllTextAsync(certificate, made.ExportCertificatePem(), TestContext.Current.CancellationToken);
@@ -99,7 +100,8 @@ public sealed class SilentConnectionTests
                 RemoteCertificateValidationCallback = (_, shown, _, _) => shown!.GetRawCertData().AsSpan().SequenceEqual(leaf),
             },
             TestContext.Current.CancellationToken);
-        await shaken.WriteAsync("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\u0004\0\0\0\0\0"u8.ToArray(), TestContext.Current.CancellationToken); // preface and settings, and then nothing
+        // Preface and settings, and then nothing.
+        await shaken.WriteAsync("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\u0004\0\0\0\0\0"u8.ToArray(), TestContext.Current.CancellationToken);
         await TakenAsync(gateway, 2);
         gateway.Clock.Advance(TimeSpan.FromSeconds(11));
 
@@ -111,7 +113,8 @@ public sealed class SilentConnectionTests
     [Fact]
     public async Task One_address_that_is_no_trusted_proxy_closes_only_its_own_silence()
     {
-        await using var gateway = await GatewayUnderTest.StartAsync(options => options with { MaxConnections = 160, TrustedProxies = ["127.0.0.7"] }); // ten silent ones for each
+        // Ten silent ones for each.
+        await using var gateway = await GatewayUnderTest.StartAsync(options => options with { MaxConnections = 160, TrustedProxies = ["127.0.0.7"] });
         using var other = await RawConnection.OpenAsync(gateway.Url, "127.0.0.9");
         var proxied = await RawConnection.OpenAsync(gateway.Url, 30, "127.0.0.7");
         var known = await RawConnection.OpenAsync(gateway.Url, 8);
@@ -201,11 +204,13 @@ public sealed class SilentConnectionTests
     {
         using var log = new CapturedLog();
         using var logs = new LoggerFactory([log]);
-        var limits = ConnectionLimits.Within(100, TrustedProxies.Loopback, OpenFiles.For(ConnectionLimits.LeastMost), (message, _) => new InvalidOperationException(message));
+        var limits = ConnectionLimits.Within(
+            100, TrustedProxies.Loopback, OpenFiles.For(ConnectionLimits.LeastMost), (message, _) => new InvalidOperationException(message));
         var gate = new AcceptGate(Options.Create(new SocketTransportOptions()), limits, logs, logs.CreateLogger<AcceptGate>());
         var room = limits.Most + ConnectionLimits.Coming;
         var accepted = new ConcurrentQueue<ConnectionContext>();
-        IConnectionListener[] listeners = [await gate.BindAsync(new IPEndPoint(IPAddress.Loopback, 0)), await gate.BindAsync(new IPEndPoint(IPAddress.Loopback, 0))];
+        IConnectionListener[] listeners =
+            [await gate.BindAsync(new IPEndPoint(IPAddress.Loopback, 0)), await gate.BindAsync(new IPEndPoint(IPAddress.Loopback, 0))];
         log.Text.Split('\n').Count(line => line.Contains("There is room for", StringComparison.Ordinal)).ShouldBe(1);
         var accepting = listeners.Select(AcceptAllAsync).ToList();
         List<RawConnection> flood = [];

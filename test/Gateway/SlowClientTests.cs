@@ -48,8 +48,10 @@ public sealed class SlowClientTests
         using var socket = await ConnectAsync(gateway);
         await socket.SendAsync(Head(gateway, key, contentLength: 32 * 1024 * 1024));
         var began = gateway.Clock.GetUtcNow();
-        (await AnswerAsync(socket, new byte[300], TimeSpan.FromMilliseconds(500), () => gateway.Clock.Advance(TimeSpan.FromSeconds(1)))).ShouldStartWith("HTTP/1.1 408 ");
-        (gateway.Clock.GetUtcNow() - began).ShouldBeInRange(TimeSpan.FromSeconds(4), TimeSpan.FromSeconds(60)); // 5; the rest for a machine that lets the answer wait
+        (await AnswerAsync(socket, new byte[300], TimeSpan.FromMilliseconds(500), () => gateway.Clock.Advance(TimeSpan.FromSeconds(1))))
+            .ShouldStartWith("HTTP/1.1 408 ");
+        // 5; the rest for a machine that lets the answer wait.
+        (gateway.Clock.GetUtcNow() - began).ShouldBeInRange(TimeSpan.FromSeconds(4), TimeSpan.FromSeconds(60));
     }
 
     [Fact]
@@ -77,7 +79,8 @@ public sealed class SlowClientTests
     [Fact]
     public async Task Accounts_that_promise_32_MiB_each_and_send_nothing_leave_the_room_to_others()
     {
-        await using var gateway = await GatewayUnderTest.StartAsync(options => options with { MaxBufferedBytes = 256 * 1024 * 1024 }); // half of what is promised
+        // Half of what is promised.
+        await using var gateway = await GatewayUnderTest.StartAsync(options => options with { MaxBufferedBytes = 256 * 1024 * 1024 });
         await using var node = await ScriptedNode.StartAsync(gateway);
         var sockets = new List<Socket>();
         var keys = new List<string>();
@@ -116,7 +119,8 @@ public sealed class SlowClientTests
 
         await BufferedAsync(gateway, bytes => bytes == 960 * 1024); // all but a sixteenth
         using var user = gateway.Client(await gateway.KeyAsync("alice"));
-        await (await user.PostAsync(Chat, Http.Json((await LockedNode.LockAsync(user)).Envelope(60_000)))).ShouldBeErrorAsync(429, "TOO_MANY_REQUESTS"); // 80 KB of JSON
+        // 80 KB of JSON.
+        await (await user.PostAsync(Chat, Http.Json((await LockedNode.LockAsync(user)).Envelope(60_000)))).ShouldBeErrorAsync(429, "TOO_MANY_REQUESTS");
         (await user.PostAsync(Chat, Http.Json((await LockedNode.LockAsync(user)).Envelope(20_000)))).StatusCode.ShouldBe(System.Net.HttpStatusCode.OK);
         sockets.ForEach(socket => socket.Dispose());
         await BufferedAsync(gateway, bytes => bytes == 0);
@@ -132,7 +136,8 @@ public sealed class SlowClientTests
             $"POST {Chat} HTTP/1.1\r\nHost: {gateway.Url.Authority}\r\nAuthorization: Bearer {key}\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"));
         await socket.SendAsync((byte[])[.. "F0001\r\n"u8, .. new byte[0xF0001]]); // one byte more than large bodies may take
         var answer = new byte[4096];
-        var read = await socket.ReceiveAsync(answer, TestContext.Current.CancellationToken).AsTask().WaitAsync(TimeSpan.FromSeconds(30), TestContext.Current.CancellationToken);
+        var read = await socket.ReceiveAsync(answer, TestContext.Current.CancellationToken)
+            .AsTask().WaitAsync(TimeSpan.FromSeconds(30), TestContext.Current.CancellationToken);
         Encoding.ASCII.GetString(answer, 0, read).ShouldStartWith("HTTP/1.1 429 ");
         await BufferedAsync(gateway, bytes => bytes == 0);
     }

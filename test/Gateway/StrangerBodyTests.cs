@@ -30,7 +30,8 @@ public sealed class StrangerBodyTests
             using var connection = await RawConnection.OpenAsync(gateway.Url);
             await connection.SendAsync($"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n{headers}{length}\r\n\r\n");
             (await connection.StatusAsync()).ShouldBe(status);
-            (await SendOnAsync(connection, chunked: length.StartsWith("Transfer", StringComparison.Ordinal))).ShouldBeLessThan(16 * 1024 * 1024); // the buffers of two sockets
+            // The buffers of two sockets.
+            (await SendOnAsync(connection, chunked: length.StartsWith("Transfer", StringComparison.Ordinal))).ShouldBeLessThan(16 * 1024 * 1024);
         }
     }
 

@@ -47,7 +47,8 @@ internal sealed class TestCertificates : IDisposable
         names.AddIpAddress(IPAddress.Loopback);
         request.CertificateExtensions.Add(names.Build());
         using var issuer = intermediate.GetECDsaPrivateKey()!;
-        using var made = request.Create(intermediate.SubjectName, X509SignatureGenerator.CreateForECDsa(issuer), from, from.AddDays(days), RandomNumberGenerator.GetBytes(8));
+        using var made = request.Create(
+            intermediate.SubjectName, X509SignatureGenerator.CreateForECDsa(issuer), from, from.AddDays(days), RandomNumberGenerator.GetBytes(8));
         return (made.ExportCertificatePem() + "\n", key.ExportPkcs8PrivateKeyPem() + "\n");
     }
 

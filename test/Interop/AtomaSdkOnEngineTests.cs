@@ -86,7 +86,8 @@ public sealed class AtomaSdkOnEngineTests(ScriptedStack scripted) : IClassFixtur
         (await RunAsync("large")).GetProperty("usage").GetProperty("promptTokens").GetInt32().ShouldBeGreaterThanOrEqualTo(40 * 1024);
     }
 
-    private void Serve(int events = 8, int delayMs = 0) => scripted.Engine.Script = scripted.Engine.Script with { Exchanges = [], Events = events, DelayMs = delayMs };
+    private void Serve(int events = 8, int delayMs = 0) =>
+        scripted.Engine.Script = scripted.Engine.Script with { Exchanges = [], Events = events, DelayMs = delayMs };
 
     private Task<JsonElement> RunAsync(string scenario) => AtomaSdk.RunAsync(scenario, scripted.Stack);
 }

@@ -9,7 +9,10 @@ public sealed class ForeignTextTests
 {
     // What attacks are made of, and some that nobody may lose.
     private static readonly string[] Pieces =
-        ["\u001b[2J", "\u001b]0;owned\u0007", "\u009b31m", "\r", "\n", "\r\n", "\t", "\u202e", "\u2066", "\u200b", "\u200d", "\ud83d", "\ude00", "llama", "Grüße 你好 😀"];
+    [
+        "\u001b[2J", "\u001b]0;owned\u0007", "\u009b31m", "\r", "\n", "\r\n", "\t", "\u202e", "\u2066", "\u200b", "\u200d", "\ud83d", "\ude00", "llama",
+        "Grüße 你好 😀",
+    ];
 
     private static readonly Gen<string> Any = Gen.OneOf(
         Gen.Int[0, 0xFFFF].Select(unit => ((char)unit).ToString()),
@@ -117,7 +120,8 @@ public sealed class ForeignTextTests
     public void Whatever_comes_the_line_is_plain_bounded_and_filtered_once_for_all() => Gen.Select(Any, Gen.Int[1, 60]).Sample((text, max) =>
     {
         var line = ForeignText.Line(text, max);
-        return ForeignText.IsPlain(line) && line.Length <= max && ForeignText.Line(line, max) == line && (!ForeignText.IsPlain(text) || text.Length > max || line == text);
+        return ForeignText.IsPlain(line) && line.Length <= max && ForeignText.Line(line, max) == line
+            && (!ForeignText.IsPlain(text) || text.Length > max || line == text);
     });
 
     [Fact]

@@ -40,7 +40,11 @@ public sealed class KeySetTests
     {
         KeySetDigest.TryParse(OfOneKey, out var digest).ShouldBeTrue();
         digest.ShouldBe(Alone.Digest);
-        foreach (var text in (string?[])[null, "", "junk", OfOneKey + "=", " " + OfOneKey, OfOneKey[..^1], OfOneKey[..^1] + "9", OfOneKey[..^1] + "\n", OfOneKey[..^2] + "+8", new string('é', 43)])
+        foreach (var text in (string?[])
+        [
+            null, "", "junk", OfOneKey + "=", " " + OfOneKey, OfOneKey[..^1], OfOneKey[..^1] + "9", OfOneKey[..^1] + "\n", OfOneKey[..^2] + "+8",
+            new string('é', 43),
+        ])
             KeySetDigest.TryParse(text, out _).ShouldBeFalse(text);
         Should.Throw<ArgumentException>(() => new KeySetDigest(new byte[31]));
         var bytes = new byte[KeySetDigest.Size];

@@ -136,7 +136,8 @@ internal sealed class EngineReply
                 return new JsonObject
                 {
                     ["object"] = "list",
-                    ["data"] = new JsonArray([.. Enumerable.Range(0, inputs).Select(i => new JsonObject { ["object"] = "embedding", ["index"] = i, ["embedding"] = Embedding(i) })]),
+                    ["data"] = new JsonArray(
+                        [.. Enumerable.Range(0, inputs).Select(i => new JsonObject { ["object"] = "embedding", ["index"] = i, ["embedding"] = Embedding(i) })]),
                     ["model"] = request["model"]?.DeepClone(),
                     ["usage"] = new JsonObject { ["prompt_tokens"] = promptTokens, ["total_tokens"] = promptTokens },
                 }.ToJsonString();
@@ -145,7 +146,8 @@ internal sealed class EngineReply
                 return new JsonObject
                 {
                     ["created"] = 1,
-                    ["data"] = new JsonArray([.. Enumerable.Range(0, images).Select(i => new JsonObject { ["b64_json"] = Convert.ToBase64String([(byte)i, 1, 2, 3]) })]),
+                    ["data"] = new JsonArray(
+                        [.. Enumerable.Range(0, images).Select(i => new JsonObject { ["b64_json"] = Convert.ToBase64String([(byte)i, 1, 2, 3]) })]),
                 }.ToJsonString();
         }
 

@@ -2,12 +2,19 @@ using System.Text.Json;
 
 namespace ConfidentialChat.Scripting;
 
-/// <summary>What a scripted engine is and does. As JSON with names in snake_case: <c>{"engine":"vllm","exchanges":[{"steps":[{"do":"status","status":500}]}]}</c>.</summary>
+/// <summary>
+/// What a scripted engine is and does. As JSON with names in snake_case:
+/// <c>{"engine":"vllm","exchanges":[{"steps":[{"do":"status","status":500}]}]}</c>.
+/// </summary>
 public sealed record EngineScript
 {
-    private static readonly JsonSerializerOptions Format = new() { PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower, AllowTrailingCommas = true, ReadCommentHandling = JsonCommentHandling.Skip };
+    private static readonly JsonSerializerOptions Format =
+        new() { PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower, AllowTrailingCommas = true, ReadCommentHandling = JsonCommentHandling.Skip };
 
-    /// <summary>The <c>owned_by</c> of its models: <c>vllm</c>, <c>sglang</c>, <c>llamacpp</c>, <c>library</c> (Ollama), or <c>tei</c>, which has no such list.</summary>
+    /// <summary>
+    /// The <c>owned_by</c> of its models: <c>vllm</c>, <c>sglang</c>, <c>llamacpp</c>, <c>library</c> (Ollama), or <c>tei</c>, which has no such
+    /// list.
+    /// </summary>
     public string Engine { get; init; } = "vllm";
 
     public string Model { get; init; } = "scripted";
@@ -71,9 +78,10 @@ public sealed record EngineStep
     /// <c>status</c> (<see cref="Status"/>, <see cref="Headers"/>; before anything is sent), <c>body</c> (<see cref="Text"/> as it stands),
     /// <c>slow</c> (<see cref="Text"/> byte by byte, <see cref="Ms"/> apart), <c>event</c> (<see cref="Data"/>, or <see cref="Text"/>, as one event),
     /// <c>stream</c> (<see cref="Events"/> chunks of <see cref="Bytes"/> bytes, <see cref="Ms"/> apart; 0 events without end), <c>finish</c> (a chunk with
-    /// a finish reason), <c>usage</c> (a usage chunk of <see cref="Events"/> completion tokens), <c>done</c> (<c>[DONE]</c>), <c>huge</c> (one event of <see cref="Bytes"/> bytes),
-    /// <c>delay</c> (<see cref="Ms"/>), <c>wait</c> (at the gate <see cref="Gate"/>), <c>cut</c> (the body breaks off), <c>reset</c> (the connection
-    /// is reset), <c>recorded</c> (the answer in the recorded exchange <see cref="File"/>), <c>serve</c> (the deterministic answer).
+    /// a finish reason), <c>usage</c> (a usage chunk of <see cref="Events"/> completion tokens), <c>done</c> (<c>[DONE]</c>),
+    /// <c>huge</c> (one event of <see cref="Bytes"/> bytes), <c>delay</c> (<see cref="Ms"/>), <c>wait</c> (at the gate <see cref="Gate"/>),
+    /// <c>cut</c> (the body breaks off), <c>reset</c> (the connection is reset), <c>recorded</c> (the answer in the recorded exchange
+    /// <see cref="File"/>), <c>serve</c> (the deterministic answer).
     /// </summary>
     public required string Do { get; init; }
 
@@ -108,7 +116,8 @@ public sealed record EngineStep
     ];
 
     /// <summary>The head of a stream.</summary>
-    public static EngineStep Head() => new() { Do = "status", Headers = new Dictionary<string, string>(StringComparer.OrdinalIgnoreCase) { ["Content-Type"] = "text/event-stream" } };
+    public static EngineStep Head() =>
+        new() { Do = "status", Headers = new Dictionary<string, string>(StringComparer.OrdinalIgnoreCase) { ["Content-Type"] = "text/event-stream" } };
 
     public static EngineStep Event(string data) => new() { Do = "event", Text = data };
 
@@ -126,7 +135,8 @@ public sealed record EngineStep
 /// <param name="TokensSent">Tokens of deterministic answers.</param>
 /// <param name="Connections">Connections that were accepted.</param>
 /// <param name="Tokenized">Requests to the tokenizer.</param>
-public sealed record EngineCounters(long Requests, long InFlight, long PeakInFlight, long Cancelled, long EventsSent, long TokensSent, long Connections, long Tokenized);
+public sealed record EngineCounters(
+    long Requests, long InFlight, long PeakInFlight, long Cancelled, long EventsSent, long TokensSent, long Connections, long Tokenized);
 
 /// <summary>One request as it came.</summary>
 public sealed record EngineRequest(string Path, string Body, string? Authorization);

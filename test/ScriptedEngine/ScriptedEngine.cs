@@ -163,7 +163,13 @@ public sealed class ScriptedEngine : IAsyncDisposable
 
     private static Dictionary<string, object> Model(EngineScript script)
     {
-        var model = new Dictionary<string, object>(StringComparer.Ordinal) { ["id"] = script.Model, ["object"] = "model", ["created"] = 1, ["owned_by"] = script.Engine };
+        var model = new Dictionary<string, object>(StringComparer.Ordinal)
+        {
+            ["id"] = script.Model,
+            ["object"] = "model",
+            ["created"] = 1,
+            ["owned_by"] = script.Engine,
+        };
         if (script.MaxModelLen is { } length)
             model["max_model_len"] = length;
         return model;
@@ -334,7 +340,9 @@ public sealed class ScriptedEngine : IAsyncDisposable
         else if (script.Engine == "llamacpp")
             await JsonAsync(http, 200, new { tokens = Enumerable.Range(0, EngineReply.Count(root.GetProperty("content").GetString()!)) });
         else
-            await JsonAsync(http, 200, new { count = EngineReply.Count(text), max_model_len = script.MaxModelLen ?? 0, tokens = Enumerable.Range(0, EngineReply.Count(text)) });
+            await JsonAsync(
+                http, 200,
+                new { count = EngineReply.Count(text), max_model_len = script.MaxModelLen ?? 0, tokens = Enumerable.Range(0, EngineReply.Count(text)) });
     }
 
     private async Task ControlAsync(HttpContext http, string path, string body)

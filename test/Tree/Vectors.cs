@@ -32,7 +32,8 @@ internal static class Vectors
     /// </summary>
     public static void HaveRows(string folder, IEnumerable<string> known)
     {
-        var present = Directory.GetDirectories(Locate(folder)).Where(set => File.Exists(Path.Combine(set, "expected.json"))).Select(set => Path.GetFileName(set)!).ToHashSet(StringComparer.Ordinal);
+        var present = Directory.GetDirectories(Locate(folder))
+            .Where(set => File.Exists(Path.Combine(set, "expected.json"))).Select(set => Path.GetFileName(set)!).ToHashSet(StringComparer.Ordinal);
         var sets = known.ToHashSet(StringComparer.Ordinal);
         sets.Except(present).ShouldBeEmpty($"sets of {folder} that have rows and are not there");
         foreach (var set in present.Except(sets).Order(StringComparer.Ordinal))
@@ -48,7 +49,9 @@ internal static class Vectors
     {
         var promised = Environment.GetEnvironmentVariable(Variable);
         var root = string.IsNullOrEmpty(promised) ? Path.GetFullPath(Path.Combine(Tree.Root, "..", "shared", "vectors")) : promised;
-        Assert.SkipWhen(string.IsNullOrEmpty(promised) && !Directory.Exists(root), $"vectors absent: no folder ../shared/vectors beside the repository, and {Variable} is not set");
+        Assert.SkipWhen(
+            string.IsNullOrEmpty(promised) && !Directory.Exists(root),
+            $"vectors absent: no folder ../shared/vectors beside the repository, and {Variable} is not set");
         return Path.Combine(root, path);
     }
 }

@@ -48,7 +48,8 @@ public sealed class ScriptedStack : IAsyncLifetime
     public async Task ShouldHoldNoCanaryAsync()
     {
         string[] kept = [".log", ".db", ".db-wal"];
-        var files = Directory.GetFiles(Stack.DataDirectory, "*", SearchOption.AllDirectories).Where(file => kept.Contains(Path.GetExtension(file), StringComparer.Ordinal)).ToList();
+        var files = Directory.GetFiles(Stack.DataDirectory, "*", SearchOption.AllDirectories)
+            .Where(file => kept.Contains(Path.GetExtension(file), StringComparer.Ordinal)).ToList();
         files.Count.ShouldBeGreaterThanOrEqualTo(4); // two logs, the database and what it has yet to write
         foreach (var file in files)
         {

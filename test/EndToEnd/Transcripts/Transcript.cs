@@ -81,7 +81,8 @@ internal sealed partial class Transcript
             case ["cat", var file]:
                 return (0, await File.ReadAllTextAsync(file, TestContext.Current.CancellationToken), "");
             case ["ls", var folder]:
-                return (0, string.Concat(Directory.GetFileSystemEntries(folder).Select(Path.GetFileName).Order(StringComparer.Ordinal).Select(entry => entry + "\n")), "");
+                var entries = Directory.GetFileSystemEntries(folder).Select(Path.GetFileName).Order(StringComparer.Ordinal);
+                return (0, string.Concat(entries.Select(entry => entry + "\n")), "");
             case ["sleep", var seconds]:
                 await Task.Delay(TimeSpan.FromSeconds(int.Parse(seconds)), TestContext.Current.CancellationToken);
                 return (0, "", "");
@@ -123,7 +124,8 @@ internal sealed partial class Transcript
                 else
                     said.Append($"    {sign}{actual[a++]}\n");
             }
-            else if (e < expected.Count && a < actual.Length && rest[e, a] == rest[e + 1, a + 1] && Pattern(expected[e]).Match(actual[a]) is { Success: true } match)
+            else if (e < expected.Count && a < actual.Length && rest[e, a] == rest[e + 1, a + 1]
+                && Pattern(expected[e]).Match(actual[a]) is { Success: true } match)
             {
                 foreach (var group in match.Groups.Values.Where(group => !char.IsAsciiDigit(group.Name[0])))
                     known[group.Name.Replace('_', '-')] = group.Value;
@@ -157,7 +159,12 @@ internal sealed partial class Transcript
             pattern.Append(Regex.Escape(line[at..match.Index]));
             var what = match.Groups[1].Value;
             var group = what.Replace('-', '_');
-            pattern.Append(what == AnyLines ? ".*?" : known.TryGetValue(what, out var value) ? Regex.Escape(value) : learnt.Add(group) ? $"(?<{group}>\\S+?)" : $"\\k<{group}>");
+            pattern.Append(
+                what == AnyLines
+                    ? ".*?"
+                    : known.TryGetValue(what, out var value) ? Regex.Escape(value)
+                    : learnt.Add(group) ? $"(?<{group}>\\S+?)"
+                    : $"\\k<{group}>");
             at = match.Index + match.Length;
         }
 

@@ -8,7 +8,8 @@ public sealed class TranscriptTests(RunningStack stack)
 {
     private static readonly string Folder = Path.Combine(Tree.Root, "test", "EndToEnd", "Transcripts");
 
-    public static TheoryData<string> Files => [.. Directory.GetFiles(Folder, "*.txt").Select(file => Path.GetFileNameWithoutExtension(file)!).Order(StringComparer.Ordinal)];
+    public static TheoryData<string> Files =>
+        [.. Directory.GetFiles(Folder, "*.txt").Select(file => Path.GetFileNameWithoutExtension(file)!).Order(StringComparer.Ordinal)];
 
     [Theory]
     [MemberData(nameof(Files))]

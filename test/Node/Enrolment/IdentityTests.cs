@@ -58,8 +58,13 @@ public sealed class IdentityTests : IDisposable
         var (pin, path) = (identity.TlsPin, Path.Combine(directory.FullName, "tls.p12"));
         using var key = ECDiffieHellman.Create(ECCurve.NamedCurves.nistP256);
         using var issuer = ECDsa.Create(ECCurve.NamedCurves.nistP256);
-        using var made = new CertificateRequest(new X500DistinguishedName("CN=agrees"), new PublicKey(key), HashAlgorithmName.SHA256) { CertificateExtensions = { new X509KeyUsageExtension(X509KeyUsageFlags.KeyAgreement, critical: true) } }
-            .Create(new X500DistinguishedName("CN=agrees"), X509SignatureGenerator.CreateForECDsa(issuer), DateTimeOffset.UnixEpoch, DateTimeOffset.UnixEpoch.AddYears(900), [1]);
+        var name = new X500DistinguishedName("CN=agrees");
+        var request = new CertificateRequest(name, new PublicKey(key), HashAlgorithmName.SHA256)
+        {
+            CertificateExtensions = { new X509KeyUsageExtension(X509KeyUsageFlags.KeyAgreement, critical: true) },
+        };
+        var from = DateTimeOffset.UnixEpoch;
+        using var made = request.Create(name, X509SignatureGenerator.CreateForECDsa(issuer), from, from.AddYears(900), [1]);
         using var withKey = made.CopyWithPrivateKey(key);
         File.WriteAllBytes(path, withKey.Export(X509ContentType.Pkcs12));
 
@@ -70,7 +75,8 @@ public sealed class IdentityTests : IDisposable
 
     private static byte[] SelfSigned(ECDsa key)
     {
-        using var made = new CertificateRequest("CN=renewed", key, HashAlgorithmName.SHA256).CreateSelfSigned(DateTimeOffset.UnixEpoch, DateTimeOffset.UnixEpoch.AddYears(900));
+        using var made = new CertificateRequest("CN=renewed", key, HashAlgorithmName.SHA256)
+            .CreateSelfSigned(DateTimeOffset.UnixEpoch, DateTimeOffset.UnixEpoch.AddYears(900));
         return made.Export(X509ContentType.Pkcs12);
     }
 
@@ -96,7 +102,12 @@ public sealed class IdentityTests : IDisposable
     [Fact]
     public void A_schedule_that_would_fill_the_ring_is_refused()
     {
-        var options = new NodeOptions { DataDirectory = directory.FullName, GatewayUrl = new Uri("https://gateway.example"), KeyGrace = TimeSpan.FromMinutes(10) };
+        var options = new NodeOptions
+        {
+            DataDirectory = directory.FullName,
+            GatewayUrl = new Uri("https://gateway.example"),
+            KeyGrace = TimeSpan.FromMinutes(10),
+        };
 
         Should.NotThrow((options with { KeyLifetime = TimeSpan.FromSeconds(5) }).Validate);
         Should.Throw<NodeOptionsException>((options with { KeyLifetime = TimeSpan.FromSeconds(4) }).Validate).Hint.ShouldNotBeEmpty();

@@ -121,7 +121,9 @@ public sealed class RelayTokenTests : IDisposable
     {
         var ages = seconds == -60 ? [TimeSpan.Zero, TimeSpan.FromSeconds(59)] : (TimeSpan[])[TimeSpan.Zero, TimeSpan.FromSeconds(59.9)];
         foreach (var age in ages)
-            check.TryAccept((Token() with { Request = RequestId.New(), Expires = time.GetUtcNow().AddSeconds(seconds + 60) - age }).Write(relayKey), Path, out _).ShouldBeTrue($"{age}");
+            check.TryAccept(
+                (Token() with { Request = RequestId.New(), Expires = time.GetUtcNow().AddSeconds(seconds + 60) - age }).Write(relayKey),
+                Path, out _).ShouldBeTrue($"{age}");
         log.Text.ShouldBeEmpty();
     }
 
@@ -133,7 +135,8 @@ public sealed class RelayTokenTests : IDisposable
         var text = Token().Write(relayKey);
         check.TryAccept(text, Path, out _).ShouldBeTrue();
         time.SetBy = TimeSpan.FromSeconds(seconds);
-        check.TryAccept((Token() with { Request = RequestId.New(), Expires = time.GetUtcNow().AddSeconds(60) }).Write(relayKey), Path, out _).ShouldBeTrue("others come meanwhile");
+        check.TryAccept((Token() with { Request = RequestId.New(), Expires = time.GetUtcNow().AddSeconds(60) }).Write(relayKey), Path, out _)
+            .ShouldBeTrue("others come meanwhile");
         check.TryAccept(text, Path, out _).ShouldBeFalse();
         time.SetBy = default;
         check.TryAccept(text, Path, out _).ShouldBeFalse();
@@ -142,7 +145,8 @@ public sealed class RelayTokenTests : IDisposable
     [Fact]
     public void A_node_that_is_not_enrolled_serves_nobody()
     {
-        var stranger = new GatewayEnrolment(new NodeOptions { DataDirectory = System.IO.Path.Combine(directory.FullName, "other"), GatewayUrl = new Uri("http://127.0.0.1:1") });
+        var stranger = new GatewayEnrolment(
+            new NodeOptions { DataDirectory = System.IO.Path.Combine(directory.FullName, "other"), GatewayUrl = new Uri("http://127.0.0.1:1") });
         Check(stranger).TryAccept(Token().Write(relayKey), Path, out _).ShouldBeFalse();
     }
 
@@ -162,7 +166,8 @@ public sealed class RelayTokenTests : IDisposable
     public void An_enrolment_from_before_relay_keys_counts_as_none_and_is_told_apart()
     {
         File.WriteAllText(
-            System.IO.Path.Combine(directory.FullName, "enrolment.json"), $$"""{"Gateway":"http://127.0.0.1:1","NodeId":7,"GatewayKey":"{{gatewayKey.PublicKey}}"}""");
+            System.IO.Path.Combine(directory.FullName, "enrolment.json"),
+            $$"""{"Gateway":"http://127.0.0.1:1","NodeId":7,"GatewayKey":"{{gatewayKey.PublicKey}}"}""");
         var old = new GatewayEnrolment(new NodeOptions { DataDirectory = directory.FullName, GatewayUrl = new Uri("http://127.0.0.1:1") });
         (old.Current, old.IsOutdated).ShouldBe((null, true));
     }
@@ -173,7 +178,8 @@ public sealed class RelayTokenTests : IDisposable
     public void A_relay_key_of_another_size_counts_as_no_enrolment(string key)
     {
         File.WriteAllText(
-            System.IO.Path.Combine(directory.FullName, "enrolment.json"), $$"""{"Gateway":"http://127.0.0.1:1","NodeId":7,"GatewayKey":"{{gatewayKey.PublicKey}}","RelayKey":"{{key}}"}""");
+            System.IO.Path.Combine(directory.FullName, "enrolment.json"),
+            $$"""{"Gateway":"http://127.0.0.1:1","NodeId":7,"GatewayKey":"{{gatewayKey.PublicKey}}","RelayKey":"{{key}}"}""");
         new GatewayEnrolment(new NodeOptions { DataDirectory = directory.FullName, GatewayUrl = new Uri("http://127.0.0.1:1") }).Current.ShouldBeNull();
     }
 

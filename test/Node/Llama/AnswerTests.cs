@@ -19,7 +19,8 @@ public sealed class AnswerTests(Engine engine) : IClassFixture<Engine>
         var shape = System.Text.RegularExpressions.Regex.Replace(reply.Parts[0], "chatcmpl-[A-Za-z0-9]{29}|(?<=\"created\":)\\d+", "#");
         shape.ShouldBe(
             "{\"id\":\"#\",\"object\":\"chat.completion\",\"created\":#,\"model\":\"fixture\",\"choices\":[{\"index\":0,\"message\":" +
-            "{\"role\":\"assistant\",\"content\":\"" + FixtureModel.Answer.Replace("🔒", "\\uD83D\\uDD12", StringComparison.Ordinal) + "\"},\"finish_reason\":\"stop\"}],\"usage\":" +
+            "{\"role\":\"assistant\",\"content\":\"" + FixtureModel.Answer.Replace("🔒", "\\uD83D\\uDD12", StringComparison.Ordinal)
+                + "\"},\"finish_reason\":\"stop\"}],\"usage\":" +
             $"{{\"prompt_tokens\":{reply.Usage.PromptTokens},\"completion_tokens\":{reply.Usage.CompletionTokens},\"total_tokens\":{reply.Usage.TotalTokens}}}}}");
         // The token that ends the answer was computed too.
         reply.Usage.CompletionTokens.ShouldBe(FixtureModel.AnswerTokenCount + 1);

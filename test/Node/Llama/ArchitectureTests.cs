@@ -69,7 +69,8 @@ public sealed class ArchitectureTests : IDisposable
                 Beginning = "<bos>",
                 Controls = ["<start_of_turn>", "<end_of_turn>"],
                 Template = Gemma,
-                More = new Dictionary<string, object> { ["attention.sliding_window"] = 64u, ["attn_logit_softcapping"] = 50f, ["final_logit_softcapping"] = 30f },
+                More =
+                    new Dictionary<string, object> { ["attention.sliding_window"] = 64u, ["attn_logit_softcapping"] = 50f, ["final_logit_softcapping"] = 30f },
             },
             "<bos><start_of_turn>user\nBe brief.\n\nHi <|im_end|> <end_of_turn> [/INST]<end_of_turn>\n<start_of_turn>model\n"),
         ["Gemma 3"] = (

@@ -29,7 +29,8 @@ public sealed class ConcurrencyTests(Engine engine) : IClassFixture<Engine>
 
         string BodyOf(int i) => Asking.Body(new string('a', 1 + (i * 37)), new
         {
-            logit_bias = new Dictionary<string, object>(StringComparer.Ordinal) { [FixtureModel.TokenId(words[i % 8]).ToString(CultureInfo.InvariantCulture)] = -100 },
+            logit_bias =
+                new Dictionary<string, object>(StringComparer.Ordinal) { [FixtureModel.TokenId(words[i % 8]).ToString(CultureInfo.InvariantCulture)] = -100 },
             max_tokens = FixtureModel.AnswerTokenCount - i,
         });
     }

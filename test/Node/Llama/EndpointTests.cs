@@ -23,7 +23,9 @@ public sealed class EndpointTests(Engine engine) : IClassFixture<Engine>
 
         var streamed = await AskAsync(
             InferenceEndpoint.Completions, """{"prompt":"Hello","temperature":0,"max_tokens":200,"stream":true,"stream_options":{"include_usage":true}}""", stream: true);
-        string.Concat(streamed.Parts.SelectMany(part => JsonDocument.Parse(part).RootElement.GetProperty("choices").EnumerateArray()).Select(part => part.GetProperty("text").GetString()))
+        string.Concat(
+            streamed.Parts.SelectMany(part => JsonDocument.Parse(part).RootElement.GetProperty("choices").EnumerateArray())
+                .Select(part => part.GetProperty("text").GetString()))
             .ShouldBe(FixtureModel.Answer);
         streamed.Parts[^1].ShouldContain("\"choices\":[],\"usage\"");
         streamed.Usage.ShouldBe(whole.Usage);
@@ -34,7 +36,8 @@ public sealed class EndpointTests(Engine engine) : IClassFixture<Engine>
     {
         (await AskAsync(InferenceEndpoint.Completions, """{"prompt":"Hello","temperature":0}""")).Usage.CompletionTokens.ShouldBe(16);
         (await AskAsync(InferenceEndpoint.Completions, """{"prompt":"Hello","temperature":0,"max_tokens":100}""", units: 10)).Usage.TotalTokens.ShouldBe(10);
-        (await AskAsync(InferenceEndpoint.Completions, """{"prompt":"Hello Hello Hello Hello Hello Hello"}""", units: 3)).Refusal!.Reason.ShouldBe(InferenceRefusal.ContextTooLarge);
+        (await AskAsync(InferenceEndpoint.Completions, """{"prompt":"Hello Hello Hello Hello Hello Hello"}""", units: 3)).Refusal!.Reason
+            .ShouldBe(InferenceRefusal.ContextTooLarge);
     }
 
     [Theory]
@@ -104,7 +107,8 @@ public sealed class EndpointTests(Engine engine) : IClassFixture<Engine>
 
     [Fact]
     public async Task Images_are_not_this_models_to_make() =>
-        (await AskAsync(InferenceEndpoint.ImageGenerations, """{"prompt":"a"}""")).Refusal.ShouldBe(new InferenceStart.Refused(InferenceRefusal.InvalidField, "model"));
+        (await AskAsync(InferenceEndpoint.ImageGenerations, """{"prompt":"a"}""")).Refusal
+            .ShouldBe(new InferenceStart.Refused(InferenceRefusal.InvalidField, "model"));
 
     private async Task<Reply> AskAsync(InferenceEndpoint endpoint, string body, bool stream = false, long units = 8192)
     {

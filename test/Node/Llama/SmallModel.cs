@@ -201,7 +201,8 @@ internal sealed record SmallModel
             Matrix(layer + "ffn_down", FeedForward, Width);
         }
 
-        void Matrix(string name, params int[] dimensions) => gguf.AddTensor(name + ".weight", dimensions, Numbers(dimensions.Aggregate(1, (all, one) => all * one)));
+        void Matrix(string name, params int[] dimensions) =>
+            gguf.AddTensor(name + ".weight", dimensions, Numbers(dimensions.Aggregate(1, (all, one) => all * one)));
 
         void Norm(string name, int count) => gguf.AddTensor(name + ".weight", [count], [.. Enumerable.Repeat(1f, count)]);
 

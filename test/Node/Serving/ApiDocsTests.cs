@@ -28,8 +28,9 @@ public sealed class ApiDocsTests
         var documented = read.Document!.Paths.SelectMany(path => path.Value.Operations!.Keys.Select(method => $"{method} {path.Key}"));
         var served = node.App.Services.GetServices<EndpointDataSource>().SelectMany(source => source.Endpoints).OfType<RouteEndpoint>()
             .Where(route => !Array.Exists(others, other => route.RoutePattern.RawText!.StartsWith(other, StringComparison.Ordinal)))
-            .SelectMany(route => (route.Metadata.GetMetadata<HttpMethodMetadata>()?.HttpMethods ?? []).Where(method => method != "HEAD").Select( // what refuses every method serves nothing
-                method => $"{method} {route.RoutePattern.RawText}"));
+            // What refuses every method serves nothing.
+            .SelectMany(route => (route.Metadata.GetMetadata<HttpMethodMetadata>()?.HttpMethods ?? []).Where(method => method != "HEAD")
+                .Select(method => $"{method} {route.RoutePattern.RawText}"));
         documented.ShouldBe(served, ignoreOrder: true);
     }
 
@@ -44,7 +45,9 @@ public sealed class ApiDocsTests
             JsonElement.DeepEquals(JsonElement.Parse(rejection!.ToJson()), example.Value.GetProperty("value")).ShouldBeTrue(example.Name);
         }
 
-        EnvelopeRequest.TryParse(JsonSerializer.SerializeToUtf8Bytes(components.GetProperty("examples").GetProperty("sealedRequest").GetProperty("value")), out _, out _).ShouldBeTrue();
+        EnvelopeRequest.TryParse(
+            JsonSerializer.SerializeToUtf8Bytes(components.GetProperty("examples").GetProperty("sealedRequest").GetProperty("value")),
+            out _, out _).ShouldBeTrue();
     }
 
     [Fact]
@@ -96,7 +99,15 @@ public sealed class ApiDocsTests
 
         await MeetAsync(NodePaths.Proof, 401, new ByteArrayContent([]), token: null);
         var asked = NodeProof.Ask(ScriptedGateway.Node);
-        await MeetAsync(NodePaths.Proof, 204, new ByteArrayContent([]) { Headers = { { NodeProof.ChallengeHeaderName, asked.ChallengeText }, { NodeProof.CodeHeaderName, asked.WriteChallenge(node.Gateway.RelayKey) } } }, token: null);
+        var challenge = new ByteArrayContent([])
+        {
+            Headers =
+            {
+                { NodeProof.ChallengeHeaderName, asked.ChallengeText },
+                { NodeProof.CodeHeaderName, asked.WriteChallenge(node.Gateway.RelayKey) },
+            },
+        };
+        await MeetAsync(NodePaths.Proof, 204, challenge, token: null);
         foreach (var path in healths)
             await MeetAsync(path, 200);
         engine.IsAlive = false;
@@ -111,7 +122,8 @@ public sealed class ApiDocsTests
 
         met.ShouldBe(
             document.RootElement.GetProperty("paths").EnumerateObject()
-                .SelectMany(path => path.Value.EnumerateObject().Single().Value.GetProperty("responses").EnumerateObject().Select(response => $"{path.Name} {response.Name}")),
+                .SelectMany(path => path.Value.EnumerateObject().Single().Value.GetProperty("responses").EnumerateObject()
+                    .Select(response => $"{path.Name} {response.Name}")),
             ignoreOrder: true);
 
         ByteArrayContent Body(EnvelopeCall call) => new(call.Body) { Headers = { ContentType = new MediaTypeHeaderValue("application/json") } };

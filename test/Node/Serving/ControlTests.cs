@@ -144,5 +144,6 @@ public sealed class ControlTests
     [Fact]
     public async Task Where_no_node_runs_the_operator_is_told_so() =>
         await Should.ThrowAsync<HttpRequestException>(
-            () => ControlSocket.RotateAsync(Path.Combine(Path.GetTempPath(), Guid.NewGuid().ToString("N")), eraseNow: false, TestContext.Current.CancellationToken));
+            () => ControlSocket.RotateAsync(
+                Path.Combine(Path.GetTempPath(), Guid.NewGuid().ToString("N")), eraseNow: false, TestContext.Current.CancellationToken));
 }

@@ -19,7 +19,8 @@ public sealed class EngineFaultTests
     {
         var engine = atStart
             ? ScriptedBackend.ThatThrows(() => new InferenceException(InferenceFailure.Failed, Secret))
-            : ScriptedBackend.ThatAnswers(() => new ScriptedAnswer(_ => Failing(new InferenceException(InferenceFailure.Failed, Secret))) { Used = new(10, 5) });
+            : ScriptedBackend.ThatAnswers(
+                () => new ScriptedAnswer(_ => Failing(new InferenceException(InferenceFailure.Failed, Secret))) { Used = new(10, 5) });
         await using var node = await NodeUnderTest.StartAsync(engine);
         var call = node.Seal();
         var token = node.Gateway.Token();
@@ -39,7 +40,8 @@ public sealed class EngineFaultTests
     {
         var engine = atStart
             ? ScriptedBackend.ThatThrows(() => new InferenceException(InferenceFailure.TimedOut, Secret) { Usage = new(10, 5) })
-            : ScriptedBackend.ThatAnswers(() => new ScriptedAnswer(_ => Failing(new InferenceException(InferenceFailure.TimedOut, Secret))) { Used = new(10, 5) });
+            : ScriptedBackend.ThatAnswers(
+                () => new ScriptedAnswer(_ => Failing(new InferenceException(InferenceFailure.TimedOut, Secret))) { Used = new(10, 5) });
         await using var node = await NodeUnderTest.StartAsync(engine);
         var call = node.Seal();
         var token = node.Gateway.Token();
@@ -98,11 +100,12 @@ public sealed class EngineFaultTests
         await using var node = await NodeUnderTest.StartAsync(ScriptedBackend.ThatServes());
         foreach (var stream in (bool[])[false, true])
         {
-            ((ScriptedBackend)node.App.Services.GetRequiredService<IInferenceBackend>()).Script = ScriptedBackend.ThatAnswers(() => new ScriptedAnswer(_ => ScriptedBackend.Parts(Secret))
+            var answers = ScriptedBackend.ThatAnswers(() => new ScriptedAnswer(_ => ScriptedBackend.Parts(Secret))
             {
                 OtherStatus = status,
                 OtherContentType = contentType != "crossed" ? contentType : stream ? InferenceAnswer.Json : InferenceAnswer.EventStream,
-            }).Script;
+            });
+            ((ScriptedBackend)node.App.Services.GetRequiredService<IInferenceBackend>()).Script = answers.Script;
             var token = node.Gateway.Token();
             await (await node.PostAsync(node.Seal(stream), token)).ShouldBeAsync(RequestError.InferenceError);
             (await node.Gateway.ReportAsync(token.Request)).Usage.Units.Value.ShouldBe(0);
@@ -126,7 +129,8 @@ public sealed class EngineFaultTests
     public async Task A_failure_in_the_middle_breaks_the_body_off_and_what_was_computed_is_reported(bool declared)
     {
         var gate = new Gate();
-        var answer = new ScriptedAnswer(_ => OneThenFailing(gate, declared ? new InferenceException(InferenceFailure.Failed, Secret) : new InvalidOperationException(Secret)))
+        var answer = new ScriptedAnswer(
+            _ => OneThenFailing(gate, declared ? new InferenceException(InferenceFailure.Failed, Secret) : new InvalidOperationException(Secret)))
         {
             Used = new Usage(10, 5),
         };

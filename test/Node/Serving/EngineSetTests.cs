@@ -35,7 +35,10 @@ public sealed class EngineSetTests
     public async Task As_many_requests_at_once_as_the_embedded_engine_does_not_compute_are_refused_as_that(int sequences)
     {
         var options = new EmbeddedEngineOptions { ModelPath = "absent.gguf", Sequences = sequences };
-        foreach (var open in (Func<Task>[])[() => EngineSet.OpenAsync(options, null, null, CancellationToken.None), () => EmbeddedEngine.CheckAsync(options, null, CancellationToken.None)])
+        foreach (var open in (Func<Task>[])
+        [
+            () => EngineSet.OpenAsync(options, null, null, CancellationToken.None), () => EmbeddedEngine.CheckAsync(options, null, CancellationToken.None),
+        ])
         {
             var error = await Should.ThrowAsync<ModelLoadException>(open);
             error.Message.ShouldBe($"The embedded engine was asked to compute {sequences} requests at once; it computes 1 to 64.");
@@ -44,7 +47,10 @@ public sealed class EngineSetTests
     }
 
     [Fact]
-    public async Task A_model_file_without_a_name_is_refused_as_that() =>
-        (await Should.ThrowAsync<ModelLoadException>(() => EngineSet.OpenAsync(new EmbeddedEngineOptions { ModelPath = "" }, null, null, CancellationToken.None)))
+    public async Task A_model_file_without_a_name_is_refused_as_that()
+    {
+        var options = new EmbeddedEngineOptions { ModelPath = "" };
+        (await Should.ThrowAsync<ModelLoadException>(() => EngineSet.OpenAsync(options, null, null, CancellationToken.None)))
             .Message.ShouldBe("The model file's name is empty.");
+    }
 }

@@ -105,7 +105,8 @@ public sealed class EnvelopeV2AnswerTests : IDisposable
         using var response = await PostAsync(node, call, token);
         using var reader = call.Open(PipeReader.Create(await response.Content.ReadAsStreamAsync()));
         (await reader.ReadHeadAsync(default)).Status.ShouldBe(200);
-        Encoding.UTF8.GetString((await reader.ReadContentAsync(default)).Span).ShouldStartWith($"data: {ScriptedBackend.Chunk("a")}\n"); // the caller's, come what may
+        // The caller's, come what may.
+        Encoding.UTF8.GetString((await reader.ReadContentAsync(default)).Span).ShouldStartWith($"data: {ScriptedBackend.Chunk("a")}\n");
         gate.Open();
         var text = "";
         var cut = await Should.ThrowAsync<Exception>(async () =>

@@ -197,7 +197,11 @@ public sealed class EnvelopeV2AttackTests : IDisposable
         await using var node = await StartAsync(ScriptedBackend.ThatServes());
         var token = Token(node);
         using var call = Seal(await VerifiedAsync(node), token);
-        foreach (var length in (int[])[0, 1, Header - 1, Header, Header + 1, Header + 1087, Header + Enc - 1, Header + Enc, Header + Enc + 1, Header + Enc + 2, Header + Enc + 17, call.Body.Length - 1])
+        foreach (var length in (int[])
+        [
+            0, 1, Header - 1, Header, Header + 1, Header + 1087, Header + Enc - 1, Header + Enc, Header + Enc + 1, Header + Enc + 2, Header + Enc + 17,
+            call.Body.Length - 1,
+        ])
         {
             var cut = Token(node);
             await ShouldBeProblemAsync(await PostAsync(node, call.Body[..length].ToArray(), cut, isChunked: length % 2 == 0), RequestError.DecryptionFailed);

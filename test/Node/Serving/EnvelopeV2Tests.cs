@@ -71,7 +71,8 @@ public sealed class EnvelopeV2Tests : IDisposable
         unpadder.Unpad(Encoding.UTF8.GetBytes(answer.Text), unpadded);
         unpadder.Complete(unpadded);
         var text = Encoding.UTF8.GetString(unpadded.WrittenSpan);
-        text.ShouldStartWith(string.Concat(((string[])["a", new string('b', 100), new string('c', 20_000)]).Select(words => $"data: {ScriptedBackend.Chunk(words)}\n\n")));
+        text.ShouldStartWith(
+            string.Concat(((string[])["a", new string('b', 100), new string('c', 20_000)]).Select(words => $"data: {ScriptedBackend.Chunk(words)}\n\n")));
         text.ShouldEndWith("\n\ndata: [DONE]\n\n");
     }
 
@@ -101,7 +102,8 @@ public sealed class EnvelopeV2Tests : IDisposable
 
         await ShouldBeProblemAsync(await node.Client.PostAsync(new Uri(node.Url, "/v2/evidence"), null), RequestError.AuthError);
         await ShouldBeProblemAsync(await ChallengeAsync(node, new byte[31]), RequestError.InvalidField);
-        await ShouldBeProblemAsync(await node.Client.GetAsync(new Uri(node.Url, $"/v2/evidence/{new KeySetDigest(new byte[32])}")), RequestError.UnknownNodeKey);
+        await ShouldBeProblemAsync(
+            await node.Client.GetAsync(new Uri(node.Url, $"/v2/evidence/{new KeySetDigest(new byte[32])}")), RequestError.UnknownNodeKey);
         await ShouldBeProblemAsync(await node.Client.GetAsync(new Uri(node.Url, "/v2/evidence/x")), RequestError.UnknownNodeKey);
     }
 
@@ -157,7 +159,8 @@ public sealed class EnvelopeV2Tests : IDisposable
     }
 
     public static TheoryData<string> Wrongs => new(
-        "another request", "another model", "more units", "another path", "a method", "no JSON", "another model in the body", "a stream of embeddings", "an authorization", "a cookie", "a message of zeros");
+        "another request", "another model", "more units", "another path", "a method", "no JSON", "another model in the body", "a stream of embeddings",
+        "an authorization", "a cookie", "a message of zeros");
 
     [Theory]
     [MemberData(nameof(Wrongs))]
@@ -176,7 +179,8 @@ public sealed class EnvelopeV2Tests : IDisposable
             "a method" => Seal(keys, Of() with { Method = "GET" }),
             "no JSON" => Seal(keys, Of() with { Body = "{"u8.ToArray() }),
             "another model in the body" => Seal(keys, Of() with { Body = """{"model":"other","messages":[]}"""u8.ToArray() }),
-            "a stream of embeddings" => Seal(keys, Of() with { Path = "/v1/embeddings", Body = """{"model":"test-model","stream":true,"input":"a"}"""u8.ToArray() }),
+            "a stream of embeddings" =>
+                Seal(keys, Of() with { Path = "/v1/embeddings", Body = """{"model":"test-model","stream":true,"input":"a"}"""u8.ToArray() }),
             "an authorization" => SealRaw(keys, Of(), "authorization", "Bearer secret"),
             "a cookie" => SealRaw(keys, Of(), "cookie", "a=b"),
             _ => SealBytes(keys, new byte[2048]),
@@ -312,12 +316,17 @@ public sealed class EnvelopeV2Tests : IDisposable
                     Script = async (request, _) =>
                     {
                         await go.Task;
-                        return new InferenceStart.Started(new ScriptedAnswer(_ => ScriptedBackend.Parts(stream ? ScriptedBackend.Chunk("a") : ScriptedBackend.Whole)).As(request));
+                        return new InferenceStart.Started(
+                            new ScriptedAnswer(_ => ScriptedBackend.Parts(stream ? ScriptedBackend.Chunk("a") : ScriptedBackend.Whole)).As(request));
                     },
                 },
                 options => options with { KeepAlive = TimeSpan.FromMilliseconds(100) });
             var token = Token(node);
-            using var call = Seal(await VerifiedAsync(node), token, body: stream ? Chat.Replace("{", "{\"stream\":true,", StringComparison.Ordinal).Replace("[{\"stream\":true,", "[{", StringComparison.Ordinal) : Chat);
+            using var call = Seal(
+                await VerifiedAsync(node), token,
+                body: stream
+                    ? Chat.Replace("{", "{\"stream\":true,", StringComparison.Ordinal).Replace("[{\"stream\":true,", "[{", StringComparison.Ordinal)
+                    : Chat);
             using var response = await PostAsync(node, call, token);
             response.StatusCode.ShouldBe(HttpStatusCode.OK);
             var pipe = PipeReader.Create(await response.Content.ReadAsStreamAsync());

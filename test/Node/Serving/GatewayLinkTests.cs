@@ -273,8 +273,10 @@ public sealed class GatewayLinkTests : IDisposable
         var before = (await node.Gateway.EnrolmentAsync()).TlsPin;
         (await node.Gateway.AddressAsync()).TlsPin.ShouldBe(before);
         using (var key = ECDsa.Create(ECCurve.NamedCurves.nistP256))
-        using (var made = new CertificateRequest("CN=renewed", key, HashAlgorithmName.SHA256).CreateSelfSigned(DateTimeOffset.UnixEpoch, DateTimeOffset.UnixEpoch.AddYears(900)))
-            await File.WriteAllBytesAsync(Path.Combine(node.DataDirectory, "tls.p12"), made.Export(X509ContentType.Pkcs12), TestContext.Current.CancellationToken);
+        using (var made = new CertificateRequest("CN=renewed", key, HashAlgorithmName.SHA256)
+            .CreateSelfSigned(DateTimeOffset.UnixEpoch, DateTimeOffset.UnixEpoch.AddYears(900)))
+            await File.WriteAllBytesAsync(
+                Path.Combine(node.DataDirectory, "tls.p12"), made.Export(X509ContentType.Pkcs12), TestContext.Current.CancellationToken);
         node.App.Services.GetRequiredService<Reload>().Ask();
         var pin = node.App.Services.GetRequiredService<NodeIdentity>().TlsPin;
         pin.ShouldNotBe(before);

@@ -5,7 +5,10 @@ using ConfidentialChat.Node.Tests.Upstream;
 
 namespace ConfidentialChat.Node.Tests.Serving;
 
-/// <summary>spec/gateway.md section 8 rule 3: what an engine, which reads prompts and may be anybody's, writes into the node's log and into what the gateway sees.</summary>
+/// <summary>
+/// spec/gateway.md section 8 rule 3: what an engine, which reads prompts and may be anybody's, writes into the node's log and into what the gateway
+/// sees.
+/// </summary>
 public sealed class HostileEngineTests
 {
     private const string Content = "the user's own words";
@@ -29,7 +32,8 @@ public sealed class HostileEngineTests
     [InlineData("")]
     public async Task An_engine_that_answers_with_escapes_and_a_prompt_leaves_none_of_its_words(string answer)
     {
-        using var engine = new RawServer(request => request.StartsWith("POST", StringComparison.Ordinal) ? answer : "HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\n{}");
+        using var engine = new RawServer(
+            request => request.StartsWith("POST", StringComparison.Ordinal) ? answer : "HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\n{}");
         await using var backend = await UpstreamUnderTest.OpenAsync(options => options with { Kind = EngineKind.Vllm }, engine.Url);
         await using var node = await NodeUnderTest.StartAsync(backend);
         foreach (var stream in (bool[])[false, true])

@@ -14,7 +14,9 @@ using Microsoft.Extensions.Time.Testing;
 
 namespace ConfidentialChat.Node.Tests.Serving;
 
-/// <summary>A real node in front of an HTTP engine, over real sockets: every endpoint, and everything that goes wrong under load and at the end of life.</summary>
+/// <summary>
+/// A real node in front of an HTTP engine, over real sockets: every endpoint, and everything that goes wrong under load and at the end of life.
+/// </summary>
 public sealed class HttpEngineTests
 {
     private const string Chunk = """{"choices":[{"index":0,"delta":{"content":"a"},"finish_reason":null}]}""";
@@ -249,7 +251,8 @@ public sealed class HttpEngineTests
     public async Task An_upload_that_is_slow_keeps_no_place_from_others_and_is_cut_off()
     {
         var time = new FakeTimeProvider(DateTimeOffset.UtcNow);
-        await using var under = await ServedAsync(node: options => options with { MaxConcurrent = 1, MaxQueued = 1, UploadTimeout = TimeSpan.FromSeconds(30) }, time: time);
+        await using var under = await ServedAsync(
+            node: options => options with { MaxConcurrent = 1, MaxQueued = 1, UploadTimeout = TimeSpan.FromSeconds(30) }, time: time);
         var call = under.Chat();
         using var socket = await ConnectAsync(under.Node, call, under.Node.Gateway.Token());
         await socket.SendAsync(call.Body.AsMemory(0, call.Body.Length - 1));
@@ -331,7 +334,8 @@ public sealed class HttpEngineTests
     }
 
     private static async Task<Served> ServedAsync(
-        EngineScript? script = null, Func<UpstreamOptions, UpstreamOptions>? upstream = null, Func<NodeOptions, NodeOptions>? node = null, TimeProvider? time = null)
+        EngineScript? script = null, Func<UpstreamOptions, UpstreamOptions>? upstream = null, Func<NodeOptions, NodeOptions>? node = null,
+        TimeProvider? time = null)
     {
         var under = await UpstreamUnderTest.StartAsync(script, upstream);
         return new Served(under, await NodeUnderTest.StartAsync(under.Backend, node, time));
@@ -354,7 +358,8 @@ public sealed class HttpEngineTests
 
         public int Running => Node.App.Services.GetRequiredService<ConfidentialChat.Node.Serving.Seating>().Running;
 
-        public EnvelopeCall Chat(bool stream = false) => Node.Seal(Encoding.UTF8.GetBytes(UpstreamUnderTest.Chat(stream).Replace(" three", "", StringComparison.Ordinal)), stream);
+        public EnvelopeCall Chat(bool stream = false) =>
+            Node.Seal(Encoding.UTF8.GetBytes(UpstreamUnderTest.Chat(stream).Replace(" three", "", StringComparison.Ordinal)), stream);
 
         public async ValueTask DisposeAsync()
         {

@@ -174,8 +174,8 @@ public sealed class LiveChallengeTests : IDisposable
             var asking = turn.MakeAsync(gateway, keys, DateTimeOffset.UtcNow.AddHours(1), new byte[32], patience.Token);
             await patience.CancelAsync();
             await Should.ThrowAsync<OperationCanceledException>(asking);
-            (await Should.ThrowAsync<EvidenceUnavailableException>(() => turn.MakeAsync(gateway, keys, DateTimeOffset.UtcNow.AddHours(1), new byte[32], default)))
-                .Message.ShouldContain("still not given");
+            var again = () => turn.MakeAsync(gateway, keys, DateTimeOffset.UtcNow.AddHours(1), new byte[32], default);
+            (await Should.ThrowAsync<EvidenceUnavailableException>(again)).Message.ShouldContain("still not given");
         }
 
         source.Asked.ShouldBe(before + 1);

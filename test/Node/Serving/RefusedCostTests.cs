@@ -71,7 +71,8 @@ public sealed class RefusedCostTests(Engine engine, ITestOutputHelper output) : 
     private void ShouldBeRefusedForLittle(string what, InferenceRequest request, IInferenceBackend backend)
     {
         using var key = X25519PrivateKey.Generate();
-        SealedRequest.TrySeal("{}"u8, new OuterFields { NodeKey = key.PublicKey, Model = request.Model, Stack = new StackId(1), Stream = false }, out var seal).ShouldBeTrue();
+        SealedRequest.TrySeal("{}"u8, new OuterFields { NodeKey = key.PublicKey, Model = request.Model, Stack = new StackId(1), Stream = false }, out var seal)
+            .ShouldBeTrue();
         using var _ = seal;
         var allocated = GC.GetAllocatedBytesForCurrentThread();
         var began = Environment.CpuUsage.TotalTime;
@@ -82,7 +83,8 @@ public sealed class RefusedCostTests(Engine engine, ITestOutputHelper output) : 
         output.WriteLine($"{backend.GetType().Name}, {what}: {(Environment.CpuUsage.TotalTime - began).TotalMilliseconds:0} ms of processor time, {allocated / 1048576.0:0.0} MiB");
 
         isAtOnce.ShouldBeTrue();
-        (isRefused ? rejection!.Error.ToString() : start!.Result.ShouldBeOfType<InferenceStart.Refused>().Reason.ToString()).ShouldBeOneOf("InvalidField", "ContextTooLarge");
+        (isRefused ? rejection!.Error.ToString() : start!.Result.ShouldBeOfType<InferenceStart.Refused>().Reason.ToString())
+            .ShouldBeOneOf("InvalidField", "ContextTooLarge");
         allocated.ShouldBeLessThan(AllocatedMax);
     }
 

@@ -147,7 +147,8 @@ public sealed class RoomTests
     {
         await using var node = await NodeUnderTest.StartAsync(ScriptedBackend.ThatServes());
         var call = Large(node);
-        await (await node.PostAsync(call.Body[..^1], node.Gateway.Write(node.Gateway.Token(), NodeUnderTest.ChatPath, call))).ShouldBeAsync(RequestError.InvalidJson);
+        await (await node.PostAsync(call.Body[..^1], node.Gateway.Write(node.Gateway.Token(), NodeUnderTest.ChatPath, call)))
+            .ShouldBeAsync(RequestError.InvalidJson);
         var flipped = call.Body.ToArray();
         flipped[call.Body.Length / 2] ^= 1; // still base64, or not: never the request
         (await node.PostAsync(flipped, node.Gateway.Write(node.Gateway.Token(), NodeUnderTest.ChatPath, call))).StatusCode.ShouldBe(HttpStatusCode.BadRequest);

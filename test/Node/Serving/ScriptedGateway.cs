@@ -68,7 +68,10 @@ internal sealed class ScriptedGateway : IAsyncDisposable
     /// <summary>The gateway's clock, which its answers tell and by which it judges; null: it judges no clocks and tells none, as gateways did before.</summary>
     public Func<DateTimeOffset>? Clock { get; set; }
 
-    /// <summary>What the gateway makes of an address, and says of it in its heartbeats; null: it knows no addresses but those of enrolments, as gateways did before.</summary>
+    /// <summary>
+    /// What the gateway makes of an address, and says of it in its heartbeats; null: it knows no addresses but those of enrolments, as gateways did
+    /// before.
+    /// </summary>
     public Func<Uri, NodeReach>? Look { get; set; } = address => new NodeReach(true, address);
 
     /// <summary>Every report that was acknowledged.</summary>
@@ -187,7 +190,8 @@ internal sealed class ScriptedGateway : IAsyncDisposable
 
     private async Task<int> EnrolAsync(HttpContext http, byte[] body)
     {
-        if (!Ed25519PublicKey.TryParse(http.Request.Headers[NodeSignature.KeyHeaderName], out var claimed) || !IsSigned(http, claimed, body, out var timeMs) || IsStale(http, timeMs))
+        if (!Ed25519PublicKey.TryParse(http.Request.Headers[NodeSignature.KeyHeaderName], out var claimed)
+            || !IsSigned(http, claimed, body, out var timeMs) || IsStale(http, timeMs))
             return Clock is null ? Wrong("an enrolment that is not signed or stale") : StatusCodes.Status401Unauthorized;
         if (!Tokens.Any(token => http.Request.Headers.Authorization == $"Bearer {token}"))
             return StatusCodes.Status401Unauthorized;
@@ -199,7 +203,13 @@ internal sealed class ScriptedGateway : IAsyncDisposable
         place = request.Address;
         await enrolments.Writer.WriteAsync(request);
         var answer = JsonSerializer.SerializeToUtf8Bytes(
-            new EnrolmentAnswer { NodeId = Node.Value, GatewayKey = key.PublicKey.ToString(), AgreementKey = SpellAgreementKey(agreement.PublicKey), HeartbeatSeconds = 60 },
+            new EnrolmentAnswer
+            {
+                NodeId = Node.Value,
+                GatewayKey = key.PublicKey.ToString(),
+                AgreementKey = SpellAgreementKey(agreement.PublicKey),
+                HeartbeatSeconds = 60,
+            },
             NodeMessageJson.Default.EnrolmentAnswer);
         http.Response.Headers[EnrolmentSignature.HeaderName] = SignAnswer(body, answer);
         await http.Response.Body.WriteAsync(answer);
@@ -254,7 +264,8 @@ internal sealed class ScriptedGateway : IAsyncDisposable
     private static bool IsSigned(HttpContext http, Ed25519PublicKey signer, byte[] body, out long timeMs)
     {
         var headers = http.Request.Headers;
-        var signed = NodeSignature.FromHeaders(http.Request.Path.Value!, headers[NodeSignature.TimeHeaderName], http.Request.ContentLength, headers[NodeSignature.DigestHeaderName]);
+        var signed = NodeSignature.FromHeaders(
+            http.Request.Path.Value!, headers[NodeSignature.TimeHeaderName], http.Request.ContentLength, headers[NodeSignature.DigestHeaderName]);
         timeMs = signed?.TimeMs ?? 0;
         return signed is not null && signed.IsSignedBy(signer, headers[NodeSignature.HeaderName]) && signed.IsOf(body);
     }

@@ -68,7 +68,8 @@ internal static class SealedCalling
         Body = Encoding.UTF8.GetBytes(body),
     };
 
-    public static SealedCall Seal(VerifiedBundle bundle, RelayToken token, DateTimeOffset? date = null, string body = Chat) => Seal(bundle, Inner(token, date, body));
+    public static SealedCall Seal(VerifiedBundle bundle, RelayToken token, DateTimeOffset? date = null, string body = Chat) =>
+        Seal(bundle, Inner(token, date, body));
 
     public static SealedCall Seal(VerifiedBundle bundle, InnerCall call)
     {
@@ -85,7 +86,8 @@ internal static class SealedCalling
         BinaryRequest.TryParse(message.WrittenMemory, BinaryHttpLimits.Default, out var request, out _).ShouldBeTrue();
         var changed = new ArrayBufferWriter<byte>();
         new BinaryRequest(
-            new RequestHead(request!.Head.Method, "https", "", request.Head.Path, FieldSection.Create([.. request.Head.Fields, new Field(field, value)])), request.Content).Write(changed);
+            new RequestHead(request!.Head.Method, "https", "", request.Head.Path, FieldSection.Create([.. request.Head.Fields, new Field(field, value)])),
+            request.Content).Write(changed);
         return SealBytes(bundle, changed.WrittenSpan.ToArray());
     }
 
@@ -97,7 +99,8 @@ internal static class SealedCalling
 
     public static Task<HttpResponseMessage> PostAsync(NodeUnderTest node, SealedCall call, RelayToken token) => PostAsync(node, call.Body.ToArray(), token);
 
-    public static async Task<HttpResponseMessage> PostAsync(NodeUnderTest node, byte[] body, RelayToken? token, string? type = null, bool isChunked = false, HttpClient? client = null)
+    public static async Task<HttpResponseMessage> PostAsync(
+        NodeUnderTest node, byte[] body, RelayToken? token, string? type = null, bool isChunked = false, HttpClient? client = null)
     {
         using var request = new HttpRequestMessage(HttpMethod.Post, new Uri(node.Url, "/v2/relay"))
         {
@@ -128,7 +131,8 @@ internal static class SealedCalling
     {
         using (response)
         {
-            response.StatusCode.ShouldBe(HttpStatusCode.OK, await (response.StatusCode == HttpStatusCode.OK ? Task.FromResult("") : response.Content.ReadAsStringAsync()));
+            response.StatusCode.ShouldBe(
+                HttpStatusCode.OK, await (response.StatusCode == HttpStatusCode.OK ? Task.FromResult("") : response.Content.ReadAsStringAsync()));
             response.Content.Headers.ContentType!.MediaType.ShouldBe("message/ohttp-chunked-res");
             response.Headers.CacheControl!.NoStore.ShouldBeTrue();
             var bytes = await response.Content.ReadAsByteArrayAsync().Soon();
@@ -137,7 +141,9 @@ internal static class SealedCalling
             var content = new ArrayBufferWriter<byte>();
             while (await reader.ReadContentAsync(default) is { Length: > 0 } piece)
                 content.Write(piece.Span);
-            return new Opened(head.Status, head.Fields.ToDictionary(field => field.Name, field => field.Value, StringComparer.Ordinal), Encoding.UTF8.GetString(content.WrittenSpan), bytes.Length);
+            return new Opened(
+                head.Status, head.Fields.ToDictionary(field => field.Name, field => field.Value, StringComparer.Ordinal),
+                Encoding.UTF8.GetString(content.WrittenSpan), bytes.Length);
         }
     }
 

@@ -4,7 +4,8 @@ namespace ConfidentialChat.Node.Tests.Serving;
 
 public sealed class SeatingTests
 {
-    private readonly Seating seating = new(new NodeOptions { DataDirectory = "unused", GatewayUrl = new Uri("http://127.0.0.1:1"), MaxConcurrent = 2, MaxQueued = 1, MaxReading = 4 });
+    private readonly Seating seating =
+        new(new NodeOptions { DataDirectory = "unused", GatewayUrl = new Uri("http://127.0.0.1:1"), MaxConcurrent = 2, MaxQueued = 1, MaxReading = 4 });
 
     [Fact]
     public async Task Beyond_places_and_room_to_wait_a_request_is_turned_away_at_once()

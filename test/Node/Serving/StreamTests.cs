@@ -167,7 +167,8 @@ public sealed class StreamTests
     public async Task A_busy_stream_carries_no_comments()
     {
         await using var node = await NodeUnderTest.StartAsync(
-            ScriptedBackend.ThatAnswers(() => new ScriptedAnswer(_ => ScriptedBackend.Parts([.. Enumerable.Range(0, 500).Select(i => ScriptedBackend.Chunk($"{i}"))]))),
+            ScriptedBackend.ThatAnswers(
+                () => new ScriptedAnswer(_ => ScriptedBackend.Parts([.. Enumerable.Range(0, 500).Select(i => ScriptedBackend.Chunk($"{i}"))]))),
             options => options with { KeepAlive = TimeSpan.FromSeconds(5) });
         var call = node.Seal(stream: true);
         using var events = await EventStream.OpenAsync(call, await node.PostAsync(call));
@@ -179,7 +180,8 @@ public sealed class StreamTests
     public async Task From_the_finish_reason_on_an_event_waits_until_it_is_known_whether_another_follows_and_no_event_before()
     {
         Gate[] gates = [new(), new()];
-        await using var node = await NodeUnderTest.StartAsync(ScriptedBackend.ThatAnswers(() => new ScriptedAnswer(_ => Finishing(gates)) { Finishes = false }));
+        await using var node = await NodeUnderTest.StartAsync(
+            ScriptedBackend.ThatAnswers(() => new ScriptedAnswer(_ => Finishing(gates)) { Finishes = false }));
         var call = node.Seal(stream: true);
         var response = await node.PostAsync(call);
         using var events = await EventStream.OpenAsync(call, response);
@@ -213,7 +215,8 @@ public sealed class StreamTests
     public async Task An_engine_that_ends_before_a_finish_reason_has_failed_and_its_stream_breaks_off(string chunk)
     {
         var gate = new Gate();
-        await using var node = await NodeUnderTest.StartAsync(ScriptedBackend.ThatAnswers(() => new ScriptedAnswer(_ => EndingAt(gate, chunk)) { Finishes = false }));
+        await using var node = await NodeUnderTest.StartAsync(
+            ScriptedBackend.ThatAnswers(() => new ScriptedAnswer(_ => EndingAt(gate, chunk)) { Finishes = false }));
         var call = node.Seal(stream: true);
         using var events = await EventStream.OpenAsync(call, await node.PostAsync(call));
         (await events.NextAsync()).ShouldBe(chunk);

@@ -82,7 +82,8 @@ public sealed class TokenTests
         var call = node.Seal();
         await (await node.PostAsync(call, node.Gateway.Token() with { Model = "another" })).ShouldBeAsync(RequestError.AuthError);
         node.Ring.TryRotate();
-        await (await node.PostAsync(call, node.Gateway.Token() with { KeySet = node.Ring.Current.Digest })).ShouldBeAsync(RequestError.AuthError); // the node holds both
+        // The node holds both.
+        await (await node.PostAsync(call, node.Gateway.Token() with { KeySet = node.Ring.Current.Digest })).ShouldBeAsync(RequestError.AuthError);
         (await call.OpenAsync(await node.PostAsync(call))).ShouldBe(ScriptedBackend.Whole);
     }
 

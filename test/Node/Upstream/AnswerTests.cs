@@ -78,7 +78,9 @@ public sealed class AnswerTests
         reply.Parts.Single().ShouldBe(Fill(expected));
         reply.Usage.ShouldBe(new Usage(30, 1));
 
-        static string Fill(string text) => text.Replace(":U", ":" + count, StringComparison.Ordinal).Replace(": U", ": " + count, StringComparison.Ordinal).Replace(":C", ":" + choices, StringComparison.Ordinal);
+        static string Fill(string text) =>
+            text.Replace(":U", ":" + count, StringComparison.Ordinal)
+                .Replace(": U", ": " + count, StringComparison.Ordinal).Replace(":C", ":" + choices, StringComparison.Ordinal);
     }
 
     [Theory]
@@ -133,7 +135,8 @@ public sealed class AnswerTests
         foreach (var (engine, prompt) in ((string, long)[])[("vllm", 3), ("llamacpp", 23)])
         {
             await using var upstream = await UpstreamUnderTest.StartAsync(new EngineScript { Engine = engine, Events = 1000, DelayMs = 5 });
-            var start = await upstream.Backend.StartAsync(UpstreamUnderTest.Request(UpstreamUnderTest.Chat(stream: true), stream: true), CancellationToken.None);
+            var start = await upstream.Backend.StartAsync(
+                UpstreamUnderTest.Request(UpstreamUnderTest.Chat(stream: true), stream: true), CancellationToken.None);
             var answer = start.ShouldBeOfType<InferenceStart.Started>().Answer;
             var read = 0;
             await foreach (var part in answer.ReadPartsAsync(CancellationToken.None))

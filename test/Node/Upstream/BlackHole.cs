@@ -3,7 +3,10 @@ using System.Net.Sockets;
 
 namespace ConfidentialChat.Node.Tests.Upstream;
 
-/// <summary>An address on this machine at which no attempt to connect comes to an end, as with a host that is gone or a packet that is dropped: somebody listens, accepts nobody, and has a full queue.</summary>
+/// <summary>
+/// An address on this machine at which no attempt to connect comes to an end, as with a host that is gone or a packet that is dropped: somebody
+/// listens, accepts nobody, and has a full queue.
+/// </summary>
 internal sealed class BlackHole : IDisposable
 {
     private readonly Socket listener = new(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);

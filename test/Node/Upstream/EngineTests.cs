@@ -36,7 +36,8 @@ public sealed class EngineTests
     public async Task An_engine_that_wants_a_key_says_so_and_nobody_is_told_to_give_up_isolation(string? key, EngineKind? kind, string fault)
     {
         await using var engine = await ScriptedEngine.StartAsync(new EngineScript { ApiKey = "the-engines-key" });
-        var error = await Should.ThrowAsync<UpstreamException>(() => UpstreamUnderTest.OpenAsync(options => options with { ApiKey = key, Kind = kind }, engine.Url));
+        var error = await Should.ThrowAsync<UpstreamException>(
+            () => UpstreamUnderTest.OpenAsync(options => options with { ApiKey = key, Kind = kind }, engine.Url));
         error.Message.ShouldBe($"The engine at {engine.Url.Authority} {fault}.");
         error.Hint.ShouldContain("--upstream-key-env");
         (error.Message + error.Hint).ShouldNotContain("dangerous");
@@ -93,7 +94,8 @@ public sealed class EngineTests
     {
         await using var first = await ScriptedEngine.StartAsync();
         await using var second = await ScriptedEngine.StartAsync();
-        await using var backend = await UpstreamUnderTest.OpenAsync(options => options with { HealthInterval = TimeSpan.FromMinutes(1) }, first.Url, second.Url);
+        await using var backend = await UpstreamUnderTest.OpenAsync(
+            options => options with { HealthInterval = TimeSpan.FromMinutes(1) }, first.Url, second.Url);
         await first.LeaveAsync();
         for (var i = 0; i < 6; i++)
             (await UpstreamUnderTest.AskAsync(backend, UpstreamUnderTest.Chat())).FinishReason.ShouldBe("stop");
@@ -377,7 +379,8 @@ public sealed class EngineTests
         Should.Throw<ArgumentException>(() => new EngineSet([one.Backend, one.Backend]));
     }
 
-    private static UpstreamOptions Impatient(UpstreamOptions options) => options with { ConnectTimeout = TimeSpan.FromMilliseconds(300), HealthInterval = TimeSpan.FromMinutes(1) };
+    private static UpstreamOptions Impatient(UpstreamOptions options) =>
+        options with { ConnectTimeout = TimeSpan.FromMilliseconds(300), HealthInterval = TimeSpan.FromMinutes(1) };
 
     private static string Body(bool isCounted) => UpstreamUnderTest.Chat(members: isCounted ? ",\"max_tokens\":2" : "");
 

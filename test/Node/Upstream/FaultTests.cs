@@ -91,7 +91,8 @@ public sealed class FaultTests
         listener.Start();
         var engine = new Uri($"http://{listener.LocalEndpoint}");
         var serving = ServeAsync();
-        await using (var backend = await UpstreamUnderTest.OpenAsync(options => options with { Kind = EngineKind.Vllm, HealthInterval = TimeSpan.FromHours(1) }, engine))
+        await using (var backend = await UpstreamUnderTest.OpenAsync(
+            options => options with { Kind = EngineKind.Vllm, HealthInterval = TimeSpan.FromHours(1) }, engine))
         {
             var large = UpstreamUnderTest.Chat(stream: true, $",\"stop\":\"{new string('x', 8 << 20)}\"");
             if (meaning == "TimedOut")
@@ -122,7 +123,9 @@ public sealed class FaultTests
                     var read = await connection.GetStream().ReadAsync(head, over.Token);
                     var isQuestion = System.Text.Encoding.ASCII.GetString(head, 0, read).StartsWith("POST", StringComparison.Ordinal);
                     await connection.GetStream().WriteAsync(System.Text.Encoding.ASCII.GetBytes(
-                        isQuestion ? $"HTTP/1.1 {status} No\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{{}}" : "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"));
+                        isQuestion
+                            ? $"HTTP/1.1 {status} No\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{{}}"
+                            : "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"));
                     if (isQuestion && !closes)
                         await connection.GetStream().CopyToAsync(Stream.Null, over.Token); // lingers, as it should
                 }
@@ -141,7 +144,8 @@ public sealed class FaultTests
     public async Task A_path_that_the_engine_has_not_is_the_models_fault(InferenceEndpoint endpoint, string members)
     {
         await using var upstream = await UpstreamUnderTest.StartAsync(EngineScript.Always(EngineStep.Answer(404, """{"detail":"Not Found"}""")));
-        var refused = await upstream.AskAsync($$"""{"model":"test-model",{{members}}}""", members.Contains("stream", StringComparison.Ordinal), endpoint, units: 1024 * 1024);
+        var refused = await upstream.AskAsync(
+            $$"""{"model":"test-model",{{members}}}""", members.Contains("stream", StringComparison.Ordinal), endpoint, units: 1024 * 1024);
         refused.Refusal.ShouldBe(new InferenceStart.Refused(InferenceRefusal.InvalidField, "model"));
     }
 
@@ -228,7 +232,11 @@ public sealed class FaultTests
         EngineStep[] steps =
         [
             EngineStep.Head(), EngineStep.Event(Choice(0, "null")), EngineStep.Event(Choice(1, "null")),
-            .. ends.Split(' ').Select(end => end == "done" ? EngineStep.Of("done") : EngineStep.Event(Choice(int.Parse(end, System.Globalization.CultureInfo.InvariantCulture), "\"stop\""))),
+            .. ends.Split(' ').Select(
+                end =>
+                    end == "done"
+                        ? EngineStep.Of("done")
+                        : EngineStep.Event(Choice(int.Parse(end, System.Globalization.CultureInfo.InvariantCulture), "\"stop\""))),
         ];
         await using var upstream = await UpstreamUnderTest.StartAsync(EngineScript.Once(steps));
         (await MeaningAsync(upstream, stream: true)).ShouldBe(isWhole ? "served" : "Failed");
@@ -252,7 +260,8 @@ public sealed class FaultTests
         await using var upstream = await UpstreamUnderTest.StartAsync(
             EngineScript.Once(EngineStep.Head(), EngineStep.Event(Chunk), EngineStep.Wait("second"), EngineStep.Event(Chunk), EngineStep.Wait("third")),
             options => options with { Time = time, TokenTimeout = token, HealthInterval = TimeSpan.FromDays(1) });
-        var start = await upstream.Backend.StartAsync(UpstreamUnderTest.Request(UpstreamUnderTest.Chat(stream: true), stream: true), CancellationToken.None).Soon();
+        var start = await upstream.Backend.StartAsync(UpstreamUnderTest.Request(UpstreamUnderTest.Chat(stream: true), stream: true), CancellationToken.None)
+            .Soon();
         await using var answer = start.ShouldBeOfType<InferenceStart.Started>().Answer;
         await using var parts = answer.ReadPartsAsync(CancellationToken.None).GetAsyncEnumerator();
         (await parts.MoveNextAsync().AsTask().Soon()).ShouldBeTrue();
@@ -316,7 +325,8 @@ public sealed class FaultTests
             "whole" => options with { AnswerTimeout = soon },
             _ => options with { TokenTimeout = soon },
         });
-        (await Should.ThrowAsync<InferenceException>(() => upstream.AskAsync(UpstreamUnderTest.Chat(stream), stream))).Failure.ShouldBe(InferenceFailure.TimedOut);
+        (await Should.ThrowAsync<InferenceException>(() => upstream.AskAsync(UpstreamUnderTest.Chat(stream), stream))).Failure
+            .ShouldBe(InferenceFailure.TimedOut);
         await Waiting.UntilAsync(() => upstream.Engine.Counters is { Cancelled: 1, InFlight: 0 });
         (await upstream.AskAsync(UpstreamUnderTest.Chat())).FinishReason.ShouldBe("stop");
     }

@@ -48,7 +48,8 @@ public sealed class RecordedTests
     {
         var isRecorded = file.EndsWith(".json", StringComparison.Ordinal);
         var events = isRecorded ? JsonNode.Parse(Vectors.Text(file))!["response"]!.GetValue<string>() : Vectors.Text(file);
-        var expected = events.Split('\n').Where(line => line.StartsWith("data: {", StringComparison.Ordinal)).Select(line => JsonNode.Parse(line["data: ".Length..])!.AsObject()).ToList();
+        var expected = events.Split('\n')
+            .Where(line => line.StartsWith("data: {", StringComparison.Ordinal)).Select(line => JsonNode.Parse(line["data: ".Length..])!.AsObject()).ToList();
         var used = Counted(expected[^1]["usage"]!);
         foreach (var chunk in expected)
         {

@@ -378,7 +378,8 @@ public sealed class RequestTests
         var reply = await upstream.AskAsync(body, endpoint: InferenceEndpoint.ImageGenerations, units: pixels);
         reply.Usage.ShouldBe(new Usage(0, 0) { Pixels = pixels });
         upstream.LastBody.GetProperty("size").GetString().ShouldBe(members.Contains("256", StringComparison.Ordinal) ? "256x512" : "1024x1024");
-        (await upstream.AskAsync(body, endpoint: InferenceEndpoint.ImageGenerations, units: pixels - 1)).Refusal!.Reason.ShouldBe(InferenceRefusal.ContextTooLarge);
+        (await upstream.AskAsync(body, endpoint: InferenceEndpoint.ImageGenerations, units: pixels - 1)).Refusal!.Reason
+            .ShouldBe(InferenceRefusal.ContextTooLarge);
     }
 
     [Theory]
@@ -392,14 +393,16 @@ public sealed class RequestTests
     public void Images_of_no_known_size_are_refused(string members, string field)
     {
         UpstreamRequest.Read(
-            UpstreamUnderTest.Request($$"""{"model":"test-model","prompt":"p",{{members}}}""", endpoint: InferenceEndpoint.ImageGenerations), null, out var refused).ShouldBeNull();
+            UpstreamUnderTest.Request($$"""{"model":"test-model","prompt":"p",{{members}}}""", endpoint: InferenceEndpoint.ImageGenerations),
+            null, out var refused).ShouldBeNull();
         (refused?.Field).ShouldBe(field);
     }
 
     private static string Chat(string members = "", bool stream = false) => UpstreamUnderTest.Chat(stream, members);
 
     private static string Write(
-        string body, bool stream = false, InferenceEndpoint endpoint = InferenceEndpoint.ChatCompletions, EngineKind kind = EngineKind.Unknown, long? maxTokens = 100)
+        string body, bool stream = false, InferenceEndpoint endpoint = InferenceEndpoint.ChatCompletions, EngineKind kind = EngineKind.Unknown,
+        long? maxTokens = 100)
     {
         var request = UpstreamRequest.Read(UpstreamUnderTest.Request(body, stream, endpoint), null, out var refused);
         request.ShouldNotBeNull(refused?.Field);

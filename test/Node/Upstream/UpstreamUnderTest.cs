@@ -41,21 +41,29 @@ internal sealed class UpstreamUnderTest : IAsyncDisposable
 
     public static Task<UpstreamBackend> OpenAsync(Func<UpstreamOptions, UpstreamOptions>? change, params Uri[] urls)
     {
-        var options = new UpstreamOptions { Model = ScriptedBackend.Model, EngineModel = "scripted", Urls = urls, HealthInterval = TimeSpan.FromMilliseconds(50) };
+        var options = new UpstreamOptions
+        {
+            Model = ScriptedBackend.Model,
+            EngineModel = "scripted",
+            Urls = urls,
+            HealthInterval = TimeSpan.FromMilliseconds(50),
+        };
         return UpstreamBackend.OpenAsync(change?.Invoke(options) ?? options, TestContext.Current.CancellationToken);
     }
 
     public static string Chat(bool stream = false, string members = "") =>
         $$"""{"model":"test-model","stream":{{(stream ? "true" : "false")}},"messages":[{"role":"user","content":"one two three"}]{{members}}}""";
 
-    public static InferenceRequest Request(string body, bool stream = false, InferenceEndpoint endpoint = InferenceEndpoint.ChatCompletions, long units = 8192) => new()
-    {
-        Endpoint = endpoint,
-        Model = ScriptedBackend.Model,
-        Stream = stream,
-        Body = Encoding.UTF8.GetBytes(body),
-        MaxUnits = new ComputeUnits(units),
-    };
+    public static InferenceRequest Request(
+        string body, bool stream = false, InferenceEndpoint endpoint = InferenceEndpoint.ChatCompletions, long units = 8192) =>
+        new()
+        {
+            Endpoint = endpoint,
+            Model = ScriptedBackend.Model,
+            Stream = stream,
+            Body = Encoding.UTF8.GetBytes(body),
+            MaxUnits = new ComputeUnits(units),
+        };
 
     public Task<Reply> AskAsync(string body, bool stream = false, InferenceEndpoint endpoint = InferenceEndpoint.ChatCompletions, long units = 8192) =>
         AskAsync(Backend, body, stream, endpoint, units);

@@ -160,7 +160,8 @@ internal static class Wire
     }
 
     /// <summary>An input of which each read brings a few bytes, as a slow connection does.</summary>
-    public static PipeReader Slow(byte[] bytes, int size) => PipeReader.Create(new MemoryStream(bytes), new StreamPipeReaderOptions(bufferSize: size, minimumReadSize: 1));
+    public static PipeReader Slow(byte[] bytes, int size) =>
+        PipeReader.Create(new MemoryStream(bytes), new StreamPipeReaderOptions(bufferSize: size, minimumReadSize: 1));
 
     private sealed class Segment : ReadOnlySequenceSegment<byte>
     {

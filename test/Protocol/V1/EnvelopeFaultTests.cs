@@ -190,7 +190,9 @@ public sealed class EnvelopeFaultTests
 
     [Fact]
     public void What_was_parsed_and_written_parses_to_the_same_bytes() =>
-        Gen.Select(Gen.Byte.Array[16, 300], Gen.Byte.Array[12, 12], Gen.Byte.Array[16, 16], Gen.Byte.Array[32, 32], Gen.String[1, 256], Gen.Long[0, long.MaxValue], Gen.Int[0, 2], Gen.Long[0, 1L << 40])
+        Gen.Select(
+            Gen.Byte.Array[16, 300], Gen.Byte.Array[12, 12], Gen.Byte.Array[16, 16], Gen.Byte.Array[32, 32], Gen.String[1, 256], Gen.Long[0, long.MaxValue],
+            Gen.Int[0, 2], Gen.Long[0, 1L << 40])
             .Sample(
                 (ciphertext, nonce, salt, key, model, stack, stream, units) =>
                 {

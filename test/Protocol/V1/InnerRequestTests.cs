@@ -38,7 +38,10 @@ public sealed class InnerRequestTests
     public void A_body_of_256_levels_is_taken_and_a_deeper_one_is_refused_by_name(int depth, bool isTaken)
     {
         var inner = depth - 1; // the request itself is one
-        foreach (var deep in (string[])[new string('[', inner) + new string(']', inner), string.Concat(Enumerable.Repeat("{\"a\":", inner)) + "1" + new string('}', inner)])
+        foreach (var deep in (string[])
+        [
+            new string('[', inner) + new string(']', inner), string.Concat(Enumerable.Repeat("{\"a\":", inner)) + "1" + new string('}', inner),
+        ])
         {
             var (request, rejection) = Check($$"""{"x":{{deep}},"model":"tiny","stream":true}""", true, null);
             request.ShouldBe(isTaken ? new InnerRequest("tiny", true) : null);
