@@ -118,7 +118,9 @@ internal static class LoopbackGateway
         if (envelope.ModelName == Whole)
         {
             context.Response.ContentType = "application/json";
-            request.SealWhole(Encoding.UTF8.GetBytes($$$"""{"id":"chatcmpl-1","object":"chat.completion","created":1700000000,"model":"tiny","choices":[{"index":0,"message":{"role":"assistant","content":"{{{WholeText}}}"},"finish_reason":"stop"}],"usage":{"prompt_tokens":100,"completion_tokens":100,"total_tokens":200}}"""), new ClearUsage(100, 100), output);
+            request.SealWhole(
+                Encoding.UTF8.GetBytes($$$"""{"id":"chatcmpl-1","object":"chat.completion","created":1700000000,"model":"tiny","choices":[{"index":0,"message":{"role":"assistant","content":"{{{WholeText}}}"},"finish_reason":"stop"}],"usage":{"prompt_tokens":100,"completion_tokens":100,"total_tokens":200}}"""),
+                new ClearUsage(100, 100), output);
             return;
         }
 
@@ -127,7 +129,9 @@ internal static class LoopbackGateway
         for (var i = 1; i <= events; i++)
         {
             output.Write("data: "u8);
-            request.SealEvent(Encoding.UTF8.GetBytes($$$"""{"id":"chatcmpl-0123456789abcdef","object":"chat.completion.chunk","created":1700000000,"model":"tiny","choices":[{"index":0,"delta":{"content":" word{{{i.ToString(CultureInfo.InvariantCulture)}}}"},"finish_reason":{{{(i < events ? "null" : "\"stop\"")}}}}]}"""), i == events, output);
+            request.SealEvent(
+                Encoding.UTF8.GetBytes($$$"""{"id":"chatcmpl-0123456789abcdef","object":"chat.completion.chunk","created":1700000000,"model":"tiny","choices":[{"index":0,"delta":{"content":" word{{{i.ToString(CultureInfo.InvariantCulture)}}}"},"finish_reason":{{{(i < events ? "null" : "\"stop\"")}}}}]}"""),
+                i == events, output);
             output.Write("\n\n"u8);
             if (envelope.ModelName == Paced)
             {

@@ -38,7 +38,8 @@ internal sealed class RecordedBundle
 
     /// <summary>A folder of the shared vectors, which CONFIDENTIALCHAT_VECTORS names.</summary>
     public static string Folder(string set) =>
-        Path.Combine(Environment.GetEnvironmentVariable("CONFIDENTIALCHAT_VECTORS") ?? throw new InvalidOperationException("CONFIDENTIALCHAT_VECTORS is not set."), set);
+        Path.Combine(
+            Environment.GetEnvironmentVariable("CONFIDENTIALCHAT_VECTORS") ?? throw new InvalidOperationException("CONFIDENTIALCHAT_VECTORS is not set."), set);
 
     public int Parse() => EvidenceBundle.TryParse(bytes, out var bundle) is null ? bundle!.Devices.Count : -1;
 

@@ -30,7 +30,8 @@ public class SevSnpBenchmarks
         if (!SevSnpReport())
             throw new InvalidOperationException("The recorded report is refused.");
         bundle = new RecordedBundle(
-            new CpuEvidence { Type = CpuType.SevSnp, Evidence = report, Collateral = collateral.ToNamed() }, Policy.Default with { MeasurementsAny = true }, at);
+            new CpuEvidence { Type = CpuType.SevSnp, Evidence = report, Collateral = collateral.ToNamed() },
+            Policy.Default with { MeasurementsAny = true }, at);
     }
 
     [Benchmark]

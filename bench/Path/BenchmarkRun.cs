@@ -159,7 +159,8 @@ internal sealed class BenchmarkRun : IAsyncDisposable
             new FloorRoute { Name = RouteNames.FloorNode, To = floorNode.Url, Tested = [floorNode], Aside = [engine], NodeKey = floorKey },
             new FloorV2Route
             {
-                Name = RouteNames.FloorNodeV2, To = floorNodeV2.Url, Tested = [floorNodeV2], Aside = [engine], NodeKeys = floorNodeV2.Said.GetProperty("key").GetBytesFromBase64(),
+                Name = RouteNames.FloorNodeV2, To = floorNodeV2.Url, Tested = [floorNodeV2], Aside = [engine],
+                NodeKeys = floorNodeV2.Said.GetProperty("key").GetBytesFromBase64(),
             },
             new FloorRoute { Name = RouteNames.FloorPath, To = floorRelay.Url, Tested = [floorRelay, floorNode], Aside = [engine], NodeKey = floorKey },
         };
@@ -195,20 +196,62 @@ internal sealed class BenchmarkRun : IAsyncDisposable
         yield return new LockAndRelayRoute { Name = prefix + RouteNames.PathWithLock, To = to, Tested = [gateway, node], Aside = [engine], Stack = stack };
         if (!withClient)
             yield break;
-        yield return Keep(new ClientRoute(stack, engine.Url, EnvelopeVersion.V1) { Name = RouteNames.Client, To = to, Tested = [gateway, node], Aside = [engine] });
-        yield return Keep(new RawCallRoute(stack, engine.Url, EnvelopeVersion.V1) { Name = RouteNames.RawClient, To = to, Tested = [gateway, node], Aside = [engine] });
-        yield return Keep(new ClientRoute(stack, engine.Url, EnvelopeVersion.V2) { Name = RouteNames.ClientV2, To = to, Tested = [gateway, node], Aside = [engine] });
-        yield return Keep(new RawCallRoute(stack, engine.Url, EnvelopeVersion.V2) { Name = RouteNames.RawClientV2, To = to, Tested = [gateway, node], Aside = [engine] });
+        yield return Keep(
+            new ClientRoute(stack, engine.Url, EnvelopeVersion.V1) { Name = RouteNames.Client, To = to, Tested = [gateway, node], Aside = [engine] });
+        yield return Keep(
+            new RawCallRoute(stack, engine.Url, EnvelopeVersion.V1) { Name = RouteNames.RawClient, To = to, Tested = [gateway, node], Aside = [engine] });
+        yield return Keep(
+            new ClientRoute(stack, engine.Url, EnvelopeVersion.V2) { Name = RouteNames.ClientV2, To = to, Tested = [gateway, node], Aside = [engine] });
+        yield return Keep(
+            new RawCallRoute(stack, engine.Url, EnvelopeVersion.V2) { Name = RouteNames.RawClientV2, To = to, Tested = [gateway, node], Aside = [engine] });
     }
 
     // The engine stands where the gateway would reach the nodes.
     private IEnumerable<Route> Messages(ChatStack stack, Hop engine)
     {
         var (to, gateway, node, address) = (stack.Gateway.Url, stack.Gateway, stack.Node, engine.Url);
-        yield return Keep(new EnrolmentRoute { Name = RouteNames.Enrolment, To = to, Tested = [gateway], Aside = [node, engine], Streams = false, Stack = stack, Address = address });
-        yield return Keep(new HeartbeatRoute { Name = RouteNames.Heartbeat, To = to, Tested = [gateway], Aside = [node, engine], Streams = false, Stack = stack, Address = address });
-        yield return Keep(new UsageReportRoute { Name = RouteNames.UsageReport, To = to, Tested = [gateway], Aside = [node, engine], Streams = false, Stack = stack, Address = address, Reports = 1 });
-        yield return Keep(new UsageReportRoute { Name = RouteNames.UsageReports, To = to, Tested = [gateway], Aside = [node, engine], Streams = false, Stack = stack, Address = address, Reports = 48 });
+        yield return Keep(new EnrolmentRoute
+        {
+            Name = RouteNames.Enrolment,
+            To = to,
+            Tested = [gateway],
+            Aside = [node, engine],
+            Streams = false,
+            Stack = stack,
+            Address = address,
+        });
+        yield return Keep(new HeartbeatRoute
+        {
+            Name = RouteNames.Heartbeat,
+            To = to,
+            Tested = [gateway],
+            Aside = [node, engine],
+            Streams = false,
+            Stack = stack,
+            Address = address,
+        });
+        yield return Keep(new UsageReportRoute
+        {
+            Name = RouteNames.UsageReport,
+            To = to,
+            Tested = [gateway],
+            Aside = [node, engine],
+            Streams = false,
+            Stack = stack,
+            Address = address,
+            Reports = 1,
+        });
+        yield return Keep(new UsageReportRoute
+        {
+            Name = RouteNames.UsageReports,
+            To = to,
+            Tested = [gateway],
+            Aside = [node, engine],
+            Streams = false,
+            Stack = stack,
+            Address = address,
+            Reports = 48,
+        });
     }
 
     private T Keep<T>(T route)
@@ -292,7 +335,8 @@ internal sealed class BenchmarkRun : IAsyncDisposable
             });
             results.Starts.AddRange(
             [
-                new(prefix + RouteNames.HelpStart, help), new(prefix + RouteNames.GatewayStart, gateway), new(prefix + RouteNames.NodeStart, node), new(prefix + RouteNames.UpStart, up),
+                new(prefix + RouteNames.HelpStart, help), new(prefix + RouteNames.GatewayStart, gateway), new(prefix + RouteNames.NodeStart, node),
+                new(prefix + RouteNames.UpStart, up),
             ]);
         }
     }
@@ -326,7 +370,9 @@ internal sealed class BenchmarkRun : IAsyncDisposable
             await measure();
             return true;
         }
-        catch (Exception e) when (e is MeasurementException or LostAnswerException or System.Net.Sockets.SocketException or IOException or TimeoutException or Client.ConfidentialChatException)
+        catch (Exception e) when (
+            e is MeasurementException or LostAnswerException or System.Net.Sockets.SocketException or IOException or TimeoutException
+                or Client.ConfidentialChatException)
         {
             failed.Add(name);
             await Console.Error.WriteLineAsync($"error: {name}: {e.Message}");
@@ -345,7 +391,12 @@ internal sealed class BenchmarkRun : IAsyncDisposable
     {
         try
         {
-            using var git = Process.Start(new ProcessStartInfo("git", ["-C", root, "describe", "--always", "--dirty", "--abbrev=10", "--match=-"]) { UseShellExecute = false, RedirectStandardOutput = true, RedirectStandardError = true })!;
+            using var git = Process.Start(new ProcessStartInfo("git", ["-C", root, "describe", "--always", "--dirty", "--abbrev=10", "--match=-"])
+            {
+                UseShellExecute = false,
+                RedirectStandardOutput = true,
+                RedirectStandardError = true,
+            })!;
             return git.StandardOutput.ReadToEnd().Trim() is { Length: > 0 } commit ? commit : "unknown";
         }
         catch (System.ComponentModel.Win32Exception)

@@ -9,7 +9,8 @@ internal static class Peers
 {
     public delegate Task<Route> Start(string root, string directory, Hop engine, Action<IAsyncDisposable> keep);
 
-    public static IReadOnlyList<(string Name, Start Start)> All { get; } = [(RouteNames.Nginx, NginxAsync), (RouteNames.Ehbp, EhbpAsync), (RouteNames.Portkey, PortkeyAsync)];
+    public static IReadOnlyList<(string Name, Start Start)> All { get; } =
+        [(RouteNames.Nginx, NginxAsync), (RouteNames.Ehbp, EhbpAsync), (RouteNames.Portkey, PortkeyAsync)];
 
     private static async Task<Route> NginxAsync(string root, string directory, Hop engine, Action<IAsyncDisposable> keep)
     {
@@ -46,7 +47,9 @@ internal static class Peers
     private static async Task<Route> EhbpAsync(string root, string directory, Hop engine, Action<IAsyncDisposable> keep)
     {
         Directory.CreateDirectory(directory);
-        var ehbp = await Hop.StartAsync(RouteNames.Ehbp, Path.Combine(directory, "ehbp.log"), [NodeJs(root, "ehbp"), Path.Combine(root, "bench", "peers", "ehbp.mjs"), engine.Url.ToString()]);
+        var ehbp = await Hop.StartAsync(
+            RouteNames.Ehbp, Path.Combine(directory, "ehbp.log"),
+            [NodeJs(root, "ehbp"), Path.Combine(root, "bench", "peers", "ehbp.mjs"), engine.Url.ToString()]);
         keep(ehbp);
         return new EhbpRoute { Name = RouteNames.Ehbp, To = ehbp.Url, Tested = [ehbp], Aside = [engine] };
     }
@@ -72,5 +75,6 @@ internal static class Peers
             : Find("node") ?? throw new MeasurementException("Node.js is not installed: sudo apt-get install -y --no-install-recommends nodejs npm");
 
     private static string? Find(string program) =>
-        (Environment.GetEnvironmentVariable("PATH") ?? "").Split(':').Append("/usr/sbin").Select(directory => Path.Combine(directory, program)).FirstOrDefault(File.Exists);
+        (Environment.GetEnvironmentVariable("PATH") ?? "")
+            .Split(':').Append("/usr/sbin").Select(directory => Path.Combine(directory, program)).FirstOrDefault(File.Exists);
 }

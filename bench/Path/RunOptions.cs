@@ -58,10 +58,20 @@ internal sealed record RunOptions
             options = arguments[i] switch
             {
                 "--quick" => options with { IsQuick = true, Rounds = 1 },
-                "--before" => options with { Before = Directory.Exists(Value()) ? Path.GetFullPath(arguments[i]) : throw new UsageException($"--before: there is no directory {arguments[i]}") },
+                "--before" => options with
+                {
+                    Before = Directory.Exists(Value())
+                        ? Path.GetFullPath(arguments[i])
+                        : throw new UsageException($"--before: there is no directory {arguments[i]}"),
+                },
                 "--output" => options with { Output = Value() },
                 "--only" => options with { Only = [.. options.Only, Value()] },
-                "--rounds" => options with { Rounds = int.TryParse(Value(), NumberStyles.None, CultureInfo.InvariantCulture, out var rounds) && rounds is > 0 and <= 100 ? rounds : throw new UsageException($"--rounds: '{arguments[i]}' is not a whole number from 1 to 100") },
+                "--rounds" => options with
+                {
+                    Rounds = int.TryParse(Value(), NumberStyles.None, CultureInfo.InvariantCulture, out var rounds) && rounds is > 0 and <= 100
+                        ? rounds
+                        : throw new UsageException($"--rounds: '{arguments[i]}' is not a whole number from 1 to 100"),
+                },
                 var other => throw new UsageException($"unknown option: {other}"),
             };
 

@@ -33,7 +33,12 @@ internal static class Page
 
             """);
         foreach (var goal in results.Goals)
-            page.AppendLine($"| {goal.Name} | {Unit(F(goal.Value, goal.Unit == "" ? 0 : 2), goal.Unit)} | {(goal.IsUpper ? "≤" : "≥")} {Unit(goal.Bound.ToString(CultureInfo.InvariantCulture), goal.Unit)} | {(goal.IsMet ? "yes" : "**no**")} |");
+        {
+            var (measured, bound) = (F(goal.Value, goal.Unit == "" ? 0 : 2), goal.Bound.ToString(CultureInfo.InvariantCulture));
+            page.AppendLine(
+                $"| {goal.Name} | {Unit(measured, goal.Unit)} | {(goal.IsUpper ? "≤" : "≥")} {Unit(bound, goal.Unit)} | {(goal.IsMet ? "yes" : "**no**")} |");
+        }
+
         page.Append("""
 
             ## Routes
@@ -46,9 +51,12 @@ internal static class Page
         var (engine, yarp) = (results.Route(RouteNames.Engine), results.Route(RouteNames.Yarp));
         foreach (var route in results.Routes)
         {
+            var added = route.Median(r => r.LatencyMs) - (engine?.Median(r => r.LatencyMs) ?? double.NaN);
             page.AppendLine(
-                $"| {route.Name} | {F(route.Median(r => r.LatencyMs), 2, " ms")} | {(engine is null || route == engine ? "" : F(route.Median(r => r.LatencyMs) - engine.Median(r => r.LatencyMs), 2, " ms"))} | {F(route.Median(r => r.FirstTokenMs), 2, " ms")}"
-                + $" | {F(route.Median(r => r.RequestsPerSecond), 0)} | {F(route.Median(r => r.RequestUs), 0, " µs")}{F(Half(route, r => r.RequestUs), 0, before: " ± ")} | {By(route, yarp, r => r.RequestUs)} | {F(route.Median(r => r.ChunkUs), 1, " µs")}{F(Half(route, r => r.ChunkUs), 1, before: " ± ")} | {By(route, yarp, r => r.ChunkUs)} |");
+                $"| {route.Name} | {F(route.Median(r => r.LatencyMs), 2, " ms")} | {(engine is null || route == engine ? "" : F(added, 2, " ms"))}"
+                + $" | {F(route.Median(r => r.FirstTokenMs), 2, " ms")} | {F(route.Median(r => r.RequestsPerSecond), 0)}"
+                + $" | {F(route.Median(r => r.RequestUs), 0, " µs")}{F(Half(route, r => r.RequestUs), 0, before: " ± ")} | {By(route, yarp, r => r.RequestUs)}"
+                + $" | {F(route.Median(r => r.ChunkUs), 1, " µs")}{F(Half(route, r => r.ChunkUs), 1, before: " ± ")} | {By(route, yarp, r => r.ChunkUs)} |");
         }
 
         page.Append("""
@@ -69,7 +77,9 @@ internal static class Page
             for (var i = 0; i < route.Rounds[0].Processes.Count; i++)
             {
                 var process = i;
-                page.AppendLine($"| {route.Name} | {route.Rounds[0].Processes[i].Name} | {F(route.Median(r => r.Processes[process].RequestUs), 0)} µs | {F(route.Median(r => r.Processes[process].AloneRequestUs), 0)} µs | {F(route.Median(r => r.Processes[process].ChunkUs), 1, " µs")} |");
+                page.AppendLine(
+                    $"| {route.Name} | {route.Rounds[0].Processes[i].Name} | {F(route.Median(r => r.Processes[process].RequestUs), 0)} µs"
+                    + $" | {F(route.Median(r => r.Processes[process].AloneRequestUs), 0)} µs | {F(route.Median(r => r.Processes[process].ChunkUs), 1, " µs")} |");
             }
         }
 
@@ -83,7 +93,12 @@ internal static class Page
 
             """);
         foreach (var route in results.ByLoad)
-            page.AppendLine($"| {route.Name} | {F(route.Median(r => r.LoadUs), 0, " µs")}{F(Half(route, r => r.LoadUs), 0, before: " ± ")} | {(route == engine ? "" : F(route.Median(r => r.RequestUs), 0, " µs"))} |");
+        {
+            page.AppendLine(
+                $"| {route.Name} | {F(route.Median(r => r.LoadUs), 0, " µs")}{F(Half(route, r => r.LoadUs), 0, before: " ± ")}"
+                + $" | {(route == engine ? "" : F(route.Median(r => r.RequestUs), 0, " µs"))} |");
+        }
+
         if (results.Messages.Count > 0)
         {
             page.Append("""
@@ -96,7 +111,11 @@ internal static class Page
 
                 """);
             foreach (var message in results.Messages)
-                page.AppendLine($"| {message.Name} | {F(message.Median(r => r.RequestUs), 0, " µs")}{F(Half(message, r => r.RequestUs), 0, before: " ± ")} | {F(message.Median(r => r.AloneRequestUs), 0, " µs")} | {By(message, yarp, r => r.RequestUs)} |");
+            {
+                page.AppendLine(
+                    $"| {message.Name} | {F(message.Median(r => r.RequestUs), 0, " µs")}{F(Half(message, r => r.RequestUs), 0, before: " ± ")}"
+                    + $" | {F(message.Median(r => r.AloneRequestUs), 0, " µs")} | {By(message, yarp, r => r.RequestUs)} |");
+            }
         }
 
         page.Append("""
@@ -110,9 +129,10 @@ internal static class Page
             """);
         foreach (var crowd in results.Crowds)
         {
+            var processes = crowd.Processes.Select(process => $"{process.Name} {F(process.KiBPerStream, 1)} KiB and {F(process.ChunkUs, 1)} µs");
             page.AppendLine(
                 $"| {crowd.Name} | {crowd.Streams} | {crowd.Lost} | {F(crowd.KiBPerStream, 1)} KiB | {F(crowd.ChunkUs, 1)} µs"
-                + $" | {string.Join(", ", crowd.Processes.Select(process => $"{process.Name} {F(process.KiBPerStream, 1)} KiB and {F(process.ChunkUs, 1)} µs"))} |");
+                + $" | {string.Join(", ", processes)} |");
         }
 
         page.Append("""

@@ -16,7 +16,8 @@ internal static class Plots
     {
         yield return ("request", Bars(results, "Processor time a request", "µs", (round, i) => round.Processes[i].RequestUs));
         yield return ("chunk", Bars(results, "Processor time a chunk", "µs", (round, i) => round.Processes[i].ChunkUs));
-        yield return ("latency", Bars(results, "Latency of a whole answer at one connection", "ms", (round, i) => i == 0 ? round.LatencyMs : 0, byProcess: false));
+        yield return (
+            "latency", Bars(results, "Latency of a whole answer at one connection", "ms", (round, i) => i == 0 ? round.LatencyMs : 0, byProcess: false));
     }
 
     // One bar a route, one part of it a process; the line shows the least and the most of the rounds.
@@ -32,7 +33,15 @@ internal static class Plots
                 var (route, process) = (routes[row], i);
                 var value = route.Median(round => figure(round, process));
                 value = double.IsNaN(value) ? 0 : Math.Max(0, value);
-                plot.Add.Bar(new Bar { Position = row, ValueBase = at, Value = at + value, FillColor = Colours[i % Colours.Length], Orientation = Orientation.Horizontal, LineWidth = 0 });
+                plot.Add.Bar(new Bar
+                {
+                    Position = row,
+                    ValueBase = at,
+                    Value = at + value,
+                    FillColor = Colours[i % Colours.Length],
+                    Orientation = Orientation.Horizontal,
+                    LineWidth = 0,
+                });
                 at += value;
             }
 

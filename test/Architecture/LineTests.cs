@@ -13,8 +13,8 @@ public sealed partial class LineTests
     {
         var most = int.Parse(Regex.Match(Repository.Read(".editorconfig"), @"^max_line_length = (?<most>\d+)", RegexOptions.Multiline).Groups["most"].Value);
         var findings =
-            from source in Repository.Sources
-            where source.IsIn("src") && !source.Path.Contains("/Migrations/", StringComparison.Ordinal)
+            from source in Repository.AllSources
+            where !source.Path.Contains("/Migrations/", StringComparison.Ordinal)
             from line in Lines(source.Text)
             where line.Text.Length > most && !Attribute().IsMatch(line.Text) && !IsText(line.Text.Trim())
             select $"{source.Path}:{line.Number} has {line.Text.Length} characters";
@@ -54,6 +54,6 @@ public sealed partial class LineTests
     [GeneratedRegex("\"{3,}")]
     private static partial Regex RawQuotes();
 
-    [GeneratedRegex(@"\$?@?""(?:\\.|[^""\\])*""")]
+    [GeneratedRegex(@"\$*(?<quotes>""{3,}).*?\k<quotes>(?!"")|\$?@?""(?:\\.|[^""\\])*""")]
     private static partial Regex Literals();
 }

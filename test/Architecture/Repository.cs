@@ -20,6 +20,10 @@ internal static class Repository
     /// <summary>Source files written by hand, under <c>src/</c> and <c>test/</c>.</summary>
     public static IReadOnlyList<SourceFile> Sources { get; } = [.. Under("src", "*.cs").Concat(Under("test", "*.cs")).Select(path => new SourceFile(path))];
 
+    /// <summary>Every source file, with benchmarks and samples.</summary>
+    public static IEnumerable<SourceFile> AllSources =>
+        [.. Sources, .. Under("bench", "*.cs").Concat(Under("samples", "*.cs")).Select(path => new SourceFile(path))];
+
     public static IEnumerable<string> MarkdownFiles =>
         Directory.GetFiles(Tree.Root, "*.md").Concat(new[] { "docs", "spec", "src", "test" }.SelectMany(folder => Under(folder, "*.md")));
 
@@ -53,7 +57,10 @@ internal sealed class Project
         Name = Path.GetFileNameWithoutExtension(path);
         var xml = XDocument.Load(path);
         RootNamespace = xml.Descendants("RootNamespace").SingleOrDefault()?.Value ?? Name;
-        ProjectReferences = [.. Includes(xml, "ProjectReference").Select(include => Path.GetFileNameWithoutExtension(include.Replace('\\', '/'))).Order(StringComparer.Ordinal)];
+        ProjectReferences =
+        [
+            .. Includes(xml, "ProjectReference").Select(include => Path.GetFileNameWithoutExtension(include.Replace('\\', '/'))).Order(StringComparer.Ordinal),
+        ];
         PackageReferences = [.. Includes(xml, "PackageReference")];
     }
 

@@ -37,9 +37,12 @@ internal sealed class PaperNode(ChatStack stack, Uri address, params string[] mo
     public byte[] Enrolment(string token, RelayKeyAgreement agreement)
     {
         var body = JsonSerializer.SerializeToUtf8Bytes(
-            new EnrolmentRequest { Address = address, AgreementKey = agreement.PublicKey.ToString(), Status = Status() }, NodeMessageJson.Default.EnrolmentRequest);
+            new EnrolmentRequest { Address = address, AgreementKey = agreement.PublicKey.ToString(), Status = Status() },
+            NodeMessageJson.Default.EnrolmentRequest);
         var signature = NodeSignature.Over(NodePaths.Enrolment, NextTime(), body);
-        return RawConnection.Post(stack.Gateway.Url, NodePaths.Enrolment, body, $"Authorization: Bearer {token}\r\n{NodeSignature.KeyHeaderName}: {identity.PublicKey}\r\n{Headers(signature)}");
+        return RawConnection.Post(
+            stack.Gateway.Url, NodePaths.Enrolment, body,
+            $"Authorization: Bearer {token}\r\n{NodeSignature.KeyHeaderName}: {identity.PublicKey}\r\n{Headers(signature)}");
     }
 
     public byte[] Heartbeat() => Message(NodePaths.Heartbeat, JsonSerializer.SerializeToUtf8Bytes(Status(), NodeMessageJson.Default.NodeStatus));
@@ -113,7 +116,9 @@ internal abstract class MessageRoute : Route, IAsyncDisposable
             throw new LostAnswerException("more connections than nodes");
         var answer = await connection.ExchangeAsync(Message(node, index));
         nodes.Enqueue(node);
-        return answer.Status is 200 or 204 ? System.Diagnostics.Stopwatch.GetTimestamp() : throw new LostAnswerException($"a message was answered {answer.Status}");
+        return answer.Status is 200 or 204
+            ? System.Diagnostics.Stopwatch.GetTimestamp()
+            : throw new LostAnswerException($"a message was answered {answer.Status}");
     }
 
     public ValueTask DisposeAsync()

@@ -111,7 +111,8 @@ internal sealed class EhbpRoute : Route
         var answer = Ok(await connection.ExchangeAsync(RawConnection.Post(To, "/seal", shape.Json())));
         using var made = JsonDocument.Parse(answer.Body);
         request = RawConnection.Post(
-            To, "/v1/chat/completions", made.RootElement.GetProperty("body").GetBytesFromBase64(), $"Ehbp-Encapsulated-Key: {made.RootElement.GetProperty("key").GetString()}\r\n");
+            To, "/v1/chat/completions", made.RootElement.GetProperty("body").GetBytesFromBase64(),
+            $"Ehbp-Encapsulated-Key: {made.RootElement.GetProperty("key").GetString()}\r\n");
         prepared = shape;
     }
 
@@ -153,7 +154,8 @@ internal sealed class RelayRoute : Route
     }
 
     /// <summary>Takes a lock and seals a request to its key.</summary>
-    public static async ValueTask<SealedBytes> LockAsync(RawConnection connection, ChatStack stack, string apiKey, Shape shape, byte[] json, string model = Engine.Model)
+    public static async ValueTask<SealedBytes> LockAsync(
+        RawConnection connection, ChatStack stack, string apiKey, Shape shape, byte[] json, string model = Engine.Model)
     {
         var headers = $"Authorization: Bearer {apiKey}\r\n";
         var ask = RawConnection.Post(stack.Gateway.Url, "/v1/nodes/lock", Encoding.UTF8.GetBytes($$"""{"model":"{{model}}","timeout":60}"""), headers);
@@ -166,7 +168,8 @@ internal sealed class RelayRoute : Route
     {
         var reader = new Utf8JsonReader(body);
         using var answer = JsonDocument.ParseValue(ref reader);
-        return (new X25519PublicKey(answer.RootElement.GetProperty("public_key").GetBytesFromBase64()), new StackId(answer.RootElement.GetProperty("stack_small_id").GetInt64()));
+        var key = new X25519PublicKey(answer.RootElement.GetProperty("public_key").GetBytesFromBase64());
+        return (key, new StackId(answer.RootElement.GetProperty("stack_small_id").GetInt64()));
     }
 }
 
@@ -259,7 +262,9 @@ internal sealed class RawCallRoute(ChatStack stack, Uri engine, EnvelopeVersion 
         if (!shape.IsStream)
         {
             var whole = await answer.ReadWholeAsync();
-            return !Checks || shape.IsWhole(whole.Span) ? System.Diagnostics.Stopwatch.GetTimestamp() : throw new LostAnswerException("the answer is not whole");
+            return !Checks || shape.IsWhole(whole.Span)
+                ? System.Diagnostics.Stopwatch.GetTimestamp()
+                : throw new LostAnswerException("the answer is not whole");
         }
 
         var (first, chunks) = (0L, 0);

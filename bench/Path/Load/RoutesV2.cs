@@ -90,7 +90,9 @@ internal sealed class FloorV2Route : Route
     }
 }
 
-/// <summary>Our gateway and node under envelope v2; requests are sealed beside the clock, to the keys of the node's bundle, whose evidence nobody looks at.</summary>
+/// <summary>
+/// Our gateway and node under envelope v2; requests are sealed beside the clock, to the keys of the node's bundle, whose evidence nobody looks at.
+/// </summary>
 internal sealed class RelayV2Route : Route
 {
     private SealedCallBytes[] requests = [];
@@ -109,7 +111,9 @@ internal sealed class RelayV2Route : Route
             return (Id: node.GetProperty("id").ToString(), KeySet: node.GetProperty("key_set").GetString());
         });
         var keys = await GetAsync(connection, $"/v2/nodes/{listed.Id}/evidence", answer =>
-            EvidenceBundle.TryParse(answer, out var bundle) is null && bundle!.Statement is { Keys.Ohttp: var ohttp } ? ohttp.ToArray() : throw new LostAnswerException("the bundle is none"));
+            EvidenceBundle.TryParse(answer, out var bundle) is null && bundle!.Statement is { Keys.Ohttp: var ohttp }
+                ? ohttp.ToArray()
+                : throw new LostAnswerException("the bundle is none"));
         var json = shape.Json();
         requests = [.. Enumerable.Range(0, count).Select(i => SealedCallBytes.Make(
             To, $"/v2/nodes/{listed.Id}/relay", keys, $"{Authorization(i)}{RelayHeaders.KeySet}: {listed.KeySet}\r\n", json))];

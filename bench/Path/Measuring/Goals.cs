@@ -5,7 +5,8 @@ internal static class Goals
 {
     public static IEnumerable<Goal> Of(RunResults results)
     {
-        Func<RouteRound, double> request = round => round.RequestUs, chunk = round => round.ChunkUs, latency = round => round.LatencyMs, rate = round => round.RequestsPerSecond;
+        Func<RouteRound, double> request = round => round.RequestUs, chunk = round => round.ChunkUs;
+        Func<RouteRound, double> latency = round => round.LatencyMs, rate = round => round.RequestsPerSecond;
         Goal?[] goals =
         [
             Ratio("gateway : YARP, CPU a request", RouteNames.Gateway, RouteNames.Yarp, request, 1.5),

@@ -38,7 +38,8 @@ internal sealed class RouteMeter(Route route, RunOptions options)
     public async Task<RouteRound> MeasureAsync()
     {
         Place();
-        await RunAsync(Shape.Whole, RunOptions.Connections, Math.Min(2 * RunOptions.Connections, route.CallsMax)); // hops keep connections to each other, and not for ever
+        // Hops keep connections to each other, and not for ever.
+        await RunAsync(Shape.Whole, RunOptions.Connections, Math.Min(2 * RunOptions.Connections, route.CallsMax));
         var alone = await RunAsync(Shape.Whole, 1, Math.Min(options.SequentialCalls, route.CallsMax));
         var many = await RunAsync(Shape.Whole, RunOptions.Connections, Math.Min(options.Calls, route.CallsMax));
         var streams = route.Streams ? options.Streams : 0;

@@ -63,7 +63,8 @@ internal sealed record RouteResults(string Name, List<RouteRound> Rounds)
 /// <param name="LoadUs">Processor time of the load itself for a whole answer, at 32 connections.</param>
 /// <param name="Processes">The same figures by process.</param>
 internal sealed record RouteRound(
-    double LatencyMs, double FirstTokenMs, double RequestsPerSecond, double RequestUs, double AloneRequestUs, double ChunkUs, double LoadUs, List<ProcessRound> Processes);
+    double LatencyMs, double FirstTokenMs, double RequestsPerSecond, double RequestUs, double AloneRequestUs, double ChunkUs, double LoadUs,
+    List<ProcessRound> Processes);
 
 internal sealed record ProcessRound(string Name, double RequestUs, double AloneRequestUs, double ChunkUs);
 

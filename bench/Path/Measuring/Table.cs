@@ -11,12 +11,16 @@ internal static class Table
         var text = new StringBuilder();
         var (engine, yarp) = (results.Route(RouteNames.Engine), results.Route(RouteNames.Yarp));
         Add(text,
-            ["ROUTE", "LATENCY ms", "ADDED ms", "1ST TOKEN ms", "REQUESTS/s", "CPU µs/REQUEST ALONE", "AT 32", ": YARP", "± %", "CPU µs/CHUNK", ": YARP", "± %", "BY PROCESS, µs/REQUEST and µs/CHUNK"],
+            [
+                "ROUTE", "LATENCY ms", "ADDED ms", "1ST TOKEN ms", "REQUESTS/s", "CPU µs/REQUEST ALONE", "AT 32", ": YARP", "± %", "CPU µs/CHUNK", ": YARP",
+                "± %", "BY PROCESS, µs/REQUEST and µs/CHUNK",
+            ],
             results.Routes.Select(route => (string[])
             [
-                route.Name, F(route.Median(r => r.LatencyMs), 3), F(Less(route, engine, r => r.LatencyMs), 3), F(route.Median(r => r.FirstTokenMs), 3), F(route.Median(r => r.RequestsPerSecond), 0),
-                F(route.Median(r => r.AloneRequestUs), 0), F(route.Median(r => r.RequestUs), 0), F(By(route, yarp, r => r.RequestUs), 2), F(Spread(route, r => r.RequestUs), 0),
-                F(route.Median(r => r.ChunkUs), 2), F(By(route, yarp, r => r.ChunkUs), 2), F(Spread(route, r => r.ChunkUs), 0), ByProcess(route),
+                route.Name, F(route.Median(r => r.LatencyMs), 3), F(Less(route, engine, r => r.LatencyMs), 3), F(route.Median(r => r.FirstTokenMs), 3),
+                F(route.Median(r => r.RequestsPerSecond), 0), F(route.Median(r => r.AloneRequestUs), 0), F(route.Median(r => r.RequestUs), 0),
+                F(By(route, yarp, r => r.RequestUs), 2), F(Spread(route, r => r.RequestUs), 0), F(route.Median(r => r.ChunkUs), 2),
+                F(By(route, yarp, r => r.ChunkUs), 2), F(Spread(route, r => r.ChunkUs), 0), ByProcess(route),
             ]));
         Add(text,
             ["CLIENT", "OWN CPU µs/REQUEST", "± %"],
@@ -25,7 +29,8 @@ internal static class Table
             ["MESSAGE OF A NODE", "CPU µs/MESSAGE ALONE", "AT 32", ": YARP", "± %"],
             results.Messages.Select(message => (string[])
             [
-                message.Name, F(message.Median(r => r.AloneRequestUs), 0), F(message.Median(r => r.RequestUs), 0), F(By(message, yarp, r => r.RequestUs), 2), F(Spread(message, r => r.RequestUs), 0),
+                message.Name, F(message.Median(r => r.AloneRequestUs), 0), F(message.Median(r => r.RequestUs), 0), F(By(message, yarp, r => r.RequestUs), 2),
+                F(Spread(message, r => r.RequestUs), 0),
             ]));
         Add(text,
             ["STREAMS AT ONCE", "STREAMS", "LOST", "KiB/STREAM", "CPU µs/CHUNK", "BY PROCESS, KiB/STREAM and µs/CHUNK"],
@@ -40,14 +45,20 @@ internal static class Table
         Add(text,
             ["GOAL", "MEASURED", "BOUND", results.IsQuick ? "(a quick run judges nothing)" : "MET"],
             results.Goals.Select(goal => (string[])
-                [goal.Name, $"{F(goal.Value, goal.Unit.Length == 0 ? 0 : 2)} {goal.Unit}".Trim(), $"{(goal.IsUpper ? "≤" : "≥")} {goal.Bound.ToString(CultureInfo.InvariantCulture)} {goal.Unit}".Trim(), results.IsQuick ? "" : goal.IsMet ? "yes" : "no"]));
+            [
+                goal.Name, $"{F(goal.Value, goal.Unit.Length == 0 ? 0 : 2)} {goal.Unit}".Trim(),
+                $"{(goal.IsUpper ? "≤" : "≥")} {goal.Bound.ToString(CultureInfo.InvariantCulture)} {goal.Unit}".Trim(),
+                results.IsQuick ? "" : goal.IsMet ? "yes" : "no",
+            ]));
         foreach (var peer in results.LeftOut)
             text.AppendLine($"left out: {peer}");
         return text.ToString();
     }
 
-    private static string ByProcess(RouteResults route) => route.Rounds[0].Processes.Count < 2 ? "" : string.Join(", ", route.Rounds[0].Processes.Select((process, i) =>
-        $"{process.Name} {F(route.Median(round => round.Processes[i].RequestUs), 0)} and {F(route.Median(round => round.Processes[i].ChunkUs), 2)}"));
+    private static string ByProcess(RouteResults route) => route.Rounds[0].Processes.Count < 2
+        ? ""
+        : string.Join(", ", route.Rounds[0].Processes.Select((process, i) =>
+            $"{process.Name} {F(route.Median(round => round.Processes[i].RequestUs), 0)} and {F(route.Median(round => round.Processes[i].ChunkUs), 2)}"));
 
     private static double Less(RouteResults route, RouteResults? baseline, Func<RouteRound, double> figure) =>
         baseline is null || baseline == route ? double.NaN : route.Median(figure) - baseline.Median(figure);
@@ -69,7 +80,13 @@ internal static class Table
             return;
         var widths = headings.Select((heading, column) => all.Select(row => row[column].Length).Append(heading.Length).Max()).ToArray();
         foreach (var row in all.Prepend(headings))
-            text.AppendLine(string.Join("  ", row.Select((cell, column) => column == 0 || column >= 12 || !char.IsAsciiDigit(cell.FirstOrDefault('x')) && cell.Length > 12 ? cell.PadRight(widths[column]) : cell.PadLeft(widths[column]))).TrimEnd());
+        {
+            var cells = row.Select((cell, column) => column == 0 || column >= 12 || !char.IsAsciiDigit(cell.FirstOrDefault('x')) && cell.Length > 12
+                ? cell.PadRight(widths[column])
+                : cell.PadLeft(widths[column]));
+            text.AppendLine(string.Join("  ", cells).TrimEnd());
+        }
+
         text.AppendLine();
     }
 }

@@ -46,7 +46,8 @@ internal sealed class ChatStack : IAsyncDisposable
         var gatewayData = Path.Combine(directory, "gateway");
         var clock = Stopwatch.StartNew();
         var gateway = await Hop.StartAsync(
-            "gateway", log, [cchat, "gateway", "--data", gatewayData, "--port", "0", "--stack-units", $"{StackUnits}", "--json", "--exit-with-stdin"], "gateway", isPinned: isPinned);
+            "gateway", log, [cchat, "gateway", "--data", gatewayData, "--port", "0", "--stack-units", $"{StackUnits}", "--json", "--exit-with-stdin"],
+            "gateway", isPinned: isPinned);
         try
         {
             await ReadyAsync(gateway);
@@ -59,8 +60,8 @@ internal sealed class ChatStack : IAsyncDisposable
             var node = await Hop.StartAsync(
                 "node", log,
                 [
-                    cchat, "node", "--data", Path.Combine(directory, "node"), "--gateway", gateway.Url.ToString(), "--port", "0", "--upstream", engine.ToString(),
-                    "--upstream-model", Engine.Model, "--upstream-concurrency", "1100", "--json", "--exit-with-stdin",
+                    cchat, "node", "--data", Path.Combine(directory, "node"), "--gateway", gateway.Url.ToString(), "--port", "0", "--upstream",
+                    engine.ToString(), "--upstream-model", Engine.Model, "--upstream-concurrency", "1100", "--json", "--exit-with-stdin",
                     .. isAttested ? ["--evidence", "simulated"] : Array.Empty<string>(),
                 ],
                 "node",

@@ -44,7 +44,8 @@ internal sealed class Hop : IAsyncDisposable
     /// <param name="isPinned">Whether it starts on the core of what is tested; else it has both.</param>
     /// <param name="endsWithInput">Whether it stops at the end of its input; else it is asked by a signal.</param>
     public static async Task<Hop> StartAsync(
-        string name, string log, IReadOnlyList<string> command, string member = "url", IReadOnlyDictionary<string, string>? environment = null, bool isPinned = true, bool endsWithInput = true)
+        string name, string log, IReadOnlyList<string> command, string member = "url", IReadOnlyDictionary<string, string>? environment = null,
+        bool isPinned = true, bool endsWithInput = true)
     {
         var hop = new Hop(name, Start(log, command, environment, isPinned), endsWithInput);
         try
@@ -69,7 +70,8 @@ internal sealed class Hop : IAsyncDisposable
     }
 
     /// <summary>Starts a server that says nothing, and waits until it listens.</summary>
-    public static async Task<Hop> StartSilentAsync(string name, string log, int port, IReadOnlyList<string> command, IReadOnlyDictionary<string, string>? environment = null)
+    public static async Task<Hop> StartSilentAsync(
+        string name, string log, int port, IReadOnlyList<string> command, IReadOnlyDictionary<string, string>? environment = null)
     {
         var hop = new Hop(name, Start(log, command, environment, isPinned: true), endsWithInput: false) { Url = new Uri($"http://127.0.0.1:{port}") };
         var started = Stopwatch.StartNew();

@@ -14,7 +14,8 @@ internal sealed class YarpHop(Uri destination)
         VersionPolicy = HttpVersionPolicy.RequestVersionExact,
     };
 
-    private readonly IHttpForwarder forwarder = new ServiceCollection().AddLogging().AddHttpForwarder().BuildServiceProvider().GetRequiredService<IHttpForwarder>();
+    private readonly IHttpForwarder forwarder =
+        new ServiceCollection().AddLogging().AddHttpForwarder().BuildServiceProvider().GetRequiredService<IHttpForwarder>();
     private readonly HttpMessageInvoker invoker = new(Connections.Handler());
     private readonly string prefix = destination.AbsoluteUri;
 
