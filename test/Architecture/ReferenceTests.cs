@@ -9,7 +9,7 @@ public sealed class ReferenceTests
     /// <summary>The packages that each project names; whoever adds one writes it down here and in docs/decisions.</summary>
     private static readonly Dictionary<string, string[]> Packages = new(StringComparer.Ordinal)
     {
-        ["ConfidentialChat.Protocol"] = ["NSec.Cryptography"],
+        ["ConfidentialChat.Protocol"] = ["NSec.Cryptography", "System.Formats.Cbor"],
         ["ConfidentialChat.Attestation"] = ["Tomlyn"],
         ["ConfidentialChat.Attestation.Simulated"] = [],
         ["ConfidentialChat.Client"] = [],

@@ -58,6 +58,9 @@ public sealed class KeyRing : IDisposable
     /// <summary>Whether sets have bundles and take sealed requests.</summary>
     internal bool IsAttested => signing is not null;
 
+    /// <summary>The process's key for what spec/receipts.md section 1 has, and for nothing else; null where sets have no bundles. Owned by the ring.</summary>
+    internal Ed25519PrivateKey? Signing => signing;
+
     /// <summary>The set that waits for its evidence; null where none does.</summary>
     internal NodeKeySet? Pending => sets.Pending?.Set;
 
