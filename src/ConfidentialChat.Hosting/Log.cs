@@ -36,9 +36,9 @@ internal static partial class Log
     [LoggerMessage(109, LogLevel.Warning, "There is room for {Connections} connections and not for {Wanted}: this process may have {Files} files open. hint: let it have {Needed} (ulimit -n, LimitNOFILE=), or ask for fewer with --max-connections")]
     public static partial void FewFiles(this ILogger log, int connections, int wanted, int? files, int needed);
 
-    [LoggerMessage(111, LogLevel.Warning, "There is room for {Room} MiB of request bodies: one of more is answered 429, and up to {Largest} MiB are allowed. hint: give the process more memory, or say with --max-buffered-mib what it may take")]
+    [LoggerMessage(110, LogLevel.Warning, "There is room for {Room} MiB of request bodies: one of more is answered 429, and up to {Largest} MiB are allowed. hint: give the process more memory, or say with --max-buffered-mib what it may take")]
     public static partial void LittleRoom(this ILogger log, long room, long largest);
 
-    [LoggerMessage(EventId = 110, Message = "Connections since the last such line: {Displaced} silent ones closed because others needed their places, {Refused} refused for want of a place, {Late} closed without a whole request. The last was from {Address}.")]
+    [LoggerMessage(EventId = 111, Message = "Connections since the last such line: {Displaced} silent ones closed because others needed their places, {Refused} refused for want of a place, {Late} closed without a whole request. The last was from {Address}.")]
     public static partial void ConnectionsClosed(this ILogger log, LogLevel level, int displaced, int refused, int late, string address);
 }

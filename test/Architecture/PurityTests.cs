@@ -44,9 +44,9 @@ public sealed class PurityTests
     {
         string[] allowed =
         [
-            "NSec.Cryptography", "System.Collections", "System.Collections.Immutable", "System.Formats.Cbor", "System.IO.Pipelines", "System.Linq", "System.Memory",
-            "System.Runtime", "System.Runtime.InteropServices", "System.Security.Cryptography", "System.Text.Encoding.Extensions", "System.Text.Encodings.Web",
-            "System.Text.Json",
+            "NSec.Cryptography", "System.Collections", "System.Collections.Immutable", "System.Formats.Cbor", "System.IO.Pipelines", "System.Linq",
+            "System.Memory", "System.Runtime", "System.Runtime.InteropServices", "System.Security.Cryptography", "System.Text.Encoding.Extensions",
+            "System.Text.Encodings.Web", "System.Text.Json",
         ];
         Assembly.LoadFrom(Path.Combine(AppContext.BaseDirectory, "ConfidentialChat.Protocol.dll"))
             .GetReferencedAssemblies().Select(name => name.Name!).Except(allowed)

@@ -127,7 +127,8 @@ public sealed class CoseSign1Tests : IDisposable
         Read(header: [0xBF, .. right[1..], 0xFF]).ShouldBe(CoseError.NotDeterministic); // an indefinite length
         Read(Map(header => header.Write(1, writer => writer.WriteEncodedValue([0x38, 0x07])))).ShouldBe(CoseError.NotDeterministic); // -8 in two bytes
         Read(Map(header => header.Write(3, writer => writer.WriteEncodedValue([0x79, 0x00, 0x01, 0x61])))).ShouldBe(CoseError.NotDeterministic);
-        Read(Map(claims: claims => claims.Write(6, writer => writer.WriteEncodedValue([0x1B, 0, 0, 0, 0, 0xFF, 0, 0, 0])))).ShouldBe(CoseError.NotDeterministic);
+        Read(Map(claims: claims => claims.Write(6, writer => writer.WriteEncodedValue([0x1B, 0, 0, 0, 0, 0xFF, 0, 0, 0]))))
+            .ShouldBe(CoseError.NotDeterministic);
         Read(Map(header => header.Swap(1, 3))).ShouldBe(CoseError.NotDeterministic); // out of order
         Read(Map(header => header.Write(3, writer => writer.WriteEncodedValue([0x62, 0xC3, 0x28])))).ShouldBe(CoseError.Malformed); // no UTF-8
         Read(header: [.. right[..2], 0x1C, .. right[3..]]).ShouldBe(CoseError.Malformed); // a reserved form
