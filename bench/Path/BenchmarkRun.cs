@@ -117,9 +117,9 @@ internal sealed class BenchmarkRun : IAsyncDisposable
 
         foreach (var (_, measured) in alive.Where(measured => measured.Results.Rounds.Count > 0))
             (messages.Exists(message => message.Name == measured.Name) ? results.Messages : results.Routes).Add(measured);
+        await CrowdsAsync(engine);
         if (options.Only.Count == 0)
         {
-            await CrowdsAsync(engine);
             await StartsAsync(engine);
             results.Goals.AddRange(Goals.Of(results));
         }
@@ -304,9 +304,16 @@ internal sealed class BenchmarkRun : IAsyncDisposable
     }
 
     // On fresh processes: what a stream adds shows only where nothing has grown yet.
-    private Task<bool> CrowdAsync(string name, Func<Task<Route>> start) => AttemptAsync($"{name}, {options.Crowd} streams", async () =>
+    private async Task CrowdAsync(string name, Func<Task<Route>> start)
     {
-        Say($"{options.Crowd} streams: {name}");
+        var title = $"{options.Crowd} streams: {name}";
+        if (options.Only.Count == 0 || options.Only.Any(only => title.StartsWith(only, StringComparison.OrdinalIgnoreCase)))
+            await AttemptAsync(title, () => MeasureCrowdAsync(title, start));
+    }
+
+    private async Task MeasureCrowdAsync(string title, Func<Task<Route>> start)
+    {
+        Say(title);
         var depth = started.Count;
         results.Crowds.Add(await new CrowdMeter(await start(), options).MeasureAsync());
         while (started.Count > depth)
@@ -314,7 +321,7 @@ internal sealed class BenchmarkRun : IAsyncDisposable
         var crowd = results.Crowds[^1];
         if (crowd.Lost > 0)
             throw new MeasurementException($"{crowd.Lost} of {crowd.Streams} streams were lost: {crowd.Fault}");
-    });
+    }
 
     private async Task StartsAsync(Hop engine)
     {
