@@ -1,4 +1,6 @@
+using System.Collections.Concurrent;
 using System.Diagnostics;
+using System.Text;
 using System.Text.Json;
 using ConfidentialChat.Cli.Stack;
 using ConfidentialChat.Client;
@@ -8,9 +10,9 @@ using ConfidentialChat.Scripting;
 
 namespace ConfidentialChat.EndToEnd.Tests;
 
-/// <summary>docs/operating.md, "After a restart of the gateway": how long its nodes serve nobody.</summary>
+/// <summary>docs/operating.md, "After a restart": how long a gateway's nodes serve nobody, and what becomes of who was just being answered.</summary>
 [TimeLimit(300)] // processes that start one after the other
-public sealed class GatewayRestartTests : IAsyncLifetime
+public sealed class RestartTests : IAsyncLifetime
 {
     private readonly DirectoryInfo directory = Directory.CreateTempSubdirectory("cchat-restart-");
     private readonly List<Process> servers = [];
@@ -82,6 +84,92 @@ public sealed class GatewayRestartTests : IAsyncLifetime
                 $"away for {pause.TotalSeconds:0} s: listens after {listens.TotalMilliseconds:0} ms; "
                 + $"nodes serve after {string.Join(", ", serves.Select(time => $"{time.TotalMilliseconds:0}"))} ms");
             serves.Max().ShouldBeLessThan(listens + TimeSpan.FromSeconds(5)); // a heartbeat
+        }
+    }
+
+    // Each caller has one client all the while; the keys of a node that comes back are others.
+    [Fact]
+    public async Task Fifty_callers_of_streams_find_back_by_themselves_when_gateway_and_node_come_back_under_them()
+    {
+        const int callers = 50, tokens = 20;
+        var engine = await ScriptedEngine.StartAsync(new EngineScript { Events = tokens, DelayMs = 40 });
+        engines.Add(engine);
+        var data = Path.Combine(directory.FullName, "gateway");
+        string[] ofGateway = ["gateway", "--data", data, "--port", $"{FixedPort.Find()}"];
+        var gateway = new Uri((await StartAsync([], ofGateway)).GetProperty("gateway").GetString()!);
+        var key = (await InProcess.RunAsync("keys", "create", "--data", data)).Output.Trim();
+        string[] ofNode =
+        [
+            "node", "--data", Path.Combine(directory.FullName, "node"), "--gateway", $"{gateway}", "--port", $"{FixedPort.Find()}", "--evidence", "simulated",
+            "--upstream", $"{engine.Url}", "--upstream-model", engine.Script.Model, "--upstream-concurrency", $"{callers + 14}",
+        ];
+        var token = (await InProcess.RunAsync("nodes", "token", "--data", data)).Output.Trim();
+        await StartAsync(new() { ["CONFIDENTIALCHAT_ENROLMENT_TOKEN"] = token }, ofNode);
+        using var client = new ConfidentialChatClient(Asking.Options(gateway, key, engine.Url) with { Retries = RetryConfig.None });
+        var (answered, failures, ends) = (new int[callers], new ConcurrentBag<Exception>(), false);
+        var working = Enumerable.Range(0, callers).Select(caller => Task.Run(() => CallOnAsync(caller))).ToList();
+        await EachIsAnsweredAsync();
+
+        await RestartAsync(1, "KILL", ofNode);
+        if (Tree.Slow)
+        {
+            await RestartAsync(0, "TERM", ofGateway);
+            await RestartAsync(1, "TERM", ofNode);
+            await RestartAsync(0, "KILL", ofGateway);
+        }
+
+        ends = true;
+        await Task.WhenAll(working);
+        TestContext.Current.TestOutputHelper!.WriteLine($"{answered.Sum()} answers, and {failures.Count} errors: "
+            + string.Join(", ", failures.GroupBy(failure => failure.GetType().Name).Select(kind => $"{kind.Count()} x {kind.Key}")));
+
+        async Task RestartAsync(int server, string signal, string[] arguments)
+        {
+            var ended = servers[server];
+            await RunningStack.SignalAsync(ended.Id, signal);
+            await ended.WaitForExitAsync(TestContext.Current.CancellationToken);
+            ended.Dispose();
+            var watch = Stopwatch.StartNew();
+            await StartAsync([], arguments);
+            (servers[server], _) = (servers[^1], servers.Remove(servers[^1]));
+            var listens = watch.Elapsed;
+            await EachIsAnsweredAsync();
+            TestContext.Current.TestOutputHelper!.WriteLine(
+                $"{arguments[0]} after SIG{signal}: listens after {listens.TotalMilliseconds:0} ms, all answered after {watch.ElapsedMilliseconds}");
+        }
+
+        // Twice: the first may have begun before.
+        async Task EachIsAnsweredAsync()
+        {
+            var before = answered.ToArray();
+            using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(60));
+            while (answered.Zip(before).Any(now => now.First < now.Second + 2))
+            {
+                foreach (var caller in working.Where(caller => caller.IsFaulted))
+                    await caller;
+                await Task.Delay(20, patience.Token);
+            }
+        }
+
+        async Task CallOnAsync(int caller)
+        {
+            while (!Volatile.Read(ref ends))
+            {
+                try
+                {
+                    var text = new StringBuilder();
+                    var request = new ChatCompletionRequest { Model = engine.Script.Model, Messages = [ChatMessage.User($"caller {caller}")] };
+                    await foreach (var chunk in client.ConfidentialChat.CreateStreamAsync(request, TestContext.Current.CancellationToken))
+                        text.Append(chunk.Choices is [{ Delta.Content: { } content }, ..] ? content : "");
+                    text.ToString().Split(' ', StringSplitOptions.RemoveEmptyEntries).Length.ShouldBe(tokens); // never a short one
+                    answered[caller]++;
+                }
+                catch (ConfidentialChatException e)
+                {
+                    failures.Add(e);
+                    await Task.Delay(50, TestContext.Current.CancellationToken);
+                }
+            }
         }
     }
 
