@@ -2,17 +2,25 @@
 # Installs what the tests need where it is missing, runs them all, and ends with "N passed, N failed".
 #   ./test.sh          the fast run, 20 minutes at most
 #   ./test.sh --slow   the slow one, 90 minutes at most: long properties, the soak, a real llama-server, and everything else that takes minutes
+#   ./test.sh [--slow] PROJECT…   a part of either: only these folders of test/, for example Node, and no benchmarks
 set -euo pipefail
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")"
 
 export DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_NOLOGO=1
 slow=() limit=$((20 * 60))
-case "${1:-}" in
-  "") ;;
-  --slow) export CONFIDENTIALCHAT_SLOW=1; slow=(--explicit on) limit=$((90 * 60)) ;;
-  -h|--help) sed -n '2,4p' "$0" | sed 's/^# \{0,1\}//'; exit 0 ;;
-  *) echo "error: unknown option: $1" >&2; echo "hint: ./test.sh --help" >&2; exit 2 ;;
-esac
+parts=()
+for argument in "$@"; do
+  case "$argument" in
+    --slow) export CONFIDENTIALCHAT_SLOW=1; slow=(--explicit on) limit=$((90 * 60)) ;;
+    -h|--help) sed -n '2,5p' "$0" | sed 's/^# \{0,1\}//'; exit 0 ;;
+    -*) echo "error: unknown option: $argument" >&2; echo "hint: ./test.sh --help" >&2; exit 2 ;;
+    *)
+      part=test/$argument/ConfidentialChat.$argument.Tests.csproj
+      [[ -f $part ]] || { echo "error: there are no tests called $argument" >&2; echo "hint: $(cd test && echo */*.Tests.csproj | sed 's|/[^ ]*||g')" >&2; exit 2; }
+      parts+=("$part")
+      ;;
+  esac
+done
 
 # What hangs fails: the whole has a time limit, as each test has one of its own (test/Tree/TimeLimit.cs).
 within() {
@@ -62,10 +70,15 @@ export CONFIDENTIALCHAT_WARNINGS=$log.warnings
 trap 'rm -f "$log" "$CONFIDENTIALCHAT_WARNINGS"' EXIT
 echo "test.sh: testing" >&2
 status=0
-within dotnet test --solution ConfidentialChat.slnx --configuration Release --no-build --max-parallel-test-modules 1 "${slow[@]}" 2>&1 | tee "$log" || status=$?
+run() { within dotnet test "$@" --configuration Release --no-build --max-parallel-test-modules 1 "${slow[@]}" 2>&1 | tee --append "$log" || status=$?; }
+if ((${#parts[@]})); then
+  for part in "${parts[@]}"; do run --project "$part"; done
+else
+  run --solution ConfidentialChat.slnx
+fi
 
 # --- The benchmarks: that they run, never how fast.
-if (($(nproc) > 1)); then
+if (($(nproc) > 1 && ${#parts[@]} == 0)); then
   echo "test.sh: benchmarks, quickly" >&2
   benches=0
   within ./bench.sh --quick || benches=$?
@@ -75,7 +88,7 @@ fi
 sed -nE 's|^/.*/([^/]+)\.dll \(.*\((.*)\)$|\1: \2|p' "$log"
 sort -u "$CONFIDENTIALCHAT_WARNINGS" | sed 's/^/warning: /'
 
-count() { awk -v word="$1:" '$1 == word { n = $2 } END { print n + 0 }' "$log"; }
+count() { awk -v word="$1:" '$1 == word { n += $2 } END { print n + 0 }' "$log"; }
 passed=$(count succeeded) failed=$(count failed) skipped=$(count skipped)
 if [[ $status -ne 0 && $failed -eq 0 ]]; then failed=1; fi # a test host that crashed, say
 if [[ ${benches:-0} -ne 0 ]]; then failed=$((failed + 1)); fi
