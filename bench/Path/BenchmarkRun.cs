@@ -4,6 +4,7 @@ using System.Runtime.InteropServices;
 using ConfidentialChat.Bench.WholePath.Load;
 using ConfidentialChat.Bench.WholePath.Measuring;
 using ConfidentialChat.Bench.WholePath.Processes;
+using ConfidentialChat.Bench.WholePath.Servers;
 using ConfidentialChat.Protocol.Primitives;
 using ConfidentialChat.Client;
 
@@ -252,6 +253,12 @@ internal sealed class BenchmarkRun : IAsyncDisposable
             Address = address,
             Reports = 48,
         });
+        foreach (var (name, path, isKnown) in ((string, string, bool)[])
+            [
+                (RouteNames.Nodes, $"/v2/nodes?model={Engine.Model}", false), (RouteNames.NodesKnown, $"/v2/nodes?model={Engine.Model}", true),
+                (RouteNames.Evidence, "/v2/nodes/1/evidence", false),
+            ])
+            yield return new QuestionRoute(stack, path, isKnown) { Name = name, To = to, Tested = [gateway], Aside = [node, engine], Streams = false };
     }
 
     private T Keep<T>(T route)

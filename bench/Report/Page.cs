@@ -103,8 +103,8 @@ internal static class Page
         {
             page.Append("""
 
-                ## Messages of nodes
-                What a message costs the gateway, with 32 nodes that send at once; YARP is its relayed request above. An enrolment is one of a node that comes back: a token spent, a relay key agreed, the row on the disk. A report settles requests that the gateway relayed before.
+                ## Messages of nodes and clients
+                What a message costs the gateway, with 32 nodes or clients that send at once; YARP is its relayed request above. An enrolment is one of a node that comes back: a token spent, a relay key agreed, the row on the disk. A report settles requests that the gateway relayed before. Lists and bundles are what a client of envelope v2 asks for once in a node's period, beside its requests.
 
                 | message | CPU a message | one at a time | : YARP |
                 |---|---:|---:|---:|

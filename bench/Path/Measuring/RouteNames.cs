@@ -29,6 +29,9 @@ internal static class RouteNames
     public const string Heartbeat = "heartbeat";
     public const string UsageReport = "usage report of one request";
     public const string UsageReports = "usage report of 48 requests";
+    public const string Nodes = "list of nodes";
+    public const string NodesKnown = "list of nodes, unchanged";
+    public const string Evidence = "bundle of a node";
     public const string HelpStart = "cchat --help";
     public const string GatewayStart = "gateway ready";
     public const string NodeStart = "node ready";

@@ -26,7 +26,7 @@ internal static class Table
             ["CLIENT", "OWN CPU µs/REQUEST", "± %"],
             results.ByLoad.Select(route => (string[])[route.Name, F(route.Median(r => r.LoadUs), 0), F(Spread(route, r => r.LoadUs), 0)]));
         Add(text,
-            ["MESSAGE OF A NODE", "CPU µs/MESSAGE ALONE", "AT 32", ": YARP", "± %"],
+            ["MESSAGE", "CPU µs/MESSAGE ALONE", "AT 32", ": YARP", "± %"],
             results.Messages.Select(message => (string[])
             [
                 message.Name, F(message.Median(r => r.AloneRequestUs), 0), F(message.Median(r => r.RequestUs), 0), F(By(message, yarp, r => r.RequestUs), 2),
