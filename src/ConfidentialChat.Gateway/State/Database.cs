@@ -6,6 +6,7 @@ using Microsoft.EntityFrameworkCore;
 using Microsoft.EntityFrameworkCore.Diagnostics;
 using Microsoft.EntityFrameworkCore.Infrastructure;
 using Microsoft.EntityFrameworkCore.Migrations;
+using SQLitePCL;
 
 namespace ConfidentialChat.Gateway.State;
 
@@ -164,9 +165,40 @@ internal sealed class Database
         }
     }
 
-    private Timer? BusyWord() => Word($"waiting for another process that writes to {path}: {BusySeconds} s at most");
+    // On a slow machine a command takes as long by itself: that is no news.
+    private Timer? BusyWord()
+    {
+        if (progress is not { } say)
+            return null;
+        var isTold = false;
+        return new Timer(
+            _ =>
+            {
+                if (isTold || !IsWritten())
+                    return;
+                isTold = true;
+                say($"waiting for another process that writes to {path}: {BusySeconds} s at most");
+            },
+            null,
+            Silence,
+            Look);
+    }
 
-    private Timer? Word(string text) => progress is not { } say ? null : new Timer(_ => say(text), null, Silence, Timeout.InfiniteTimeSpan);
+    // Asked with no patience at all.
+    private bool IsWritten()
+    {
+        try
+        {
+            using var connection = new SqliteConnection(connectionString);
+            connection.Open();
+            raw.sqlite3_busy_timeout(connection.Handle, 0);
+            return raw.sqlite3_exec(connection.Handle, "BEGIN IMMEDIATE; ROLLBACK") == raw.SQLITE_BUSY;
+        }
+        catch (SqliteException)
+        {
+            return false; // its own caller says what is wrong
+        }
+    }
 
     private bool IsUpToDate()
     {
