@@ -1,7 +1,7 @@
 using System.Diagnostics;
 using System.Text.Json;
 
-namespace ConfidentialChat.Protocol.Tests;
+namespace ConfidentialChat.Tests;
 
 /// <summary>The repository's own files, which are always there, and its Node.js tools, which are there once installed.</summary>
 internal static class Repository
