@@ -26,6 +26,7 @@ public sealed class CertificateTests : IDisposable
         certificates.Write(certificates.Issue());
         await using var gateway = await StartAsync();
         using var old = await HandshakeAsync(gateway);
+        (await GetAsync(old)).ShouldBe(200); // who has not spoken within ten seconds is closed
         var renewed = certificates.Issue(rsa: true);
         certificates.Write(renewed);
         gateway.Clock.Advance(TimeSpan.FromSeconds(11));
