@@ -1,5 +1,6 @@
 // spec/attestation.md section 11: documents that a bundle names by digest.
 using System.Security.Cryptography;
+using System.Text;
 
 namespace ConfidentialChat.Attestation;
 
@@ -14,10 +15,14 @@ public sealed class DocumentSet
         ArgumentNullException.ThrowIfNull(documents);
         foreach (var document in documents)
             this.documents[Shown.Hex(SHA256.HashData(document.Span))] = document;
+        Digest = Digest32.Of(Encoding.ASCII.GetBytes(string.Concat(this.documents.Keys.Order(StringComparer.Ordinal))));
     }
 
     /// <summary>None.</summary>
     public static DocumentSet Empty { get; } = new();
+
+    /// <summary>Two sets of the same documents have the same.</summary>
+    internal Digest32 Digest { get; }
 
     /// <summary>The document of this SHA-256, or null where it is not at hand.</summary>
     public ReadOnlyMemory<byte>? Find(ReadOnlySpan<byte> sha256) =>

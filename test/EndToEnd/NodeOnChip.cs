@@ -1,3 +1,4 @@
+using System.Security.Cryptography;
 using System.Text;
 using ConfidentialChat.Attestation;
 using ConfidentialChat.Attestation.Bundles;
@@ -19,11 +20,11 @@ internal sealed class NodeOnChip
 
     public NodeOnChip() => chip = new() { VekFrom = now.AddDays(-1), VekUntil = now.AddDays(1), IssuerSerialNumber = IssuerSerialNumber };
 
-    public byte[] Policy(string more)
+    public byte[] Policy(string more, string roots = "")
     {
         using var root = chip.Root();
         return Encoding.UTF8.GetBytes(
-            $"version = 1\n[dangerous_test_roots]\namd = '''\n{root.ExportCertificatePem()}'''\n{(more.StartsWith('[') ? "" : "[sev_snp]\n")}{more}\n");
+            $"version = 1\n[dangerous_test_roots]\namd = '''\n{root.ExportCertificatePem()}'''\n{roots}{(more.StartsWith('[') ? "" : "[sev_snp]\n")}{more}\n");
     }
 
     public byte[] Path() => chip.Collateral.Vek!.Value.ToArray();
@@ -39,16 +40,39 @@ internal sealed class NodeOnChip
         },
     }).Report();
 
-    public byte[] Bundle(byte measured = Measured, byte[]? nonce = null)
+    public byte[] Bundle(byte measured = Measured, byte[]? nonce = null) => Bundle(Statement(now, nonce), measured, []);
+
+    /// <summary>With GPUs, whose evidence names these documents.</summary>
+    public byte[] Bundle(IReadOnlyList<EmulatedDevice> gpus, params IReadOnlyList<byte[]> documents)
     {
-        var statement = Statement(now, nonce).ToBytes();
+        var statement = Statement(now);
+        var devices = new List<DeviceEvidence>();
+        foreach (var gpu in gpus)
+        {
+            gpu.Nonce = BundleStatement.DeviceNonce(statement.Keys, statement.IssuedAt, statement.Nonce.Span);
+            var evidence = gpu.ToEvidence();
+            devices.Add(new DeviceEvidence
+            {
+                Architecture = "HOPPER",
+                Evidence = evidence.Report,
+                Certificates = evidence.Certificates,
+                Collateral = [.. documents.Select(SHA256.HashData)],
+            });
+        }
+
+        return Bundle(statement with { Devices = [.. devices.Select(device => SHA256.HashData(device.Evidence.Span))] }, Measured, devices);
+    }
+
+    private byte[] Bundle(BundleStatement statement, byte measured, IReadOnlyList<DeviceEvidence> devices)
+    {
+        var bytes = statement.ToBytes();
         var cpu = new CpuEvidence
         {
             Type = CpuType.SevSnp,
-            Evidence = Report(BundleStatement.ReportData(statement), measured),
+            Evidence = Report(BundleStatement.ReportData(bytes), measured),
             Collateral = new Dictionary<string, ReadOnlyMemory<byte>> { ["vek"] = Path() },
         };
-        return EvidenceBundle.Write(statement, cpu, []);
+        return EvidenceBundle.Write(bytes, cpu, devices);
     }
 
     /// <summary>What a node would say of itself, for an hour from then.</summary>

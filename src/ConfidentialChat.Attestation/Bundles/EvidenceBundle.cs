@@ -1,5 +1,4 @@
 // spec/attestation.md section 11.
-using System.Security.Cryptography;
 using System.Text.Json;
 
 namespace ConfidentialChat.Attestation.Bundles;
@@ -138,17 +137,5 @@ public sealed class EvidenceBundle
         fields.End();
         var rejection = BundleStatement.TryParse(statementBytes, out var statement);
         return new EvidenceBundle(statementBytes, statement, rejection, evidence, devices);
-    }
-}
-
-/// <summary>A SHA-256 that is compared and hashed without allocating.</summary>
-internal readonly record struct Digest32(UInt128 High, UInt128 Low)
-{
-    public static Digest32 Of(ReadOnlySpan<byte> bytes)
-    {
-        Span<byte> digest = stackalloc byte[SHA256.HashSizeInBytes];
-        SHA256.HashData(bytes, digest);
-        return new Digest32(
-            System.Buffers.Binary.BinaryPrimitives.ReadUInt128BigEndian(digest), System.Buffers.Binary.BinaryPrimitives.ReadUInt128BigEndian(digest[16..]));
     }
 }

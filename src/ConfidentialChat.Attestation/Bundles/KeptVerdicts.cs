@@ -34,7 +34,7 @@ public sealed class KeptVerdicts
     {
         ArgumentNullException.ThrowIfNull(bundle);
         // What the documents are, the bundle's digest says; which of them are at hand, it does not.
-        var key = new Key(bundle.Digest, nonce is { } challenge ? Digest32.Of(challenge.Span) : null, AtHand(bundle, documents));
+        var key = new Key(bundle.Digest, nonce is { } challenge ? Digest32.Of(challenge.Span) : null, bundle.Devices.Count == 0 ? null : documents?.Digest);
         lock (gate)
         {
             if (kept.TryGetValue(key, out var found) && at >= found.Verdict.ValidFrom && at < found.Verdict.ValidBefore)
@@ -57,11 +57,6 @@ public sealed class KeptVerdicts
 
         return made;
     }
-
-    private static Digest32? AtHand(EvidenceBundle bundle, DocumentSet? documents) =>
-        documents is null || bundle.Devices.Count == 0
-            ? null
-            : Digest32.Of([.. bundle.Devices.SelectMany(device => device.Collateral).Select(digest => (byte)(documents.Find(digest) is null ? 0 : 1))]);
 
     private readonly record struct Key(Digest32 Bundle, Digest32? Nonce, Digest32? Documents);
 }

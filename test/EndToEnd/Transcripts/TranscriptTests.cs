@@ -36,6 +36,8 @@ public sealed class TranscriptTests(RunningStack stack)
                 await GatewayOperator.OpenAsync(known["data"] = folder.CreateSubdirectory("data").FullName);
             if (text.Contains("{chip}", StringComparison.Ordinal))
                 await WriteChipAsync(known["chip"] = folder.CreateSubdirectory("chip").FullName);
+            if (text.Contains("{gpus}", StringComparison.Ordinal))
+                await WriteGpusAsync(known["gpus"] = folder.CreateSubdirectory("gpus").FullName);
             await Transcript.Read(file, known).RunAsync();
         }
         finally
@@ -80,6 +82,32 @@ public sealed class TranscriptTests(RunningStack stack)
             ("crl-policy.toml", chip.Policy("require_crl = true")),
             ("nonce-policy.toml", chip.Policy("[freshness]\nrequire_nonce = true")),
         ];
+        await WriteAsync(folder, files);
+    }
+
+    // A node with two GPUs, NVIDIA's files on their driver and VBIOS, a GPU of another machine in its bundle.
+    private static async Task WriteGpusAsync(string folder)
+    {
+        var chip = new NodeOnChip();
+        EmulatedDevice[] gpus = [new(), new()];
+        byte[][] rims = [gpus[0].Rim(vbios: false).ToBytes(), gpus[0].Rim(vbios: true).ToBytes()];
+        using var identity = gpus[0].Root.Make(gpus[0].Root);
+        using var rim = gpus[0].RimRoot.Make(gpus[0].RimRoot);
+        var roots = $"nvidia_device = '''\n{identity.ExportCertificatePem()}'''\nnvidia_rim = '''\n{rim.ExportCertificatePem()}'''\n";
+        var measured = $"measurement = [\"{NodeOnChip.Measurement}\"]\n[nvidia]\nmin_gpus = ";
+        await WriteAsync(
+            folder,
+            [
+                ("bundle.json", chip.Bundle(gpus, rims)),
+                ("driver.swidtag", rims[0]),
+                ("vbios.swidtag", rims[1]),
+                ("policy.toml", chip.Policy($"{measured}2", roots)),
+                ("more.toml", chip.Policy($"{measured}8", roots)),
+            ]);
+    }
+
+    private static async Task WriteAsync(string folder, IEnumerable<(string Name, byte[] Content)> files)
+    {
         foreach (var (name, content) in files)
             await File.WriteAllBytesAsync(Path.Combine(folder, name), content, TestContext.Current.CancellationToken);
     }

@@ -3,12 +3,12 @@ using System.Formats.Asn1;
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
 using System.Text;
+using ConfidentialChat.Attestation;
 using ConfidentialChat.Attestation.Certificates;
 using ConfidentialChat.Attestation.Nvidia;
 using ConfidentialChat.Attestation.Policies;
-using ConfidentialChat.Attestation.Tests.Tdx;
 
-namespace ConfidentialChat.Attestation.Tests.Nvidia;
+namespace ConfidentialChat.Tests;
 
 /// <summary>
 /// Constructed, not recorded: a device of NVIDIA's shape under a PKI of our own, with RIM files and OCSP answers of ours, all of them right until a
@@ -16,7 +16,7 @@ namespace ConfidentialChat.Attestation.Tests.Nvidia;
 /// </summary>
 internal sealed class EmulatedDevice
 {
-    public static readonly DateTimeOffset Now = IntelPlatform.Now;
+    public static readonly DateTimeOffset Now = new(2026, 6, 1, 12, 0, 0, TimeSpan.Zero);
 
     private static readonly ECDsa RootKey = NewKey();
     private static readonly ECDsa IdentityKey = NewKey();
