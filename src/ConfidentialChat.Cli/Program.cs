@@ -11,6 +11,7 @@ var root = new RootCommand("ConfidentialChat: chat completions sealed between cl
     ChatCommand.Create(),
     ModelsCommand.Create(),
     VerifyCommand.Create(),
+    ReceiptCommand.Create(),
     PolicyCommand.Create(),
     GatewayCommand.Create(),
     KeysCommand.Create(),

@@ -17,4 +17,13 @@ public sealed record CallOptions
     /// the attempt, and what it throws ends the call.
     /// </summary>
     public Action<VerifiedNode>? OnNode { get; init; }
+
+    /// <summary>In place of <see cref="ConfidentialChatOptions.RequireReceipts"/>; null also demands one where <see cref="OnReceipt"/> waits for it.</summary>
+    public bool? RequireReceipt { get; init; }
+
+    /// <summary>
+    /// Told of the verified receipt once the answer has been read to its end, and of that of a stream whose engine broke off before the exception
+    /// that says so. What it throws ends the reading.
+    /// </summary>
+    public Action<VerifiedReceipt>? OnReceipt { get; init; }
 }

@@ -41,6 +41,12 @@ public sealed record ConfidentialChatOptions
     public EnvelopeVersion Envelope { get; init; } = EnvelopeVersion.V2;
 
     /// <summary>
+    /// Every answer has to bring a receipt of its node, which is verified against request, answer and evidence once the answer has been read to its
+    /// end; one without fails there with <see cref="ReceiptException"/>. Request and answer stay in memory meanwhile. Envelope v1 has none.
+    /// </summary>
+    public bool RequireReceipts { get; init; }
+
+    /// <summary>
     /// From the call to the answer's first byte, of a stream to its first event: the lock, every attempt and the waits
     /// between them included. <see cref="System.Threading.Timeout.InfiniteTimeSpan"/> waits for ever.
     /// </summary>

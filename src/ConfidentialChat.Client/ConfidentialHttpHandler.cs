@@ -2,6 +2,7 @@
 using System.Net;
 using System.Net.Http.Headers;
 using System.Text;
+using ConfidentialChat.Client.Receipts;
 using ConfidentialChat.Client.Transport;
 using ConfidentialChat.Client.Transport.V2;
 using ConfidentialChat.Protocol;
@@ -52,6 +53,14 @@ public sealed class ConfidentialHttpHandler : DelegatingHandler
         connection = new GatewayConnection(options, (request, cancellation) => base.SendAsync(request, cancellation));
         directory = new NodeDirectory(connection, options.RequireJudge());
         envelope = new EnvelopeV2(connection, directory, options.TimeProvider);
+    }
+
+    /// <summary>The receipt of a response that came through a handler with <see cref="ConfidentialChatOptions.RequireReceipts"/>.</summary>
+    /// <returns>Null before its content was read to the end, of a refusal, and where none is required.</returns>
+    public static VerifiedReceipt? ReceiptOf(HttpResponseMessage response)
+    {
+        ArgumentNullException.ThrowIfNull(response);
+        return (response.Content as OpenedContent)?.Receipt;
     }
 
     /// <exception cref="NotSupportedException">The request is none that could be sealed; nothing was sent.</exception>
@@ -135,7 +144,7 @@ public sealed class ConfidentialHttpHandler : DelegatingHandler
         var attempts = new Attempts(options.Retries, clock, isSealedAnew: true);
         try
         {
-            var answer = await envelope.BeginAsync(plain, attempts, onNode: null, clock).ConfigureAwait(false);
+            var answer = await envelope.BeginAsync(plain, attempts, onNode: null, ReceiptDemand.Of(options, call: null), clock).ConfigureAwait(false);
             return new HttpResponseMessage((HttpStatusCode)answer.Status) { Content = new OpenedContent(answer, clock) };
         }
         catch (NodeApiException e)

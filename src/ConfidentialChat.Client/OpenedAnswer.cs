@@ -26,6 +26,9 @@ public abstract class OpenedAnswer : IAsyncDisposable
     /// <summary>How many attempts were made until it began.</summary>
     public abstract int Attempts { get; }
 
+    /// <summary>The answer's receipt, once it was read to its end and where one was demanded; null else.</summary>
+    public abstract VerifiedReceipt? Receipt { get; }
+
     /// <summary>Reads all of a whole answer.</summary>
     /// <returns>What the node's engine wrote, byte for byte, without the blanks that padded it; valid until disposal.</returns>
     /// <exception cref="InvalidOperationException">It is a stream, or was read before.</exception>

@@ -2,6 +2,7 @@
 using System.Collections.Frozen;
 using ConfidentialChat.Attestation;
 using ConfidentialChat.Attestation.Bundles;
+using ConfidentialChat.Attestation.Policies;
 using ConfidentialChat.Client.Transport;
 using ConfidentialChat.Protocol;
 using ConfidentialChat.Protocol.Hpke;
@@ -24,8 +25,12 @@ public sealed class VerifiedNode
     private readonly TimeSpan lifetime;
     private readonly long verified;
 
-    private VerifiedNode(VerifiedBundle bundle, Verdict verdict, KeyConfiguration key, SymmetricSuite suite, TimeSpan lifetime, long verified)
+    private VerifiedNode(
+        VerifiedBundle bundle, ReadOnlyMemory<byte> evidence, Verdict verdict, KeyConfiguration key, SymmetricSuite suite, TimeSpan lifetime, Policy policy,
+        long verified)
     {
+        Evidence = evidence;
+        Policy = policy;
         this.bundle = bundle;
         this.lifetime = lifetime;
         this.verified = verified;
@@ -59,6 +64,12 @@ public sealed class VerifiedNode
     public DateTimeOffset SealBefore => bundle.SealBefore;
 
     internal KeyConfiguration Key { get; }
+
+    /// <summary>The bundle as it came.</summary>
+    internal ReadOnlyMemory<byte> Evidence { get; }
+
+    /// <summary>Which accepted it.</summary>
+    internal Policy Policy { get; }
 
     internal SymmetricSuite Suite { get; }
 
@@ -122,6 +133,6 @@ public sealed class VerifiedNode
             : null;
         if (fault is not null)
             refused = new UnverifiedNode(asked, [fault]);
-        return fault is null ? new VerifiedNode(bundle, found.Verdict, key!, suite, bundle.SealBefore - now, began) : null;
+        return fault is null ? new VerifiedNode(bundle, json, found.Verdict, key!, suite, bundle.SealBefore - now, judge.Policy, began) : null;
     }
 }

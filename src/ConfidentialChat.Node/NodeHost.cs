@@ -101,7 +101,8 @@ public static class NodeHost
             .AddHostedService(services => services.GetRequiredService<GatewayLink>())
             .Configure<HostOptions>(host => host.ShutdownTimeout = options.DrainTimeout);
         if (evidence is not null)
-            builder.Services.AddSingleton(evidence).AddSingleton<NodeEvidence>().AddSingleton<LiveChallenges>().AddHostedService<KeyPublication>();
+            builder.Services.AddSingleton(evidence).AddSingleton<NodeEvidence>().AddSingleton<LiveChallenges>().AddSingleton<ReceiptDesk>()
+                .AddHostedService<KeyPublication>();
         configure?.Invoke(builder);
 
         var app = builder.Build();

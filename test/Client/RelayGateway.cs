@@ -9,6 +9,8 @@ using ConfidentialChat.Protocol;
 using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.Oblivious;
 using ConfidentialChat.Protocol.Oblivious.BinaryHttp;
+using ConfidentialChat.Protocol.Primitives;
+using ConfidentialChat.Protocol.Receipts;
 using ConfidentialChat.Protocol.V2;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
@@ -105,7 +107,7 @@ internal sealed class RelayGateway : IAsyncDisposable
             if (chunk.Outcome != OpenOutcome.Final)
                 return null;
             InnerCall.TryRead(message.ToArray(), out var call, out var rejection).ShouldBeTrue(rejection?.ToString());
-            return new RelayedCall(context, call!, opener, (int)message.Length);
+            return new RelayedCall(context, node, call!, opener, (int)message.Length);
         }
 
         return null;
@@ -196,11 +198,16 @@ internal sealed class RelayGateway : IAsyncDisposable
 }
 
 /// <summary>One opened request of envelope v2, and the ways to answer it.</summary>
-internal sealed class RelayedCall(HttpContext context, InnerCall inner, ChunkedRequestOpener opener, int size) : IDisposable
+internal sealed class RelayedCall(HttpContext context, TestNode node, InnerCall inner, ChunkedRequestOpener opener, int size) : IDisposable
 {
     private SealedAnswerWriter? writer;
+    private ReceiptClosing? closing;
 
     public InnerCall Inner => inner;
+
+    public TestNode Node => node;
+
+    public ChunkedRequestOpener Opener => opener;
 
     public int MessageSize => size;
 
@@ -226,11 +233,40 @@ internal sealed class RelayedCall(HttpContext context, InnerCall inner, ChunkedR
         }
     }
 
+    /// <summary>Signs a receipt behind the answer: the true one, or what a test makes of it.</summary>
+    public void Receipted(Func<ReceiptDraft, ReceiptDraft>? change = null, Func<ReceiptClosing, ReceiptClosing>? close = null)
+    {
+        var draft = Draft(new KeySetDigest(KeySetBytes(node.KeySet)), inner.Request);
+        Writer.Record(change?.Invoke(draft) ?? draft);
+        closing = new ReceiptClosing(new Usage(1, 2), DateTimeOffset.UtcNow, node.Signing);
+        closing = close?.Invoke(closing) ?? closing;
+    }
+
+    /// <summary>The true one but for what is said.</summary>
+    public ReceiptDraft Draft(
+        KeySetDigest keySet, RequestId request, string? model = null, byte[]? weights = null, byte[]? encapsulation = null, ComputeUnits? units = null,
+        byte[]? message = null)
+    {
+        var draft = new ReceiptDraft
+        {
+            KeySet = keySet,
+            Request = request,
+            Model = model ?? inner.Model,
+            Weights = (weights ?? (node.Weights is null ? null : Convert.FromHexString(node.Weights))) is { } digest ? (ReadOnlyMemory<byte>?)digest : null,
+            MaxUnits = units ?? inner.MaxUnits,
+            Encapsulation = Sha256.Hash(encapsulation ?? opener.Encapsulation.Span),
+        };
+        draft.HashRequest(message ?? inner.Message.Span);
+        return draft;
+    }
+
+    private static byte[] KeySetBytes(string keySet) => System.Buffers.Text.Base64Url.DecodeFromChars(keySet);
+
     public async Task FlushAsync() => await context.Response.BodyWriter.FlushAsync(Gone);
 
     public async Task WholeAsync(string json, int status = 200, params Field[] more)
     {
-        Writer.WriteWhole(status, FieldSection.Create([new Field("content-type", "application/json"), .. more]), Encoding.UTF8.GetBytes(json));
+        Writer.WriteWhole(status, FieldSection.Create([new Field("content-type", "application/json"), .. more]), Encoding.UTF8.GetBytes(json), closing);
         await FlushAsync();
     }
 
@@ -265,8 +301,20 @@ internal sealed class RelayedCall(HttpContext context, InnerCall inner, ChunkedR
         BeginStream();
         foreach (var chunk in chunks)
             await SendAsync(chunk);
+        await StreamEndAsync();
+    }
+
+    public async Task StreamEndAsync()
+    {
         await SendAsync("[DONE]");
-        Writer.EndStream();
+        Writer.EndStream(closing);
+        await FlushAsync();
+    }
+
+    /// <summary>What a node does whose engine breaks off.</summary>
+    public async Task CutOffAsync()
+    {
+        Writer.TryCutOff(closing!).ShouldBeTrue();
         await FlushAsync();
     }
 

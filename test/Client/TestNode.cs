@@ -27,7 +27,13 @@ internal sealed class TestNode : IDisposable
 
     public X25519PrivateKey NodeKey { get; init; } = X25519PrivateKey.Generate();
 
+    /// <summary>Signs receipts.</summary>
+    public Ed25519PrivateKey Signing { get; init; } = Ed25519PrivateKey.Generate(out _);
+
     public string[] Models { get; set => (field, bundle) = (value, null); } = ["tiny", "other"];
+
+    /// <summary>Of each of its models, as it states them.</summary>
+    public string? Weights { get; init; }
 
     public DateTimeOffset IssuedAt { get; init; } = DateTimeOffset.UtcNow.AddSeconds(-10);
 
@@ -51,7 +57,7 @@ internal sealed class TestNode : IDisposable
         {
             var list = new ArrayBufferWriter<byte>();
             new KeyConfigurationList([Key.Configuration]).Write(list);
-            return new NodeKeys { Ohttp = list.WrittenMemory, X25519 = NodeKey.PublicKey.Span.ToArray(), Signing = new byte[32] };
+            return new NodeKeys { Ohttp = list.WrittenMemory, X25519 = NodeKey.PublicKey.Span.ToArray(), Signing = Signing.PublicKey.Span.ToArray() };
         }
     }
 
@@ -65,7 +71,7 @@ internal sealed class TestNode : IDisposable
             NotAfter = IssuedAt + Lifetime,
             Nonce = nonce,
             Software = new NodeSoftware("test", "1"),
-            Models = [.. Models.Select(model => new NodeModel(model, null))],
+            Models = [.. Models.Select(model => new NodeModel(model, Weights))],
             Configuration = new NodeConfiguration([], [], "info", []),
         }.ToBytes();
         return EvidenceBundle.Write(statement, platform.Sign(BundleStatement.ReportData(statement)), []);
@@ -84,5 +90,6 @@ internal sealed class TestNode : IDisposable
         platform.Dispose();
         Key.Dispose();
         NodeKey.Dispose();
+        Signing.Dispose();
     }
 }

@@ -25,13 +25,18 @@ internal static class AskCommand
         DefaultValueFactory = _ => [],
     };
     private static readonly Option<bool> Whole = new("--whole") { Description = "Wait for the whole answer instead of streaming it." };
+    private static readonly Option<FileInfo?> Receipt = new("--receipt")
+    {
+        Description = "Demand the node's signed receipt, and keep it with question and answer in this file, which must not be there yet.",
+        HelpName = "FILE",
+    };
     private static readonly Option<bool> Json = new("--json") { Description = "Print the whole answer as the engine's JSON object, on one line." };
 
     public static Command Create()
     {
         var command = new Command("ask", $"Ask a question; the answer goes to standard output. The API key comes from {ConfidentialChatOptions.BearerKeyVariable}, or is the one that \"up\" keeps.")
         {
-            Prompt, Files, Asking.Model, Asking.System, Asking.MaxTokens, Asking.Temperature, Whole, Json,
+            Prompt, Files, Asking.Model, Asking.System, Asking.MaxTokens, Asking.Temperature, Whole, Json, Receipt,
         };
         foreach (var option in Asking.Connection)
             command.Options.Add(option);
@@ -54,6 +59,11 @@ internal static class AskCommand
             Temperature = parsed.GetValue(Asking.Temperature),
         };
         var options = parsed.GetValue(Json) ? new CallOptions() : new NodeNotice().Options;
+        var receipt = parsed.GetValue(Receipt);
+        if (receipt is { Exists: true })
+            throw new CommandException($"{receipt} is there already.", "a receipt overwrites nothing: name another file", ExitCode.Usage);
+        if (receipt is not null)
+            options = options with { OnReceipt = verified => Keep(verified, receipt) };
         try
         {
             if (parsed.GetValue(Whole) || parsed.GetValue(Json))
@@ -73,6 +83,19 @@ internal static class AskCommand
         }
 
         return ExitCode.Success;
+    }
+
+    private static void Keep(VerifiedReceipt verified, FileInfo file)
+    {
+        try
+        {
+            verified.ToFile().Write(file.FullName);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new CommandException(
+                $"cannot write {file}: {e.Message}", "name a file that is not there yet, in a folder that may be written", ExitCode.Usage);
+        }
     }
 
     // The files in their order, then the question.

@@ -16,11 +16,15 @@ internal static class VerifyOutput
     /// <param name="isRaw">Raw evidence: an accepted verdict is called authentic, and what nobody asked for is named.</param>
     /// <param name="json">One JSON object instead of lines.</param>
     /// <param name="writeEvidence">Writes more members into that object.</param>
+    /// <param name="thing">What is verified; null is evidence.</param>
+    /// <param name="words">Whole lines about what was accepted.</param>
     public static async Task<int> WriteAsync(
-        Verdict verdict, ReadOnlyMemory<byte> evidence, Policy policy, bool isRaw, bool json, Action<Utf8JsonWriter> writeEvidence)
+        Verdict verdict, ReadOnlyMemory<byte> evidence, Policy policy, bool isRaw, bool json, Action<Utf8JsonWriter> writeEvidence,
+        VerifiedThing? thing = null, string words = "")
     {
+        thing ??= VerifiedThing.Evidence;
         if (json)
-            await Console.Out.WriteLineAsync(ToJson(verdict, evidence, policy, writeEvidence));
+            await Console.Out.WriteLineAsync(ToJson(verdict, evidence, policy, writeEvidence, thing));
         else
             await Console.Out.WriteAsync(verdict.ToText());
         await WriteWarningsAsync(verdict);
@@ -28,13 +32,13 @@ internal static class VerifyOutput
         {
             if (!json)
                 await Console.Out.WriteLineAsync($"refused: {Failures(verdict)}");
-            await Console.Error.WriteLineAsync($"error: the evidence is refused: {Failures(verdict)}");
-            await Console.Error.WriteLineAsync("hint: spec/attestation.md explains each check; --at verifies for another time");
+            await Console.Error.WriteLineAsync($"error: the {thing.Name} is refused: {Failures(verdict)}");
+            await Console.Error.WriteLineAsync($"hint: {thing.Specification} explains each check; --at verifies for another time");
             return ExitCode.EvidenceRefused;
         }
 
         if (!json)
-            await Console.Out.WriteLineAsync(Summary(verdict, isRaw));
+            await Console.Out.WriteLineAsync(words + Summary(verdict, isRaw));
         return ExitCode.Success;
     }
 
@@ -55,14 +59,14 @@ internal static class VerifyOutput
         return (isRaw ? "authentic" : "accepted") + (skipped.Length == 0 ? "" : $"; not checked: {string.Join(", ", skipped)}");
     }
 
-    private static string ToJson(Verdict verdict, ReadOnlyMemory<byte> evidence, Policy policy, Action<Utf8JsonWriter> writeEvidence)
+    private static string ToJson(Verdict verdict, ReadOnlyMemory<byte> evidence, Policy policy, Action<Utf8JsonWriter> writeEvidence, VerifiedThing thing)
     {
         using var stream = new MemoryStream();
         using (var writer = new Utf8JsonWriter(stream, new JsonWriterOptions { Indented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping }))
         {
             writer.WriteStartObject();
             verdict.WriteMembers(writer);
-            writer.WriteString("evidence_sha256", Shown.Hex(SHA256.HashData(evidence.Span)));
+            writer.WriteString($"{thing.Name}_sha256", Shown.Hex(SHA256.HashData(evidence.Span)));
             writer.WriteString("policy_sha256", Shown.Hex(SHA256.HashData(Encoding.UTF8.GetBytes(policy.ToToml()))));
             writeEvidence(writer);
             writer.WriteEndObject();
@@ -70,4 +74,12 @@ internal static class VerifyOutput
 
         return Encoding.UTF8.GetString(stream.ToArray());
     }
+}
+
+/// <summary>What a verdict is on, for the lines around it.</summary>
+/// <param name="Name">One word.</param>
+/// <param name="Specification">The page that explains the checks.</param>
+internal sealed record VerifiedThing(string Name, string Specification)
+{
+    public static VerifiedThing Evidence { get; } = new("evidence", "spec/attestation.md");
 }

@@ -1,3 +1,5 @@
+using ConfidentialChat.Client.Receipts;
+
 namespace ConfidentialChat.Client.Transport;
 
 /// <summary>
@@ -10,8 +12,9 @@ internal interface IEnvelope
     /// <param name="request">Its bytes stay as they are until this returns.</param>
     /// <param name="attempts">Makes the attempts, each sealed anew, within the call's time.</param>
     /// <param name="onNode">Told whom an attempt seals to.</param>
+    /// <param name="receipts">What the answer has to bring; null where nothing.</param>
     /// <param name="clock">The call's clock; the answer's from then on, to dispose of with it.</param>
     /// <returns>The answer; the caller disposes of it.</returns>
     /// <exception cref="ConfidentialChatException">What the last attempt met.</exception>
-    Task<OpenedAnswer> SendAsync(PlainRequest request, Attempts attempts, Action<VerifiedNode>? onNode, CallClock clock);
+    Task<OpenedAnswer> SendAsync(PlainRequest request, Attempts attempts, Action<VerifiedNode>? onNode, ReceiptDemand? receipts, CallClock clock);
 }

@@ -1,3 +1,5 @@
+using ConfidentialChat.Client.Receipts;
+
 namespace ConfidentialChat.Client.Transport;
 
 /// <summary>The calls on which all others stand that are sealed here: JSON bytes in, opened bytes out. Safe for concurrent use.</summary>
@@ -9,7 +11,7 @@ internal sealed class RawCalls(IEnvelope envelope, ConfidentialChatOptions optio
         try
         {
             var attempts = new Attempts(call?.Retries ?? options.Retries, clock, isSealedAnew: true);
-            return await envelope.SendAsync(request, attempts, call?.OnNode, clock).ConfigureAwait(false);
+            return await envelope.SendAsync(request, attempts, call?.OnNode, ReceiptDemand.Of(options, call), clock).ConfigureAwait(false);
         }
         catch
         {

@@ -112,7 +112,7 @@ internal sealed class ConfidentialHandler(
             call.Spend();
             try
             {
-                return (await RefuseAsync(http, call, new Refusal(RequestError.InferenceTimeout))) with { Usage = e.Usage };
+                return await RefuseAsync(http, call, new Refusal(RequestError.InferenceTimeout) { Usage = e.Usage });
             }
             catch (OperationCanceledException) when (http.RequestAborted.IsCancellationRequested)
             {
@@ -168,7 +168,8 @@ internal sealed class ConfidentialHandler(
         {
             SayFailed(token, e);
             code = "CUT_OFF";
-            http.Abort();
+            if (!await TryCutOffAsync(http, call, answer.Usage))
+                http.Abort();
         }
         catch (InferenceException e) when (e.Failure == InferenceFailure.TimedOut)
         {
@@ -176,6 +177,19 @@ internal sealed class ConfidentialHandler(
         }
 
         return new Ending(code, isBegun || code == Ending.ClientGone ? answer.Usage : default);
+    }
+
+    // Whoever does not take the last word within the reader's time goes without.
+    private async Task<bool> TryCutOffAsync(HttpContext http, OpenedCall call, Usage used)
+    {
+        try
+        {
+            return await call.TryCutOffAsync(http.Response, used).AsTask().WaitAsync(options.ReaderTimeout, time, http.RequestAborted);
+        }
+        catch (Exception e) when (e is TimeoutException or OperationCanceledException)
+        {
+            return false;
+        }
     }
 
     private void SayFailed(RelayToken token, Exception exception)
@@ -208,7 +222,7 @@ internal sealed class ConfidentialHandler(
     private static async Task<Ending> RefuseAsync(HttpContext http, OpenedCall call, Refusal refusal)
     {
         await call.RefuseAsync(http.Response, refusal);
-        return new Ending(refusal.Code, default);
+        return new Ending(refusal.Code, refusal.Usage);
     }
 
     /// <summary>How a request ended, for the log and the report.</summary>

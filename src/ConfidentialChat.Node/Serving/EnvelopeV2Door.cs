@@ -1,4 +1,4 @@
-// spec/envelope-v2.md sections 4 to 7. Steps 10 and 11 of docs/architecture.md, as far as they are this envelope's.
+// spec/envelope-v2.md sections 4 to 7; spec/receipts.md section 3. Steps 10 and 11 of docs/architecture.md, as far as they are this envelope's.
 using System.Buffers;
 using System.Globalization;
 using System.IO.Pipelines;
@@ -18,7 +18,8 @@ using ConfidentialChat.Protocol.V2;
 namespace ConfidentialChat.Node.Serving;
 
 /// <summary>Sealed requests: all endpoints behind one path, which hides them.</summary>
-internal sealed class EnvelopeV2Door(KeyRing ring, BodyShare room, IInferenceBackend engine, NodeOptions options, TimeProvider time) : IEnvelopeDoor
+internal sealed class EnvelopeV2Door(
+    KeyRing ring, ReceiptDesk receipts, BodyShare room, IInferenceBackend engine, NodeOptions options, TimeProvider time) : IEnvelopeDoor
 {
     /// <summary>Where sealed requests are posted.</summary>
     public const string Path = "/v2/relay";
@@ -49,7 +50,7 @@ internal sealed class EnvelopeV2Door(KeyRing ring, BodyShare room, IInferenceBac
             Refusal? refusal;
             TimeSpan markedAt;
             using (hold)
-                (call, refusal, markedAt) = await OpenAsync(hold, body, request.HttpContext.Response);
+                (call, refusal, markedAt) = await OpenAsync(hold, body, request.HttpContext.Response, receipts);
             if (call is not null && refusal is null)
             {
                 // The gateway learns that it opened, and the client that its answer is coming.
@@ -72,7 +73,7 @@ internal sealed class EnvelopeV2Door(KeyRing ring, BodyShare room, IInferenceBac
 
     // 11 open, in place: a request is in memory once. What is opened is shorter than what it was sealed to, and is written behind where that is read.
     private static async ValueTask<(Call? Call, Refusal? Refusal, TimeSpan MarkedAt)> OpenAsync(
-        NodeKeySet.SealedHold hold, ReceivedBody body, HttpResponse response)
+        NodeKeySet.SealedHold hold, ReceivedBody body, HttpResponse response, ReceiptDesk receipts)
     {
         using var opener = new ChunkedRequestOpener(hold.Keys, PipeReader.Create(new ReadOnlySequence<byte>(body.Memory)), ChunkLimits.Request);
         var length = 0;
@@ -101,13 +102,13 @@ internal sealed class EnvelopeV2Door(KeyRing ring, BodyShare room, IInferenceBac
                     throw new CallerGoneException(); // half a request has no answer
                 }
 
-                return (new Call(body, body.Memory[..length], answer), new Refusal(InsideOf(chunk.Outcome)), markedAt);
+                return (new Call(body, body.Memory[..length], answer, opener.Encapsulation, receipts), new Refusal(InsideOf(chunk.Outcome)), markedAt);
             }
 
             chunk.Plaintext.CopyTo(body.Memory[length..]);
             length += chunk.Plaintext.Length;
             if (chunk.Outcome == OpenOutcome.Final)
-                return (new Call(body, body.Memory[..length], answer), null, markedAt);
+                return (new Call(body, body.Memory[..length], answer, opener.Encapsulation, receipts), null, markedAt);
         }
     }
 
@@ -118,6 +119,7 @@ internal sealed class EnvelopeV2Door(KeyRing ring, BodyShare room, IInferenceBac
             return new Refusal(rejection);
         if (inner.Fits(token.Request, token.Model, token.Units) is { } other)
             return new Refusal(other);
+        call.BeginReceipt(token, inner); // whatever is answered from here on
         switch (replay.Judge(inner.Date, markedAt))
         {
             case DateFit.Outside:
@@ -187,7 +189,8 @@ internal sealed class EnvelopeV2Door(KeyRing ring, BodyShare room, IInferenceBac
     private static RequestError InsideOf(OpenOutcome outcome) =>
         outcome is OpenOutcome.ChunkTooLarge or OpenOutcome.TooManyChunks or OpenOutcome.TooLarge ? RequestError.BodyTooLarge : RequestError.DecryptionFailed;
 
-    private sealed class Call(ReceivedBody body, ReadOnlyMemory<byte> message, SealedAnswerWriter answer) : OpenedCall
+    private sealed class Call(
+        ReceivedBody body, ReadOnlyMemory<byte> message, SealedAnswerWriter answer, ReadOnlyMemory<byte> encapsulation, ReceiptDesk receipts) : OpenedCall
     {
         private InferenceRequest? request;
         private InferenceAnswer? ready;
@@ -201,6 +204,8 @@ internal sealed class EnvelopeV2Door(KeyRing ring, BodyShare room, IInferenceBac
         public override InferenceAnswer? ReadyAnswer => ready;
 
         public override bool IsKeptAlive => true;
+
+        public void BeginReceipt(RelayToken token, InnerCall inner) => answer.Record(receipts.Begin(token, inner, encapsulation.Span));
 
         public void Take(InferenceRequest taken, InferenceAnswer? answered) => (request, ready) = (taken, answered);
 
@@ -221,7 +226,9 @@ internal sealed class EnvelopeV2Door(KeyRing ring, BodyShare room, IInferenceBac
                 fields.Add(new Field("retry-after", RejectionResponse.RetryAfter(refusal.RetryAfter)));
             if (date is { } now)
                 fields.Add(new Field("date", now.ToString("r", CultureInfo.InvariantCulture)));
-            answer.WriteWhole(row.Status, FieldSection.Create(fields.ToArray()), refusal.Rejection.ToOpenAIJson(date is null ? null : ProblemDocument.Date));
+            answer.WriteWhole(
+                row.Status, FieldSection.Create(fields.ToArray()), refusal.Rejection.ToOpenAIJson(date is null ? null : ProblemDocument.Date),
+                receipts.Close(refusal.Usage));
             await response.BodyWriter.FlushAsync(response.HttpContext.RequestAborted);
         }
 
@@ -234,13 +241,22 @@ internal sealed class EnvelopeV2Door(KeyRing ring, BodyShare room, IInferenceBac
 
         public override void ForgetRequest() => Forget(body);
 
+        // Without a final chunk, which would say that the stream is whole.
+        public override async ValueTask<bool> TryCutOffAsync(HttpResponse response, Usage usage)
+        {
+            if (!answer.TryCutOff(receipts.Close(usage)))
+                return false;
+            await response.BodyWriter.FlushAsync(response.HttpContext.RequestAborted);
+            return true;
+        }
+
         public override IAnswerWriter Begin(HttpResponse response, InferenceAnswer answered)
         {
             FieldSection fields = [new Field("content-type", answered.ContentType)];
             if (answered.ContentType != InferenceAnswer.EventStream)
-                return new WholeWriter(answer, answered.Status, fields);
+                return new WholeWriter(answer, answered, fields, receipts);
             answer.BeginStream(fields);
-            return new EventWriter(answer);
+            return new EventWriter(answer, answered, receipts);
         }
 
         public override void Dispose()
@@ -251,7 +267,7 @@ internal sealed class EnvelopeV2Door(KeyRing ring, BodyShare room, IInferenceBac
     }
 
     // The sealed answer writes to the response itself: what these are given is the same.
-    private sealed class WholeWriter(SealedAnswerWriter answer, int status, FieldSection fields) : IAnswerWriter
+    private sealed class WholeWriter(SealedAnswerWriter answer, InferenceAnswer answered, FieldSection fields, ReceiptDesk receipts) : IAnswerWriter
     {
         public bool HasRest { get; private set; }
 
@@ -263,7 +279,7 @@ internal sealed class EnvelopeV2Door(KeyRing ring, BodyShare room, IInferenceBac
         {
             if (answer.HasHead)
                 throw new InferenceException(InferenceFailure.Failed, "The engine gave a second part of a whole answer.");
-            answer.BeginWhole(status, fields, part.Data.Span);
+            answer.BeginWhole(answered.Status, fields, part.Data.Span, receipts.Close(answered.Usage)); // its one part is there: the count is exact
             WriteRest(output);
         }
 
@@ -276,7 +292,7 @@ internal sealed class EnvelopeV2Door(KeyRing ring, BodyShare room, IInferenceBac
         public bool TryEnd(IBufferWriter<byte> output) => false; // with its only part
     }
 
-    private sealed class EventWriter(SealedAnswerWriter answer) : IAnswerWriter
+    private sealed class EventWriter(SealedAnswerWriter answer, InferenceAnswer answered, ReceiptDesk receipts) : IAnswerWriter
     {
         private ReadOnlyMemory<byte> rest;
         private bool isFinished; // a choice has its finish reason; events with names are of an API that has none, and whose engine knows its end
@@ -320,7 +336,7 @@ internal sealed class EnvelopeV2Door(KeyRing ring, BodyShare room, IInferenceBac
             if (!isFinished)
                 throw FinishReason.Missing();
             answer.WriteEvents("data: [DONE]\n\n"u8);
-            answer.EndStream();
+            answer.EndStream(receipts.Close(answered.Usage)); // the parts have ended: the count is exact
             return true;
         }
     }

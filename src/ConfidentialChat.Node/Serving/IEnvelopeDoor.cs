@@ -1,4 +1,5 @@
 using ConfidentialChat.Node.Inference;
+using ConfidentialChat.Protocol;
 using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.Relay;
 
@@ -47,6 +48,14 @@ internal abstract class OpenedCall : IDisposable
     /// <exception cref="InferenceException">The envelope does not carry such an answer; then it has not begun.</exception>
     public abstract IAnswerWriter Begin(HttpResponse response, InferenceAnswer answer);
 
+    /// <summary>
+    /// Says that the engine broke its stream off, in a way that nobody takes for its end. False where the envelope has none: the connection is
+    /// to be aborted.
+    /// </summary>
+    /// <param name="response">Its head is out.</param>
+    /// <param name="usage">Exactly what was computed.</param>
+    public virtual ValueTask<bool> TryCutOffAsync(HttpResponse response, Usage usage) => new(false);
+
     public abstract void Dispose();
 }
 
@@ -57,6 +66,9 @@ internal sealed record Refusal(Rejection Rejection, TimeSpan? RetryAfter = null)
         : this(new Rejection(error, field))
     {
     }
+
+    /// <summary>What is charged for it all the same.</summary>
+    public Usage Usage { get; init; }
 
     public string Code => Rejection.Error.Row().Code;
 }

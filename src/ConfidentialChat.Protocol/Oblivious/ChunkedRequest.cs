@@ -17,6 +17,9 @@ public sealed class ChunkedRequestSealer : ChunkSealer
     private ChunkedRequestSealer(SenderContext context, IBufferWriter<byte> output)
         : base(context.Messages, output) => this.context = context;
 
+    /// <summary>Bytes of <c>hdr ‖ enc</c>, with which the request begins.</summary>
+    internal int EncapsulationSize => RequestHeader.Size + context.Enc.Length;
+
     /// <summary>Encapsulates a fresh key and writes the header. The output is to be flushed as it fills.</summary>
     /// <exception cref="ArgumentException">The key is not offered with <paramref name="suite"/>.</exception>
     public static ChunkedRequestSealer Start(KeyConfiguration key, SymmetricSuite suite, IBufferWriter<byte> output) =>
@@ -72,6 +75,20 @@ public sealed class ChunkedRequestOpener : ChunkOpener
 
     /// <summary>The encapsulated key: what a replay has in common with its original. Empty until a chunk has opened.</summary>
     public ReadOnlyMemory<byte> Enc => HasOpened ? enc : default;
+
+    /// <summary><c>hdr ‖ enc</c>, with which the request began: it names the request among all others. Empty until a chunk has opened.</summary>
+    public ReadOnlyMemory<byte> Encapsulation
+    {
+        get
+        {
+            if (!HasOpened)
+                return default;
+            var bytes = new byte[RequestHeader.Size + enc.Length];
+            header.Write(bytes);
+            enc.CopyTo(bytes.AsSpan(RequestHeader.Size));
+            return bytes;
+        }
+    }
 
     /// <summary>The key that the request names; null until a chunk has opened.</summary>
     public KeyConfiguration? Key => HasOpened ? key!.Configuration : null;

@@ -46,12 +46,16 @@ public sealed record InnerCall
     /// <summary>JSON, or nothing where the method has no body.</summary>
     public ReadOnlyMemory<byte> Body { get; init; }
 
+    /// <summary>The message as it was read, without its padding; empty of a call that was not.</summary>
+    public ReadOnlyMemory<byte> Message { get; private init; }
+
     /// <summary>The minute in which a client says to be.</summary>
     public static DateTimeOffset Minute(DateTimeOffset now) => new(now.UtcTicks - (now.UtcTicks % TimeSpan.TicksPerMinute), TimeSpan.Zero);
 
     /// <summary>Writes the binary message with its padding; spec/envelope-v2.md section 8.</summary>
+    /// <returns>Bytes before the padding.</returns>
     /// <exception cref="ArgumentException">Method, path, model or accept are none that a message carries.</exception>
-    public void Write(IBufferWriter<byte> output)
+    public int Write(IBufferWriter<byte> output)
     {
         ArgumentNullException.ThrowIfNull(output);
         var fields = new List<Field>
@@ -68,6 +72,7 @@ public sealed record InnerCall
         var counted = new CountedWriter(output);
         new BinaryRequest(new RequestHead(Method, "https", "", Path, FieldSection.Create(fields.ToArray())), Body).Write(counted);
         MessagePadding.Write(output, counted.Count);
+        return counted.Count;
     }
 
     /// <summary>Reads the binary message. Whether it fits the outside is <see cref="Fits"/>.</summary>
@@ -80,7 +85,7 @@ public sealed record InnerCall
         rejection = null;
         // Of known length: its content lies in the message, and is copied nowhere.
         if (message.IsEmpty || message.Span[0] != (byte)Framing.KnownLengthRequest
-            || !BinaryRequest.TryParse(message, BinaryHttpLimits.Default, out var request, out _))
+            || !BinaryRequest.TryParse(message, BinaryHttpLimits.Default, out var request, out _, out var end))
             rejection = new Rejection(RequestError.InvalidField, "message");
         else if (request.Head.Authority.Length > 0 || request.Head.Scheme != "https" || request.Trailers.Count > 0)
             rejection = new Rejection(RequestError.InvalidField, "message");
@@ -88,6 +93,8 @@ public sealed record InnerCall
             rejection = new Rejection(RequestError.InvalidField, "header");
         else if (!TryRead(request, out call, out var field))
             rejection = new Rejection(RequestError.InvalidField, field);
+        else
+            call = call with { Message = message[..(int)end] };
         return rejection is null;
     }
 

@@ -1,9 +1,10 @@
-// spec/envelope-v2.md section 6.
+// spec/envelope-v2.md section 6; spec/receipts.md section 3.
 using System.Buffers;
 using System.Runtime.InteropServices;
 using System.Security.Cryptography;
 using ConfidentialChat.Protocol.Oblivious;
 using ConfidentialChat.Protocol.Oblivious.BinaryHttp;
+using ConfidentialChat.Protocol.Receipts;
 using ConfidentialChat.Protocol.Shape;
 
 namespace ConfidentialChat.Protocol.V2;
@@ -15,11 +16,13 @@ namespace ConfidentialChat.Protocol.V2;
 public sealed class SealedAnswerWriter : IDisposable
 {
     private const int Processing = 102; // RFC 2518 section 10.1
+    private const int StreamStatus = 200;
     private const string PaddingField = "padding";
 
     private readonly ChunkedAnswerSealer sealer;
     private EventPadder? stream;
     private bool hasFraming;
+    private ReceiptDraft? receipt;
     private Memory<byte> whole; // what is left of it
 
     /// <param name="sealer">Owned from here on.</param>
@@ -29,8 +32,22 @@ public sealed class SealedAnswerWriter : IDisposable
         this.sealer = sealer;
     }
 
+    // A chunk of length 0.
+    private static ReadOnlySpan<byte> ContentEnd => [0];
+
     /// <summary>Whether the inner head is out: no other answer can be given.</summary>
     public bool HasHead { get; private set; }
+
+    /// <summary>Has a receipt made of all that is written from here on, which has to be everything.</summary>
+    /// <param name="draft">Owned from here on.</param>
+    /// <exception cref="InvalidOperationException">Something is written already.</exception>
+    public void Record(ReceiptDraft draft)
+    {
+        ArgumentNullException.ThrowIfNull(draft);
+        if (hasFraming || HasHead || receipt is not null)
+            throw new InvalidOperationException("The answer has begun: its hash would not be that of all of it.");
+        receipt = draft;
+    }
 
     /// <summary>
     /// Says that the answer goes on: before the head as an informational response, in a
@@ -46,9 +63,9 @@ public sealed class SealedAnswerWriter : IDisposable
 
     /// <summary>The whole answer, and the end, at once.</summary>
     /// <inheritdoc cref="BeginWhole"/>
-    public void WriteWhole(int status, FieldSection fields, ReadOnlySpan<byte> content)
+    public void WriteWhole(int status, FieldSection fields, ReadOnlySpan<byte> content, ReceiptClosing? closing = null)
     {
-        BeginWhole(status, fields, content);
+        BeginWhole(status, fields, content, closing);
         TryWriteOn(int.MaxValue);
     }
 
@@ -56,16 +73,20 @@ public sealed class SealedAnswerWriter : IDisposable
     /// <param name="status">From 200 to 599.</param>
     /// <param name="fields">Without a content-length.</param>
     /// <param name="content">All of it; not used any more afterwards.</param>
+    /// <param name="closing">Of the receipt; none is written where it is null, or none is recorded.</param>
     /// <exception cref="InvalidOperationException">The head is out.</exception>
-    public void BeginWhole(int status, FieldSection fields, ReadOnlySpan<byte> content)
+    public void BeginWhole(int status, FieldSection fields, ReadOnlySpan<byte> content, ReceiptClosing? closing = null)
     {
         BeginHead();
-        var message = new ArrayBufferWriter<byte>(MessagePadding.PaddedSize(content.Length + EventPadder.BlockSize)); // grown, it would leave a copy behind
+        var around = EventPadder.BlockSize + (receipt is null ? 0 : EventPadder.MaxTrailersSize);
+        var message = new ArrayBufferWriter<byte>(MessagePadding.PaddedSize(content.Length + around)); // grown, it would leave a copy behind
         var writer = new IndeterminateWriter(message, ChunkLengthForm.FourBytes);
         writer.WriteHead(new ResponseHead(status, fields));
         writer.WriteContent(content);
-        writer.Complete(FieldSection.Empty);
         var skipped = hasFraming ? 1 : 0; // the framing went out with the signs of life
+        receipt?.Add(message.WrittenSpan[skipped..]);
+        receipt?.Add(ContentEnd);
+        writer.Complete(Trailers(status, AnswerEnd.Complete, closing));
         MessagePadding.Write(message, message.WrittenCount - skipped);
         whole = MemoryMarshal.AsMemory(message.WrittenMemory)[skipped..];
     }
@@ -98,32 +119,59 @@ public sealed class SealedAnswerWriter : IDisposable
     public void BeginStream(FieldSection fields)
     {
         BeginHead();
-        stream = new EventPadder(new ResponseHead(200, fields), isContinued: hasFraming);
+        stream = new EventPadder(new ResponseHead(StreamStatus, fields), isContinued: hasFraming);
     }
 
     /// <summary>Whole events of the stream, each with its blank line.</summary>
     public void WriteEvents(ReadOnlySpan<byte> events)
     {
         while (stream!.TryPad(ref events, isFinal: false, out var plaintext))
-            sealer.Seal(plaintext);
+            SealContent(plaintext);
     }
 
     /// <summary>The end of the stream.</summary>
-    public void EndStream()
+    /// <param name="closing">Of the receipt; none is written where it is null, or none is recorded.</param>
+    public void EndStream(ReceiptClosing? closing = null) => sealer.SealFinal(EndContent(AnswerEnd.Complete, closing));
+
+    /// <summary>
+    /// The end of a stream whose engine broke off: its receipt, and no final chunk, so that nobody takes it for whole. False, with nothing
+    /// written, where there is no stream that could end, or no receipt.
+    /// </summary>
+    public bool TryCutOff(ReceiptClosing closing)
     {
-        ReadOnlySpan<byte> nothing = [];
-        while (stream!.TryPad(ref nothing, isFinal: true, out var plaintext))
-            sealer.Seal(plaintext);
-        stream.EndContent();
-        sealer.SealFinal(stream.Finish(FieldSection.Empty));
+        if (stream is null || receipt is null || sealer.IsFinished)
+            return false;
+        sealer.Seal(EndContent(AnswerEnd.CutOff, closing));
+        return true;
     }
 
     public void Dispose()
     {
         sealer.Dispose();
         stream?.Dispose();
+        receipt?.Dispose();
         CryptographicOperations.ZeroMemory(whole.Span);
     }
+
+    // An unfinished event is content as well.
+    private ReadOnlySpan<byte> EndContent(AnswerEnd end, ReceiptClosing? closing)
+    {
+        ReadOnlySpan<byte> nothing = [];
+        while (stream!.TryPad(ref nothing, isFinal: true, out var plaintext))
+            SealContent(plaintext);
+        var last = stream.EndContent();
+        receipt?.Add(last);
+        return stream.Finish(Trailers(StreamStatus, end, closing));
+    }
+
+    private void SealContent(ReadOnlySpan<byte> plaintext)
+    {
+        receipt?.Add(plaintext);
+        sealer.Seal(plaintext);
+    }
+
+    private FieldSection Trailers(int status, AnswerEnd end, ReceiptClosing? closing) =>
+        receipt is null || closing is null ? FieldSection.Empty : receipt.Finish(status, end, closing);
 
     private void BeginHead()
     {
@@ -143,7 +191,7 @@ public sealed class SealedAnswerWriter : IDisposable
         const int Around = 1 + 7 + 2 + 1; // lengths of name and value, the name, the terminator
         var size = EventPadder.BlockSize - framing - Varint.Size((long)Processing) - Around;
         FieldSection.Create([new Field(PaddingField, new string('~', size))]).WriteIndeterminateLength(writer);
-        sealer.Seal(writer.WrittenSpan);
+        SealContent(writer.WrittenSpan);
         hasFraming = true;
     }
 }

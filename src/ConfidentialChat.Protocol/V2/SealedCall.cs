@@ -24,6 +24,9 @@ public sealed class SealedCall : IDisposable
     /// <summary>What is posted, <c>message/ohttp-chunked-req</c>.</summary>
     public ReadOnlyMemory<byte> Body { get; }
 
+    /// <summary><c>hdr ‖ enc</c>, with which <see cref="Body"/> begins: a receipt has its SHA-256.</summary>
+    public ReadOnlyMemory<byte> Encapsulation => Body[..sealer.EncapsulationSize];
+
     /// <summary>Seals a call, padded, in full chunks.</summary>
     /// <exception cref="ArgumentException">The call has something that no message carries, or the key is not offered with the suite.</exception>
     public static SealedCall Seal(InnerCall call, KeyConfiguration key, SymmetricSuite suite)
@@ -52,8 +55,10 @@ public sealed class SealedCall : IDisposable
     }
 
     /// <summary>Reads the one answer, from an input that stays the caller's.</summary>
+    /// <param name="input">The body.</param>
+    /// <param name="keptSize">How many bytes of the message are kept for its receipt, at the most; 0 keeps none.</param>
     /// <exception cref="InvalidOperationException">An answer was opened already.</exception>
-    public SealedAnswerReader Open(PipeReader input) => new(sealer.OpenAnswer(input, ChunkLimits.Answer));
+    public SealedAnswerReader Open(PipeReader input, int keptSize = 0) => new(sealer.OpenAnswer(input, ChunkLimits.Answer), keptSize);
 
     public void Dispose() => sealer.Dispose();
 }
@@ -66,10 +71,24 @@ public sealed class SealedAnswerReader : IDisposable
 
     private readonly ChunkedAnswerOpener opener;
     private readonly ResponseReader reader = new(Limits);
+    private readonly KeptMessage? kept;
     private ReadOnlyMemory<byte> rest;
     private bool isFinal;
 
-    internal SealedAnswerReader(ChunkedAnswerOpener opener) => this.opener = opener;
+    internal SealedAnswerReader(ChunkedAnswerOpener opener, int keptSize)
+    {
+        this.opener = opener;
+        kept = keptSize > 0 ? new KeptMessage(keptSize) : null;
+    }
+
+    /// <summary>The trailers, once they are there; null before. Authentic also where the final chunk is missing.</summary>
+    public FieldSection? Trailers => reader.Trailers;
+
+    /// <summary>
+    /// The exact bytes of the message from its framing to the end of its content, once that is there; copied. Null before, where none are kept,
+    /// and where it is larger than what is kept.
+    /// </summary>
+    public byte[]? CopyMessage() => reader.EndOfContent is { } end ? kept?.Copy(end) : null;
 
     /// <summary>Status and fields, once they are there.</summary>
     /// <exception cref="MessageNotOpenedException">The answer failed.</exception>
@@ -95,7 +114,11 @@ public sealed class SealedAnswerReader : IDisposable
         }
     }
 
-    public void Dispose() => opener.Dispose();
+    public void Dispose()
+    {
+        opener.Dispose();
+        kept?.Dispose();
+    }
 
     private async ValueTask<(MessagePart Part, ReadOnlyMemory<byte> Piece)> NextAsync(CancellationToken cancellation)
     {
@@ -110,6 +133,8 @@ public sealed class SealedAnswerReader : IDisposable
             if (!chunk.IsOpened)
                 throw new MessageNotOpenedException(chunk.Outcome);
             (rest, isFinal) = (chunk.Plaintext, chunk.Outcome == OpenOutcome.Final);
+            if (reader.EndOfContent is null)
+                kept?.Add(rest.Span);
         }
     }
 
@@ -122,4 +147,34 @@ public sealed class SealedAnswerReader : IDisposable
         rest = rest[taken..];
         return (part, found);
     }
+}
+
+/// <summary>Opened bytes in one piece, up to a size. What grows leaves no copy behind.</summary>
+internal sealed class KeptMessage(int maxSize) : IDisposable
+{
+    private byte[] bytes = new byte[4 << 10];
+    private int size;
+    private bool isTooLarge;
+
+    public void Add(ReadOnlySpan<byte> more)
+    {
+        isTooLarge |= more.Length > maxSize - size;
+        if (isTooLarge)
+            return;
+        if (more.Length > bytes.Length - size)
+        {
+            var larger = new byte[Math.Max(bytes.Length * 2, size + more.Length)];
+            bytes.AsSpan(0, size).CopyTo(larger);
+            CryptographicOperations.ZeroMemory(bytes);
+            bytes = larger;
+        }
+
+        more.CopyTo(bytes.AsSpan(size));
+        size += more.Length;
+    }
+
+    /// <summary>The first bytes, or null where not all were kept.</summary>
+    public byte[]? Copy(long length) => isTooLarge ? null : bytes[..(int)length];
+
+    public void Dispose() => CryptographicOperations.ZeroMemory(bytes);
 }

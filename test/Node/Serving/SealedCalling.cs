@@ -136,14 +136,18 @@ internal static class SealedCalling
             response.Content.Headers.ContentType!.MediaType.ShouldBe("message/ohttp-chunked-res");
             response.Headers.CacheControl!.NoStore.ShouldBeTrue();
             var bytes = await response.Content.ReadAsByteArrayAsync().Soon();
-            using var reader = call.Open(PipeReader.Create(new ReadOnlySequence<byte>(bytes)));
+            using var reader = call.Open(PipeReader.Create(new ReadOnlySequence<byte>(bytes)), keptSize: 1 << 20);
             var head = await reader.ReadHeadAsync(default);
             var content = new ArrayBufferWriter<byte>();
             while (await reader.ReadContentAsync(default) is { Length: > 0 } piece)
                 content.Write(piece.Span);
             return new Opened(
                 head.Status, head.Fields.ToDictionary(field => field.Name, field => field.Value, StringComparer.Ordinal),
-                Encoding.UTF8.GetString(content.WrittenSpan), bytes.Length);
+                Encoding.UTF8.GetString(content.WrittenSpan), bytes.Length)
+            {
+                Trailers = reader.Trailers,
+                Message = reader.CopyMessage(),
+            };
         }
     }
 
@@ -159,5 +163,9 @@ internal static class SealedCalling
     public sealed record Opened(int Status, Dictionary<string, string> Fields, string Text, int SealedBytes)
     {
         public string ContentType => Fields["content-type"];
+
+        public FieldSection? Trailers { get; init; }
+
+        public byte[]? Message { get; init; }
     }
 }

@@ -1,5 +1,6 @@
 // spec/envelope-v1.md sections 1 to 3 and 13, the client's side.
 using System.Security.Cryptography;
+using ConfidentialChat.Client.Receipts;
 using ConfidentialChat.Protocol.V1;
 
 namespace ConfidentialChat.Client.Transport.V1;
@@ -9,8 +10,10 @@ internal sealed class EnvelopeV1(GatewayConnection connection, NodeDirectory dir
 {
     private readonly LockDesk desk = new(connection, directory);
 
-    public async Task<OpenedAnswer> SendAsync(PlainRequest request, Attempts attempts, Action<VerifiedNode>? onNode, CallClock clock)
+    public async Task<OpenedAnswer> SendAsync(PlainRequest request, Attempts attempts, Action<VerifiedNode>? onNode, ReceiptDemand? receipts, CallClock clock)
     {
+        if (receipts is not null)
+            throw new ConfigurationException("Envelope v1 has no receipts.\nhint: leave the envelope at v2, or ask for no receipt.");
         var endpoint = EnvelopeEndpoint.Of(request.Endpoint);
         var added = endpoint.StreamRequired && !request.SaysStream ? StreamMember.Add(request.Json.Span) : null;
         try

@@ -23,6 +23,8 @@ internal sealed class ExchangeAnswer(Exchange exchange, SealedRequest request, V
 
     public override VerifiedNode Node => node;
 
+    public override VerifiedReceipt? Receipt => null;
+
     public override int Attempts => exchange.Attempts.Count;
 
     /// <summary>Opens the data of one event, where the stream's reader has it.</summary>

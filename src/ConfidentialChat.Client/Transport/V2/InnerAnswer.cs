@@ -1,6 +1,7 @@
 // spec/envelope-v2.md section 6.
 using System.Globalization;
 using System.Text;
+using ConfidentialChat.Client.Receipts;
 using ConfidentialChat.Protocol.Oblivious;
 using ConfidentialChat.Protocol.Oblivious.BinaryHttp;
 using ConfidentialChat.Protocol.V2;
@@ -19,12 +20,20 @@ internal sealed class InnerAnswer(VerifiedNode node, HttpResponseMessage respons
 
     public VerifiedNode Node => node;
 
+    /// <summary>The receipt that this answer has to bring; null where none is demanded.</summary>
+    public AwaitedReceipt? Awaited { get; init; }
+
+    /// <summary>Once the answer has ended.</summary>
+    public VerifiedReceipt? Receipt { get; private set; }
+
     public int Status => head!.Status;
 
     /// <summary>Null where the node names none.</summary>
     public string? ContentTypeField => head!.Fields.TryGetSingle("content-type", out var type) ? type : null;
 
     public bool IsStream => string.Equals(ContentTypeField?.Split(';')[0].Trim(), EventStream, StringComparison.OrdinalIgnoreCase);
+
+    private bool IsSuccess => Status == 200;
 
     public override bool CanRead => true;
 
@@ -79,6 +88,7 @@ internal sealed class InnerAnswer(VerifiedNode node, HttpResponseMessage respons
 
     /// <exception cref="StreamTruncatedException">It ends without its final chunk.</exception>
     /// <exception cref="AnswerAuthenticationException">What comes is not this answer.</exception>
+    /// <exception cref="ReceiptException">The receipt that was demanded is absent or refused.</exception>
     public override async ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
     {
         if (buffer.IsEmpty)
@@ -91,8 +101,14 @@ internal sealed class InnerAnswer(VerifiedNode node, HttpResponseMessage respons
             }
             catch (MessageNotOpenedException e)
             {
+                // A node whose engine broke off says so, and what it had used, before it lets the message end too early.
+                if (e.Outcome == OpenOutcome.Truncated && IsSuccess && reader.Trailers is not null)
+                    Receipt ??= Awaited?.Take(reader, isFinal: false);
                 throw Explain(e, broken => broken);
             }
+
+            if (rest.IsEmpty && IsSuccess)
+                Receipt ??= Awaited?.Take(reader, isFinal: true);
         }
 
         var taken = Math.Min(buffer.Length, rest.Length);

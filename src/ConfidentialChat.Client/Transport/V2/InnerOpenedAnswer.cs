@@ -1,5 +1,6 @@
 // spec/envelope-v2.md sections 6 and 10.
 using System.Security.Cryptography;
+using ConfidentialChat.Client.Receipts;
 using ConfidentialChat.Protocol;
 
 namespace ConfidentialChat.Client.Transport.V2;
@@ -9,6 +10,7 @@ internal sealed class InnerOpenedAnswer : OpenedAnswer, IEventTarget
 {
     private readonly InnerAnswer answer;
     private readonly Exchange exchange;
+    private readonly ReceiptDemand? receipts;
     private readonly CallClock clock;
 
     // One for all events of a stream: a caller who keeps a piece too long sees zeros or a later event, and nobody else's.
@@ -17,15 +19,18 @@ internal sealed class InnerOpenedAnswer : OpenedAnswer, IEventTarget
     private bool isEnumerated;
 
     /// <summary>Takes the answer and the clock, and disposes of them.</summary>
-    public InnerOpenedAnswer(InnerAnswer answer, Attempts attempts, CallClock clock)
+    public InnerOpenedAnswer(InnerAnswer answer, Attempts attempts, ReceiptDemand? receipts, CallClock clock)
         : base(answer.IsStream)
     {
+        this.receipts = receipts;
         this.answer = answer;
         this.clock = clock;
         exchange = new Exchange(answer, clock, attempts);
     }
 
     public override VerifiedNode Node => answer.Node;
+
+    public override VerifiedReceipt? Receipt => answer.Receipt;
 
     public override int Attempts => exchange.Attempts.Count;
 
@@ -55,6 +60,7 @@ internal sealed class InnerOpenedAnswer : OpenedAnswer, IEventTarget
                 throw new InvalidAnswerException($"The answer is larger than {GatewayConnection.MaxBodySize} bytes.") { Attempts = Attempts };
         }
 
+        TellOfReceipt();
         return buffer.AsMemory(0, size);
     }
 
@@ -65,7 +71,7 @@ internal sealed class InnerOpenedAnswer : OpenedAnswer, IEventTarget
             throw new InvalidOperationException("An answer is read once.");
         isEnumerated = true;
         var ending = new StreamEnding();
-        while (await exchange.ReadEventAsync(this).ConfigureAwait(false))
+        while (await ReadEventAsync().ConfigureAwait(false))
         {
             var data = buffer.AsMemory(0, size);
             ending.Note(data.Span);
@@ -74,8 +80,28 @@ internal sealed class InnerOpenedAnswer : OpenedAnswer, IEventTarget
 
         // The engine's own end is not the message's: the final chunk has to have come too.
         await exchange.ReadEndAsync().ConfigureAwait(false);
+        TellOfReceipt();
         if (!ending.IsReached)
             throw exchange.Truncated();
+    }
+
+    private async ValueTask<bool> ReadEventAsync()
+    {
+        try
+        {
+            return await exchange.ReadEventAsync(this).ConfigureAwait(false);
+        }
+        catch (StreamTruncatedException)
+        {
+            TellOfReceipt(); // there is one where the node said that its engine broke off
+            throw;
+        }
+    }
+
+    private void TellOfReceipt()
+    {
+        if (answer.Receipt is { } receipt)
+            receipts?.OnReceipt?.Invoke(receipt);
     }
 
     private Memory<byte> Room()

@@ -9,13 +9,18 @@ namespace ConfidentialChat.Client.Transport.V2;
 internal sealed class OpenedContent : HttpContent
 {
     private readonly ContentStream stream;
+    private readonly InnerAnswer answer;
 
     public OpenedContent(InnerAnswer answer, CallClock clock)
     {
+        this.answer = answer;
         stream = new ContentStream(answer, clock);
         if (answer.ContentTypeField is { } type)
             Headers.TryAddWithoutValidation("Content-Type", type);
     }
+
+    /// <summary>Once all of it was read, where one is demanded.</summary>
+    public VerifiedReceipt? Receipt => answer.Receipt;
 
     protected override Task<Stream> CreateContentReadStreamAsync() => Task.FromResult<Stream>(stream);
 

@@ -1,6 +1,11 @@
 // spec/envelope-v2.md sections 3, 4, 6 and 10.
+using System.Buffers;
 using System.IO.Pipelines;
+using System.Runtime.InteropServices;
+using System.Security.Cryptography;
+using ConfidentialChat.Client.Receipts;
 using ConfidentialChat.Protocol;
+using ConfidentialChat.Protocol.Shape;
 using ConfidentialChat.Protocol.V2;
 
 namespace ConfidentialChat.Client.Transport.V2;
@@ -14,6 +19,9 @@ internal sealed class RelayedRequest(GatewayConnection connection, NodeDirectory
     public required PlainRequest Request { get; init; }
 
     public Action<VerifiedNode>? OnNode { get; init; }
+
+    /// <summary>Whether the answer has to bring a receipt.</summary>
+    public bool KeepsReceipt { get; init; }
 
     /// <summary>Makes one attempt, with the repetitions that section 10 has of itself.</summary>
     /// <returns>An inner success.</returns>
@@ -54,13 +62,16 @@ internal sealed class RelayedRequest(GatewayConnection connection, NodeDirectory
             Date = InnerCall.Minute(time.GetUtcNow() + clockError.GetValueOrDefault()),
             Body = Request.Json,
         };
-        using var sealedCall = SealedCall.Seal(call, node.Key, node.Suite);
+        using var sealedCall = Seal(call, node, out var awaited);
         var response = await connection.RelayAsync(node, sealedCall.Body, call, clock).ConfigureAwait(false);
         InnerAnswer? answer = null;
         try
         {
             var body = await response.Content.ReadAsStreamAsync(clock.Token).ConfigureAwait(false);
-            answer = new InnerAnswer(node, response, sealedCall.Open(PipeReader.Create(body)), clock);
+            answer = new InnerAnswer(node, response, sealedCall.Open(PipeReader.Create(body), awaited is null ? 0 : ReceiptFile.MaxPartSize), clock)
+            {
+                Awaited = awaited,
+            };
             await answer.ReadHeadAsync().ConfigureAwait(false);
             if (answer.Status != 200)
                 throw await answer.ReadErrorAsync().ConfigureAwait(false);
@@ -75,5 +86,19 @@ internal sealed class RelayedRequest(GatewayConnection connection, NodeDirectory
                 response.Dispose();
             throw;
         }
+    }
+
+    // The exact bytes of a request that gets a receipt are kept until that is there.
+    private SealedCall Seal(InnerCall call, VerifiedNode node, out AwaitedReceipt? awaited)
+    {
+        awaited = null;
+        if (!KeepsReceipt)
+            return SealedCall.Seal(call, node.Key, node.Suite);
+        var message = new ArrayBufferWriter<byte>(MessagePadding.PaddedSize(call.Body.Length + 8192)); // grown, it would leave a copy behind
+        var size = call.Write(message);
+        var sealedCall = SealedCall.Seal(message.WrittenSpan, node.Key, node.Suite);
+        awaited = new AwaitedReceipt(node, sealedCall.Encapsulation.ToArray(), message.WrittenSpan[..size].ToArray());
+        CryptographicOperations.ZeroMemory(MemoryMarshal.AsMemory(message.WrittenMemory).Span);
+        return sealedCall;
     }
 }

@@ -33,10 +33,20 @@ public sealed class BinaryRequest : IEquatable<BinaryRequest>
     /// <param name="request">The request.</param>
     /// <param name="error">Why it is none.</param>
     public static bool TryParse(
-        ReadOnlyMemory<byte> message, BinaryHttpLimits limits, [NotNullWhen(true)] out BinaryRequest? request, out BinaryHttpError error)
+        ReadOnlyMemory<byte> message, BinaryHttpLimits limits, [NotNullWhen(true)] out BinaryRequest? request, out BinaryHttpError error) =>
+        TryParse(message, limits, out request, out error, out _);
+
+    /// <param name="message">Must not change while the request is in use.</param>
+    /// <param name="limits">What is taken at the most.</param>
+    /// <param name="request">The request.</param>
+    /// <param name="error">Why it is none.</param>
+    /// <param name="end">The offset after the trailers, where padding may follow.</param>
+    internal static bool TryParse(
+        ReadOnlyMemory<byte> message, BinaryHttpLimits limits, [NotNullWhen(true)] out BinaryRequest? request, out BinaryHttpError error, out long end)
     {
         var reader = new RequestReader(limits);
         error = WholeMessage.Read(reader, message, out var content);
+        end = reader.EndOfMessage ?? message.Length;
         request = error == BinaryHttpError.None ? new BinaryRequest(reader.Head!, content, reader.Trailers) : null;
         return request is not null;
     }
