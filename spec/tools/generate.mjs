@@ -6,6 +6,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { sealRequest } from './envelope.mjs';
 import { bytes, kems, keySchedule, nonceOf, seal, sequence, u16, x25519Public } from './hpke.mjs';
 import * as ohttp from './oblivious.mjs';
+import * as receipts from './receipts.mjs';
 
 // Test keys only: every one is the hash of its name.
 const secretOf = (name, size) => createHash('shake256', { outputLength: size }).update(`confidentialchat test vector: ${name}`).digest();
@@ -243,6 +244,182 @@ function envelope() {
   };
 }
 
+// --- Whole exchanges of envelope v2 with their receipts
+
+const [model, path] = ['demo', '/v1/chat/completions'];
+const request_id = 'f81d4fae-7dec-41d0-a765-00a0c91e6bf6';
+const time = 1767225600;
+
+function receipted(name, answer, { weights, usage, end = 0 }) {
+  const suite = { kem_id: 0x647a, kdf_id: 1, aead_id: 2 };
+  const key_id = 5;
+  const hdr = ohttp.header({ key_id, ...suite });
+  const { node_secret_key, public_key, randomness, enc, schedule } = setup(name, suite, ohttp.info(hdr));
+  const [x25519, signing] = [secretOf(`${name} x25519`, 32), secretOf(`${name} signing`, 32)];
+  const list = ohttp.writeList([ohttp.writeConfiguration({ key_id, kem_id: suite.kem_id, public_key, suites: [[1, 2]] })]);
+  const key_set = receipts.keySetDigest(list, x25519Public(x25519), receipts.ed25519Public(signing));
+
+  const max_units = 16384;
+  const json = JSON.stringify({ model, messages: [{ role: 'user', content: 'Good morning' }], ...(answer.events && { stream: true }) });
+  const fields = [
+    ['date', 'Thu, 01 Jan 2026 00:00:00 GMT'],
+    ['confidential-model', model],
+    ['confidential-request-id', request_id],
+    ['confidential-max-units', `${max_units}`],
+    ['content-type', 'application/json'],
+  ];
+  const message = receipts.requestMessage({ method: 'POST', path, fields, content: json });
+  const request = bytes(hdr, enc, ohttp.sealChunks(sequence(2, schedule.key, schedule.base_nonce), receipts.chunksOf(receipts.padded(message))));
+
+  const salts = secretOf(`${name} salts`, 64);
+  let container;
+  const { chunks, hashed, trailers } = receipts.answerChunks(answer, (content) => {
+    const payload = receipts.payloadOf({
+      request: request_id,
+      encapsulation: receipts.sha256(hdr, enc),
+      requestHash: receipts.saltedHash(salts.subarray(0, 32), 'request', message),
+      answerHash: receipts.saltedHash(salts.subarray(32), 'answer', content),
+      status: answer.status,
+      model,
+      weights: weights ? secretOf(weights, 32) : null,
+      maxUnits: max_units,
+      usage,
+      end,
+    });
+    container = receipts.signContainer(signing, receipts.cbor(receipts.protectedHeader({ keySet: key_set, request: request_id, time })), receipts.cbor(payload));
+    return receipts.trailers(container, salts);
+  });
+  if (receipts.judge(container, receipts.ed25519Public(signing)) !== 'Accepted') throw new Error('a receipt does not hold');
+  const response_nonce = secretOf(`${name} response nonce`, ohttp.entropyLength(2));
+  const keys = ohttp.answerKeys(schedule, 2, enc, response_nonce);
+  const messages = sequence(2, keys.aead_key, keys.aead_nonce);
+  // An engine that broke off: no chunk is final.
+  const sealedAnswer =
+    end === 0
+      ? ohttp.sealChunks(messages, chunks)
+      : bytes(...chunks.flatMap((chunk) => [messages.seal('', chunk)]).flatMap((sealed) => [ohttp.varint(sealed.length), sealed]));
+  return {
+    name,
+    node_secret_key: hex(node_secret_key),
+    key_configurations: hex(list),
+    x25519_secret_key: hex(x25519),
+    signing_seed: hex(signing),
+    signing: hex(receipts.ed25519Public(signing)),
+    key_set: hex(key_set),
+    randomness: hex(randomness),
+    call: { method: 'POST', path, model, request_id, max_units, date: time, body: json },
+    request_message: hex(message),
+    request: hex(request),
+    answer: { ...answer, usage, end },
+    ...(weights && { weights: hex(secretOf(weights, 32)) }),
+    time,
+    salts: hex(salts),
+    answer_message: hex(hashed),
+    receipt: hex(container),
+    trailers,
+    response_nonce: hex(response_nonce),
+    sealed_answer: hex(bytes(response_nonce, sealedAnswer)),
+  };
+}
+
+function exchangesWithReceipts() {
+  const json = [['content-type', 'application/json']];
+  const stream = [['content-type', 'text/event-stream']];
+  const chunk = (text) => `data: {"object":"chat.completion.chunk","choices":[{"index":0,"delta":{"content":"${text}"},"finish_reason":null}]}\n\n`;
+  return [
+    receipted('a whole answer', { status: 200, fields: json, content: '{"object":"chat.completion"}' }, { weights: 'weights', usage: [12, 3, 0] }),
+    receipted('a whole answer after a sign of life', { status: 200, fields: json, content: 'x'.repeat(20000), signOfLife: true }, { usage: [12, 3, 0] }),
+    receipted('a refusal', { status: 400, fields: json, content: '{"error":{"message":"no"}}' }, { weights: 'weights', usage: [0, 0, 0] }),
+    receipted('a stream', { status: 200, fields: stream, events: [chunk('Good '), ': keep-alive\n\n', chunk('morning'.repeat(60)), 'data: [DONE]\n\n'] }, { weights: 'weights', usage: [12, 2, 0] }),
+    receipted('a stream after a sign of life', { status: 200, fields: stream, events: [chunk('!'), 'data: [DONE]\n\n'], signOfLife: true }, { usage: [12, 1, 0] }),
+    receipted('a stream whose engine broke off', { status: 200, fields: stream, events: [chunk('Good '), 'data: {"unfin'] }, { weights: 'weights', usage: [12, 1, 0], end: 1 }),
+  ];
+}
+
+// --- Containers that are right, and that are not
+
+function containers() {
+  const seed = secretOf('containers signing', 32);
+  const keySet = secretOf('containers key set', 32);
+  const header = () => receipts.protectedHeader({ keySet, request: request_id, time });
+  const payload = () =>
+    receipts.payloadOf({
+      request: request_id,
+      encapsulation: secretOf('containers encapsulation', 32),
+      requestHash: secretOf('containers request', 32),
+      answerHash: secretOf('containers answer', 32),
+      status: 200,
+      model,
+      weights: secretOf('weights', 32),
+      maxUnits: 8192,
+      usage: [12, 3, 0],
+      end: 0,
+    });
+  const [right, facts] = [receipts.cbor(header()), receipts.cbor(payload())];
+  const sign = (protectedBytes = right, payloadBytes = facts, unprotected) => receipts.signContainer(seed, protectedBytes, payloadBytes, unprotected);
+  const changed = (map, label, value) => receipts.cbor(value === undefined ? new Map([...map].filter(([known]) => known !== label)) : new Map([...map, [label, value]]));
+  const head = (label, value) => sign(changed(header(), label, value));
+  const claim = (label, value) => head(15, new Map([...header().get(15)].filter(([known]) => value !== undefined || known !== label).concat(value === undefined ? [] : [[label, value]])));
+  const fact = (label, value) => sign(right, changed(payload(), label, value));
+  const good = sign();
+  const flip = (at) => {
+    const flipped = Buffer.from(good);
+    flipped[at] ^= 1;
+    return flipped;
+  };
+  const tagless = good.subarray(1);
+  const cases = [
+    ['untouched', good],
+    ['alg -19', head(1, -19)],
+    ['no weights', fact(8, null)],
+    ['cut off by its engine', fact(11, 1)],
+    ['signature flipped', flip(good.length - 1)],
+    ['signature of another size', bytes(good.subarray(0, good.length - 66), receipts.cbor(Buffer.alloc(63)))],
+    ['a hash flipped', flip(good.indexOf(secretOf('containers answer', 32)))],
+    ['alg -7', head(1, -7)],
+    ['alg 5', head(1, 5)],
+    ['another content type', head(3, 'application/vnd.confidentialchat.usage+cbor')],
+    ['another kid', head(4, secretOf('another', 32))],
+    ['a kid of 31 bytes', head(4, secretOf('another', 31))],
+    ['another issuer', claim(1, 'urn:confidentialchat:keyset:00')],
+    ['subject in capitals', claim(2, `urn:uuid:${request_id.toUpperCase()}`)],
+    ['an audience', claim(3, 'urn:confidentialchat:gateway:00')],
+    ['a time below zero', claim(6, -1)],
+    ['no subject', claim(2)],
+    ['no kid', head(4)],
+    ['an unknown label', head(5, Buffer.from('iv'))],
+    ['a label in text', sign(bytes([0xa5], right.subarray(1), receipts.cbor('alg'), [0x27]))],
+    ['crit', head(2, [1])],
+    ['a label twice', sign(bytes([0xa5, 0x01, 0x27], right.subarray(1)))],
+    ['labels out of order', sign(bytes([0xa4], right.subarray(3), right.subarray(1, 3)))],
+    ['a longer count', sign(bytes([0xb8, 0x04], right.subarray(1)))],
+    ['an indefinite map', sign(bytes([0xbf], right.subarray(1), [0xff]))],
+    ['a longer integer', sign(bytes(right.subarray(0, 2), [0x38, 0x07], right.subarray(3)))],
+    ['a reserved form', sign(bytes(right.subarray(0, 2), [0x1c], right.subarray(3)))],
+    ['nested claims', claim(1, [[['urn']]])],
+    ['bytes after the header', sign(bytes(right, [0]))],
+    ['unprotected content', sign(right, facts, receipts.cbor(new Map([[4, Buffer.from('kid')]])))],
+    ['untagged', tagless],
+    ['another tag', bytes([0xd1], tagless)],
+    ['bytes after it', bytes(good, [0])],
+    ['cut', good.subarray(0, good.length - 1)],
+    ['empty', bytes()],
+    ['huge', Buffer.alloc(4097, 0xd2)],
+    ['version 2', fact(1, 2)],
+    ['another request', fact(2, Buffer.alloc(16))],
+    ['a hash of 31 bytes', fact(4, secretOf('another', 31))],
+    ['status 102', fact(6, 102)],
+    ['no model', fact(7, '')],
+    ['usage below zero', fact(10, [12, -1, 0])],
+    ['usage of two parts', fact(10, [12, 3])],
+    ['end 2', fact(11, 2)],
+    ['a member missing', fact(9)],
+    ['a member too many', fact(12, 0)],
+  ];
+  const signing = receipts.ed25519Public(seed);
+  return { signing: hex(signing), cases: cases.map(([id, container]) => ({ id, container: hex(container), outcome: receipts.judge(container, signing) })) };
+}
+
 // --- The files
 
 const files = {
@@ -260,6 +437,11 @@ const files = {
       exchange('MLKEM768-X25519, AES-256-GCM', 7, 0x647a, 2, [2, 3], ['the first chunk', 'the second chunk', 'the third'], ['event: one', 'event: two', 'event: three', '']),
       exchange('X25519, ChaCha20-Poly1305', 200, 0x0020, 3, [3], ['one', 'two', ''], ['one', 'two', 'three']),
     ],
+  },
+  'receipts.json': {
+    source: 'spec/tools/generate.mjs: whole exchanges of envelope v2 with receipts, spec/receipts.md sections 1 to 3; and containers with what a reader makes of them.',
+    vectors: exchangesWithReceipts(),
+    containers: containers(),
   },
   'key-configurations.json': {
     source: 'spec/tools/generate.mjs: lists of key configurations, spec/oblivious-v2.md section 4.',
