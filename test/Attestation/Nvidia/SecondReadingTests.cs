@@ -17,7 +17,8 @@ public sealed class SecondReadingTests
         "rim/driver_GH100_550.144.03.xml", "rim/driver_GH100_550.144.03_bad_signature.xml", "rim/vbios_GH100_96005E0003.swidtag",
         "rim/wrong_root_GB100_debug_ca.xml", $"{Devices.Hopper}/driver_rim_545.00_other_version.swidtag", $"{Devices.WithRims}/vbios_rim_96005E0001.swidtag",
         $"{Devices.WithRims}/driver_rim_mismatch_and_tampered.xml", $"{Devices.WithRims}/vbios_rim_mismatch.xml",
-        $"{Devices.Hopper580}/vbios_rim_9600740020.swidtag", $"{Devices.Switch}/switch_bios_rim_9610550001.xml", $"{Devices.Switch}/switch_bios_rim_mismatch.xml",
+        $"{Devices.Hopper580}/vbios_rim_9600740020.swidtag", $"{Devices.Switch}/switch_bios_rim_9610550001.xml",
+        $"{Devices.Switch}/switch_bios_rim_mismatch.xml",
     ];
 
     [Theory]
@@ -58,8 +59,8 @@ public sealed class SecondReadingTests
             rim.Edition.ShouldBe(other.String("edition"));
             rim.Version.ShouldBe(other.String("version"));
             other.GetProperty("measurements").EnumerateArray().Where(measurement => measurement.GetProperty("active").GetBoolean())
-                .Select(measurement =>
-                    $"{measurement.GetProperty("index")}: {string.Join(' ', measurement.GetProperty("hashes").EnumerateArray().Select(hash => hash.GetString()))}")
+                .Select(measurement => (Index: measurement.GetProperty("index"), Hashes: measurement.GetProperty("hashes").EnumerateArray()))
+                .Select(measurement => $"{measurement.Index}: {string.Join(' ', measurement.Hashes.Select(hash => hash.GetString()))}")
                 .ShouldBe(rim.Measurements.Select(measurement =>
                     $"{measurement.Index}: {string.Join(' ', measurement.Alternatives.Select(digest => Convert.ToHexStringLower(digest)))}"));
             (rim.SignatureFault() is null).ShouldBe(other.GetProperty("signed").GetBoolean());

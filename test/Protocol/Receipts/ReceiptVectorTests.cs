@@ -175,7 +175,8 @@ public sealed class ReceiptVectorTests
             DateTimeOffset.FromUnixTimeSeconds(vector.GetProperty("time").GetInt64()), signing);
         if (answer.TryGetProperty("signOfLife", out _))
             writer.KeepAlive();
-        var fields = FieldSection.Create([.. answer.GetProperty("fields").EnumerateArray().Select(field => new Field(field[0].GetString()!, field[1].GetString()!))]);
+        var fields = FieldSection.Create(
+            [.. answer.GetProperty("fields").EnumerateArray().Select(field => new Field(field[0].GetString()!, field[1].GetString()!))]);
         if (answer.TryGetProperty("content", out var content))
         {
             writer.WriteWhole(answer.GetProperty("status").GetInt32(), fields, Encoding.UTF8.GetBytes(content.GetString()!), closing);
