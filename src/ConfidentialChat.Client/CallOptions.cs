@@ -12,6 +12,15 @@ public sealed record CallOptions
     /// <summary>In place of <see cref="ConfidentialChatOptions.EventTimeout"/>.</summary>
     public TimeSpan? EventTimeout { get; init; }
 
+    /// <summary>In place of <see cref="ConfidentialChatOptions.PacedStreams"/>.</summary>
+    public bool? PacedStreams { get; init; }
+
+    /// <summary>The header <c>anthropic-version</c>, sealed, of calls to <c>/v1/messages</c> and below it: 1 to 256 letters, digits and <c> ,.-_:</c>.</summary>
+    public string? AnthropicVersion { get; init; }
+
+    /// <summary>The header <c>anthropic-beta</c>, likewise.</summary>
+    public string? AnthropicBeta { get; init; }
+
     /// <summary>
     /// Told which node the call is about to be sealed to, before each attempt. It is called by whichever thread makes
     /// the attempt, and what it throws ends the call.

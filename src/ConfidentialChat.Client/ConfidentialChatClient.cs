@@ -63,13 +63,15 @@ public sealed class ConfidentialChatClient : IDisposable
     /// </summary>
     /// <param name="endpoint">What is asked for.</param>
     /// <param name="json">
-    /// The OpenAI request, UTF-8 JSON with a <c>model</c>. <c>stream</c> says whether the answer comes in events; where chat leaves it out,
+    /// The request as the endpoint's API has it, UTF-8 JSON with a <c>model</c>. <c>stream</c> says whether the answer comes in events; where chat leaves it out,
     /// <c>"stream":false</c> is added. The bytes stay as they are until the task ends.
     /// </param>
     /// <param name="options">What this call does differently.</param>
     /// <param name="cancellation">Closes the connection, which stops the node; also while the answer is read.</param>
     /// <returns>The answer, opened as it is read; the caller disposes of it.</returns>
-    /// <exception cref="ArgumentException">The request is none that could be sealed.</exception>
+    /// <exception cref="ArgumentException">
+    /// The request is none that could be sealed, or the envelope does not carry it: responses, messages and paced streams are of envelope v2.
+    /// </exception>
     /// <exception cref="ConfidentialChatException">No answer began.</exception>
     /// <example>
     /// <code>

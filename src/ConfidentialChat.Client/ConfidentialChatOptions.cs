@@ -47,6 +47,12 @@ public sealed record ConfidentialChatOptions
     public bool RequireReceipts { get; init; }
 
     /// <summary>
+    /// Streams in chunks of one size, one every 100 ms and filled where nothing waits: pace and number of tokens do not show while they run, at some
+    /// 40 KB a second and up to a tenth of a second's delay. Of envelope v2 alone; spec/envelope-v2.md section 12.
+    /// </summary>
+    public bool PacedStreams { get; init; }
+
+    /// <summary>
     /// From the call to the answer's first byte, of a stream to its first event: the lock, every attempt and the waits
     /// between them included. <see cref="System.Threading.Timeout.InfiniteTimeSpan"/> waits for ever.
     /// </summary>

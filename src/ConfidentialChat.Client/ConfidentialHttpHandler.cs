@@ -1,4 +1,4 @@
-// spec/envelope-v2.md, for programs that know the OpenAI API and not this SDK.
+// spec/envelope-v2.md, for programs that know OpenAI's or Anthropic's API and not this SDK.
 using System.Net;
 using System.Net.Http.Headers;
 using System.Text;
@@ -10,14 +10,16 @@ using ConfidentialChat.Protocol;
 namespace ConfidentialChat.Client;
 
 /// <summary>
-/// Makes an <see cref="HttpClient"/> confidential: what it posts to an endpoint of the OpenAI API, at whatever host, is sealed to a verified node
+/// Makes an <see cref="HttpClient"/> confidential: what it posts to an endpoint of OpenAI's or Anthropic's API, at whatever host, is sealed to a verified node
 /// (envelope v2), and the answer comes back opened, as a stream where it is one. Safe for concurrent use; one serves a whole program.
 /// </summary>
 /// <remarks>
 /// <para>
-/// Taken are <c>POST</c> of <c>/v1/chat/completions</c>, <c>/v1/completions</c>, <c>/v1/embeddings</c> and <c>/v1/images/generations</c>, and
-/// <c>GET /v1/models</c>, which the gateway answers itself and sees. Anything else is refused before anything is sent. Of the application's
-/// request only the JSON goes on: no header does, and the key is that of <see cref="ConfidentialChatOptions.BearerKey"/>.
+/// Taken are <c>POST</c> of <c>/v1/chat/completions</c>, <c>/v1/completions</c>, <c>/v1/embeddings</c>, <c>/v1/images/generations</c>,
+/// <c>/v1/responses</c>, <c>/v1/messages</c> and <c>/v1/messages/count_tokens</c> (the last two also with the query <c>beta=true</c>, which is left
+/// out), and <c>GET /v1/models</c>, which the gateway answers itself and sees. Anything else is refused before anything is sent. Of the
+/// application's request only the JSON goes on, and to <c>/v1/messages</c> the headers <c>anthropic-version</c> and <c>anthropic-beta</c>, sealed
+/// with it: no other does, and the key is that of <see cref="ConfidentialChatOptions.BearerKey"/>.
 /// </para>
 /// <para>
 /// The node's refusals are ordinary responses, with its status. Whatever else goes wrong is a <see cref="ConfidentialChatException"/>, also while the
@@ -34,6 +36,7 @@ public sealed class ConfidentialHttpHandler : DelegatingHandler
 {
     private const string Models = "/v1/models";
     private const string Json = "application/json";
+    private const string Beta = "?beta=true"; // Anthropic's clients write it; anthropic-beta says which
 
     private readonly ConfidentialChatOptions options;
     private readonly GatewayConnection connection;
@@ -116,9 +119,10 @@ public sealed class ConfidentialHttpHandler : DelegatingHandler
     {
         if (request.RequestUri is not { } uri)
             return null;
-        if (uri.IsAbsoluteUri)
-            return uri.Query.Length == 0 ? uri.AbsolutePath : null;
-        return uri.OriginalString.AsSpan().ContainsAny('?', '#') ? null : "/" + uri.OriginalString.TrimStart('/');
+        if (!uri.IsAbsoluteUri)
+            return uri.OriginalString.AsSpan().ContainsAny('?', '#') ? null : "/" + uri.OriginalString.TrimStart('/');
+        var isBeta = uri.Query == Beta && InferenceEndpoints.OfPath(uri.AbsolutePath)?.Api is InferenceApi.Messages;
+        return uri.Query.Length == 0 || isBeta ? uri.AbsolutePath : null;
     }
 
     private void TakeInnerHandler()
@@ -140,7 +144,13 @@ public sealed class ConfidentialHttpHandler : DelegatingHandler
         if (request.Content is not { } content || content.Headers.ContentEncoding.Count > 0
             || content.Headers.ContentType is not { } type || !string.Equals(type.MediaType, Json, StringComparison.OrdinalIgnoreCase))
             throw new NotSupportedException($"A request that can be sealed has a body of {Json}, not compressed; nothing was sent.");
-        var plain = PlainRequest.Read(row.Endpoint, await content.ReadAsByteArrayAsync(cancellation).ConfigureAwait(false));
+        var isMessages = row.Api is InferenceApi.Messages;
+        var call = new CallOptions
+        {
+            AnthropicVersion = isMessages ? HeaderOf(request, "anthropic-version") : null,
+            AnthropicBeta = isMessages ? HeaderOf(request, "anthropic-beta") : null,
+        };
+        var plain = PlainRequest.Read(row.Endpoint, await content.ReadAsByteArrayAsync(cancellation).ConfigureAwait(false)).With(call, options);
         var attempts = new Attempts(options.Retries, clock, isSealedAnew: true);
         try
         {
@@ -152,6 +162,9 @@ public sealed class ConfidentialHttpHandler : DelegatingHandler
             return Refusal(e);
         }
     }
+
+    private static string? HeaderOf(HttpRequestMessage request, string name) =>
+        request.Headers.TryGetValues(name, out var values) ? string.Join(',', values) : null;
 
     // What the node said, to a program that reads statuses.
     private static HttpResponseMessage Refusal(NodeApiException refusal)

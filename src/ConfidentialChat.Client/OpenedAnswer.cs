@@ -70,7 +70,7 @@ public abstract class OpenedAnswer : IAsyncDisposable
 }
 
 /// <summary>One event of a stream, opened.</summary>
-/// <param name="Name">The event's name; null where it has none, which is always for now.</param>
+/// <param name="Name">The event's name, of responses and messages its type; null where it has none.</param>
 /// <param name="Data">
 /// What the node's engine wrote, byte for byte, without its place in the stream and the blanks
 /// that padded it. Valid until the next event is asked for; erased when that is opened, and when the answer is disposed of.

@@ -9,16 +9,19 @@ using Microsoft.AspNetCore.Routing;
 
 namespace ConfidentialChat.Hosting;
 
-/// <summary>Where the OpenAI API takes requests in plain, and nothing of ours does: its clients are told where to go, in their own shape.</summary>
+/// <summary>Where OpenAI's and Anthropic's APIs take requests in plain, and nothing of ours does: their clients are told where to go, in their own shape.</summary>
 internal static class PlainEndpoints
 {
     /// <param name="app">Gateway or node.</param>
     /// <param name="advice">Where to go, a sentence; the same for everybody.</param>
     public static void MapPlainEndpoints(this IEndpointRouteBuilder app, string advice)
     {
-        var body = Write(advice);
+        var (openAI, anthropic) = (Write(advice, isAnthropic: false), Write(advice, isAnthropic: true));
         foreach (var endpoint in InferenceEndpoints.Table)
+        {
+            var body = endpoint.Api is InferenceApi.Messages ? anthropic : openAI;
             app.Map(endpoint.Path, context => AnswerAsync(context.Response, body));
+        }
     }
 
     private static Task AnswerAsync(HttpResponse response, byte[] body)
@@ -31,15 +34,17 @@ internal static class PlainEndpoints
         return HttpMethods.IsHead(response.HttpContext.Request.Method) ? Task.CompletedTask : response.Body.WriteAsync(body).AsTask();
     }
 
-    private static byte[] Write(string advice)
+    private static byte[] Write(string advice, bool isAnthropic)
     {
         using var output = new MemoryStream();
         using (var json = new Utf8JsonWriter(output, new JsonWriterOptions { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping }))
         {
             json.WriteStartObject();
+            if (isAnthropic)
+                json.WriteString("type", "error");
             json.WriteStartObject("error");
             json.WriteString("message", advice);
-            json.WriteString("type", "invalid_request_error");
+            json.WriteString("type", isAnthropic ? RequestError.NotFound.Row().AnthropicType : "invalid_request_error");
             json.WriteNull("param");
             json.WriteString("code", RequestError.NotFound.Row().Code);
             json.WriteEndObject();

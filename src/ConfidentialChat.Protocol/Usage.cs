@@ -12,6 +12,12 @@ public readonly record struct Usage(long PromptTokens, long CompletionTokens)
     /// <summary>A token is one unit, and so is a pixel.</summary>
     public ComputeUnits Units => new(TotalTokens + Pixels);
 
+    /// <summary>The larger of each part.</summary>
+    public Usage Largest(Usage other) => new(Math.Max(PromptTokens, other.PromptTokens), Math.Max(CompletionTokens, other.CompletionTokens))
+    {
+        Pixels = Math.Max(Pixels, other.Pixels),
+    };
+
     /// <summary>No more than was reserved; what is too much is taken from the pixels first, then from the completion, then from the prompt.</summary>
     public Usage CappedAt(ComputeUnits units)
     {

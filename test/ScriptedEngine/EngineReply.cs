@@ -33,7 +33,7 @@ internal sealed class EngineReply
         using var document = JsonDocument.Parse(request.ToJsonString());
         promptTokens = Count(PromptOf(document.RootElement));
         IsStream = request["stream"]?.GetValueKind() == JsonValueKind.True;
-        var asked = new[] { "max_tokens", "max_completion_tokens" }.Select(name => request[name]).FirstOrDefault(value => value is not null);
+        var asked = new[] { "max_tokens", "max_completion_tokens", "max_output_tokens" }.Select(name => request[name]).FirstOrDefault(value => value is not null);
         Tokens = asked is null ? script.Events : (int)Math.Min(script.Events, asked.GetValue<long>());
         FinishReason = Tokens < script.Events ? "length" : "stop";
     }
@@ -54,7 +54,13 @@ internal sealed class EngineReply
 
     public bool IsContinuous => IncludesUsage && request["stream_options"]?["continuous_usage_stats"]?.GetValueKind() == JsonValueKind.True;
 
+    public bool HasNamedEvents => IsResponses || IsMessages;
+
     private bool IsChat => path == "/v1/chat/completions";
+
+    private bool IsResponses => path == "/v1/responses";
+
+    private bool IsMessages => path == "/v1/messages";
 
     /// <summary>The text of a token: its number, filled up.</summary>
     public static string Word(int number, int bytes) => (number.ToString(CultureInfo.InvariantCulture) + " ").PadLeft(bytes, '.');
@@ -66,7 +72,7 @@ internal sealed class EngineReply
     public static string PromptOf(JsonElement request)
     {
         var texts = new List<string>();
-        foreach (var name in (string[])["messages", "prompt", "input", "content"])
+        foreach (var name in (string[])["instructions", "system", "messages", "prompt", "input", "content"])
         {
             if (request.TryGetProperty(name, out var value))
                 Collect(value);
@@ -126,11 +132,92 @@ internal sealed class EngineReply
         return chunk.ToJsonString();
     }
 
+    /// <summary>The stream of an API with named events; nothing of another.</summary>
+    public IEnumerable<(string Name, string Data, bool IsToken)> NamedEvents()
+    {
+        if (IsResponses)
+        {
+            yield return Event("response.created", ("response", Response(null, "in_progress")));
+            for (var i = 0; i < Tokens; i++)
+                yield return Event("response.output_text.delta", ("item_id", "msg_1"), ("output_index", 0), ("content_index", 0), ("delta", Word(i, Script.Bytes)));
+            yield return Event(FinishReason == "stop" ? "response.completed" : "response.incomplete", ("response", Response(AllText(), EndStatus)));
+        }
+        else if (IsMessages)
+        {
+            yield return Event("message_start", ("message", Message(null)));
+            yield return Event("content_block_start", ("index", 0), ("content_block", new JsonObject { ["type"] = "text", ["text"] = "" }));
+            for (var i = 0; i < Tokens; i++)
+                yield return Event("content_block_delta", ("index", 0), ("delta", new JsonObject { ["type"] = "text_delta", ["text"] = Word(i, Script.Bytes) }));
+            yield return Event("content_block_stop", ("index", 0));
+            yield return Event("message_delta", ("delta", new JsonObject { ["stop_reason"] = StopReason, ["stop_sequence"] = null }), ("usage", NamedUsage(Tokens)));
+            yield return Event("message_stop");
+        }
+
+        (string, string, bool) Event(string type, params ReadOnlySpan<(string Name, JsonNode? Value)> members)
+        {
+            var data = new JsonObject { ["type"] = type };
+            foreach (var (name, value) in members)
+                data[name] = value;
+            return (type, data.ToJsonString(), type is not "message_delta" && type.EndsWith("delta", StringComparison.Ordinal));
+        }
+    }
+
+    private string EndStatus => FinishReason == "stop" ? "completed" : "incomplete";
+
+    private string StopReason => FinishReason == "stop" ? "end_turn" : "max_tokens";
+
+    private string AllText() => string.Concat(Enumerable.Range(0, Tokens).Select(i => Word(i, Script.Bytes)));
+
+    private JsonObject Response(string? text, string status) => new()
+    {
+        ["id"] = "resp_1",
+        ["object"] = "response",
+        ["created_at"] = 1,
+        ["status"] = status,
+        ["error"] = null,
+        ["incomplete_details"] = status == "incomplete" ? new JsonObject { ["reason"] = "max_output_tokens" } : null,
+        ["model"] = request["model"]?.DeepClone(),
+        ["store"] = request["store"]?.DeepClone(),
+        ["output"] = text is null ? new JsonArray() : new JsonArray(new JsonObject
+        {
+            ["type"] = "message",
+            ["id"] = "msg_1",
+            ["status"] = status,
+            ["role"] = "assistant",
+            ["content"] = new JsonArray(new JsonObject { ["type"] = "output_text", ["text"] = text, ["annotations"] = new JsonArray() }),
+        }),
+        ["usage"] = text is null ? null : NamedUsage(Tokens),
+    };
+
+    private JsonObject Message(string? text) => new()
+    {
+        ["id"] = "msg_1",
+        ["type"] = "message",
+        ["role"] = "assistant",
+        ["model"] = request["model"]?.DeepClone(),
+        ["content"] = text is null ? new JsonArray() : new JsonArray(new JsonObject { ["type"] = "text", ["text"] = text }),
+        ["stop_reason"] = text is null ? null : StopReason,
+        ["stop_sequence"] = null,
+        ["usage"] = NamedUsage(text is null ? 0 : Tokens),
+    };
+
+    private JsonObject NamedUsage(int completion) => new()
+    {
+        ["input_tokens"] = promptTokens,
+        ["output_tokens"] = completion,
+    };
+
     /// <summary>The whole answer of the endpoint.</summary>
     public string Whole()
     {
         switch (path)
         {
+            case "/v1/responses":
+                return Response(AllText(), EndStatus).ToJsonString();
+            case "/v1/messages":
+                return Message(AllText()).ToJsonString();
+            case "/v1/messages/count_tokens":
+                return new JsonObject { ["input_tokens"] = promptTokens }.ToJsonString();
             case "/v1/embeddings":
                 var inputs = request["input"] is JsonArray array && (array.Count == 0 || array[0]?.GetValueKind() != JsonValueKind.Number) ? array.Count : 1;
                 return new JsonObject

@@ -34,6 +34,18 @@ public sealed record EngineScript
     /// <summary>The bearer token that it asks for; null asks for none.</summary>
     public string? ApiKey { get; init; }
 
+    /// <summary>What it serves, and lists in its <c>/openapi.json</c>.</summary>
+    public IReadOnlyList<string> Paths { get; init; } =
+    [
+        "/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/images/generations", "/v1/responses", "/v1/messages", "/v1/messages/count_tokens",
+    ];
+
+    /// <summary>Whether it has an <c>/openapi.json</c>; of vLLM and SGLang.</summary>
+    public bool Describes { get; init; } = true;
+
+    /// <summary>Schemas in it that have a <c>cache_salt</c>.</summary>
+    public IReadOnlyList<string> Salted { get; init; } = ["ResponsesRequest", "AnthropicMessagesRequest"];
+
     /// <summary>SGLang's <c>disable_radix_cache</c>.</summary>
     public bool DisableRadixCache { get; init; }
 
@@ -91,6 +103,9 @@ public sealed record EngineStep
 
     public string? Text { get; init; }
 
+    /// <summary>Of an <c>event</c> its name; null where it has none.</summary>
+    public string? Name { get; init; }
+
     public JsonElement? Data { get; init; }
 
     public int Ms { get; init; }
@@ -121,6 +136,10 @@ public sealed record EngineStep
 
     public static EngineStep Event(string data) => new() { Do = "event", Text = data };
 
+    /// <summary>An event whose name is its type.</summary>
+    public static EngineStep Named(string name, string members = "") =>
+        new() { Do = "event", Name = name, Text = $$"""{"type":"{{name}}"{{(members.Length == 0 ? "" : "," + members)}}}""" };
+
     public static EngineStep Wait(string gate = "gate") => new() { Do = "wait", Gate = gate };
 
     public static EngineStep Of(string what) => new() { Do = what };
@@ -139,4 +158,8 @@ public sealed record EngineCounters(
     long Requests, long InFlight, long PeakInFlight, long Cancelled, long EventsSent, long TokensSent, long Connections, long Tokenized);
 
 /// <summary>One request as it came.</summary>
-public sealed record EngineRequest(string Path, string Body, string? Authorization);
+public sealed record EngineRequest(string Path, string Body, string? Authorization)
+{
+    /// <summary>Its headers, names in any case.</summary>
+    public IReadOnlyDictionary<string, string> Headers { get; init; } = new Dictionary<string, string>(StringComparer.OrdinalIgnoreCase);
+}

@@ -152,11 +152,18 @@ public sealed class ScriptedEngine : IAsyncDisposable
                 Interlocked.Increment(ref tokenized);
                 await TokenizeAsync(http, path, body, current);
                 return;
-            case "/v1/chat/completions" or "/v1/completions" or "/v1/embeddings" or "/v1/images/generations":
+            case "/openapi.json" when current is { Engine: "vllm" or "sglang", Describes: true }:
+                await JsonAsync(http, 200, new
+                {
+                    paths = current.Paths.ToDictionary(known => known, _ => new { post = new { } }, StringComparer.Ordinal),
+                    components = new { schemas = current.Salted.ToDictionary(name => name, _ => new { properties = new { cache_salt = new { type = "string" } } }, StringComparer.Ordinal) },
+                });
+                return;
+            case var known when known.StartsWith("/v1/", StringComparison.Ordinal) && current.Paths.Contains(known, StringComparer.Ordinal):
                 await InferAsync(http, path, body);
                 return;
             default:
-                http.Response.StatusCode = 404;
+                await JsonAsync(http, 404, new { detail = "Not Found" });
                 return;
         }
     }
@@ -177,7 +184,10 @@ public sealed class ScriptedEngine : IAsyncDisposable
 
     private async Task InferAsync(HttpContext http, string path, string body)
     {
-        requests.Enqueue(new EngineRequest(path, body, http.Request.Headers.Authorization));
+        requests.Enqueue(new EngineRequest(path, body, http.Request.Headers.Authorization)
+        {
+            Headers = http.Request.Headers.ToDictionary(header => header.Key, header => header.Value.ToString(), StringComparer.OrdinalIgnoreCase),
+        });
         while (requests.Count > RequestsKept)
             requests.TryDequeue(out _);
         Interlocked.Increment(ref count);
@@ -246,7 +256,7 @@ public sealed class ScriptedEngine : IAsyncDisposable
 
                 break;
             case "event":
-                await EventAsync(reply, step.Text ?? step.Data!.Value.GetRawText());
+                await EventAsync(reply, step.Text ?? step.Data!.Value.GetRawText(), step.Name);
                 break;
             case "stream":
                 for (var i = 0; step.Events == 0 || i < step.Events; i++)
@@ -309,6 +319,16 @@ public sealed class ScriptedEngine : IAsyncDisposable
 
         reply.Http.Response.ContentType = "text/event-stream";
         await reply.Http.Response.Body.FlushAsync(reply.Http.RequestAborted);
+        foreach (var (name, data, isToken) in reply.NamedEvents())
+        {
+            if (isToken && reply.Script.DelayMs > 0)
+                await Task.Delay(reply.Script.DelayMs, reply.Http.RequestAborted);
+            await EventAsync(reply, data, name);
+            Interlocked.Add(ref tokensSent, isToken ? 1 : 0);
+        }
+
+        if (reply.HasNamedEvents)
+            return;
         for (var i = 0; i < reply.Tokens; i++)
         {
             if (reply.Script.DelayMs > 0)
@@ -323,9 +343,9 @@ public sealed class ScriptedEngine : IAsyncDisposable
         await EventAsync(reply, "[DONE]");
     }
 
-    private async Task EventAsync(EngineReply reply, string data)
+    private async Task EventAsync(EngineReply reply, string data, string? name = null)
     {
-        await reply.SendAsync($"data: {data}\n\n");
+        await reply.SendAsync($"{(name is null ? "" : $"event: {name}\n")}data: {data}\n\n");
         await reply.Http.Response.Body.FlushAsync(reply.Http.RequestAborted);
         Interlocked.Increment(ref eventsSent);
     }

@@ -6,12 +6,14 @@ namespace ConfidentialChat.Client.Transport;
 internal interface IEventTarget
 {
     /// <summary>Takes one event's data, which is valid within this call.</summary>
-    void Take(ReadOnlySpan<byte> data);
+    /// <param name="name">Null where it has none.</param>
+    /// <param name="data">As it came.</param>
+    void Take(string? name, ReadOnlySpan<byte> data);
 }
 
 /// <summary>
-/// The data of server-sent events, one after the other; comments, events with a name and events without data are passed over: none is a
-/// message. spec/envelope-v1.md section 8.
+/// The data of server-sent events, one after the other; comments, events without data and, but in an API that has such, events with a name are
+/// passed over: none is a message. spec/envelope-v1.md section 8; spec/inference.md section 8.
 /// </summary>
 internal sealed class EventReader : IAsyncDisposable
 {
@@ -23,12 +25,16 @@ internal sealed class EventReader : IAsyncDisposable
     private readonly BoundedStream bounded;
     private readonly IAsyncEnumerator<SseItem<Said>> items;
 
-    public EventReader(Stream body, IEventTarget target, CancellationToken cancellation)
+    /// <param name="body">Owned from here on.</param>
+    /// <param name="target">Takes the events.</param>
+    /// <param name="isNamed">Whether it is of an API whose events have names.</param>
+    /// <param name="cancellation">Ends reading.</param>
+    public EventReader(Stream body, IEventTarget target, bool isNamed, CancellationToken cancellation)
     {
         this.body = body;
         this.cancellation = cancellation;
         bounded = new BoundedStream(body);
-        items = SseParser.Create(bounded, (type, data) => Take(type, data, target)).EnumerateAsync(cancellation).GetAsyncEnumerator(cancellation);
+        items = SseParser.Create(bounded, (type, data) => Take(type, data, target, isNamed)).EnumerateAsync(cancellation).GetAsyncEnumerator(cancellation);
     }
 
     /// <summary>Gives the next event's data to the target; false at a clean end: the body's, or the <c>[DONE]</c> of other gateways.</summary>
@@ -70,14 +76,15 @@ internal sealed class EventReader : IAsyncDisposable
         return false;
     }
 
-    private static Said Take(string type, ReadOnlySpan<byte> data, IEventTarget target)
+    private static Said Take(string type, ReadOnlySpan<byte> data, IEventTarget target, bool isNamed)
     {
         var text = data.Trim(" \t\r\n"u8);
-        if (text.IsEmpty || type != SseParser.EventTypeDefault)
+        var hasName = type != SseParser.EventTypeDefault;
+        if (text.IsEmpty || (hasName && !isNamed) || type is "ping" or "keepalive")
             return Said.Nothing;
         if (text.SequenceEqual("[DONE]"u8))
             return Said.End;
-        target.Take(data);
+        target.Take(hasName ? type : null, data);
         return Said.Message;
     }
 

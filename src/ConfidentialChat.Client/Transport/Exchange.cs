@@ -7,6 +7,7 @@ internal sealed class Exchange : IAsyncDisposable
     private readonly HttpResponseMessage? response;
     private readonly Stream? opened;
     private readonly CallClock clock;
+    private readonly bool isNamed;
     private EventReader? events;
 
     /// <summary>Takes the answer and disposes of it.</summary>
@@ -18,9 +19,14 @@ internal sealed class Exchange : IAsyncDisposable
     }
 
     /// <summary>Takes an answer that is opened as it is read, and disposes of it.</summary>
-    public Exchange(Stream opened, CallClock clock, Attempts attempts)
+    /// <param name="opened">The answer's content.</param>
+    /// <param name="isNamed">Whether it is of an API whose events have names.</param>
+    /// <param name="clock">The call's.</param>
+    /// <param name="attempts">The call's.</param>
+    public Exchange(Stream opened, bool isNamed, CallClock clock, Attempts attempts)
     {
         this.opened = opened;
+        this.isNamed = isNamed;
         this.clock = clock;
         Attempts = attempts;
     }
@@ -78,7 +84,7 @@ internal sealed class Exchange : IAsyncDisposable
     private async ValueTask<bool> BeginAsync(IEventTarget target)
     {
         var body = opened ?? await response!.Content.ReadAsStreamAsync(CancellationToken.None).ConfigureAwait(false); // the head is here: no wait
-        events = new EventReader(body, target, clock.Token);
+        events = new EventReader(body, target, isNamed, clock.Token);
 
         // A node that computes for long sends the head and comments first: until the first event it is the call's own time, as without them.
         var limit = clock.EventLimit == Timeout.InfiniteTimeSpan || clock.EventLimit > clock.Left ? clock.EventLimit

@@ -1,6 +1,7 @@
 using System.Text.Json;
 using System.Text.Unicode;
 using ConfidentialChat.Protocol;
+using ConfidentialChat.Protocol.V2;
 
 namespace ConfidentialChat.Client.Transport;
 
@@ -14,7 +15,7 @@ internal sealed record PlainRequest
 
     public required InferenceEndpoint Endpoint { get; init; }
 
-    /// <summary>The OpenAI request, UTF-8 JSON.</summary>
+    /// <summary>The request as the endpoint's API has it, UTF-8 JSON.</summary>
     public required ReadOnlyMemory<byte> Json { get; init; }
 
     public required string Model { get; init; }
@@ -26,6 +27,15 @@ internal sealed record PlainRequest
 
     /// <summary>What the call is to reserve; null for the default.</summary>
     public required ComputeUnits? Units { get; init; }
+
+    /// <summary>Whether a stream is to be paced; of envelope v2.</summary>
+    public bool IsPaced { get; init; }
+
+    /// <summary>A header of Anthropic's API; null where there is none.</summary>
+    public string? AnthropicVersion { get; init; }
+
+    /// <inheritdoc cref="AnthropicVersion"/>
+    public string? AnthropicBeta { get; init; }
 
     /// <summary>Reads what has to be known from a request that the caller wrote, in one pass. No text of its exceptions holds a piece of it.</summary>
     /// <exception cref="ArgumentException">
@@ -62,11 +72,28 @@ internal sealed record PlainRequest
             {
                 InferenceEndpoint.ChatCompletions => NamedUnits.OfCompletion(members.MaxCompletionTokens ?? members.MaxTokens, Count(members.N)),
                 InferenceEndpoint.Completions => NamedUnits.OfCompletion(members.MaxTokens, Math.Max(Count(members.N), Count(members.BestOf))),
+                InferenceEndpoint.Responses => NamedUnits.OfCompletion(members.MaxOutputTokens, choices: 1),
+                InferenceEndpoint.Messages => NamedUnits.OfCompletion(members.MaxTokens, choices: 1),
                 InferenceEndpoint.ImageGenerations => NamedUnits.OfImages(members.Size, Count(members.N)),
                 _ => null,
             },
         };
     }
+
+    /// <summary>With what the call and the client's options say of it.</summary>
+    /// <exception cref="ArgumentException">A header is none that is carried.</exception>
+    public PlainRequest With(CallOptions? call, ConfidentialChatOptions options) => this with
+    {
+        IsPaced = call?.PacedStreams ?? options.PacedStreams,
+        AnthropicVersion = Header(call?.AnthropicVersion, nameof(CallOptions.AnthropicVersion)),
+        AnthropicBeta = Header(call?.AnthropicBeta, nameof(CallOptions.AnthropicBeta)),
+    };
+
+    private string? Header(string? value, string name) =>
+        value is null ? null
+        : Endpoint.Row().Api is not InferenceApi.Messages ? throw new ArgumentException($"{name}: this endpoint's API has no such header.", name)
+        : InnerCall.IsAnthropicHeader(value) ? value
+        : throw new ArgumentException($"{name}: 1 to 256 letters, digits, blanks and ,.-_: are wanted.", name);
 
     private static int Count(long? number) => (int)Math.Clamp(number ?? 1, 1, int.MaxValue);
 
@@ -94,6 +121,8 @@ internal sealed record PlainRequest
                     MaxCompletionTokens = Number(ref reader);
                 else if (TryGoTo(ref reader, "max_tokens"))
                     MaxTokens = Number(ref reader);
+                else if (TryGoTo(ref reader, "max_output_tokens"))
+                    MaxOutputTokens = Number(ref reader);
                 else if (TryGoTo(ref reader, "n"))
                     N = Number(ref reader);
                 else if (TryGoTo(ref reader, "best_of"))
@@ -116,6 +145,8 @@ internal sealed record PlainRequest
         public long? MaxCompletionTokens { get; }
 
         public long? MaxTokens { get; }
+
+        public long? MaxOutputTokens { get; }
 
         public long? N { get; }
 

@@ -7,11 +7,12 @@ internal sealed class RawCalls(IEnvelope envelope, ConfidentialChatOptions optio
 {
     public async Task<OpenedAnswer> SendAsync(PlainRequest request, CallOptions? call, CancellationToken cancellation)
     {
+        var plain = request.With(call, options);
         var clock = CallClock.Start(options, call, cancellation);
         try
         {
             var attempts = new Attempts(call?.Retries ?? options.Retries, clock, isSealedAnew: true);
-            return await envelope.SendAsync(request, attempts, call?.OnNode, ReceiptDemand.Of(options, call), clock).ConfigureAwait(false);
+            return await envelope.SendAsync(plain, attempts, call?.OnNode, ReceiptDemand.Of(options, call), clock).ConfigureAwait(false);
         }
         catch
         {

@@ -2,7 +2,7 @@ using ConfidentialChat.Protocol;
 
 namespace ConfidentialChat.Node.Inference;
 
-/// <summary>An inference engine as the node sees it: an opened OpenAI request goes in, OpenAI JSON comes out.</summary>
+/// <summary>An inference engine as the node sees it: an opened request of an endpoint's API goes in, that API's JSON comes out.</summary>
 /// <remarks>Implementations are safe for concurrent calls. No prompt, answer or hash of either may reach a log or an error text.</remarks>
 public interface IInferenceBackend : IAsyncDisposable
 {
@@ -58,10 +58,16 @@ public sealed record InferenceRequest
     public required bool Stream { get; init; }
 
     /// <summary>
-    /// UTF-8 JSON object of the OpenAI request, exactly as the caller sealed it; valid JSON.
+    /// UTF-8 JSON object of the request, exactly as the caller sealed it; valid JSON.
     /// Erased once <see cref="IInferenceBackend.StartAsync"/> is over.
     /// </summary>
     public required ReadOnlyMemory<byte> Body { get; init; }
+
+    /// <summary>The header <c>anthropic-version</c>, for the endpoints that have it; null where the caller sent none.</summary>
+    public string? AnthropicVersion { get; init; }
+
+    /// <inheritdoc cref="AnthropicVersion"/>
+    public string? AnthropicBeta { get; init; }
 
     /// <summary>The reservation, prompt and completion together. The prompt must fit; the completion is capped.</summary>
     public required ComputeUnits MaxUnits { get; init; }
@@ -81,6 +87,9 @@ public abstract record InferenceStart
     {
         /// <summary>Where it is busy: how long the caller is to stay away, as the engine has it. Not bounded; null where it does not say.</summary>
         public TimeSpan? RetryAfter { get; init; }
+
+        /// <summary>Where it does not serve the endpoint: what it has.</summary>
+        public IReadOnlyList<InferenceEndpoint> Served { get; init; } = [];
     }
 
     /// <summary>The engine is at work. The caller owns <paramref name="Answer"/> and disposes of it.</summary>
@@ -98,6 +107,9 @@ public enum InferenceRefusal
 
     /// <summary>No room for another request now.</summary>
     Busy,
+
+    /// <summary>It does not do this endpoint; of those with named events, and of counting tokens.</summary>
+    NotServed,
 }
 
 /// <summary>An answer in the making. Disposal stops the engine at once; it is safe at any point and more than once.</summary>
@@ -122,7 +134,8 @@ public abstract class InferenceAnswer : IAsyncDisposable
     /// The parts. Of <see cref="EventStream"/> each is one event, of <see cref="Json"/> the one part is the whole UTF-8 JSON object without
     /// line breaks, of anything else they are bytes that follow each other. The events of the OpenAI API's chunks have no name and hold one
     /// whole JSON object without line breaks, the last of them with a <c>finish_reason</c> (followed by a usage chunk where
-    /// <c>stream_options.include_usage</c> asked for it). Read once.
+    /// <c>stream_options.include_usage</c> asked for it). Those of an API with named events have their type for a name, and end with the one
+    /// that the API ends with. Read once.
     /// </summary>
     /// <exception cref="InferenceException">The engine failed; no further part follows.</exception>
     public abstract IAsyncEnumerable<AnswerPart> ReadPartsAsync(CancellationToken cancellation);

@@ -209,6 +209,7 @@ internal sealed class ConfidentialHandler(
     {
         InferenceRefusal.InvalidField => new Refusal(RequestError.InvalidField, Rejection.IsFieldName(refused.Field) ? refused.Field : "body"),
         InferenceRefusal.ContextTooLarge => new Refusal(RequestError.ContextTooLarge),
+        InferenceRefusal.NotServed => new Refusal(new Rejection(RequestError.EndpointNotServed) { Served = refused.Served }),
         InferenceRefusal.Busy => new Refusal(new Rejection(RequestError.TooManyRequests), refused.RetryAfter),
         _ => throw new UnreachableException(),
     };

@@ -148,6 +148,7 @@ internal sealed class EnvelopeV2Door(
 
         if (InferenceEndpoints.OfPath(inner.Path) is not { } endpoint)
             return new Refusal(RequestError.NotFound);
+        call.Speak(endpoint.Api);
         if (!HttpMethods.IsPost(inner.Method))
             return new Refusal(RequestError.MethodNotAllowed);
         if (RequestOutline.TryRead(inner.Body.Span, out var outline) is { } fault)
@@ -165,6 +166,8 @@ internal sealed class EnvelopeV2Door(
                 Model = inner.Model,
                 Stream = outline.Stream ?? false,
                 Body = inner.Body,
+                AnthropicVersion = inner.AnthropicVersion,
+                AnthropicBeta = inner.AnthropicBeta,
                 MaxUnits = token.Units,
             },
             null);
@@ -195,6 +198,7 @@ internal sealed class EnvelopeV2Door(
         private InferenceRequest? request;
         private InferenceAnswer? ready;
         private DateTimeOffset? date;
+        private InferenceApi api;
 
         /// <summary>As it was opened; gone with the request.</summary>
         public ReadOnlyMemory<byte> Message => message;
@@ -208,6 +212,9 @@ internal sealed class EnvelopeV2Door(
         public void BeginReceipt(RelayToken token, InnerCall inner) => answer.Record(receipts.Begin(token, inner, encapsulation.Span));
 
         public void Take(InferenceRequest taken, InferenceAnswer? answered) => (request, ready) = (taken, answered);
+
+        /// <summary>Refusals are in the words of this API from here on.</summary>
+        public void Speak(InferenceApi words) => api = words;
 
         /// <summary>The client's clock was wrong: the refusal tells it the node's.</summary>
         public void SayDate(DateTimeOffset now) => date = now;
@@ -227,7 +234,7 @@ internal sealed class EnvelopeV2Door(
             if (date is { } now)
                 fields.Add(new Field("date", now.ToString("r", CultureInfo.InvariantCulture)));
             answer.WriteWhole(
-                row.Status, FieldSection.Create(fields.ToArray()), refusal.Rejection.ToOpenAIJson(date is null ? null : ProblemDocument.Date),
+                row.Status, FieldSection.Create(fields.ToArray()), refusal.Rejection.ToJson(api, date is null ? null : ProblemDocument.Date),
                 receipts.Close(refusal.Usage));
             await response.BodyWriter.FlushAsync(response.HttpContext.RequestAborted);
         }
@@ -256,7 +263,7 @@ internal sealed class EnvelopeV2Door(
             if (answered.ContentType != InferenceAnswer.EventStream)
                 return new WholeWriter(answer, answered, fields, receipts);
             answer.BeginStream(fields);
-            return new EventWriter(answer, answered, receipts);
+            return new EventWriter(answer, api, answered, receipts);
         }
 
         public override void Dispose()
@@ -292,10 +299,11 @@ internal sealed class EnvelopeV2Door(
         public bool TryEnd(IBufferWriter<byte> output) => false; // with its only part
     }
 
-    private sealed class EventWriter(SealedAnswerWriter answer, InferenceAnswer answered, ReceiptDesk receipts) : IAnswerWriter
+    private sealed class EventWriter(SealedAnswerWriter answer, InferenceApi api, InferenceAnswer answered, ReceiptDesk receipts) : IAnswerWriter
     {
+        private readonly StreamEnding? ending = api is InferenceApi.OpenAI ? null : new StreamEnding(api);
         private ReadOnlyMemory<byte> rest;
-        private bool isFinished; // a choice has its finish reason; events with names are of an API that has none, and whose engine knows its end
+        private bool isFinished; // a choice has its finish reason, or the API's last event came
 
         public bool IsWhole => false;
 
@@ -307,12 +315,14 @@ internal sealed class EnvelopeV2Door(
         {
             if (part.EventName is { } name)
             {
+                if (ending is null)
+                    throw new InferenceException(InferenceFailure.Failed, "The engine gave an event with a name, which its API does not have.");
                 answer.WriteEvents("event: "u8);
                 answer.WriteEvents(Encoding.UTF8.GetBytes(name));
                 answer.WriteEvents("\n"u8);
             }
 
-            isFinished = isFinished || part.EventName is not null || FinishReason.IsIn(part.Data.Span);
+            isFinished = isFinished || IsEnd(part);
             answer.WriteEvents("data: "u8);
             rest = part.Data;
             WriteRest(output);
@@ -335,9 +345,22 @@ internal sealed class EnvelopeV2Door(
         {
             if (!isFinished)
                 throw FinishReason.Missing();
-            answer.WriteEvents("data: [DONE]\n\n"u8);
+            if (ending is null)
+                answer.WriteEvents("data: [DONE]\n\n"u8);
             answer.EndStream(receipts.Close(answered.Usage)); // the parts have ended: the count is exact
             return true;
+        }
+
+        // An event's name is its type: only the one with the reason is looked into.
+        private bool IsEnd(AnswerPart part)
+        {
+            if (ending is null)
+                return FinishReason.IsIn(part.Data.Span);
+            if (part.EventName is "message_delta")
+                ending.Note(part.Data.Span);
+            else
+                ending.Note(Encoding.UTF8.GetBytes(part.EventName ?? ""), stops: false);
+            return ending.IsReached;
         }
     }
 }

@@ -1,4 +1,4 @@
-// spec/envelope-v1.md section 9.
+// spec/envelope-v1.md section 9; spec/envelope-v2.md section 6.
 using System.Buffers;
 using System.Diagnostics.CodeAnalysis;
 using System.Text.Json;
@@ -15,7 +15,15 @@ public sealed record Rejection(RequestError Error, string? Field = null)
 
     private static readonly SearchValues<char> FieldCharacters = SearchValues.Create("abcdefghijklmnopqrstuvwxyz0123456789_.");
 
-    public string Message => Field is null ? Error.Row().Message : $"{Field}: {Error.Row().Message}";
+    /// <summary>Of <see cref="RequestError.EndpointNotServed"/>: what the engine has in its place. Not read from a peer.</summary>
+    public IReadOnlyList<InferenceEndpoint> Served { get; init; } = [];
+
+    public string Message => (Field, Served) switch
+    {
+        ({ } name, _) => $"{name}: {Error.Row().Message}",
+        (_, { Count: > 0 }) => $"{Error.Row().Message} It has {string.Join(", ", Served.Select(endpoint => endpoint.Row().Path))}.",
+        _ => Error.Row().Message,
+    };
 
     /// <summary>Whether a name is fit to be shown: lower case letters, digits, underscores and dots.</summary>
     public static bool IsFieldName([NotNullWhen(true)] string? name) =>
@@ -48,6 +56,29 @@ public sealed record Rejection(RequestError Error, string? Field = null)
         json.WriteStartObject("error");
         json.WriteString("message", Message);
         json.WriteString("type", type ?? Error.Row().OpenAIType);
+        json.WriteString("param", Field);
+        json.WriteString("code", Error.Row().Code);
+        json.WriteEndObject();
+        json.WriteEndObject();
+        json.Flush();
+        return buffer.WrittenSpan.ToArray();
+    }
+
+    /// <summary>The error as an endpoint's API has it: within a sealed answer.</summary>
+    /// <param name="api">Whose words.</param>
+    /// <param name="type">In the place of the table's.</param>
+    public byte[] ToJson(InferenceApi api, string? type = null) => api is InferenceApi.Messages ? ToAnthropicJson(type) : ToOpenAIJson(type);
+
+    // The code and the member at fault stand beside what the API has: a client of ours reads them, and others pass them over.
+    private byte[] ToAnthropicJson(string? type)
+    {
+        var buffer = new ArrayBufferWriter<byte>(256);
+        using var json = new Utf8JsonWriter(buffer);
+        json.WriteStartObject();
+        json.WriteString("type", "error");
+        json.WriteStartObject("error");
+        json.WriteString("type", type ?? Error.Row().AnthropicType);
+        json.WriteString("message", Message);
         json.WriteString("param", Field);
         json.WriteString("code", Error.Row().Code);
         json.WriteEndObject();

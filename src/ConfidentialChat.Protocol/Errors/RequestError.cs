@@ -18,6 +18,7 @@ public enum RequestError
     BalanceError,
     NotFound,
     ModelNotFound,
+    EndpointNotServed,
     MethodNotAllowed,
     Replay,
     BodyTooLarge,
@@ -75,6 +76,19 @@ public sealed record RequestErrorRow(
         _ => "invalid_request_error",
     };
 
+    /// <summary>The <c>type</c> member of Anthropic's API.</summary>
+    public string AnthropicType => Status switch
+    {
+        401 => "authentication_error",
+        402 => "billing_error",
+        404 => "not_found_error",
+        413 => "request_too_large",
+        429 => "rate_limit_error",
+        503 => "overloaded_error",
+        >= 500 => "api_error",
+        _ => "invalid_request_error",
+    };
+
     /// <summary>Whether a node's refusal with it gives the lock back for the next attempt; spec/envelope-v1.md section 13.</summary>
     public bool ReturnsLock => Retry is Retry.Later or Retry.IfAllowed && !MayBeCharged;
 }
@@ -96,6 +110,7 @@ public static class RequestErrors
         new(RequestError.BalanceError, 402, "BALANCE_ERROR", "The balance does not cover the request.", Retry.No, IsNodes: false),
         new(RequestError.NotFound, 404, "NOT_FOUND", "There is nothing at this path.", Retry.No, IsNodes: false),
         new(RequestError.ModelNotFound, 404, "MODEL_NOT_FOUND", "No node serves this model.", Retry.No),
+        new(RequestError.EndpointNotServed, 404, "ENDPOINT_NOT_SERVED", "The model's engine does not serve this endpoint.", Retry.No),
         new(RequestError.MethodNotAllowed, 405, "METHOD_NOT_ALLOWED", "This path does not take that method.", Retry.No, IsNodes: false),
         new(RequestError.BodyTooSlow, 408, "BODY_TOO_SLOW", "The body came more slowly than a body may.", Retry.IfAllowed, IsNodes: false),
         new(RequestError.Replay, 409, "REPLAY", "This very request was served already.", Retry.No),

@@ -8,8 +8,9 @@ public sealed record EnvelopeEndpoint(InferenceEndpointRow Inference)
     private const string Version = "/v1";
     private const string Prefix = "/v1/confidential";
 
-    /// <summary>All of them, in the order of <see cref="InferenceEndpoints.Table"/>.</summary>
-    public static IReadOnlyList<EnvelopeEndpoint> Table { get; } = [.. InferenceEndpoints.Table.Select(row => new EnvelopeEndpoint(row))];
+    /// <summary>All of them, in the order of <see cref="InferenceEndpoints.Table"/>: those whose events have no names.</summary>
+    public static IReadOnlyList<EnvelopeEndpoint> Table { get; } =
+        [.. InferenceEndpoints.Table.Where(row => !row.HasNamedEvents).Select(row => new EnvelopeEndpoint(row))];
 
     /// <summary>The same at gateway and node.</summary>
     public string Path { get; } = Prefix + Inference.Path[Version.Length..];
@@ -20,5 +21,8 @@ public sealed record EnvelopeEndpoint(InferenceEndpointRow Inference)
     /// <summary>Whether a whole answer has <c>usage</c> outside, in the clear; section 7.</summary>
     public bool ShowsTokens => Inference.Unit is InferenceUnit.Token;
 
-    public static EnvelopeEndpoint Of(InferenceEndpoint endpoint) => Table.Single(row => row.Inference.Endpoint == endpoint);
+    /// <exception cref="ArgumentException">This envelope does not carry it.</exception>
+    public static EnvelopeEndpoint Of(InferenceEndpoint endpoint) =>
+        Table.FirstOrDefault(row => row.Inference.Endpoint == endpoint)
+        ?? throw new ArgumentException($"{endpoint.Row().Path}: envelope v1 does not carry it.", nameof(endpoint));
 }

@@ -17,13 +17,21 @@ public sealed record InnerCall
     private const string DateField = "date";
     private const string ContentTypeField = "content-type";
     private const string AcceptField = "accept";
+    private const string PacedField = "confidential-paced";
+    private const string Paced = "?1"; // RFC 9651 section 3.3.6
+    private const string AnthropicVersionField = "anthropic-version";
+    private const string AnthropicBetaField = "anthropic-beta";
+    private const int AnthropicMax = 256; // characters
     private const string Json = "application/json";
     private const string DateFormat = "r"; // IMF-fixdate, RFC 9110 section 5.6.7
 
     private static readonly HashSet<string> Known = new(StringComparer.Ordinal)
     {
-        ModelField, RequestIdField, MaxUnitsField, DateField, ContentTypeField, AcceptField,
+        ModelField, RequestIdField, MaxUnitsField, DateField, ContentTypeField, AcceptField, PacedField, AnthropicVersionField, AnthropicBetaField,
     };
+
+    private static readonly SearchValues<char> AnthropicSigns =
+        SearchValues.Create("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789 ,.-_:");
 
     public required string Method { get; init; }
 
@@ -43,11 +51,24 @@ public sealed record InnerCall
     /// <summary>Null where the caller named none.</summary>
     public string? Accept { get; init; }
 
+    /// <summary>Whether a stream is to be paced; section 12.</summary>
+    public bool IsPaced { get; init; }
+
+    /// <summary>The header of Anthropic's API; null where the caller sends none.</summary>
+    public string? AnthropicVersion { get; init; }
+
+    /// <inheritdoc cref="AnthropicVersion"/>
+    public string? AnthropicBeta { get; init; }
+
     /// <summary>JSON, or nothing where the method has no body.</summary>
     public ReadOnlyMemory<byte> Body { get; init; }
 
     /// <summary>The message as it was read, without its padding; empty of a call that was not.</summary>
     public ReadOnlyMemory<byte> Message { get; private init; }
+
+    /// <summary>Whether a header of Anthropic's API is one that the message carries: 1 to 256 letters, digits, blanks and <c>,.-_:</c>.</summary>
+    public static bool IsAnthropicHeader(string value) =>
+        value is { Length: > 0 and <= AnthropicMax } && value[0] != ' ' && value[^1] != ' ' && !value.AsSpan().ContainsAnyExcept(AnthropicSigns);
 
     /// <summary>The minute in which a client says to be.</summary>
     public static DateTimeOffset Minute(DateTimeOffset now) => new(now.UtcTicks - (now.UtcTicks % TimeSpan.TicksPerMinute), TimeSpan.Zero);
@@ -69,6 +90,12 @@ public sealed record InnerCall
             fields.Add(new Field(ContentTypeField, Json));
         if (Accept is not null)
             fields.Add(new Field(AcceptField, Accept));
+        if (IsPaced)
+            fields.Add(new Field(PacedField, Paced));
+        if (AnthropicVersion is not null)
+            fields.Add(new Field(AnthropicVersionField, AnthropicVersion));
+        if (AnthropicBeta is not null)
+            fields.Add(new Field(AnthropicBetaField, AnthropicBeta));
         var counted = new CountedWriter(output);
         new BinaryRequest(new RequestHead(Method, "https", "", Path, FieldSection.Create(fields.ToArray())), Body).Write(counted);
         MessagePadding.Write(output, counted.Count);
@@ -131,6 +158,15 @@ public sealed record InnerCall
         var hasAccept = fields.TryGetSingle(AcceptField, out var accept);
         if (!hasAccept && fields.Contains(AcceptField))
             return false;
+        fault = "paced";
+        if (fields.Contains(PacedField) && !(fields.TryGetSingle(PacedField, out var paced) && paced == Paced))
+            return false;
+        fault = "anthropic_version";
+        if (!TryReadAnthropic(fields, AnthropicVersionField, out var version))
+            return false;
+        fault = "anthropic_beta";
+        if (!TryReadAnthropic(fields, AnthropicBetaField, out var beta))
+            return false;
         call = new InnerCall
         {
             Method = request.Head.Method,
@@ -140,9 +176,18 @@ public sealed record InnerCall
             MaxUnits = new ComputeUnits(units),
             Date = at,
             Accept = hasAccept ? accept : null,
+            IsPaced = fields.Contains(PacedField),
+            AnthropicVersion = version,
+            AnthropicBeta = beta,
             Body = request.Content,
         };
         return true;
+    }
+
+    private static bool TryReadAnthropic(FieldSection fields, string name, out string? value)
+    {
+        value = null;
+        return !fields.Contains(name) || (fields.TryGetSingle(name, out value) && IsAnthropicHeader(value!));
     }
 
     private sealed class CountedWriter(IBufferWriter<byte> output) : IBufferWriter<byte>

@@ -60,6 +60,9 @@ public sealed class TemporaryFolder : IDisposable
 /// <summary>What came of a request, read as a client would.</summary>
 public sealed record Reply(InferenceStart.Refused? Refusal, IReadOnlyList<string> Parts, Usage Usage)
 {
+    /// <summary>Of each part the event's name.</summary>
+    public IReadOnlyList<string?> Names { get; init; } = [];
+
     private IEnumerable<JsonElement> Objects => Parts.Select(part => JsonDocument.Parse(part).RootElement);
 
     private IEnumerable<JsonElement> Choices => Objects.SelectMany(part => part.GetProperty("choices").EnumerateArray());
@@ -118,9 +121,13 @@ internal static class Asking
 
     public static async Task<Reply> ReadAsync(this InferenceAnswer answer)
     {
-        var parts = new List<string>();
+        var (parts, names) = (new List<string>(), new List<string?>());
         await foreach (var part in answer.ReadPartsAsync(CancellationToken.None))
+        {
             parts.Add(System.Text.Encoding.UTF8.GetString(part.Data.Span));
-        return new Reply(null, parts, answer.Usage);
+            names.Add(part.EventName);
+        }
+
+        return new Reply(null, parts, answer.Usage) { Names = names };
     }
 }

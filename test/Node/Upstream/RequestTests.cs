@@ -406,6 +406,6 @@ public sealed class RequestTests
     {
         var request = UpstreamRequest.Read(UpstreamUnderTest.Request(body, stream, endpoint), null, out var refused);
         request.ShouldNotBeNull(refused?.Field);
-        return Encoding.UTF8.GetString(JsonMembers.Join(request.Write(kind, "scripted", sharesCache: false, maxTokens)));
+        return Encoding.UTF8.GetString(JsonMembers.Join(request.Write(new UpstreamState(IsUp: true, kind), "scripted", sharesCache: false, maxTokens)));
     }
 }

@@ -15,6 +15,8 @@ internal sealed class EnvelopeV1(GatewayConnection connection, NodeDirectory dir
         if (receipts is not null)
             throw new ConfigurationException("Envelope v1 has no receipts.\nhint: leave the envelope at v2, or ask for no receipt.");
         var endpoint = EnvelopeEndpoint.Of(request.Endpoint);
+        if (request.IsPaced)
+            throw new ArgumentException("Envelope v1 has no paced streams.", nameof(request));
         var added = endpoint.StreamRequired && !request.SaysStream ? StreamMember.Add(request.Json.Span) : null;
         try
         {

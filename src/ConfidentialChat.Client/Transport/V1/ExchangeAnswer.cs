@@ -28,7 +28,7 @@ internal sealed class ExchangeAnswer(Exchange exchange, SealedRequest request, V
     public override int Attempts => exchange.Attempts.Count;
 
     /// <summary>Opens the data of one event, where the stream's reader has it.</summary>
-    public void Take(ReadOnlySpan<byte> data)
+    public void Take(string? name, ReadOnlySpan<byte> data)
     {
         var plaintext = Open(data);
         if (!isAuthentic)

@@ -67,6 +67,6 @@ internal sealed class SealedCalls(GatewayConnection connection, ConfidentialChat
     {
         public SealedAnswer? Answer { get; private set; }
 
-        public void Take(ReadOnlySpan<byte> data) => Answer = SealedAnswer.TryParse(data.ToArray(), out var answer) ? answer : null;
+        public void Take(string? name, ReadOnlySpan<byte> data) => Answer = SealedAnswer.TryParse(data.ToArray(), out var answer) ? answer : null;
     }
 }

@@ -13,7 +13,7 @@ internal sealed class EnvelopeV2(GatewayConnection connection, NodeDirectory dir
         try
         {
             if (answer.IsStream == request.Stream)
-                return new InnerOpenedAnswer(answer, attempts, receipts, clock);
+                return new InnerOpenedAnswer(answer, request, attempts, receipts, clock);
             throw new InvalidAnswerException("The answer is authentic, but of another kind than was asked for.") { Attempts = attempts.Count };
         }
         catch

@@ -12,20 +12,23 @@ internal sealed class InnerOpenedAnswer : OpenedAnswer, IEventTarget
     private readonly Exchange exchange;
     private readonly ReceiptDemand? receipts;
     private readonly CallClock clock;
+    private readonly InferenceApi api;
 
     // One for all events of a stream: a caller who keeps a piece too long sees zeros or a later event, and nobody else's.
     private byte[] buffer = [];
     private int size;
+    private string? eventName;
     private bool isEnumerated;
 
     /// <summary>Takes the answer and the clock, and disposes of them.</summary>
-    public InnerOpenedAnswer(InnerAnswer answer, Attempts attempts, ReceiptDemand? receipts, CallClock clock)
+    public InnerOpenedAnswer(InnerAnswer answer, PlainRequest request, Attempts attempts, ReceiptDemand? receipts, CallClock clock)
         : base(answer.IsStream)
     {
         this.receipts = receipts;
+        api = request.Endpoint.Row().Api;
         this.answer = answer;
         this.clock = clock;
-        exchange = new Exchange(answer, clock, attempts);
+        exchange = new Exchange(request.IsPaced ? new UnpaddedStream(answer) : answer, api is not InferenceApi.OpenAI, clock, attempts);
     }
 
     public override VerifiedNode Node => answer.Node;
@@ -34,13 +37,14 @@ internal sealed class InnerOpenedAnswer : OpenedAnswer, IEventTarget
 
     public override int Attempts => exchange.Attempts.Count;
 
-    public void Take(ReadOnlySpan<byte> data)
+    public void Take(string? name, ReadOnlySpan<byte> data)
     {
         CryptographicOperations.ZeroMemory(buffer);
         if (buffer.Length < data.Length)
             buffer = new byte[data.Length];
         data.CopyTo(buffer);
         size = data.Length;
+        eventName = name;
     }
 
     public override async ValueTask DisposeAsync()
@@ -70,12 +74,12 @@ internal sealed class InnerOpenedAnswer : OpenedAnswer, IEventTarget
         if (isEnumerated)
             throw new InvalidOperationException("An answer is read once.");
         isEnumerated = true;
-        var ending = new StreamEnding();
+        var ending = new StreamEnding(api);
         while (await ReadEventAsync().ConfigureAwait(false))
         {
             var data = buffer.AsMemory(0, size);
             ending.Note(data.Span);
-            yield return new OpenedEvent(null, data);
+            yield return new OpenedEvent(eventName, data);
         }
 
         // The engine's own end is not the message's: the final chunk has to have come too.

@@ -1,20 +1,19 @@
 // spec/envelope-v2.md section 6; spec/binary-http.md section 8.2.
-using System.Buffers;
 using System.Net;
-using ConfidentialChat.Protocol.Shape;
 
 namespace ConfidentialChat.Client.Transport.V2;
 
 /// <summary>An opened answer as the content of a response: read once, without the padding comments of a stream. Owns the answer and its clock.</summary>
 internal sealed class OpenedContent : HttpContent
 {
-    private readonly ContentStream stream;
+    private readonly Stream stream;
     private readonly InnerAnswer answer;
 
     public OpenedContent(InnerAnswer answer, CallClock clock)
     {
         this.answer = answer;
-        stream = new ContentStream(answer, clock);
+        var content = new ContentStream(answer, clock);
+        stream = answer.IsStream ? new UnpaddedStream(content) : content;
         if (answer.ContentTypeField is { } type)
             Headers.TryAddWithoutValidation("Content-Type", type);
     }
@@ -22,7 +21,7 @@ internal sealed class OpenedContent : HttpContent
     /// <summary>Once all of it was read, where one is demanded.</summary>
     public VerifiedReceipt? Receipt => answer.Receipt;
 
-    protected override Task<Stream> CreateContentReadStreamAsync() => Task.FromResult<Stream>(stream);
+    protected override Task<Stream> CreateContentReadStreamAsync() => Task.FromResult(stream);
 
     protected override Task SerializeToStreamAsync(Stream stream, TransportContext? context) => SerializeToStreamAsync(stream, context, CancellationToken.None);
 
@@ -42,14 +41,9 @@ internal sealed class OpenedContent : HttpContent
         base.Dispose(disposing);
     }
 
+    // Each read has an event's time.
     private sealed class ContentStream(InnerAnswer answer, CallClock clock) : Stream
     {
-        private readonly EventUnpadder unpadder = new();
-        private readonly ArrayBufferWriter<byte> unpadded = new();
-        private readonly byte[] padded = answer.IsStream ? new byte[4 << 10] : [];
-        private int given;
-        private bool isEnded;
-
         public override bool CanRead => true;
 
         public override bool CanSeek => false;
@@ -62,32 +56,26 @@ internal sealed class OpenedContent : HttpContent
 
         public override async ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
         {
-            if (!answer.IsStream)
-                return await ReadSomeAsync(buffer, cancellationToken).ConfigureAwait(false);
-            while (given == unpadded.WrittenCount)
+            clock.Restart(clock.EventLimit);
+            using var both = cancellationToken.CanBeCanceled ? CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, clock.Token) : null;
+            try
             {
-                if (isEnded || buffer.IsEmpty)
-                    return 0;
-                unpadded.Clear(); // with zeros
-                given = 0;
-                var read = await ReadSomeAsync(padded, cancellationToken).ConfigureAwait(false);
-                isEnded = read == 0;
-                if (isEnded)
-                    unpadder.Complete(unpadded);
-                else
-                    unpadder.Unpad(padded.AsSpan(0, read), unpadded);
+                return await answer.ReadAsync(buffer, both?.Token ?? clock.Token).ConfigureAwait(false);
             }
-
-            var taken = Math.Min(buffer.Length, unpadded.WrittenCount - given);
-            unpadded.WrittenMemory.Slice(given, taken).CopyTo(buffer);
-            given += taken;
-            return taken;
+            catch (Exception e) when (CallClock.IsTransport(e) && !cancellationToken.IsCancellationRequested)
+            {
+                throw clock.Explain(e, broken => new StreamTruncatedException(broken));
+            }
+            finally
+            {
+                clock.Pause();
+            }
         }
 
         public override Task<int> ReadAsync(byte[] buffer, int offset, int count, CancellationToken cancellationToken) =>
             ReadAsync(buffer.AsMemory(offset, count), cancellationToken).AsTask();
 
-        // Programs read the events of other clients line by line, and wait.
+        // Programs read the answers of other clients so, and wait.
         public override int Read(byte[] buffer, int offset, int count) => ReadAsync(buffer.AsMemory(offset, count)).AsTask().GetAwaiter().GetResult();
 
         public override void Flush()
@@ -106,29 +94,9 @@ internal sealed class OpenedContent : HttpContent
             {
                 answer.Dispose();
                 clock.Dispose();
-                unpadded.Clear();
-                Array.Clear(padded);
             }
 
             base.Dispose(disposing);
-        }
-
-        private async ValueTask<int> ReadSomeAsync(Memory<byte> buffer, CancellationToken caller)
-        {
-            clock.Restart(clock.EventLimit);
-            using var both = caller.CanBeCanceled ? CancellationTokenSource.CreateLinkedTokenSource(caller, clock.Token) : null;
-            try
-            {
-                return await answer.ReadAsync(buffer, both?.Token ?? clock.Token).ConfigureAwait(false);
-            }
-            catch (Exception e) when (CallClock.IsTransport(e) && !caller.IsCancellationRequested)
-            {
-                throw clock.Explain(e, broken => new StreamTruncatedException(broken));
-            }
-            finally
-            {
-                clock.Pause();
-            }
         }
     }
 }

@@ -60,6 +60,9 @@ internal sealed class RelayedRequest(GatewayConnection connection, NodeDirectory
             Request = new RequestId(Guid.NewGuid()), // version 4: it tells no time
             MaxUnits = UnitBound.Of(Request),
             Date = InnerCall.Minute(time.GetUtcNow() + clockError.GetValueOrDefault()),
+            IsPaced = Request.IsPaced && Request.Stream,
+            AnthropicVersion = Request.AnthropicVersion,
+            AnthropicBeta = Request.AnthropicBeta,
             Body = Request.Json,
         };
         using var sealedCall = Seal(call, node, out var awaited);

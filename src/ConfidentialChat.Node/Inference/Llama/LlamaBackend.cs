@@ -16,6 +16,8 @@ public sealed class LlamaBackend : IInferenceBackend
     private const int ThreadsDefaultMax = 16;
     private const ulong TinyModel = 64 << 20; // bytes of weights; below, threads wait for each other longer than they work
 
+    private static readonly InferenceEndpoint[] Served = [InferenceEndpoint.ChatCompletions, InferenceEndpoint.Completions, InferenceEndpoint.Embeddings];
+
     private readonly LlamaModel model;
     private readonly DecodeLoop loop;
     private readonly Embedder embedder;
@@ -124,6 +126,8 @@ public sealed class LlamaBackend : IInferenceBackend
     private InferenceStart Start(InferenceRequest request, CancellationToken cancellation)
     {
         // 1. What is asked for? More bytes than the context can hold in any way are not looked at.
+        if (request.Endpoint.Row().HasNamedEvents)
+            return new InferenceStart.Refused(InferenceRefusal.NotServed) { Served = Served };
         if (request.Endpoint == InferenceEndpoint.Embeddings)
             return StartEmbedding(request, cancellation);
         var room = Math.Min(request.MaxUnits.Value, contextTokens);

@@ -1,4 +1,4 @@
-// spec/inference.md section 5.
+// spec/inference.md sections 5 and 8.
 using System.Text;
 using System.Text.Json;
 using ConfidentialChat.Protocol;
@@ -15,12 +15,15 @@ internal sealed class PromptCount(HttpMessageInvoker http)
 
     /// <summary>The prompt's tokens; null where the engine does not tell.</summary>
     /// <exception cref="NotReachedException">No connection came about.</exception>
-    public async Task<long?> AskAsync(UpstreamServer server, EngineKind kind, string engineModel, UpstreamRequest request, CancellationToken cancellation)
+    public async Task<long?> AskAsync(UpstreamServer server, UpstreamState state, string engineModel, UpstreamRequest request, CancellationToken cancellation)
     {
         try
         {
-            return (kind, request.Endpoint) switch
+            return (state.Kind, request.Endpoint) switch
             {
+                (_, InferenceEndpoint.Messages) => state.Endpoints?.Contains(InferenceEndpoint.CountTokens) == true
+                    ? await CountMessagesAsync(server, engineModel, request, cancellation)
+                    : null,
                 (EngineKind.Vllm, InferenceEndpoint.ChatCompletions) => await CountAsync(
                     server,
                     Object(
@@ -52,6 +55,14 @@ internal sealed class PromptCount(HttpMessageInvoker http)
             : null;
     }
 
+    private async Task<long?> CountMessagesAsync(UpstreamServer server, string engineModel, UpstreamRequest request, CancellationToken cancellation)
+    {
+        var body = Object(
+            ("model", Quote(engineModel)), ("messages", request.Find("messages")), ("system", request.Find("system")), ("tools", request.Find("tools")));
+        return JsonMembers.Read(await PostAsync(server, InferenceEndpoint.CountTokens.Row().Path.TrimStart('/'), body, cancellation))
+            ?.Find("input_tokens") is { } value && JsonMembers.Integer(value) is >= 0 and var count ? count : null;
+    }
+
     private async Task<long?> CountAsync(UpstreamServer server, byte[] body, string member, CancellationToken cancellation)
     {
         if (JsonMembers.Read(await PostAsync(server, "tokenize", body, cancellation))?.Find(member) is not { } value)
@@ -68,7 +79,8 @@ internal sealed class PromptCount(HttpMessageInvoker http)
     private static string[] Counted(InferenceEndpoint endpoint) => endpoint switch
     {
         InferenceEndpoint.ChatCompletions => ["messages", "tools", "chat_template_kwargs"],
-        InferenceEndpoint.Embeddings => ["input"],
+        InferenceEndpoint.Messages => ["messages", "system", "tools"],
+        InferenceEndpoint.Embeddings or InferenceEndpoint.Responses => ["input"],
         _ => ["prompt"],
     };
 

@@ -1,4 +1,4 @@
-// spec/inference.md sections 5 and 6.
+// spec/inference.md sections 5, 6 and 8.
 using System.Runtime.CompilerServices;
 using ConfidentialChat.Protocol;
 
@@ -17,6 +17,7 @@ internal sealed class UpstreamAnswer(
 
     private readonly Lock gate = new();
     private Usage? counted = first.Usage;
+    private bool isFinalCount = first.IsFinalCount;
     private long pieces = first.HasContent ? 1 : 0;
     private bool isWhole = !request.Stream;
     private int isRead;
@@ -30,6 +31,8 @@ internal sealed class UpstreamAnswer(
             {
                 if (request.Endpoint == InferenceEndpoint.ImageGenerations)
                     return new Usage(0, 0) { Pixels = isWhole ? request.Pixels : 0 }.CappedAt(reserved);
+                if (request.Endpoint == InferenceEndpoint.CountTokens)
+                    return default;
                 var prompt = counted?.PromptTokens ?? countedPrompt ?? request.PromptEstimate;
                 var completion = counted?.CompletionTokens ?? 0;
                 return new Usage(prompt, Math.Max(completion, counted is null || request.Stream ? Estimate() : 0)).CappedAt(reserved);
@@ -46,7 +49,7 @@ internal sealed class UpstreamAnswer(
         for (var part = first; part is not null; part = request.Stream ? await NextAsync(cancellation) : null)
         {
             if (part.Json.Length > 0)
-                yield return new AnswerPart(part.Json);
+                yield return new AnswerPart(part.Json, part.Name);
         }
 
         lock (gate)
@@ -67,14 +70,15 @@ internal sealed class UpstreamAnswer(
         {
             if (part is { HasContent: true })
                 pieces++;
-            counted = part?.Usage ?? counted;
+            counted = part?.Usage is not { } said ? counted : request.Row.HasNamedEvents && counted is { } before ? before.Largest(said) : said;
+            isFinalCount |= part is { IsFinalCount: true };
         }
 
         return part;
     }
 
     // A whole answer without a count is measured by its size.
-    private long Estimate() => request.Stream ? isWhole && counted is not null ? 0 : pieces
+    private long Estimate() => request.Stream ? isWhole && counted is not null && (isFinalCount || !request.Row.HasNamedEvents) ? 0 : pieces
         : request.Endpoint == InferenceEndpoint.Embeddings ? 0
         : (first.Json.Length + BytesOfToken - 1) / BytesOfToken;
 }

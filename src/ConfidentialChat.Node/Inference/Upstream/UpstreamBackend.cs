@@ -1,4 +1,4 @@
-// spec/inference.md sections 2 to 7.
+// spec/inference.md sections 2 to 8.
 using System.Net.Http.Headers;
 using ConfidentialChat.Protocol;
 
@@ -120,10 +120,10 @@ public sealed class UpstreamBackend : IInferenceBackend
         UpstreamServer? missed = null;
         while (true)
         {
-            if (Enter(missed, out var isFull) is not { } server)
+            if (Enter(missed, asked.Endpoint, out var isFull, out var isServed) is not { } server)
             {
-                return isFull
-                    ? new InferenceStart.Refused(InferenceRefusal.Busy)
+                return isFull ? new InferenceStart.Refused(InferenceRefusal.Busy)
+                    : !isServed && IsAlive ? new InferenceStart.Refused(InferenceRefusal.NotServed) { Served = Served() }
                     : throw new InferenceException(InferenceFailure.Failed, $"No engine of the model is up. {string.Join(' ', Faults)}");
             }
 
@@ -166,7 +166,7 @@ public sealed class UpstreamBackend : IInferenceBackend
                 return refused;
 
             // 4. Ask, and wait for the first part.
-            var body = asked.Write(server.State.Kind, engineModel, options.DangerousSharedPrefixCache, bound.MaxTokens);
+            var body = asked.Write(server.State, engineModel, options.DangerousSharedPrefixCache, bound.MaxTokens);
             var begun = options.Time.GetTimestamp();
             UpstreamPart? part;
             InferenceStart.Refused? refusal;
@@ -183,6 +183,8 @@ public sealed class UpstreamBackend : IInferenceBackend
                 throw new InferenceException(e.Failure, e.Message) { Usage = Worked() };
             }
 
+            if (refusal is { Reason: InferenceRefusal.NotServed })
+                return refusal with { Served = [.. Served().Where(endpoint => endpoint != asked.Endpoint)] };
             if (refusal is not null)
                 return refusal;
             if (part is null)
@@ -207,6 +209,8 @@ public sealed class UpstreamBackend : IInferenceBackend
         var units = request.MaxUnits.Value;
         if (asked.Endpoint == InferenceEndpoint.ImageGenerations)
             return asked.Pixels <= units ? (default, null) : tooLarge;
+        if (asked.Endpoint == InferenceEndpoint.CountTokens)
+            return (default, null);
 
         var completes = asked.Endpoint != InferenceEndpoint.Embeddings;
         var wanted = !completes ? 0 : asked.MaxTokens ?? (asked.Endpoint == InferenceEndpoint.Completions ? CompletionDefault : 1);
@@ -222,7 +226,7 @@ public sealed class UpstreamBackend : IInferenceBackend
         {
             try
             {
-                counted = await count.AskAsync(server, server.State.Kind, engineModel, asked, patience.Token);
+                counted = await count.AskAsync(server, server.State, engineModel, asked, patience.Token);
             }
             catch (OperationCanceledException) when (patience.IsTimedOut)
             {
@@ -264,6 +268,8 @@ public sealed class UpstreamBackend : IInferenceBackend
     {
         if (asked.Endpoint == InferenceEndpoint.ImageGenerations)
             return new Usage(0, 0) { Pixels = asked.Pixels };
+        if (asked.Endpoint == InferenceEndpoint.CountTokens)
+            return default;
         var prompt = bound.Counted ?? asked.PromptEstimate;
         if (asked.Stream || asked.Endpoint == InferenceEndpoint.Embeddings)
             return new Usage(prompt, 0);
@@ -288,14 +294,21 @@ public sealed class UpstreamBackend : IInferenceBackend
         return largest > 0 ? ContextBound.OfAnyVocabulary(largest) : null;
     }
 
-    private UpstreamServer? Enter(UpstreamServer? except, out bool isFull)
+    /// <summary>What engines that are up serve.</summary>
+    private IReadOnlyList<InferenceEndpoint> Served() =>
+        [.. servers.Where(server => server.State.IsUp).SelectMany(server => server.State.Served(options.DangerousSharedPrefixCache)).Distinct().Order()];
+
+    private UpstreamServer? Enter(UpstreamServer? except, InferenceEndpoint endpoint, out bool isFull, out bool isServed)
     {
-        isFull = false;
+        (isFull, isServed) = (false, false);
         var first = (int)(Interlocked.Increment(ref turn) % (uint)servers.Length);
         var candidates = Enumerable.Range(0, servers.Length).Select(i => servers[(first + i) % servers.Length])
             .Where(server => server != except && server.State.IsUp).OrderBy(server => server.Running);
         foreach (var server in candidates)
         {
+            if (!server.State.Serves(endpoint, options.DangerousSharedPrefixCache))
+                continue;
+            isServed = true;
             if (server.TryEnter())
                 return server;
             isFull = true;

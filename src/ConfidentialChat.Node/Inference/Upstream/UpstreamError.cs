@@ -1,4 +1,4 @@
-// spec/inference.md section 7.
+// spec/inference.md sections 7 and 8.
 using System.Collections.Frozen;
 using System.Net;
 
@@ -17,10 +17,11 @@ internal static class UpstreamError
     private static readonly FrozenSet<string> Fields = FrozenSet.ToFrozenSet(
         [
             "audio", "background", "best_of", "dimensions", "echo", "encoding_format", "frequency_penalty", "function_call", "functions", "input",
-            "logit_bias", "logprobs", "max_completion_tokens", "max_tokens", "messages", "metadata", "min_p", "modalities", "moderation", "n",
+            "include", "instructions", "logit_bias", "logprobs", "max_completion_tokens", "max_output_tokens", "max_tool_calls", "max_tokens", "messages", "metadata", "min_p", "modalities", "moderation", "n",
             "output_compression", "output_format", "parallel_tool_calls", "prediction", "presence_penalty", "prompt", "quality", "reasoning_effort",
-            "response_format", "seed", "service_tier", "size", "stop", "stream_options", "style", "suffix", "temperature", "tool_choice", "tools",
-            "top_k", "top_logprobs", "top_p", "user", "verbosity", "web_search_options",
+            "output_config", "reasoning", "response_format", "seed", "service_tier", "size", "stop", "stop_sequences", "stream_options", "style", "suffix",
+            "system", "temperature", "text", "thinking", "tool_choice", "tools", "top_k", "top_logprobs", "top_p", "truncation", "user", "verbosity",
+            "web_search_options",
         ],
         StringComparer.Ordinal);
 
@@ -28,7 +29,7 @@ internal static class UpstreamError
     private static readonly string[] Required = ["messages", "prompt", "input"];
 
     /// <summary>What the node writes by itself: a fault in it is none of a caller's who did not write it.</summary>
-    private static readonly string[] Ours = ["max_tokens", "max_completion_tokens", "stream_options", "size", "cache_salt", "cache_prompt"];
+    private static readonly string[] Ours = ["max_tokens", "max_completion_tokens", "max_output_tokens", "store", "stream_options", "size", "cache_salt", "cache_prompt"];
 
     /// <summary>How engines call a request that they do not take, within a stream that began with a 200.</summary>
     private static readonly string[] Mistakes = ["BadRequestError", "invalid_request_error"];
@@ -57,6 +58,9 @@ internal static class UpstreamError
             case 413:
                 return new InferenceStart.Refused(InferenceRefusal.ContextTooLarge);
             // The model is there and does not do this: no chat model, no embeddings. An engine that is up has a path for what it does.
+            case 405 or 501 when request.Row.HasNamedEvents:
+            case 404 when request.Row.HasNamedEvents && !NamesModel(body):
+                return new InferenceStart.Refused(InferenceRefusal.NotServed);
             case 405 or 501:
             case 404 when !NamesModel(body):
                 return new InferenceStart.Refused(InferenceRefusal.InvalidField, "model");

@@ -1,8 +1,9 @@
-// spec/inference.md sections 3, 6 and 7.
+// spec/inference.md sections 3, 6, 7 and 8.
 using System.Buffers;
 using System.Net;
 using System.Net.ServerSentEvents;
 using System.Security.Cryptography;
+using System.Text;
 using ConfidentialChat.Protocol;
 
 namespace ConfidentialChat.Node.Inference.Upstream;
@@ -21,7 +22,7 @@ internal sealed class UpstreamExchange : IDisposable
     private readonly UpstreamOptions options;
     private readonly UpstreamRequest request;
     private readonly Patience patience;
-    private readonly StreamEnding ending = new();
+    private readonly StreamEnding ending;
     private readonly UnsentRequest unsent = new();
     private HttpResponseMessage? response;
     private AnswerStream? stream;
@@ -39,6 +40,7 @@ internal sealed class UpstreamExchange : IDisposable
         this.options = options;
         this.request = request;
         this.patience = patience;
+        ending = new StreamEnding(request.Row.Api);
     }
 
     /// <summary>Whether the whole request went to the engine, which computes from then on.</summary>
@@ -54,7 +56,7 @@ internal sealed class UpstreamExchange : IDisposable
         EarlyAnswerStream.Sending = unsent;
         try
         {
-            response = await server.SendAsync(http, path, new SentContent(body, () => isSent = true), request.Stream, patience.Token);
+            response = await server.SendAsync(http, path, new SentContent(body, () => isSent = true), request.Stream, patience.Token, request);
         }
         catch (Exception e) when (Explain(e) is not null)
         {
@@ -151,6 +153,13 @@ internal sealed class UpstreamExchange : IDisposable
 
     private async ValueTask<(UpstreamPart? Part, InferenceStart.Refused?)> ReadPartAsync(bool isFirst)
     {
+        // Named events have one that is the last: what follows it is not looked at.
+        if (request.Row.HasNamedEvents && ending.IsReached)
+        {
+            await EndAsync();
+            return default;
+        }
+
         while (await MoveNextAsync(isFirst))
         {
             var data = events!.Current.Data;
@@ -160,17 +169,20 @@ internal sealed class UpstreamExchange : IDisposable
                 break;
             }
 
-            var part = events.Current.EventType == ErrorEvent ? null : UpstreamPart.Read(data, request);
+            var name = events.Current.EventType;
+            var part = name == ErrorEvent ? null : UpstreamPart.Read(data, request, name == SseParser.EventTypeDefault ? null : name);
             if (part is null && isFirst && UpstreamError.ReadObject(data, request) is { } refused)
                 return (null, refused);
             foreach (var (index, isFinished) in part?.Choices ?? [])
                 ending.Note(index, isFinished);
-            return (part ?? throw Failed("broke its stream off with an error, or with what is no chunk"), null);
+            if (part is { Name: { } type })
+                ending.Note(Encoding.UTF8.GetBytes(type), part.Stops);
+            return (part ?? throw Failed("broke its stream off with an error, or with what is no part of it"), null);
         }
 
         if (isFirst && stream!.ErrorField is { } error && UpstreamError.ReadObject(error, request) is { } refusal)
             return (null, refusal);
-        return ending.IsReached ? default : throw Failed("ended its stream without a finish reason");
+        return ending.IsReached ? default : throw Failed(request.Row.HasNamedEvents ? "ended its stream before its last event" : "ended its stream without a finish reason");
     }
 
     // The engine's time runs only while it is waited for: before, it was the reader who took its own. What is at hand already needs no clock.
@@ -194,9 +206,11 @@ internal sealed class UpstreamExchange : IDisposable
         }
     }
 
-    // Events of other names (pings), and events without data, are no messages.
-    private static bool SaysSomething(SseItem<byte[]> item) =>
-        item.EventType == ErrorEvent || (item.EventType == SseParser.EventTypeDefault && item.Data.AsSpan().ContainsAnyExcept(Blanks));
+    // Pings, events of names that their API does not have, and events without data, are no messages.
+    private bool SaysSomething(SseItem<byte[]> item) =>
+        item.EventType == ErrorEvent
+        || (item.Data.AsSpan().ContainsAnyExcept(Blanks)
+            && (item.EventType == SseParser.EventTypeDefault || (request.Row.HasNamedEvents && item.EventType is not ("ping" or "keepalive"))));
 
     private async Task EndAsync()
     {

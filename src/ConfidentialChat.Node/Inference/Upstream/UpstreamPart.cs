@@ -1,4 +1,4 @@
-// spec/inference.md section 6.
+// spec/inference.md sections 6 and 8.
 using System.Buffers;
 using System.Text;
 using System.Text.Json;
@@ -13,12 +13,24 @@ internal sealed record UpstreamPart
     private static readonly SearchValues<byte> LineBreaks = SearchValues.Create("\r\n"u8);
     private static ReadOnlySpan<byte> Null => "null"u8;
     private const long TokensMax = 1L << 40; // what an engine claims beyond it is no count
+    private const int TypeMax = 128; // letters of an event's type
+
+    private static readonly SearchValues<byte> TypeSigns = SearchValues.Create("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"u8);
 
     /// <summary>For the caller, an array of its own; empty where the object is for the node alone.</summary>
     public required byte[] Json { get; init; }
 
+    /// <summary>Of a named event its type, which is its name.</summary>
+    public string? Name { get; init; }
+
+    /// <summary>Of a named event whether it has a <c>stop_reason</c>.</summary>
+    public bool Stops { get; init; }
+
     /// <summary>The engine's count, where it said one.</summary>
     public Usage? Usage { get; init; }
+
+    /// <summary>Of a named event whether it counts the completion. <c>message_start</c> does not: nothing was computed yet.</summary>
+    public bool IsFinalCount { get; init; }
 
     /// <summary>The choices that it goes on with.</summary>
     public IReadOnlyList<ChoiceProgress> Choices { get; init; } = [];
@@ -29,7 +41,8 @@ internal sealed record UpstreamPart
     /// <summary>Reads an object of an answer, in one pass because a stream is made of them; null where it is none, or says <c>error</c>.</summary>
     /// <param name="json">Owned by the part from here on.</param>
     /// <param name="request">Whose answer it is.</param>
-    public static UpstreamPart? Read(byte[] json, UpstreamRequest request)
+    /// <param name="name">Of a named event the name that it came with; null where it came without.</param>
+    public static UpstreamPart? Read(byte[] json, UpstreamRequest request, string? name = null)
     {
         if (!Utf8.IsValid(json))
             return null;
@@ -37,11 +50,12 @@ internal sealed record UpstreamPart
         json.AsSpan().ReplaceAny(LineBreaks, (byte)' ');
         try
         {
-            return new Reading(json, request).Read();
+            var reading = new Reading(json, request);
+            return !request.Row.HasNamedEvents ? reading.Read() : request.Stream ? reading.ReadEvent(name) : reading.ReadWhole();
         }
         catch (JsonException)
         {
-            return WithoutOddNumbers(json) is { } mended ? Read(mended, request) : null;
+            return WithoutOddNumbers(json) is { } mended ? Read(mended, request, name) : null;
         }
     }
 
@@ -93,6 +107,20 @@ internal sealed record UpstreamPart
         }
     }
 
+    // Tokens that came from a cache, or went into one, are of the prompt.
+    private static (Usage? Usage, bool HasCompletion) ReadNamedUsage(ReadOnlyMemory<byte> json)
+    {
+        if (json.IsEmpty || json.Span[0] != '{' || JsonMembers.Read(json) is not { } members)
+            return (null, false);
+        var (prompt, completion) = (Count("input_tokens"), Count("output_tokens"));
+        if (prompt is null && completion is null)
+            return (null, false);
+        var cached = (Count("cache_creation_input_tokens") ?? 0) + (Count("cache_read_input_tokens") ?? 0);
+        return (new Usage(Math.Min((prompt ?? 0) + cached, TokensMax), completion ?? 0), completion is not null);
+
+        long? Count(string name) => members.Find(name) is { } value && JsonMembers.Integer(value) is { } count && count is >= 0 and <= TokensMax ? count : null;
+    }
+
     private static Usage? ReadUsage(ReadOnlyMemory<byte> json)
     {
         if (json.Span[0] != '{' || JsonMembers.Read(json) is not { } members)
@@ -116,6 +144,8 @@ internal sealed record UpstreamPart
         private ReadOnlyMemory<byte> usage;
         private bool hasContent, isError, isFirst = true;
         private int end; // of the member before
+        private ReadOnlyMemory<byte> type, status; // of named events and of their whole answers; as they are written
+        private bool stops;
 
         public UpstreamPart? Read()
         {
@@ -144,6 +174,119 @@ internal sealed record UpstreamPart
                 HasContent = hasContent,
             };
         }
+
+        /// <summary>One named event; null where it is none of its API.</summary>
+        public UpstreamPart? ReadEvent(string? name)
+        {
+            var nested = request.Row.Api is InferenceApi.Responses ? "response"u8 : "message"u8;
+            if (!ReadNamed(nested) || TypeOf(type.Span) is not { } said || (name is not null && name != said))
+                return null;
+            if (said is "ping" or "keepalive")
+                return new UpstreamPart { Json = [] };
+            if (said is "error" || said.StartsWith("response.", StringComparison.Ordinal) != request.Row.Api is InferenceApi.Responses)
+                return null;
+            var (count, hasCompletion) = ReadNamedUsage(usage);
+            return new UpstreamPart
+            {
+                Json = Write(hidesUsage: false),
+                Name = said,
+                Stops = stops,
+                Usage = count,
+                IsFinalCount = hasCompletion && said is not "message_start",
+                HasContent = said is not "message_delta" && said.EndsWith("delta", StringComparison.Ordinal),
+            };
+        }
+
+        /// <summary>The whole answer of an endpoint with named events; null where it is none.</summary>
+        public UpstreamPart? ReadWhole()
+        {
+            if (!ReadNamed([]) || type.Span.SequenceEqual("\"error\""u8))
+                return null;
+            var isFailed = status.Span.SequenceEqual("\"failed\""u8);
+            if (request.Endpoint == InferenceEndpoint.Responses
+                ? !isFailed && (isError || !(status.Span.SequenceEqual("\"completed\""u8) || status.Span.SequenceEqual("\"incomplete\""u8)))
+                : isError)
+                return null;
+            return new UpstreamPart { Json = Write(hidesUsage: false), Usage = ReadNamedUsage(usage).Usage };
+        }
+
+        // Those members that count stand outside, or in the object that an event carries.
+        private bool ReadNamed(ReadOnlySpan<byte> nested)
+        {
+            if (!reader.Read() || reader.TokenType != JsonTokenType.StartObject)
+                return false;
+            while (reader.Read() && reader.TokenType == JsonTokenType.PropertyName)
+            {
+                if (IsNamed("type"u8))
+                    type = Value();
+                else if (!nested.IsEmpty && IsNamed(nested))
+                    ReadNested();
+                else if (IsNamed("delta"u8))
+                    ReadDelta();
+                else
+                    ReadCounted();
+            }
+
+            return reader.TokenType == JsonTokenType.EndObject && !reader.Read();
+        }
+
+        private void ReadNested()
+        {
+            reader.Read();
+            if (reader.TokenType != JsonTokenType.StartObject)
+            {
+                reader.Skip();
+                return;
+            }
+
+            while (reader.Read() && reader.TokenType == JsonTokenType.PropertyName)
+                ReadCounted();
+        }
+
+        private void ReadDelta()
+        {
+            reader.Read();
+            if (reader.TokenType == JsonTokenType.StartObject)
+                stops = StreamEnding.Stops(ref reader);
+        }
+
+        private void ReadCounted()
+        {
+            if (IsNamed("model"u8))
+            {
+                var (from, to) = SkipValue();
+                (edits ??= []).Add(new Edit(EditKind.Model, 0, 0, from, to, IsFirst: false));
+            }
+            else if (IsNamed("usage"u8))
+            {
+                usage = Value();
+            }
+            else if (IsNamed("status"u8))
+            {
+                status = Value();
+            }
+            else if (IsNamed("error"u8))
+            {
+                var value = Value().Span;
+                isError = !value.SequenceEqual(Null) && !value.SequenceEqual("false"u8) && !value.SequenceEqual("\"\""u8);
+            }
+            else
+            {
+                SkipValue();
+            }
+        }
+
+        private ReadOnlyMemory<byte> Value()
+        {
+            var (from, to) = SkipValue();
+            return json.AsMemory(from, to - from);
+        }
+
+        // With an escape in it a type is none: what reads events looks for it as it stands.
+        private static string? TypeOf(ReadOnlySpan<byte> value) =>
+            value is [(byte)'"', .. var text, (byte)'"'] && text.Length is > 0 and <= TypeMax && !text.ContainsAnyExcept(TypeSigns)
+                ? Encoding.UTF8.GetString(text)
+                : null;
 
         private void ReadMember()
         {

@@ -1,4 +1,4 @@
-// spec/inference.md section 3.
+// spec/inference.md sections 3 and 8.
 using System.Net;
 using System.Text.Json;
 using ConfidentialChat.Protocol;
@@ -9,7 +9,13 @@ namespace ConfidentialChat.Node.Inference.Upstream;
 internal sealed class UpstreamProbe(HttpClient http, UpstreamOptions options)
 {
     private const int BodyMax = 1024 * 1024;
+    private const int DescriptionMax = 4 * 1024 * 1024; // vLLM's is some 300 KB
     private const int NamesShown = 8;
+
+    private static readonly (InferenceEndpoint Endpoint, string Schema)[] Schemas =
+    [
+        (InferenceEndpoint.Responses, "ResponsesRequest"), (InferenceEndpoint.Messages, "AnthropicMessagesRequest"),
+    ];
 
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(5);
 
@@ -106,7 +112,31 @@ internal sealed class UpstreamProbe(HttpClient http, UpstreamOptions options)
             };
         }
 
-        return new UpstreamState(IsUp: true, kind, context);
+        var state = new UpstreamState(IsUp: true, kind, context);
+        return kind is EngineKind.Vllm or EngineKind.Sglang ? await DescribeAsync(server, state, cancellation) : state;
+    }
+
+    // What has to be known of endpoints whose releases differ. One that does not tell is served with the older ones.
+    private async Task<UpstreamState> DescribeAsync(UpstreamServer server, UpstreamState state, CancellationToken cancellation)
+    {
+        var (status, body) = await GetAsync(server, "openapi.json", cancellation, DescriptionMax);
+        if (status != HttpStatusCode.OK || JsonMembers.Read(body) is not { } document || Object(document, "paths") is not { } paths)
+            return state;
+        var schemas = Object(document, "components") is { } components ? Object(components, "schemas") : null;
+        var salted = new HashSet<InferenceEndpoint>();
+        foreach (var (endpoint, schema) in Schemas)
+        {
+            if (schemas is not null && Object(schemas, schema) is { } request && Object(request, "properties")?.Find(UpstreamState.Salt) is not null)
+                salted.Add(endpoint);
+        }
+
+        return state with
+        {
+            Endpoints = InferenceEndpoints.Table.Where(row => paths.Find(row.Path) is not null).Select(row => row.Endpoint).ToHashSet(),
+            Salted = salted,
+        };
+
+        static JsonMembers? Object(JsonMembers outer, string name) => outer.Find(name) is { } value ? JsonMembers.Read(value) : null;
     }
 
     private string EngineModel => options.EngineModel ?? options.Model;
@@ -158,10 +188,11 @@ internal sealed class UpstreamProbe(HttpClient http, UpstreamOptions options)
         return info.Status == HttpStatusCode.OK && JsonMembers.Read(info.Body)?.Find("disable_radix_cache") is { } off && JsonMembers.IsTrue(off);
     }
 
-    private async Task<(HttpStatusCode Status, ReadOnlyMemory<byte> Body)> GetAsync(UpstreamServer server, string path, CancellationToken cancellation)
+    private async Task<(HttpStatusCode Status, ReadOnlyMemory<byte> Body)> GetAsync(
+        UpstreamServer server, string path, CancellationToken cancellation, int bodyMax = BodyMax)
     {
         using var response = await http.GetAsync(new Uri(server.Root, path), HttpCompletionOption.ResponseHeadersRead, cancellation);
-        var body = await UpstreamExchange.ReadAsync(response, BodyMax, cancellation);
+        var body = await UpstreamExchange.ReadAsync(response, bodyMax, cancellation);
         return (response.StatusCode, body);
     }
 }

@@ -1,4 +1,4 @@
-// spec/inference.md section 4.
+// spec/inference.md sections 4 and 8.
 using System.Buffers.Text;
 using System.Collections.Frozen;
 using System.Globalization;
@@ -15,7 +15,6 @@ internal sealed class UpstreamRequest
     private const int MembersMax = InferenceJson.MembersMax;
     private const int ChoicesMax = 128; // n of the API
     private const int SideMax = 1 << 14; // pixels of an image
-    private const int MemberOfMessage = 2; // levels below the array of messages
     private const long DefaultSide = 1024;
     private const string TemplateArguments = "chat_template_kwargs";
 
@@ -43,13 +42,6 @@ internal sealed class UpstreamRequest
     private static readonly FrozenSet<string> RefusedOfTemplate = FrozenSet.ToFrozenSet(
         ["chat_template", "tokenize", "tools", "documents", "conversation", "messages", "padding", "truncation", "max_length"], StringComparer.Ordinal);
 
-    /// <summary>Members of a part of a message by which an engine fetches what it is to see or hear.</summary>
-    private static readonly FrozenSet<string> Media = FrozenSet.ToFrozenSet(
-        ["url", "image_url", "video_url", "audio_url", "file_url", "image", "video", "audio"], StringComparer.Ordinal);
-
-    /// <summary>Members of a message whose addresses no engine follows: a replayed answer says with them what it cites, and what it would call.</summary>
-    private static readonly FrozenSet<string> Said = FrozenSet.ToFrozenSet(["annotations", "tool_calls", "function_call"], StringComparer.Ordinal);
-
     private static readonly string[] RefusedOfImages = ["width", "height", "num_images_per_prompt"];
 
     /// <summary>Members that the node reads or writes: each stands once, in this spelling. Some engines read names without regard to case.</summary>
@@ -60,6 +52,8 @@ internal sealed class UpstreamRequest
             .. Removed, .. Refused, .. RefusedOfImages,
         ],
         StringComparer.Ordinal);
+
+    private static readonly FrozenSet<string> ControlledOfNamed = FrozenSet.ToFrozenSet([.. Controlled, .. OutsideReferences.Controlled], StringComparer.Ordinal);
 
     private readonly JsonMembers members;
     private readonly InferenceRequest request;
@@ -76,7 +70,16 @@ internal sealed class UpstreamRequest
 
     public InferenceEndpoint Endpoint => request.Endpoint;
 
+    public InferenceEndpointRow Row => request.Endpoint.Row();
+
     public bool Stream => request.Stream;
+
+    /// <summary>Headers of the caller's that an engine gets.</summary>
+    public IReadOnlyList<(string Name, string Value)> Headers =>
+    [
+        .. Row.Api is InferenceApi.Messages && request.AnthropicVersion is { } version ? [("anthropic-version", version)] : Array.Empty<(string, string)>(),
+        .. Row.Api is InferenceApi.Messages && request.AnthropicBeta is { } beta ? [("anthropic-beta", beta)] : Array.Empty<(string, string)>(),
+    ];
 
     /// <summary>The model's name as the caller spelled it.</summary>
     public ReadOnlyMemory<byte> ModelJson { get; }
@@ -135,35 +138,40 @@ internal sealed class UpstreamRequest
     public bool Has(string name) => members.Find(name) is not null;
 
     /// <summary>The body for the engine, in pieces: most of them lie in the request.</summary>
-    /// <param name="kind">How it is kept out of the prefix cache.</param>
+    /// <param name="state">What the engine is: how a request is kept out of its prefix cache.</param>
     /// <param name="engineModel">The engine's own name of the model.</param>
     /// <param name="sharesCache">Whether it need not be kept out.</param>
     /// <param name="maxTokens">What the completion of one choice may have; null where the engine bounds it by itself.</param>
-    public IReadOnlyList<ReadOnlyMemory<byte>> Write(EngineKind kind, string engineModel, bool sharesCache, long? maxTokens)
+    public IReadOnlyList<ReadOnlyMemory<byte>> Write(UpstreamState state, string engineModel, bool sharesCache, long? maxTokens)
     {
+        var kind = state.Kind;
         var isText = Endpoint is InferenceEndpoint.ChatCompletions or InferenceEndpoint.Completions;
         var added = new List<(string, ReadOnlyMemory<byte>)>();
         if (isText && Stream && Find("stream_options") is null)
             added.Add(("stream_options", StreamOptions(null, kind)));
-        if (isText && (MaxTokens ?? maxTokens) is { } wanted)
+        if ((MaxTokens ?? maxTokens) is { } wanted)
         {
             // An engine that does not know the one name would take the request for one without a bound.
             var isBoth = Endpoint == InferenceEndpoint.ChatCompletions && kind is not (EngineKind.Vllm or EngineKind.Sglang);
             var most = Number(Math.Min(wanted, maxTokens ?? wanted));
-            if (Find("max_tokens") is null && (isBoth || Endpoint == InferenceEndpoint.Completions || Find("max_completion_tokens") is null))
+            if (isText && Find("max_tokens") is null && (isBoth || Endpoint == InferenceEndpoint.Completions || Find("max_completion_tokens") is null))
                 added.Add(("max_tokens", most));
             if (isBoth && Find("max_completion_tokens") is null)
                 added.Add(("max_completion_tokens", most));
+            if (Endpoint == InferenceEndpoint.Responses && Find("max_output_tokens") is null)
+                added.Add(("max_output_tokens", most));
         }
 
+        if (Endpoint == InferenceEndpoint.Responses && members.Find("store") is null)
+            added.Add(("store", "false"u8.ToArray()));
         if (Endpoint == InferenceEndpoint.ImageGenerations && JsonMembers.String(Find("size") ?? default) is null or "auto")
             added.Add(("size", Encoding.UTF8.GetBytes($"\"{DefaultSide}x{DefaultSide}\"")));
-        if (!sharesCache && Endpoint != InferenceEndpoint.ImageGenerations)
+        if (!sharesCache && state.CacheMember(Endpoint) is { } member)
         {
-            if (kind is EngineKind.Vllm or EngineKind.Sglang)
-                added.Add(("cache_salt", Encoding.UTF8.GetBytes($"\"{Base64Url.EncodeToString(RandomNumberGenerator.GetBytes(32))}\"")));
-            else if (kind == EngineKind.LlamaServer)
-                added.Add(("cache_prompt", "false"u8.ToArray()));
+            added.Add(
+                (member, member == UpstreamState.Salt
+                    ? Encoding.UTF8.GetBytes($"\"{Base64Url.EncodeToString(RandomNumberGenerator.GetBytes(32))}\"")
+                    : "false"u8.ToArray()));
         }
 
         return members.Write(Change, added);
@@ -173,7 +181,7 @@ internal sealed class UpstreamRequest
             "model" => JsonSerializer.SerializeToUtf8Bytes(engineModel, UpstreamJson.Default.String),
             "store" => "false"u8.ToArray(),
             "stream_options" when isText && Stream => JsonMembers.IsNull(value) ? JsonMembers.Gone : StreamOptions(value, kind),
-            "max_tokens" or "max_completion_tokens" when isText =>
+            { } name when name == Bound || (isText && (name is "max_tokens" or "max_completion_tokens")) =>
                 JsonMembers.Integer(value) is { } asked ? maxTokens is { } most && asked > most ? Number(most) : Plain(value, asked) : JsonMembers.Gone,
             "n" or "best_of" when JsonMembers.Integer(value) is { } asked => Plain(value, asked),
             "size" when Endpoint == InferenceEndpoint.ImageGenerations && JsonMembers.String(value) is null or "auto" => JsonMembers.Gone,
@@ -181,6 +189,14 @@ internal sealed class UpstreamRequest
             _ => value,
         };
     }
+
+    // Of the endpoints with named events.
+    private string? Bound => Endpoint switch
+    {
+        InferenceEndpoint.Responses => "max_output_tokens",
+        InferenceEndpoint.Messages => "max_tokens",
+        _ => null,
+    };
 
     private static byte[] StreamOptions(ReadOnlyMemory<byte>? asked, EngineKind kind)
     {
@@ -203,9 +219,10 @@ internal sealed class UpstreamRequest
     private void Check()
     {
         var seen = new HashSet<string>(StringComparer.Ordinal);
+        var controlled = Row.HasNamedEvents ? ControlledOfNamed : Controlled;
         foreach (var member in members.All)
         {
-            if (Fold(member.Name) is { } name && Controlled.Contains(name) && (name != member.Name || !seen.Add(name)))
+            if (Fold(member.Name) is { } name && controlled.Contains(name) && (name != member.Name || !seen.Add(name)))
                 throw new RefusedFieldException(name);
         }
 
@@ -214,7 +231,7 @@ internal sealed class UpstreamRequest
         switch (Endpoint)
         {
             case InferenceEndpoint.ChatCompletions:
-                CheckSize(Require("messages"));
+                CheckSize("messages", Require("messages"), OutsideReferences.CheckChat);
                 Refuse(["prompt", "input"]);
                 CheckText(minimum: 1);
                 break;
@@ -229,6 +246,15 @@ internal sealed class UpstreamRequest
             case InferenceEndpoint.Embeddings:
                 Require("input");
                 Refuse(["messages", "prompt"]);
+                break;
+            case InferenceEndpoint.Responses:
+                CheckSize("input", Require("input"), input => OutsideReferences.CheckResponses(members, input));
+                MaxTokens = Integer(Bound!, 1, long.MaxValue);
+                break;
+            case InferenceEndpoint.Messages or InferenceEndpoint.CountTokens:
+                CheckSize("messages", Require("messages"), messages => OutsideReferences.CheckMessages(members, messages));
+                if (Endpoint == InferenceEndpoint.Messages)
+                    MaxTokens = Integer(Bound!, 1, long.MaxValue) ?? throw new RefusedFieldException(Bound!);
                 break;
             case InferenceEndpoint.ImageGenerations:
                 Require("prompt");
@@ -256,49 +282,13 @@ internal sealed class UpstreamRequest
         }
     }
 
-    // Images and sound have as many tokens as the engine makes of them, whatever their bytes.
-    private void CheckSize(ReadOnlyMemory<byte> messages)
+    private void CheckSize(string name, ReadOnlyMemory<byte> prompt, Func<ReadOnlyMemory<byte>, long> check)
     {
-        if (context is { } most && !most.Admits(messages.Span))
-            throw RefusedFieldException.TooLarge("messages");
-        var media = CheckMedia(messages);
+        if (context is { } most && !JsonMembers.IsString(prompt) && !most.Admits(prompt.Span))
+            throw RefusedFieldException.TooLarge(name);
+        var media = check(prompt);
         if (PromptBound - media > context?.Bytes)
-            throw RefusedFieldException.TooLarge("messages");
-    }
-
-    // A URL is a part of the prompt, and whoever it leads to would read it: only what lies in the request itself passes.
-    private static long CheckMedia(ReadOnlyMemory<byte> messages)
-    {
-        var media = 0L;
-        var reader = new Utf8JsonReader(messages.Span, new JsonReaderOptions { MaxDepth = JsonMembers.DepthMax });
-        while (reader.Read())
-        {
-            if (reader.TokenType != JsonTokenType.PropertyName)
-                continue;
-            var written = JsonMembers.Name(ref reader, out var isText);
-            if (!isText)
-                throw new RefusedFieldException("messages");
-            if (reader.CurrentDepth == MemberOfMessage && written is not null && Said.Contains(written))
-            {
-                reader.Skip();
-                continue;
-            }
-
-            var name = Fold(written);
-            var isMedium = name is not null && Media.Contains(name);
-            if (!isMedium && name is not "data") // of input_audio
-                continue;
-            reader.Read();
-            if (isMedium && (reader.TokenType == JsonTokenType.StartArray || (reader.TokenType == JsonTokenType.String && !IsData(reader.ValueSpan))))
-                throw new RefusedFieldException("messages");
-            if (reader.TokenType == JsonTokenType.String)
-                media += reader.ValueSpan.Length;
-        }
-
-        return media;
-
-        // As it is written: a scheme with escapes in it is nobody's who means well.
-        static bool IsData(ReadOnlySpan<byte> url) => url.Length >= 5 && Ascii.EqualsIgnoreCase(url[..5], "data:"u8);
+            throw RefusedFieldException.TooLarge(name);
     }
 
     private void CheckText(long minimum)
@@ -365,7 +355,7 @@ internal sealed class UpstreamRequest
     }
 
     // As a reader that minds no case would see it; two letters beyond ASCII fold into it.
-    private static string? Fold(string? name) => name?.Replace('ſ', 's').Replace('\u212A', 'k').ToLowerInvariant();
+    public static string? Fold(string? name) => name?.Replace('ſ', 's').Replace('\u212A', 'k').ToLowerInvariant();
 
 }
 
