@@ -3,7 +3,7 @@ using System.Text.Json;
 
 namespace ConfidentialChat.Protocol.Tests;
 
-/// <summary>spec/inference.md section 6, the end of a stream, and section 4, whole numbers: what nodes and clients read alike.</summary>
+/// <summary>spec/inference.md sections 6 and 8, the end of a stream, and section 4, whole numbers: what nodes and clients read alike.</summary>
 public sealed class StreamEndingTests
 {
     [Theory]
@@ -31,6 +31,34 @@ public sealed class StreamEndingTests
     {
         var ending = new StreamEnding();
         ending.Note(Encoding.UTF8.GetBytes(chunk));
+        ending.IsReached.ShouldBe(isWhole);
+    }
+
+    [Theory]
+    [InlineData(InferenceApi.Responses, true, """{"type":"response.completed"}""")]
+    [InlineData(InferenceApi.Responses, true, """{"response":{"type":"x"},"type":"response.incomplete"}""")]
+    [InlineData(InferenceApi.Responses, true, """{"type":"response.failed"}""")]
+    [InlineData(InferenceApi.Responses, true, """{"type":"response.completed"}""", """{"type":"response.created"}""")]
+    [InlineData(InferenceApi.Responses, false, """{"type":"response.created"}""", """{"type":"response.output_item.done"}""")]
+    [InlineData(InferenceApi.Responses, false, """{"type":"message_stop"}""")]
+    [InlineData(InferenceApi.Responses, false, """{"choices":[{"finish_reason":"stop"}]}""")]
+    [InlineData(InferenceApi.Responses, false, """{"type":"response.completed","type":"response.created"}""")]
+    [InlineData(InferenceApi.Responses, false, """{"type":["response.completed"]}""")]
+    [InlineData(InferenceApi.Responses, false, """{"response":{"type":"response.completed"}}""")]
+    [InlineData(InferenceApi.Responses, false, "[DONE]", "", "[]", """{"type":"response.completed""")]
+    [InlineData(InferenceApi.Messages, true, """{"type":"message_delta","delta":{"stop_reason":"end_turn"}}""", """{"type":"message_stop"}""")]
+    [InlineData(InferenceApi.Messages, true, """{"delta":{"stop_reason":"later_reason"},"type":"message_delta"}""", """{"type":"message_stop"}""")]
+    [InlineData(InferenceApi.Messages, false, """{"type":"message_stop"}""", """{"type":"message_delta","delta":{"stop_reason":"end_turn"}}""")]
+    [InlineData(InferenceApi.Messages, false, """{"type":"message_delta","delta":{"stop_reason":null}}""", """{"type":"message_stop"}""")]
+    [InlineData(InferenceApi.Messages, false, """{"type":"message_delta","delta":{"stop_reason":""}}""", """{"type":"message_stop"}""")]
+    [InlineData(InferenceApi.Messages, false, """{"type":"message_delta","delta":"end_turn"}""", """{"type":"message_stop"}""")]
+    [InlineData(InferenceApi.Messages, false, """{"type":"content_block_delta","delta":{"stop_reason":"end_turn"}}""", """{"type":"message_stop"}""")]
+    [InlineData(InferenceApi.Messages, false, """{"type":"message_delta","stop_reason":"end_turn"}""", """{"type":"message_stop"}""")]
+    public void A_stream_of_named_events_is_whole_with_the_last_one_of_its_API_alone(InferenceApi api, bool isWhole, params string[] events)
+    {
+        var ending = new StreamEnding(api);
+        foreach (var one in events)
+            ending.Note(Encoding.UTF8.GetBytes(one));
         ending.IsReached.ShouldBe(isWhole);
     }
 

@@ -1,4 +1,4 @@
-// spec/envelope-v1.md section 8.
+// spec/envelope-v1.md section 8; spec/envelope-v2.md section 12.
 using System.Buffers;
 using System.IO.Pipelines;
 using System.Runtime.InteropServices;
@@ -18,6 +18,9 @@ internal sealed class AnswerPump : IAsyncDisposable
 
     /// <summary>Parts that are at hand already go out together up to this many bytes; nothing waits for another.</summary>
     private const int Together = 16 * 1024;
+
+    /// <summary>Bytes of a paced stream that wait for their ticks, from which on the engine waits too.</summary>
+    private const int WaitingMost = 64 * 1024;
 
     private readonly InferenceAnswer answer;
     private readonly HttpResponse response;
@@ -61,7 +64,12 @@ internal sealed class AnswerPump : IAsyncDisposable
     /// <exception cref="OperationCanceledException">The caller is gone, whatever the engine makes of it.</exception>
     /// <exception cref="CallerGoneException">The connection broke.</exception>
     /// <exception cref="ReaderTooSlowException">The reader took nothing for too long.</exception>
-    public Task RunAsync(IAnswerWriter writer) => writer.IsWhole ? WriteWholeAsync(writer) : WriteStreamAsync(writer);
+    public Task RunAsync(IAnswerWriter writer) => writer switch
+    {
+        { IsWhole: true } => WriteWholeAsync(writer),
+        IPacedWriter paced => WritePacedAsync(paced),
+        _ => WriteStreamAsync(writer),
+    };
 
     public async ValueTask DisposeAsync()
     {
@@ -141,6 +149,53 @@ internal sealed class AnswerPump : IAsyncDisposable
 
         if (isUnsent)
             await SendAsync();
+    }
+
+    // A chunk on each tick, whatever came since the last. The engine is read on while little waits, and its failure waits behind what it said.
+    private async Task WritePacedAsync(IPacedWriter writer)
+    {
+        using var ticks = new PeriodicTimer(writer.Pace, time);
+        Put(writer, parts.Current);
+        var isMore = true;
+        InferenceException? failure = null;
+        do
+        {
+            writer.WriteTick();
+            await SendAsync();
+            var tick = ticks.WaitForNextTickAsync(gone).AsTask();
+            try
+            {
+                while (!tick.IsCompleted && isMore && writer.Waiting < WaitingMost)
+                {
+                    asked ??= parts.MoveNextAsync().AsTask();
+                    if (!asked.IsCompleted)
+                        await Task.WhenAny(asked, tick);
+                    else if (isMore = await TakeAsync())
+                        Put(writer, parts.Current);
+                    else
+                        writer.PutEnd(response.BodyWriter);
+                }
+            }
+            catch (InferenceException e)
+            {
+                (isMore, failure) = (false, e);
+            }
+
+            await tick;
+        }
+        while (isMore || writer.Waiting > 0);
+        if (failure is not null)
+            throw failure;
+        if (writer.TryEnd(response.BodyWriter))
+            await SendAsync();
+    }
+
+    private void Put(IPacedWriter writer, AnswerPart part)
+    {
+        writer.Write(part, isLast: false, response.BodyWriter);
+        while (writer.HasRest)
+            writer.WriteRest(response.BodyWriter);
+        Clear(part);
     }
 
     private ValueTask WriteHeldAsync(IAnswerWriter writer, bool isLast)
@@ -264,6 +319,23 @@ internal interface IAnswerWriter
     /// <summary>Writes what says that no part follows; false where the envelope has no such thing.</summary>
     /// <exception cref="InferenceException">The envelope cannot end after the last that came.</exception>
     bool TryEnd(IBufferWriter<byte> output);
+}
+
+/// <summary>Puts the parts of one stream under its envelope on ticks alone: what is written waits for one.</summary>
+internal interface IPacedWriter : IAnswerWriter
+{
+    /// <summary>Between two ticks.</summary>
+    TimeSpan Pace { get; }
+
+    /// <summary>Bytes that wait for a tick.</summary>
+    int Waiting { get; }
+
+    /// <summary>Puts what ends the stream's content behind what waits.</summary>
+    /// <exception cref="InferenceException">The envelope cannot end after the last that came.</exception>
+    void PutEnd(IBufferWriter<byte> output);
+
+    /// <summary>Writes what one tick has.</summary>
+    void WriteTick();
 }
 
 /// <summary>The reader of an answer took nothing of it for too long. The write is still pending: abort the connection.</summary>

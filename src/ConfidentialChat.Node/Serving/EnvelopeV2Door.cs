@@ -1,4 +1,4 @@
-// spec/envelope-v2.md sections 4 to 7; spec/receipts.md section 3. Steps 10 and 11 of docs/architecture.md, as far as they are this envelope's.
+// spec/envelope-v2.md sections 4 to 7 and 12; spec/receipts.md section 3. Steps 10 and 11 of docs/architecture.md, as far as they are this envelope's.
 using System.Buffers;
 using System.Globalization;
 using System.IO.Pipelines;
@@ -148,7 +148,7 @@ internal sealed class EnvelopeV2Door(
 
         if (InferenceEndpoints.OfPath(inner.Path) is not { } endpoint)
             return new Refusal(RequestError.NotFound);
-        call.Speak(endpoint.Api);
+        call.Speak(endpoint.Api, inner.IsPaced);
         if (!HttpMethods.IsPost(inner.Method))
             return new Refusal(RequestError.MethodNotAllowed);
         if (RequestOutline.TryRead(inner.Body.Span, out var outline) is { } fault)
@@ -199,6 +199,7 @@ internal sealed class EnvelopeV2Door(
         private InferenceAnswer? ready;
         private DateTimeOffset? date;
         private InferenceApi api;
+        private bool isPaced;
 
         /// <summary>As it was opened; gone with the request.</summary>
         public ReadOnlyMemory<byte> Message => message;
@@ -213,8 +214,8 @@ internal sealed class EnvelopeV2Door(
 
         public void Take(InferenceRequest taken, InferenceAnswer? answered) => (request, ready) = (taken, answered);
 
-        /// <summary>Refusals are in the words of this API from here on.</summary>
-        public void Speak(InferenceApi words) => api = words;
+        /// <summary>Refusals are in the words of this API from here on, and a stream is paced or not.</summary>
+        public void Speak(InferenceApi words, bool onTicks) => (api, isPaced) = (words, onTicks);
 
         /// <summary>The client's clock was wrong: the refusal tells it the node's.</summary>
         public void SayDate(DateTimeOffset now) => date = now;
@@ -262,8 +263,8 @@ internal sealed class EnvelopeV2Door(
             FieldSection fields = [new Field("content-type", answered.ContentType)];
             if (answered.ContentType != InferenceAnswer.EventStream)
                 return new WholeWriter(answer, answered, fields, receipts);
-            answer.BeginStream(fields);
-            return new EventWriter(answer, api, answered, receipts);
+            answer.BeginStream(fields, isPaced);
+            return isPaced ? new PacedWriter(answer, api, answered, receipts) : new EventWriter(answer, api, answered, receipts);
         }
 
         public override void Dispose()
@@ -299,7 +300,7 @@ internal sealed class EnvelopeV2Door(
         public bool TryEnd(IBufferWriter<byte> output) => false; // with its only part
     }
 
-    private sealed class EventWriter(SealedAnswerWriter answer, InferenceApi api, InferenceAnswer answered, ReceiptDesk receipts) : IAnswerWriter
+    private class EventWriter(SealedAnswerWriter answer, InferenceApi api, InferenceAnswer answered, ReceiptDesk receipts) : IAnswerWriter
     {
         private readonly StreamEnding? ending = api is InferenceApi.OpenAI ? null : new StreamEnding(api);
         private ReadOnlyMemory<byte> rest;
@@ -340,15 +341,23 @@ internal sealed class EnvelopeV2Door(
 
         public void KeepAlive(IBufferWriter<byte> output) => answer.KeepAlive();
 
+        public virtual bool TryEnd(IBufferWriter<byte> output)
+        {
+            EndContent();
+            EndStream();
+            return true;
+        }
+
+        // The parts have ended: the count is exact.
+        protected void EndStream() => answer.EndStream(receipts.Close(answered.Usage));
+
         // A final chunk would say that the stream is whole.
-        public bool TryEnd(IBufferWriter<byte> output)
+        protected void EndContent()
         {
             if (!isFinished)
                 throw FinishReason.Missing();
             if (ending is null)
                 answer.WriteEvents("data: [DONE]\n\n"u8);
-            answer.EndStream(receipts.Close(answered.Usage)); // the parts have ended: the count is exact
-            return true;
         }
 
         // An event's name is its type: only the one with the reason is looked into.
@@ -361,6 +370,28 @@ internal sealed class EnvelopeV2Door(
             else
                 ending.Note(Encoding.UTF8.GetBytes(part.EventName ?? ""), stops: false);
             return ending.IsReached;
+        }
+    }
+
+    private sealed class PacedWriter(SealedAnswerWriter answer, InferenceApi api, InferenceAnswer answered, ReceiptDesk receipts)
+        : EventWriter(answer, api, answered, receipts), IPacedWriter
+    {
+        private static readonly TimeSpan Tick = TimeSpan.FromMilliseconds(100);
+
+        private readonly SealedAnswerWriter answer = answer;
+
+        public TimeSpan Pace => Tick;
+
+        public int Waiting => answer.Waiting;
+
+        public void PutEnd(IBufferWriter<byte> output) => EndContent();
+
+        public void WriteTick() => answer.WriteTick();
+
+        public override bool TryEnd(IBufferWriter<byte> output)
+        {
+            EndStream();
+            return true;
         }
     }
 }

@@ -18,7 +18,6 @@ public enum RequestError
     BalanceError,
     NotFound,
     ModelNotFound,
-    EndpointNotServed,
     MethodNotAllowed,
     Replay,
     BodyTooLarge,
@@ -30,6 +29,7 @@ public enum RequestError
     InternalError,
     ServiceUnavailable,
     BodyTooSlow,
+    EndpointNotServed,
 }
 
 /// <summary>When a request that failed may be made again.</summary>

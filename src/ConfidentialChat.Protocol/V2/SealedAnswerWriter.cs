@@ -1,4 +1,4 @@
-// spec/envelope-v2.md section 6; spec/receipts.md section 3.
+// spec/envelope-v2.md sections 6 and 12; spec/receipts.md section 3.
 using System.Buffers;
 using System.Runtime.InteropServices;
 using System.Security.Cryptography;
@@ -21,6 +21,7 @@ public sealed class SealedAnswerWriter : IDisposable
 
     private readonly ChunkedAnswerSealer sealer;
     private EventPadder? stream;
+    private EventPacer? paced;
     private bool hasFraming;
     private ReceiptDraft? receipt;
     private Memory<byte> whole; // what is left of it
@@ -51,7 +52,7 @@ public sealed class SealedAnswerWriter : IDisposable
 
     /// <summary>
     /// Says that the answer goes on: before the head as an informational response, in a
-    /// stream as a comment. Nothing once a whole answer is out.
+    /// stream as a comment. Nothing once a whole answer is out, nor in a paced stream, which is never silent.
     /// </summary>
     public void KeepAlive()
     {
@@ -60,6 +61,9 @@ public sealed class SealedAnswerWriter : IDisposable
         else if (!HasHead)
             WriteProcessing();
     }
+
+    /// <summary>Bytes of a paced stream that wait for a tick.</summary>
+    public int Waiting => paced?.Waiting ?? 0;
 
     /// <summary>The whole answer, and the end, at once.</summary>
     /// <inheritdoc cref="BeginWhole"/>
@@ -115,21 +119,35 @@ public sealed class SealedAnswerWriter : IDisposable
     }
 
     /// <summary>Begins a stream of events; its head goes out with the first of them.</summary>
+    /// <param name="fields">Of the head.</param>
+    /// <param name="isPaced">Whether it is sealed by <see cref="WriteTick"/> alone; section 12.</param>
     /// <exception cref="InvalidOperationException">The head is out.</exception>
-    public void BeginStream(FieldSection fields)
+    public void BeginStream(FieldSection fields, bool isPaced = false)
     {
         BeginHead();
-        stream = new EventPadder(new ResponseHead(StreamStatus, fields), isContinued: hasFraming);
+        if (isPaced)
+            paced = new EventPacer(new ResponseHead(StreamStatus, fields), isContinued: hasFraming);
+        else
+            stream = new EventPadder(new ResponseHead(StreamStatus, fields), isContinued: hasFraming);
     }
 
-    /// <summary>Whole events of the stream, each with its blank line.</summary>
+    /// <summary>Whole events of the stream, each with its blank line. Of a paced one they wait.</summary>
     public void WriteEvents(ReadOnlySpan<byte> events)
     {
+        if (paced is not null)
+        {
+            paced.Add(events);
+            return;
+        }
+
         while (stream!.TryPad(ref events, isFinal: false, out var plaintext))
             SealContent(plaintext);
     }
 
-    /// <summary>The end of the stream.</summary>
+    /// <summary>The next chunk of a paced stream: what waits, or filler.</summary>
+    public void WriteTick() => SealContent(paced!.Next());
+
+    /// <summary>The end of the stream; of a paced one its last tick, when nothing waits.</summary>
     /// <param name="closing">Of the receipt; none is written where it is null, or none is recorded.</param>
     public void EndStream(ReceiptClosing? closing = null) => sealer.SealFinal(EndContent(AnswerEnd.Complete, closing));
 
@@ -139,7 +157,7 @@ public sealed class SealedAnswerWriter : IDisposable
     /// </summary>
     public bool TryCutOff(ReceiptClosing closing)
     {
-        if (stream is null || receipt is null || sealer.IsFinished)
+        if ((stream is null && paced is null) || Waiting > 0 || receipt is null || sealer.IsFinished)
             return false;
         sealer.Seal(EndContent(AnswerEnd.CutOff, closing));
         return true;
@@ -150,18 +168,26 @@ public sealed class SealedAnswerWriter : IDisposable
         sealer.Dispose();
         stream?.Dispose();
         receipt?.Dispose();
+        paced?.Dispose();
         CryptographicOperations.ZeroMemory(whole.Span);
     }
 
     // An unfinished event is content as well.
-    private ReadOnlySpan<byte> EndContent(AnswerEnd end, ReceiptClosing? closing)
+    private ReadOnlySpan<byte> EndContent(AnswerEnd how, ReceiptClosing? closing)
     {
+        if (paced is not null)
+        {
+            var end = paced.EndContent();
+            receipt?.Add(end);
+            return paced.Finish(Trailers(StreamStatus, how, closing));
+        }
+
         ReadOnlySpan<byte> nothing = [];
         while (stream!.TryPad(ref nothing, isFinal: true, out var plaintext))
             SealContent(plaintext);
         var last = stream.EndContent();
         receipt?.Add(last);
-        return stream.Finish(Trailers(StreamStatus, end, closing));
+        return stream.Finish(Trailers(StreamStatus, how, closing));
     }
 
     private void SealContent(ReadOnlySpan<byte> plaintext)
