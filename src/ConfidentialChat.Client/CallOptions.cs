@@ -15,7 +15,7 @@ public sealed record CallOptions
     /// <summary>In place of <see cref="ConfidentialChatOptions.PacedStreams"/>.</summary>
     public bool? PacedStreams { get; init; }
 
-    /// <summary>The header <c>anthropic-version</c>, sealed, of calls to <c>/v1/messages</c> and below it: 1 to 256 letters, digits and <c> ,.-_:</c>.</summary>
+    /// <summary>The header <c>anthropic-version</c>, sealed, of calls to <c>/v1/messages</c> and below: 1 to 256 letters, digits and <c> ,.-_:</c>.</summary>
     public string? AnthropicVersion { get; init; }
 
     /// <summary>The header <c>anthropic-beta</c>, likewise.</summary>

@@ -63,8 +63,8 @@ public sealed class ConfidentialChatClient : IDisposable
     /// </summary>
     /// <param name="endpoint">What is asked for.</param>
     /// <param name="json">
-    /// The request as the endpoint's API has it, UTF-8 JSON with a <c>model</c>. <c>stream</c> says whether the answer comes in events; where chat leaves it out,
-    /// <c>"stream":false</c> is added. The bytes stay as they are until the task ends.
+    /// The request as the endpoint's API has it, UTF-8 JSON with a <c>model</c>. <c>stream</c> says whether the answer comes in events; where chat
+    /// leaves it out, <c>"stream":false</c> is added. The bytes stay as they are until the task ends.
     /// </param>
     /// <param name="options">What this call does differently.</param>
     /// <param name="cancellation">Closes the connection, which stops the node; also while the answer is read.</param>

@@ -9,7 +9,7 @@ using Microsoft.AspNetCore.Routing;
 
 namespace ConfidentialChat.Hosting;
 
-/// <summary>Where OpenAI's and Anthropic's APIs take requests in plain, and nothing of ours does: their clients are told where to go, in their own shape.</summary>
+/// <summary>Where OpenAI's and Anthropic's APIs take requests in plain, and nothing of ours does: clients are told where to go, in their own shape.</summary>
 internal static class PlainEndpoints
 {
     /// <param name="app">Gateway or node.</param>

@@ -33,7 +33,8 @@ internal sealed class EngineReply
         using var document = JsonDocument.Parse(request.ToJsonString());
         promptTokens = Count(PromptOf(document.RootElement));
         IsStream = request["stream"]?.GetValueKind() == JsonValueKind.True;
-        var asked = new[] { "max_tokens", "max_completion_tokens", "max_output_tokens" }.Select(name => request[name]).FirstOrDefault(value => value is not null);
+        string[] bounds = ["max_tokens", "max_completion_tokens", "max_output_tokens"];
+        var asked = bounds.Select(name => request[name]).FirstOrDefault(value => value is not null);
         Tokens = asked is null ? script.Events : (int)Math.Min(script.Events, asked.GetValue<long>());
         FinishReason = Tokens < script.Events ? "length" : "stop";
     }
@@ -139,7 +140,7 @@ internal sealed class EngineReply
         {
             yield return Event("response.created", ("response", Response(null, "in_progress")));
             for (var i = 0; i < Tokens; i++)
-                yield return Event("response.output_text.delta", ("item_id", "msg_1"), ("output_index", 0), ("content_index", 0), ("delta", Word(i, Script.Bytes)));
+                yield return Event("response.output_text.delta", ("item_id", "msg_1"), ("output_index", 0), ("delta", Word(i, Script.Bytes)));
             yield return Event(FinishReason == "stop" ? "response.completed" : "response.incomplete", ("response", Response(AllText(), EndStatus)));
         }
         else if (IsMessages)
@@ -147,11 +148,14 @@ internal sealed class EngineReply
             yield return Event("message_start", ("message", Message(null)));
             yield return Event("content_block_start", ("index", 0), ("content_block", new JsonObject { ["type"] = "text", ["text"] = "" }));
             for (var i = 0; i < Tokens; i++)
-                yield return Event("content_block_delta", ("index", 0), ("delta", new JsonObject { ["type"] = "text_delta", ["text"] = Word(i, Script.Bytes) }));
+                yield return Event("content_block_delta", ("index", 0), ("delta", TextDelta(i)));
             yield return Event("content_block_stop", ("index", 0));
-            yield return Event("message_delta", ("delta", new JsonObject { ["stop_reason"] = StopReason, ["stop_sequence"] = null }), ("usage", NamedUsage(Tokens)));
+            var stop = new JsonObject { ["stop_reason"] = StopReason, ["stop_sequence"] = null };
+            yield return Event("message_delta", ("delta", stop), ("usage", NamedUsage(Tokens)));
             yield return Event("message_stop");
         }
+
+        JsonObject TextDelta(int i) => new() { ["type"] = "text_delta", ["text"] = Word(i, Script.Bytes) };
 
         (string, string, bool) Event(string type, params ReadOnlySpan<(string Name, JsonNode? Value)> members)
         {

@@ -156,7 +156,10 @@ public sealed class ScriptedEngine : IAsyncDisposable
                 await JsonAsync(http, 200, new
                 {
                     paths = current.Paths.ToDictionary(known => known, _ => new { post = new { } }, StringComparer.Ordinal),
-                    components = new { schemas = current.Salted.ToDictionary(name => name, _ => new { properties = new { cache_salt = new { type = "string" } } }, StringComparer.Ordinal) },
+                    components = new
+                    {
+                        schemas = current.Salted.ToDictionary(name => name, _ => new { properties = new { cache_salt = new { } } }, StringComparer.Ordinal),
+                    },
                 });
                 return;
             case var known when known.StartsWith("/v1/", StringComparison.Ordinal) && current.Paths.Contains(known, StringComparer.Ordinal):

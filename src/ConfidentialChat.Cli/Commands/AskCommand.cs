@@ -49,6 +49,8 @@ internal static class AskCommand
 
     private static async Task<int> AnswerAsync(ParseResult parsed, CancellationToken cancellation)
     {
+        if (parsed.GetValue(Asking.Paced) && (parsed.GetValue(Whole) || parsed.GetValue(Json)))
+            throw new CommandException("only a stream is paced.", "leave out --paced, or --whole and --json", ExitCode.Usage);
         using var client = Asking.Connect(parsed);
         var prompt = await PromptAsync(parsed, cancellation); // before anything is asked of the gateway
         var request = new ChatCompletionRequest

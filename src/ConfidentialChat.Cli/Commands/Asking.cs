@@ -37,10 +37,14 @@ internal static class Asking
         HelpName = "v1|v2",
         DefaultValueFactory = _ => "v2",
     };
+    public static readonly Option<bool> Paced = new("--paced")
+    {
+        Description = "Streams in chunks of one size, one every 100 ms: pace and number of tokens do not show. Costs 41 KB a second.",
+    };
     public static readonly Option<bool> DangerousPlainHttp = CommonOptions.DangerousPlainHttp();
 
     /// <summary>What <see cref="Connect"/> takes from the command line, for a command's list of options.</summary>
-    public static IReadOnlyList<Option> Connection => [Gateway, Data, Policy, Envelope, DangerousPlainHttp];
+    public static IReadOnlyList<Option> Connection => [Gateway, Data, Policy, Envelope, Paced, DangerousPlainHttp];
 
     /// <summary>Where to ask, and as whom; under the default policy.</summary>
     /// <param name="parsed">Holds <see cref="Gateway"/>, <see cref="Data"/> and <see cref="DangerousPlainHttp"/>.</param>
@@ -86,6 +90,9 @@ internal static class Asking
             var typed => throw new CommandException(
                 "--envelope names no envelope.", $"'{ForeignText.Line(typed)}' is neither v1 nor v2", ExitCode.Usage),
         },
+        PacedStreams = parsed.GetValue(Paced) && parsed.GetRequiredValue(Envelope) is "v1"
+            ? throw new CommandException("envelope v1 has no paced streams.", "leave out --paced, or --envelope v1", ExitCode.Usage)
+            : parsed.GetValue(Paced),
     });
 
     /// <summary>What a refusal is whose model nobody serves: with the models that there are.</summary>

@@ -55,8 +55,9 @@ public sealed class PacedStreamTests : IDisposable
     public async Task An_event_too_large_for_a_chunk_is_spread_over_ticks_in_its_order()
     {
         var large = ScriptedBackend.Chunk(new string('l', 20_000));
+        string[] parts = [ScriptedBackend.Chunk("a"), large, ScriptedBackend.Chunk("b")];
         await using var node = await NodeUnderTest.StartAsync(
-            ScriptedBackend.ThatAnswers(() => new ScriptedAnswer(_ => ScriptedBackend.Parts(ScriptedBackend.Chunk("a"), large, ScriptedBackend.Chunk("b")))), evidence: platform);
+            ScriptedBackend.ThatAnswers(() => new ScriptedAnswer(_ => ScriptedBackend.Parts(parts))), evidence: platform);
         var token = Token(node);
         using var call = Seal(await VerifiedAsync(node), Inner(token, body: Streamed) with { IsPaced = true });
         using var response = await PostAsync(node, call, token);
@@ -85,7 +86,8 @@ public sealed class PacedStreamTests : IDisposable
     [Fact]
     public async Task What_an_engine_said_before_it_failed_goes_out_on_its_ticks_and_the_stream_has_no_end()
     {
-        await using var node = await NodeUnderTest.StartAsync(ScriptedBackend.ThatAnswers(() => new ScriptedAnswer(_ => Cut()) { Finishes = false }), evidence: platform);
+        await using var node = await NodeUnderTest.StartAsync(
+            ScriptedBackend.ThatAnswers(() => new ScriptedAnswer(_ => Cut()) { Finishes = false }), evidence: platform);
         var token = Token(node);
         using var call = Seal(await VerifiedAsync(node), Inner(token, body: Streamed) with { IsPaced = true });
         using var response = await PostAsync(node, call, token);
@@ -140,8 +142,8 @@ public sealed class PacedStreamTests : IDisposable
         const int Ticks = 4000;
         var gate = new Gate();
         var time = new FakeTimeProvider(DateTimeOffset.UtcNow);
-        await using var node = await NodeUnderTest.StartAsync(
-            ScriptedBackend.ThatAnswers(() => new ScriptedAnswer(_ => Waiting())), options => options with { ReaderTimeout = TimeSpan.FromHours(1) }, time, platform);
+        var engine = ScriptedBackend.ThatAnswers(() => new ScriptedAnswer(_ => Waiting()));
+        await using var node = await NodeUnderTest.StartAsync(engine, options => options with { ReaderTimeout = TimeSpan.FromHours(1) }, time, platform);
         var token = Token(node, time);
         using var call = Seal(await VerifiedAsync(node, time.GetUtcNow()), Inner(token, time.GetUtcNow(), Streamed) with { IsPaced = true });
         using var narrow = new HttpClient(new SocketsHttpHandler

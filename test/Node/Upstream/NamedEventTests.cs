@@ -51,7 +51,11 @@ public sealed class NamedEventTests
         upstream.LastBody.TryGetProperty("store", out _).ShouldBeFalse();
         upstream.Engine.Requests[^1].Headers.ContainsKey("anthropic-version").ShouldBeFalse();
 
-        var request = UpstreamUnderTest.Request(Messages(stream: true), stream: true, InferenceEndpoint.Messages) with { AnthropicVersion = "2023-06-01", AnthropicBeta = "a-1,b-2" };
+        var request = UpstreamUnderTest.Request(Messages(stream: true), stream: true, InferenceEndpoint.Messages) with
+        {
+            AnthropicVersion = "2023-06-01",
+            AnthropicBeta = "a-1,b-2",
+        };
         await using var answer = ((InferenceStart.Started)await upstream.Backend.StartAsync(request, TestContext.Current.CancellationToken).Soon()).Answer;
         var stream = await answer.ReadAsync().Soon();
         stream.Names.ShouldBe(
@@ -66,7 +70,8 @@ public sealed class NamedEventTests
     public async Task Tokens_are_counted_for_nothing_and_whatever_the_reservation()
     {
         await using var upstream = await UpstreamUnderTest.StartAsync();
-        var reply = await AskAsync(upstream, InferenceEndpoint.CountTokens, """{"model":"test-model","messages":[{"role":"user","content":"one two three four"}]}""", units: 1);
+        const string Body = """{"model":"test-model","messages":[{"role":"user","content":"one two three four"}]}""";
+        var reply = await AskAsync(upstream, InferenceEndpoint.CountTokens, Body, units: 1);
         reply.Parts.Single().ShouldBe("""{"input_tokens":4}""");
         reply.Usage.ShouldBe(default);
         upstream.LastBody.TryGetProperty("cache_salt", out _).ShouldBeFalse();
@@ -179,7 +184,8 @@ public sealed class NamedEventTests
     {
         await using var upstream = await UpstreamUnderTest.StartAsync(EngineScript.Once(EngineStep.Answer(200, body)));
         if (isAnswer)
-            (await AskAsync(upstream, InferenceEndpoint.Responses, Responses())).Parts.Single().ShouldBe(body.Replace("scripted", "test-model", StringComparison.Ordinal));
+            (await AskAsync(upstream, InferenceEndpoint.Responses, Responses())).Parts.Single()
+                .ShouldBe(body.Replace("scripted", "test-model", StringComparison.Ordinal));
         else
             await Should.ThrowAsync<InferenceException>(() => AskAsync(upstream, InferenceEndpoint.Responses, Responses()));
     }
@@ -191,7 +197,8 @@ public sealed class NamedEventTests
     public async Task Each_of_the_three_ends_of_a_response_is_one_and_what_follows_is_not_read(string end)
     {
         var reply = await StreamAsync(
-            InferenceEndpoint.Responses, Named(Delta), EngineStep.Named(end, "\"response\":{\"usage\":{\"input_tokens\":4,\"output_tokens\":2}}"), Named(Delta), EngineStep.Of("done"));
+            InferenceEndpoint.Responses, Named(Delta), EngineStep.Named(end, "\"response\":{\"usage\":{\"input_tokens\":4,\"output_tokens\":2}}"),
+            Named(Delta), EngineStep.Of("done"));
         reply.Names.ShouldBe(["response.output_text.delta", end]);
         reply.Usage.ShouldBe(new Usage(4, 2));
     }
@@ -261,7 +268,8 @@ public sealed class NamedEventTests
     [InlineData(null, """{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}""")]
     public async Task A_response_does_not_go_on_with_events_of_another_API(string? name, string data)
     {
-        var (parts, _, _) = await FailsAsync(InferenceEndpoint.Responses, Named(Delta), new EngineStep { Do = "event", Name = name, Text = data }, Named(Completed));
+        var (parts, _, _) = await FailsAsync(
+            InferenceEndpoint.Responses, Named(Delta), new EngineStep { Do = "event", Name = name, Text = data }, Named(Completed));
         parts.ShouldBe(1);
     }
 
@@ -272,7 +280,8 @@ public sealed class NamedEventTests
     public async Task An_error_before_the_first_event_is_a_refusal_or_a_failure_with_nothing_to_charge(bool isCallers, string meaning)
     {
         var error = $$$"""{"type":"error","error":{"type":"{{{(isCallers ? "invalid_request_error" : "api_error")}}}","message":"the engine's own words"}}""";
-        await using var upstream = await UpstreamUnderTest.StartAsync(EngineScript.Once(EngineStep.Head(), new EngineStep { Do = "event", Name = "error", Text = error }));
+        await using var upstream = await UpstreamUnderTest.StartAsync(
+            EngineScript.Once(EngineStep.Head(), new EngineStep { Do = "event", Name = "error", Text = error }));
         if (isCallers)
         {
             var refusal = (await AskAsync(upstream, InferenceEndpoint.Messages, Messages(stream: true), stream: true)).Refusal!;
@@ -280,7 +289,8 @@ public sealed class NamedEventTests
         }
         else
         {
-            var failed = await Should.ThrowAsync<InferenceException>(() => AskAsync(upstream, InferenceEndpoint.Messages, Messages(stream: true), stream: true));
+            var failed = await Should.ThrowAsync<InferenceException>(
+                () => AskAsync(upstream, InferenceEndpoint.Messages, Messages(stream: true), stream: true));
             (failed.Failure.ToString(), failed.Usage).ShouldBe((meaning, default));
         }
     }
@@ -293,7 +303,8 @@ public sealed class NamedEventTests
             InferenceEndpoint.Messages,
             new EngineStep { Do = "event", Name = "ping", Text = """{"type":"ping"}""" },
             EngineStep.Event("""{"type":"ping"}"""),
-            EngineStep.Event(Start), EngineStep.Event(odd), Named("""{"type":"later_kind_of_event","z":1}"""), EngineStep.Event(Reason), EngineStep.Event(Stop));
+            EngineStep.Event(Start), EngineStep.Event(odd), Named("""{"type":"later_kind_of_event","z":1}"""),
+            EngineStep.Event(Reason), EngineStep.Event(Stop));
         reply.Names.ShouldBe(["message_start", "content_block_delta", "later_kind_of_event", "message_delta", "message_stop"]);
         reply.Parts[1].ShouldBe(odd);
         reply.Parts[2].ShouldBe("""{"type":"later_kind_of_event","z":1}""");
@@ -401,7 +412,8 @@ public sealed class NamedEventTests
         (await AskAsync(upstream, InferenceEndpoint.Messages, body)).Usage.ShouldBe(new Usage(2001, 8));
         upstream.Engine.Requests.Select(request => request.Path).ShouldBe(["/v1/messages/count_tokens", "/v1/messages"]);
         upstream.Engine.Script = upstream.Engine.Script with { Paths = ["/v1/messages"] };
-        await Waiting.UntilAsync(async () => (await AskAsync(upstream, InferenceEndpoint.Messages, body)).Refusal?.Reason == InferenceRefusal.ContextTooLarge); // once it was looked at
+        await Waiting.UntilAsync( // once it was looked at
+            async () => (await AskAsync(upstream, InferenceEndpoint.Messages, body)).Refusal?.Reason == InferenceRefusal.ContextTooLarge);
     }
 
     [Theory]
@@ -537,7 +549,8 @@ public sealed class NamedEventTests
         new() { Do = "event", Name = JsonDocument.Parse(data).RootElement.GetProperty("type").GetString(), Text = data };
 
     private static Task<Reply> AskAsync(
-        UpstreamUnderTest upstream, InferenceEndpoint endpoint, string body, bool stream = false, long units = 8192) => upstream.AskAsync(body, stream, endpoint, units);
+        UpstreamUnderTest upstream, InferenceEndpoint endpoint, string body, bool stream = false, long units = 8192) =>
+        upstream.AskAsync(body, stream, endpoint, units);
 
     private static async Task<Reply> WithAsync(InferenceEndpoint endpoint, string body)
     {
@@ -554,7 +567,8 @@ public sealed class NamedEventTests
     private static async Task<(int Parts, string Failure, Usage Usage)> FailsAsync(InferenceEndpoint endpoint, params EngineStep[] steps)
     {
         await using var upstream = await UpstreamUnderTest.StartAsync(EngineScript.Once([EngineStep.Head(), .. steps]));
-        var start = await upstream.Backend.StartAsync(UpstreamUnderTest.Request(BodyOf(endpoint), stream: true, endpoint), TestContext.Current.CancellationToken).Soon();
+        var request = UpstreamUnderTest.Request(BodyOf(endpoint), stream: true, endpoint);
+        var start = await upstream.Backend.StartAsync(request, TestContext.Current.CancellationToken).Soon();
         await using var answer = ((InferenceStart.Started)start).Answer;
         var parts = 0;
         var failed = await Should.ThrowAsync<InferenceException>(async () =>

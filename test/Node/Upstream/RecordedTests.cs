@@ -23,6 +23,7 @@ public sealed class RecordedTests
                 continue;
             var endpoint = request["messages"] is not null ? InferenceEndpoint.ChatCompletions
                 : Path.GetFileName(file).StartsWith("Embeddings", StringComparison.Ordinal) ? InferenceEndpoint.Embeddings
+                : Path.GetFileName(file).StartsWith("Responses", StringComparison.Ordinal) ? InferenceEndpoint.Responses
                 : (InferenceEndpoint?)null;
             if (endpoint is not { } asked)
                 continue; // of another API
@@ -36,7 +37,7 @@ public sealed class RecordedTests
             passed++;
         }
 
-        passed.ShouldBeGreaterThanOrEqualTo(36);
+        passed.ShouldBeGreaterThanOrEqualTo(39);
     }
 
     [Theory]
@@ -73,5 +74,7 @@ public sealed class RecordedTests
         reply.Usage.ShouldBe(used);
     }
 
-    private static Usage Counted(JsonNode usage) => new((long)usage["prompt_tokens"]!, (long?)usage["completion_tokens"] ?? 0);
+    private static Usage Counted(JsonNode usage) => usage["input_tokens"] is { } input
+        ? new Usage((long)input, (long)usage["output_tokens"]!)
+        : new Usage((long)usage["prompt_tokens"]!, (long?)usage["completion_tokens"] ?? 0);
 }

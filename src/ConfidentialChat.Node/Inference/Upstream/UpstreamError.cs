@@ -17,8 +17,8 @@ internal static class UpstreamError
     private static readonly FrozenSet<string> Fields = FrozenSet.ToFrozenSet(
         [
             "audio", "background", "best_of", "dimensions", "echo", "encoding_format", "frequency_penalty", "function_call", "functions", "input",
-            "include", "instructions", "logit_bias", "logprobs", "max_completion_tokens", "max_output_tokens", "max_tool_calls", "max_tokens", "messages", "metadata", "min_p", "modalities", "moderation", "n",
-            "output_compression", "output_format", "parallel_tool_calls", "prediction", "presence_penalty", "prompt", "quality", "reasoning_effort",
+            "include", "instructions", "logit_bias", "logprobs", "max_completion_tokens", "max_output_tokens", "max_tool_calls", "max_tokens", "messages",
+            "metadata", "min_p", "modalities", "moderation", "n", "output_compression", "output_format", "parallel_tool_calls", "prediction", "presence_penalty", "prompt", "quality", "reasoning_effort",
             "output_config", "reasoning", "response_format", "seed", "service_tier", "size", "stop", "stop_sequences", "stream_options", "style", "suffix",
             "system", "temperature", "text", "thinking", "tool_choice", "tools", "top_k", "top_logprobs", "top_p", "truncation", "user", "verbosity",
             "web_search_options",
@@ -29,7 +29,10 @@ internal static class UpstreamError
     private static readonly string[] Required = ["messages", "prompt", "input"];
 
     /// <summary>What the node writes by itself: a fault in it is none of a caller's who did not write it.</summary>
-    private static readonly string[] Ours = ["max_tokens", "max_completion_tokens", "max_output_tokens", "store", "stream_options", "size", "cache_salt", "cache_prompt"];
+    private static readonly string[] Ours =
+    [
+        "max_tokens", "max_completion_tokens", "max_output_tokens", "store", "stream_options", "size", "cache_salt", "cache_prompt",
+    ];
 
     /// <summary>How engines call a request that they do not take, within a stream that began with a 200.</summary>
     private static readonly string[] Mistakes = ["BadRequestError", "invalid_request_error"];

@@ -182,7 +182,9 @@ internal sealed class UpstreamExchange : IDisposable
 
         if (isFirst && stream!.ErrorField is { } error && UpstreamError.ReadObject(error, request) is { } refusal)
             return (null, refusal);
-        return ending.IsReached ? default : throw Failed(request.Row.HasNamedEvents ? "ended its stream before its last event" : "ended its stream without a finish reason");
+        return ending.IsReached
+            ? default
+            : throw Failed(request.Row.HasNamedEvents ? "ended its stream before its last event" : "ended its stream without a finish reason");
     }
 
     // The engine's time runs only while it is waited for: before, it was the reader who took its own. What is at hand already needs no clock.

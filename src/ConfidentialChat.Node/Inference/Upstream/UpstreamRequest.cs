@@ -53,7 +53,8 @@ internal sealed class UpstreamRequest
         ],
         StringComparer.Ordinal);
 
-    private static readonly FrozenSet<string> ControlledOfNamed = FrozenSet.ToFrozenSet([.. Controlled, .. OutsideReferences.Controlled], StringComparer.Ordinal);
+    private static readonly FrozenSet<string> ControlledOfNamed =
+        FrozenSet.ToFrozenSet([.. Controlled, .. OutsideReferences.Controlled], StringComparer.Ordinal);
 
     private readonly JsonMembers members;
     private readonly InferenceRequest request;

@@ -35,7 +35,7 @@ internal sealed record UpstreamState(bool IsUp, EngineKind Kind, long? ContextTo
         _ => null,
     };
 
-    /// <summary>Whether it may be asked: it has the endpoint, or does not say, and its callers are kept apart there. Any engine is asked for the older ones.</summary>
+    /// <summary>Whether it may be asked: it has the endpoint, or does not say, and callers are kept apart there. For the older ones any engine is.</summary>
     public bool Serves(InferenceEndpoint endpoint, bool sharesCache) =>
         !endpoint.Row().HasNamedEvents
         || (Kind != EngineKind.Tei && Endpoints?.Contains(endpoint) != false && (sharesCache || IsApart(endpoint)));
