@@ -18,10 +18,10 @@ internal static class UpstreamError
         [
             "audio", "background", "best_of", "dimensions", "echo", "encoding_format", "frequency_penalty", "function_call", "functions", "input",
             "include", "instructions", "logit_bias", "logprobs", "max_completion_tokens", "max_output_tokens", "max_tool_calls", "max_tokens", "messages",
-            "metadata", "min_p", "modalities", "moderation", "n", "output_compression", "output_format", "parallel_tool_calls", "prediction", "presence_penalty", "prompt", "quality", "reasoning_effort",
-            "output_config", "reasoning", "response_format", "seed", "service_tier", "size", "stop", "stop_sequences", "stream_options", "style", "suffix",
-            "system", "temperature", "text", "thinking", "tool_choice", "tools", "top_k", "top_logprobs", "top_p", "truncation", "user", "verbosity",
-            "web_search_options",
+            "metadata", "min_p", "modalities", "moderation", "n", "output_compression", "output_config", "output_format", "parallel_tool_calls",
+            "prediction", "presence_penalty", "prompt", "quality", "reasoning", "reasoning_effort", "response_format", "seed",
+            "service_tier", "size", "stop", "stop_sequences", "stream_options", "style", "suffix", "system", "temperature", "text", "thinking",
+            "tool_choice", "tools", "top_k", "top_logprobs", "top_p", "truncation", "user", "verbosity", "web_search_options",
         ],
         StringComparer.Ordinal);
 
