@@ -110,6 +110,17 @@ public sealed class EndpointTests(Engine engine) : IClassFixture<Engine>
         (await AskAsync(InferenceEndpoint.ImageGenerations, """{"prompt":"a"}""")).Refusal
             .ShouldBe(new InferenceStart.Refused(InferenceRefusal.InvalidField, "model"));
 
+    [Theory]
+    [InlineData(InferenceEndpoint.Responses, """{"model":"x","input":"a"}""")]
+    [InlineData(InferenceEndpoint.Messages, """{"model":"x","max_tokens":5,"messages":[]}""")]
+    [InlineData(InferenceEndpoint.CountTokens, """{"model":"x","messages":[]}""")]
+    public async Task Responses_and_messages_are_not_its_own_and_what_it_has_is_said(InferenceEndpoint endpoint, string body)
+    {
+        var refusal = (await AskAsync(endpoint, body)).Refusal!;
+        refusal.Reason.ShouldBe(InferenceRefusal.NotServed);
+        refusal.Served.ShouldBe([InferenceEndpoint.ChatCompletions, InferenceEndpoint.Completions, InferenceEndpoint.Embeddings]);
+    }
+
     private async Task<Reply> AskAsync(InferenceEndpoint endpoint, string body, bool stream = false, long units = 8192)
     {
         var request = Asking.Request(body, stream) with { Endpoint = endpoint, MaxUnits = new ComputeUnits(units) };
