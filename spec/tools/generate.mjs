@@ -7,6 +7,7 @@ import { sealRequest } from './envelope.mjs';
 import { bytes, kems, keySchedule, nonceOf, seal, sequence, u16, x25519Public } from './hpke.mjs';
 import * as ohttp from './oblivious.mjs';
 import * as receipts from './receipts.mjs';
+import { vouchers } from './vouchers.mjs';
 
 // Test keys only: every one is the hash of its name.
 const secretOf = (name, size) => createHash('shake256', { outputLength: size }).update(`confidentialchat test vector: ${name}`).digest();
@@ -442,6 +443,10 @@ const files = {
     source: 'spec/tools/generate.mjs: whole exchanges of envelope v2 with receipts, spec/receipts.md sections 1 to 3; and containers with what a reader makes of them.',
     vectors: exchangesWithReceipts(),
     containers: containers(),
+  },
+  'vouchers.json': {
+    source: 'spec/tools/vouchers.mjs: vouchers alone and in batches, spec/vouchers.md sections 1 to 3; the index of each, and it as it is delivered. And what is refused, by the names of spec/receipts.md section 1, or spec/vouchers.md section 6 for signatures.',
+    vectors: [vouchers(secretOf)],
   },
   'key-configurations.json': {
     source: 'spec/tools/generate.mjs: lists of key configurations, spec/oblivious-v2.md section 4.',

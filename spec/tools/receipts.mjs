@@ -1,40 +1,15 @@
-// spec/receipts.md, and what of spec/binary-http.md an exchange needs, written a second time: CBOR by hand, Ed25519 from node:crypto.
-import { createHash, createPrivateKey, createPublicKey, sign, verify } from 'node:crypto';
+// spec/receipts.md, and what of spec/binary-http.md an exchange needs, written a second time.
+import { createHash, verify } from 'node:crypto';
+import { cbor, publicKey, sigStructure, signature } from './cose.mjs';
 import { bytes } from './hpke.mjs';
 import { varint } from './oblivious.mjs';
+
+export { cbor, ed25519Public } from './cose.mjs';
 
 export const sha256 = (...parts) => createHash('sha256').update(bytes(...parts)).digest();
 const u32 = (value) => Buffer.from([value >>> 24, (value >> 16) & 255, (value >> 8) & 255, value & 255]);
 
-// --- Ed25519
-
-const pkcs8 = Buffer.from('302e020100300506032b657004220420', 'hex');
-const spki = Buffer.from('302a300506032b6570032100', 'hex');
-const privateKey = (seed) => createPrivateKey({ key: bytes(pkcs8, seed), format: 'der', type: 'pkcs8' });
-const publicKey = (key) => createPublicKey({ key: bytes(spki, key), format: 'der', type: 'spki' });
-export const ed25519Public = (seed) => createPublicKey(privateKey(seed)).export({ format: 'der', type: 'spki' }).subarray(spki.length);
-
-// --- CBOR in its one form: numbers, texts, Buffers, arrays, Maps, null
-
-function head(major, argument) {
-  if (argument < 24) return bytes([(major << 5) | argument]);
-  const size = argument < 256 ? 1 : argument < 65536 ? 2 : argument < 2 ** 32 ? 4 : 8;
-  const output = Buffer.alloc(1 + size);
-  output[0] = (major << 5) | (24 + Math.log2(size));
-  let rest = BigInt(argument);
-  for (let i = size; i >= 1; i--, rest >>= 8n) output[i] = Number(rest & 255n);
-  return output;
-}
-
-export function cbor(value) {
-  if (value === null) return bytes([0xf6]);
-  if (typeof value === 'number') return value < 0 ? head(1, -1 - value) : head(0, value);
-  if (typeof value === 'string') return bytes(head(3, Buffer.byteLength(value)), value);
-  if (Buffer.isBuffer(value)) return bytes(head(2, value.length), value);
-  if (Array.isArray(value)) return bytes(head(4, value.length), ...value.map(cbor));
-  const pairs = [...value].map(([label, item]) => [cbor(label), cbor(item)]).sort(([a], [b]) => Buffer.compare(a, b));
-  return bytes(head(5, pairs.length), ...pairs.flat());
-}
+// --- CBOR that is read, in its one form
 
 class Refused extends Error {}
 const refuse = (outcome) => {
@@ -104,11 +79,8 @@ const issuer = (keySet) => `urn:confidentialchat:keyset:${keySet.toString('hex')
 export const protectedHeader = ({ keySet, request, time, alg = -8 }) =>
   new Map([[1, alg], [3, contentType], [4, keySet], [15, new Map([[1, issuer(keySet)], [2, `urn:uuid:${request}`], [6, time]])]]);
 
-const sigStructure = (header, payload) => cbor(['Signature1', header, Buffer.alloc(0), payload]);
-
 export function signContainer(seed, header, payload, unprotected = cbor(new Map())) {
-  const signature = sign(null, sigStructure(header, payload), privateKey(seed));
-  return bytes([0xd2, 0x84], cbor(header), unprotected, cbor(payload), cbor(signature));
+  return bytes([0xd2, 0x84], cbor(header), unprotected, cbor(payload), cbor(signature(header, payload, seed)));
 }
 
 function labels(map, known, optional = []) {

@@ -27,6 +27,18 @@ internal ref struct CborItems(ReadOnlySpan<byte> bytes)
     /// <summary>An array of so many items.</summary>
     public bool TryReadArray(int count) => TryReadHead(Array, out var read) && (read == (ulong)count || Fail(CoseError.WrongType));
 
+    /// <summary>An array of at most so many items.</summary>
+    public bool TryReadArray(int most, out int count)
+    {
+        count = 0;
+        if (!TryReadHead(Array, out var read))
+            return false;
+        if (read > (ulong)most)
+            return Fail(CoseError.WrongValue);
+        count = (int)read;
+        return true;
+    }
+
     public bool TryReadMap(out int count)
     {
         count = 0;
@@ -96,6 +108,9 @@ internal ref struct CborItems(ReadOnlySpan<byte> bytes)
         rest = rest[1..];
         return true;
     }
+
+    /// <summary>A null, and nothing else.</summary>
+    public bool TryPassNull() => TryReadNull() || Fail(rest.IsEmpty ? CoseError.Truncated : CoseError.WrongType);
 
     /// <summary>For what is read but cannot be.</summary>
     /// <returns>False.</returns>

@@ -15,8 +15,8 @@ public sealed class CoseSign1
     /// <summary>In bytes, all of it.</summary>
     public const int MaxSize = 4096;
 
-    private const ulong Tag = 18; // RFC 9052 table 1
-    private const int Items = 4;
+    internal const ulong Tag = 18; // RFC 9052 table 1
+    internal const int Items = 4;
 
     private readonly byte[] protectedHeader;
     private readonly byte[] payload;
@@ -34,6 +34,8 @@ public sealed class CoseSign1
 
     public ReadOnlySpan<byte> Payload => payload;
 
+    internal ReadOnlySpan<byte> Signature => signature;
+
     /// <summary>Signs, in the one spelling that <see cref="TryParse"/> takes.</summary>
     /// <param name="header">What, when, about what.</param>
     /// <param name="payload">Deterministic CBOR.</param>
@@ -45,18 +47,7 @@ public sealed class CoseSign1
         ArgumentNullException.ThrowIfNull(key);
         var protectedHeader = header.Write();
         var signature = key.Sign(SigStructure(protectedHeader, payload));
-        var writer = new CborWriter(CborConformanceMode.Canonical);
-        writer.WriteTag((CborTag)Tag);
-        writer.WriteStartArray(Items);
-        writer.WriteByteString(protectedHeader);
-        writer.WriteStartMap(0);
-        writer.WriteEndMap();
-        writer.WriteByteString(payload);
-        writer.WriteByteString(signature);
-        writer.WriteEndArray();
-        return writer.BytesWritten <= MaxSize
-            ? writer.Encode()
-            : throw new ArgumentException($"What is signed is larger than {MaxSize} bytes.", nameof(payload));
+        return Write(protectedHeader, payload, signature);
     }
 
     /// <summary>Reads it; the signature is not looked at.</summary>
@@ -90,7 +81,23 @@ public sealed class CoseSign1
         return key.Verify(SigStructure(protectedHeader, payload), signature);
     }
 
-    private static byte[] SigStructure(ReadOnlySpan<byte> protectedHeader, ReadOnlySpan<byte> payload)
+    internal static byte[] Write(ReadOnlySpan<byte> protectedHeader, ReadOnlySpan<byte> payload, ReadOnlySpan<byte> signature)
+    {
+        var writer = new CborWriter(CborConformanceMode.Canonical);
+        writer.WriteTag((CborTag)Tag);
+        writer.WriteStartArray(Items);
+        writer.WriteByteString(protectedHeader);
+        writer.WriteStartMap(0);
+        writer.WriteEndMap();
+        writer.WriteByteString(payload);
+        writer.WriteByteString(signature);
+        writer.WriteEndArray();
+        return writer.BytesWritten <= MaxSize
+            ? writer.Encode()
+            : throw new ArgumentException($"What is signed is larger than {MaxSize} bytes.", nameof(payload));
+    }
+
+    internal static byte[] SigStructure(ReadOnlySpan<byte> protectedHeader, ReadOnlySpan<byte> payload)
     {
         var writer = new CborWriter(CborConformanceMode.Canonical);
         writer.WriteStartArray(Items);

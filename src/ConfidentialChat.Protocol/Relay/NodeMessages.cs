@@ -147,7 +147,16 @@ public sealed record PublishedKeySet(KeySetDigest Digest, X25519PublicKey X25519
 public sealed record UsageReports
 {
     public required IReadOnlyList<UsageReport> Reports { get; init; }
+
+    /// <summary>Of nodes with evidence; null where there are none.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public IReadOnlyList<DeliveredVoucher>? Vouchers { get; init; }
 }
+
+/// <summary>A voucher on its way to the gateway; spec/vouchers.md section 5.</summary>
+/// <param name="Request">By which it is acknowledged.</param>
+/// <param name="Voucher">What <see cref="Vouchers.SignedVoucher"/> reads, standard base64.</param>
+public sealed record DeliveredVoucher(Guid Request, string Voucher);
 
 /// <summary>What one request used.</summary>
 /// <param name="Request">The request id of the relay token.</param>
