@@ -227,8 +227,12 @@ public sealed class GatewayHost
         services.AddSingleton<Heartbeat>();
         services.AddSingleton<Models>();
         services.AddSingleton<Ledger>();
+        services.AddSingleton<SigningKeys>();
+        services.AddHostedService(provider => provider.GetRequiredService<SigningKeys>());
+        services.AddSingleton<VoucherCheck>();
         services.AddSingleton<UsageReportEndpoint>();
         services.AddSingleton<NodeConnections>();
+        services.AddSingleton<NodeBundles>();
         services.AddSingleton<NodeProbe>();
         services.AddSingleton<NodeAddressEndpoint>();
         services.AddSingleton<NodeRelay>();

@@ -82,6 +82,11 @@ public sealed record GatewayOptions
     /// <summary>How long a reservation waits for its usage report; spec/gateway.md section 5 rule 7.</summary>
     public TimeSpan ReportDeadline { get; init; } = TimeSpan.FromMinutes(10);
 
+    /// <summary>How long the vouchers that nodes signed are kept with their settlements; nothing: not at all. spec/vouchers.md section 6.</summary>
+    public TimeSpan VoucherRetention { get; init; } = TimeSpan.FromDays(30);
+
+    internal static readonly TimeSpan LongestVoucherRetention = TimeSpan.FromDays(3650);
+
     /// <summary>How long answers in flight may take to end once the gateway is told to stop; as long as a node takes by default.</summary>
     public TimeSpan DrainTimeout { get; init; } = TimeSpan.FromSeconds(60);
 }

@@ -44,6 +44,10 @@ internal sealed record ListenPoint
         Require(options.HeartbeatSeconds is >= 1 and <= 300, $"HeartbeatSeconds is {options.HeartbeatSeconds}.", "nodes beat every 1 to 300 seconds");
         Require(options.ReportDeadline > TimeSpan.Zero, "ReportDeadline is not positive.", "give nodes minutes: 00:10:00");
         Require(
+            options.VoucherRetention >= TimeSpan.Zero && options.VoucherRetention <= GatewayOptions.LongestVoucherRetention,
+            $"Vouchers cannot be kept for {options.VoucherRetention.TotalDays} days.",
+            $"--voucher-days (VoucherRetention) is from 0 to {GatewayOptions.LongestVoucherRetention.TotalDays}");
+        Require(
             options.DrainTimeout >= TimeSpan.Zero, "Answers in flight cannot have less than no time to end.", "--drain-seconds (DrainTimeout) is at least 0");
         var address = ReadAddress(options);
         var certificate = ReadCertificate(options);

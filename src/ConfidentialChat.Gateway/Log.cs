@@ -85,4 +85,10 @@ internal static partial class Log
 
     [LoggerMessage(23, LogLevel.Error, "The file collateral/{Name} is not what its name says, and is given to nobody. hint: its name is the SHA-256 of its content")]
     public static partial void OtherCollateral(this ILogger log, string name);
+
+    [LoggerMessage(24, LogLevel.Warning, "A voucher of node {Node} for request {Request} is refused: {Outcome}. spec/vouchers.md section 6 says what that is.")]
+    public static partial void VoucherRefused(this ILogger log, NodeId node, Guid request, VoucherOutcome outcome);
+
+    [LoggerMessage(25, LogLevel.Error, "A node's signing key could not be fetched or kept; it is tried again.")]
+    public static partial void NoSigningKey(this ILogger log, Exception exception);
 }

@@ -524,6 +524,7 @@ public sealed class ApiDocsTests
         MostOf("NodeStatus", "models").ShouldBe(Announcement.MaxModels);
         MostOf("NodeStatus", "key_sets").ShouldBe(KeySet.MaxHeld);
         MostOf("UsageReports", "reports").ShouldBe(UsageReportEndpoint.MaxReports);
+        MostOf("UsageReports", "vouchers").ShouldBe(UsageReportEndpoint.MaxReports);
 
         void Check<T>(string path, JsonTypeInfo<T> type)
             where T : class

@@ -8,11 +8,13 @@ using System.Text.Json;
 using System.Threading.Channels;
 using ConfidentialChat.Attestation.Bundles;
 using ConfidentialChat.Attestation.Simulated;
+using ConfidentialChat.Gateway.Metering;
 using ConfidentialChat.Protocol;
 using ConfidentialChat.Protocol.Hpke;
 using ConfidentialChat.Protocol.Oblivious;
 using ConfidentialChat.Protocol.Primitives;
 using ConfidentialChat.Protocol.Relay;
+using ConfidentialChat.Protocol.Vouchers;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Http;
@@ -41,6 +43,7 @@ internal sealed class ScriptedNode : IAsyncDisposable
     private WebApplication app;
     private readonly Ed25519PrivateKey identity = Ed25519PrivateKey.Generate(out _);
     private readonly Channel<SeenRequest> seen = Channel.CreateUnbounded<SeenRequest>();
+    private readonly List<Ed25519PrivateKey> signing = [];
     private long lastTime;
 
     private ScriptedNode(GatewayUnderTest gateway, WebApplication app)
@@ -73,7 +76,14 @@ internal sealed class ScriptedNode : IAsyncDisposable
 
     public int RequestsSeen { get; private set; }
 
+    /// <summary>Since the gateway has learned the signing key of the last set.</summary>
     public int BundlesGiven { get; private set; }
+
+    /// <summary>Signs vouchers under the last attested set; null before <see cref="AttestAsync"/>.</summary>
+    public Ed25519PrivateKey? Signing => signing.LastOrDefault();
+
+    /// <summary>Whether it answers 503 to whoever asks for a bundle.</summary>
+    public bool WithholdsBundle { get; set; }
 
     /// <summary>What it waits for before it gives its bundle.</summary>
     public Task BundleGate { get; set; } = Task.CompletedTask;
@@ -150,17 +160,19 @@ internal sealed class ScriptedNode : IAsyncDisposable
         AnswerAsync(context, status, $$$"""{"error":{"code":"{{{code}}}","message":"the engine's own words"}}""");
 
     /// <summary>A new key set with evidence, and tells the gateway of it.</summary>
-    public async Task<KeySet> AttestAsync(SimulatedPlatform platform)
+    /// <param name="platform">Makes the evidence.</param>
+    /// <param name="isLearned">Whether the gateway is to have fetched the signing key when it returns.</param>
+    public async Task<KeySet> AttestAsync(SimulatedPlatform platform, bool isLearned = true)
     {
         using var ohttp = ObliviousKey.Generate(7, KemId.MlKem768X25519, [SymmetricSuite.Default]);
         var list = new ArrayBufferWriter<byte>();
         new KeyConfigurationList([ohttp.Configuration]).Write(list);
-        using var signing = Ed25519PrivateKey.Generate(out _);
-        var keys = NewKeySet(Gateway.Clock.GetUtcNow().AddHours(1)) with { Ohttp = list.WrittenMemory, Signing = signing.PublicKey };
+        signing.Add(Ed25519PrivateKey.Generate(out _));
+        var keys = NewKeySet(Gateway.Clock.GetUtcNow().AddHours(1)) with { Ohttp = list.WrittenMemory, Signing = Signing!.PublicKey };
         var statement = new BundleStatement
         {
             Node = Id,
-            Keys = new NodeKeys { Ohttp = list.WrittenMemory, X25519 = keys.X25519.Span.ToArray(), Signing = signing.PublicKey.Span.ToArray() },
+            Keys = new NodeKeys { Ohttp = list.WrittenMemory, X25519 = keys.X25519.Span.ToArray(), Signing = Signing.PublicKey.Span.ToArray() },
             IssuedAt = DateTimeOffset.FromUnixTimeSeconds(Gateway.Clock.GetUtcNow().ToUnixTimeSeconds()),
             NotAfter = keys.Expires,
             Nonce = new byte[BundleStatement.NonceSize],
@@ -172,6 +184,12 @@ internal sealed class ScriptedNode : IAsyncDisposable
         keys = keys with { Bundle = SHA256.HashData(Bundle) };
         KeySets = [keys, .. KeySets];
         (await BeatAsync()).StatusCode.ShouldBe(HttpStatusCode.OK);
+        if (!isLearned)
+            return keys;
+        var learned = Gateway.App.Services.GetRequiredService<SigningKeys>();
+        while (await learned.FindAsync(new NodeId(Id), keys.Digest) is null)
+            await Task.Delay(5, TestContext.Current.CancellationToken);
+        BundlesGiven = 0;
         return keys;
     }
 
@@ -231,6 +249,32 @@ internal sealed class ScriptedNode : IAsyncDisposable
         answer.Acknowledged.ShouldBe(reports.Select(report => report.Request).Distinct());
     }
 
+    /// <summary>Delivers vouchers that say the same, signed together under the last attested set, and demands that they are acknowledged.</summary>
+    public Task VouchAsync(params UsageReport[] reports) =>
+        DeliverAsync([.. reports.Zip(Sign(reports), (report, signed) => new DeliveredVoucher(report.Request, Convert.ToBase64String(signed)))]);
+
+    /// <summary>Delivers what it is given for vouchers, and demands that they are acknowledged.</summary>
+    public async Task DeliverAsync(params DeliveredVoucher[] vouchers)
+    {
+        var response = await PostVouchersAsync(vouchers);
+        var answer = JsonSerializer.Deserialize(await response.Content.ReadAsStringAsync(), NodeMessageJson.Default.UsageAcknowledgement)!;
+        answer.Acknowledged.ShouldBe(vouchers.Select(voucher => voucher.Request).Distinct(), ignoreOrder: true);
+    }
+
+    public Task<HttpResponseMessage> PostVouchersAsync(params DeliveredVoucher[] vouchers) => PostAsync(
+        NodePaths.UsageReports,
+        JsonSerializer.Serialize(new UsageReports { Reports = [], Vouchers = vouchers }, NodeMessageJson.Default.UsageReports));
+
+    /// <summary>Signs vouchers together as a real node does, but for what the test has otherwise.</summary>
+    public byte[][] Sign(
+        UsageReport[] reports, Ed25519PrivateKey? key = null, KeySetDigest? keySet = null, Ed25519PublicKey? gateway = null, DateTimeOffset? time = null)
+    {
+        var batch = VoucherBatch.Sign(
+            [.. reports.Select(report => new Voucher { Request = new RequestId(report.Request), Model = report.Model, Usage = report.Usage, Multiple = 16 })],
+            keySet ?? KeySets[0].Digest, SignedVoucher.AudienceOf(gateway ?? GatewayKey!), time ?? Gateway.Clock.GetUtcNow(), key ?? Signing!);
+        return [.. Enumerable.Range(0, reports.Length).Select(batch.Signed)];
+    }
+
     public Task<HttpResponseMessage> PostReportsAsync(params UsageReport[] reports) => PostReportsAsync(reports, timeMs: null);
 
     public Task<HttpResponseMessage> PostReportsAsync(UsageReport[] reports, long? timeMs) => PostAsync(
@@ -275,6 +319,7 @@ internal sealed class ScriptedNode : IAsyncDisposable
         await app.StopAsync(now.Token);
         await app.DisposeAsync();
         identity.Dispose();
+        signing.ForEach(key => key.Dispose());
     }
 
     private async Task ServeAsync(HttpContext context)
@@ -288,6 +333,12 @@ internal sealed class ScriptedNode : IAsyncDisposable
         if (HttpMethods.IsGet(context.Request.Method) && context.Request.Path.Value!.StartsWith("/v2/evidence/", StringComparison.Ordinal)
             && Bundle is { } bundle)
         {
+            if (WithholdsBundle)
+            {
+                context.Response.StatusCode = 503;
+                return;
+            }
+
             BundlesGiven++;
             await BundleGate;
             await context.Response.Body.WriteAsync(bundle);

@@ -57,7 +57,7 @@ public sealed class SealedRelayTests : IDisposable
             .ShouldBe((node.Id, keys.Digest, RelayHeaders.RelayEndpoint, GatewayUnderTest.Model, 4096, call.Id));
 
         (await gateway.StackAsync()).Reserved.ShouldBe(4096); // the body's length enters nothing
-        await node.ReportAsync(Usage(call, 100, 20));
+        await node.VouchAsync(Usage(call, 100, 20));
         var stack = await gateway.StackAsync();
         (stack.Reserved, stack.Used).ShouldBe((0, 120));
     }
@@ -265,7 +265,7 @@ public sealed class SealedRelayTests : IDisposable
         await response.ShouldBeProblemAsync(RequestError.BodyTooLarge, forwarded: null);
         response.Headers.ConnectionClose.ShouldBe(true);
         node.RequestsSeen.ShouldBe(0); // it broke off
-        await node.ReportAsync(Usage(call, 0, 0)); // as a node does for whatever it was given a token for
+        await node.VouchAsync(Usage(call, 0, 0)); // as a node does for whatever it was given a token for
         (await gateway.StackAsync()).Reserved.ShouldBe(0);
     }
 
@@ -322,7 +322,7 @@ public sealed class SealedRelayTests : IDisposable
             (await user.SendAsync(new SealedCall(node.Id, keys.Digest).Request())).StatusCode == HttpStatusCode.OK);
         node.RequestsSeen.ShouldBe(1);
         (await gateway.ReservationsAsync()).Single(row => row.RequestId == call.Id.ToString()).State.ShouldBe("held");
-        await node.ReportAsync(Usage(call, 0, 0));
+        await node.VouchAsync(Usage(call, 0, 0));
         (await gateway.ReservationsAsync()).Single(row => row.RequestId == call.Id.ToString()).State.ShouldBe("settled");
     }
 

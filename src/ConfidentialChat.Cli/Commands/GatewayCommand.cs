@@ -35,6 +35,8 @@ internal static class GatewayCommand
     };
     private static readonly Option<int?> MaxBufferedMib = CommonOptions.MaxBufferedMib();
     private static readonly Option<int> DrainSeconds = CommonOptions.DrainSeconds(Standard.Gateway.DrainTimeout);
+    private static readonly Option<int> VoucherDays = CommonOptions.Between(
+        "--voucher-days", 0, 3650, (int)Standard.Gateway.VoucherRetention.TotalDays, "How long what nodes signed about usage is kept with its settlement.");
     private static readonly Option<bool> LogRequests = CommonOptions.LogRequests();
     private static readonly Option<bool> DangerousPlainHttp = CommonOptions.DangerousPlainHttp();
     private static readonly Option<string[]> CorsOrigins = new("--cors-origin")
@@ -60,7 +62,7 @@ internal static class GatewayCommand
         var command = new Command("gateway", "Run a gateway: it authenticates, routes and bounds requests that it cannot read.")
         {
             Data, Listen, Port, LockSeconds, StackUnits, Certificate, Key, TlsName, MaxConnections, MaxBufferedMib, TrustedProxies, CorsOrigins, NoDocs,
-            DrainSeconds, LogRequests,
+            DrainSeconds, VoucherDays, LogRequests,
             DangerousPlainHttp, ServerRun.Json, ServerRun.ExitWithStdin,
         };
         command.SetAction(RunAsync);
@@ -97,6 +99,7 @@ internal static class GatewayCommand
         Docs = !parsed.GetValue(NoDocs),
         MaxBufferedBytes = parsed.GetValue(MaxBufferedMib) * CommonOptions.Mib ?? Standard.Gateway.MaxBufferedBytes,
         DrainTimeout = TimeSpan.FromSeconds(parsed.GetValue(DrainSeconds)),
+        VoucherRetention = TimeSpan.FromDays(parsed.GetValue(VoucherDays)),
         LogRequests = parsed.GetValue(LogRequests),
         DangerousPlainHttp = parsed.GetValue(DangerousPlainHttp),
     };

@@ -1,5 +1,6 @@
 // spec/gateway.md section 5: how a race is decided is a dialect's matter; Ledger says which there are.
 using ConfidentialChat.Protocol;
+using ConfidentialChat.Protocol.Primitives;
 
 namespace ConfidentialChat.Gateway.Metering;
 
@@ -70,7 +71,7 @@ internal interface ILedgerRows
 
     // --- Reservations
     /// <summary>A held reservation; false where the request's id is taken.</summary>
-    ValueTask<bool> TryInsertReservationAsync(RequestId request, StackId stack, ComputeUnits held, DateTimeOffset deadline);
+    ValueTask<bool> TryInsertReservationAsync(RequestId request, StackId stack, ComputeUnits held, DateTimeOffset deadline, bool isAttested);
 
     /// <summary>A reservation, where it is of that node and model.</summary>
     ValueTask<KnownReservation?> FindReservationAsync(RequestId request, NodeId node, string model);
@@ -91,6 +92,18 @@ internal interface ILedgerRows
 
     // --- Settlements
     ValueTask InsertSettlementAsync(RequestId request, SettlementKind kind, Usage reported, Usage charged, DateTimeOffset now);
+
+    // --- Vouchers
+    /// <summary>Keeps what a settlement was made by.</summary>
+    ValueTask InsertVoucherAsync(RequestId request, byte[] signed, DateTimeOffset now);
+
+    /// <summary>Deletes the oldest vouchers that were settled before, at most a thousand.</summary>
+    ValueTask ForgetVouchersAsync(DateTimeOffset settledBefore);
+
+    /// <summary>Keeps the signing key of a node's key set; those that ended before go, and beyond the bound those that end first.</summary>
+    ValueTask PutSigningKeyAsync(NodeId node, KeySetDigest keySet, SigningKey key, int most, DateTimeOffset endedBefore);
+
+    ValueTask<SigningKey?> FindSigningKeyAsync(NodeId node, KeySetDigest keySet);
 }
 
 /// <summary>Whose a stack is, and what for.</summary>
@@ -103,7 +116,16 @@ internal readonly record struct OpenLock(LockId Id, ComputeUnits Units);
 internal sealed record LockedPlace(StackId Stack, string Model, KeySetDigest KeySet);
 
 /// <summary>A reservation as its row has it.</summary>
-internal readonly record struct KnownReservation(StackId Stack, ComputeUnits Held, ReservationState State);
+/// <param name="Stack">Of which it holds units.</param>
+/// <param name="Held">How many.</param>
+/// <param name="State">What has become of it.</param>
+/// <param name="IsAttested">Whether nothing but a voucher settles it.</param>
+internal readonly record struct KnownReservation(StackId Stack, ComputeUnits Held, ReservationState State, bool IsAttested);
+
+/// <summary>What a node signs vouchers with, by a bundle.</summary>
+/// <param name="Key">Of the bundle's statement.</param>
+/// <param name="EndsAt">The end that the bundle names.</param>
+internal sealed record SigningKey(Ed25519PublicKey Key, DateTimeOffset EndsAt);
 
 internal enum ReservationState
 {

@@ -38,17 +38,17 @@ internal sealed class Ledger(IStateWriter state, TimeProvider time)
     /// room: the lock is open as before.
     /// </summary>
     public Task<Reservation?> ClaimAsync(
-        RequestId request, StackId stack, KeySetDigest keySet, ComputeUnits need, TimeSpan deadline) => state.RunAsync(async rows =>
+        RequestId request, StackId stack, LockedKeys keys, ComputeUnits need, TimeSpan deadline) => state.RunAsync(async rows =>
     {
         var (ledger, now) = (rows.Ledger, time.GetUtcNow());
-        if (await ledger.OldestOpenLockAsync(stack, keySet, now) is not { } oldest)
+        if (await ledger.OldestOpenLockAsync(stack, keys.KeySet, now) is not { } oldest)
             return null;
         var held = new ComputeUnits(Math.Max(need.Value, oldest.Units.Value));
         if (!await ledger.TryTakeOverAsync(stack, new ComputeUnits(held.Value - oldest.Units.Value)))
             return null;
         if (!await ledger.TryClaimAsync(oldest.Id))
             throw new InvalidOperationException("A lock that is this transaction's was claimed by another.");
-        if (!await ledger.TryInsertReservationAsync(request, stack, held, now + deadline))
+        if (!await ledger.TryInsertReservationAsync(request, stack, held, now + deadline, keys.IsAttested))
             throw new InvalidOperationException("A request's id was used before.");
         return new Reservation(request, new ClaimedLock(oldest.Id, oldest.Units), stack, held);
     });
@@ -60,7 +60,7 @@ internal sealed class Ledger(IStateWriter state, TimeProvider time)
         var stack = await ledger.MakeStackAsync(terms.User, terms.Node, terms.Model, terms.StackTotal);
         if (!await ledger.TryHoldAsync(stack, terms.Units) && (await ExpireLocksAsync(ledger, now) == 0 || !await ledger.TryHoldAsync(stack, terms.Units)))
             return new ReserveOutcome(null, IsRepeated: false);
-        if (await ledger.TryInsertReservationAsync(terms.Request, stack, terms.Units, now + terms.Deadline))
+        if (await ledger.TryInsertReservationAsync(terms.Request, stack, terms.Units, now + terms.Deadline, terms.IsAttested))
             return new ReserveOutcome(new Reservation(terms.Request, null, stack, terms.Units), IsRepeated: false);
         await ledger.FreeAsync(stack, terms.Units, openLocks: 0);
         return new ReserveOutcome(null, IsRepeated: true);
@@ -90,7 +90,7 @@ internal sealed class Ledger(IStateWriter state, TimeProvider time)
     });
 
     /// <summary>Rule 6, on the disk before it returns: one outcome for each report, in their order.</summary>
-    public Task<IReadOnlyList<Settlement>> SettleAsync(NodeId node, IReadOnlyList<UsageReport> reports) => state.RunAsync<IReadOnlyList<Settlement>>(
+    public Task<IReadOnlyList<Settlement>> SettleAsync(NodeId node, IReadOnlyList<ReportedUsage> reports) => state.RunAsync<IReadOnlyList<Settlement>>(
         async rows =>
         {
             var outcomes = new Settlement[reports.Count];
@@ -106,14 +106,17 @@ internal sealed class Ledger(IStateWriter state, TimeProvider time)
     /// </summary>
     /// <param name="relays">Requests still under way: their deadline begins when they end.</param>
     /// <param name="deadline">How long a reservation waits for its report.</param>
+    /// <param name="retention">How long vouchers are kept.</param>
     /// <returns>A node for each reservation without a report.</returns>
-    public Task<IReadOnlyList<NodeId>> SweepAsync(IReadOnlyList<RequestId> relays, TimeSpan deadline) => state.RunAsync<IReadOnlyList<NodeId>>(async rows =>
+    public Task<IReadOnlyList<NodeId>> SweepAsync(
+        IReadOnlyList<RequestId> relays, TimeSpan deadline, TimeSpan retention) => state.RunAsync<IReadOnlyList<NodeId>>(async rows =>
     {
         var (ledger, now) = (rows.Ledger, time.GetUtcNow());
         await ledger.ShortenLocksAsync(now + LongestLock);
         await ledger.ShortenReservationsAsync(now + deadline);
         await ExpireLocksAsync(ledger, now);
         await ledger.ForgetLocksAsync(now - ExpiredLockRetention);
+        await ledger.ForgetVouchersAsync(now - retention);
         foreach (var relay in relays)
             await ledger.PostponeAsync(relay, now + deadline);
         var overdue = await ledger.EndOverdueAsync(now);
@@ -126,11 +129,14 @@ internal sealed class Ledger(IStateWriter state, TimeProvider time)
         return [.. overdue.Select(reservation => reservation.Node)];
     });
 
-    private static async ValueTask<Settlement> SettleAsync(ILedgerRows ledger, NodeId node, UsageReport report, DateTimeOffset now)
+    private static async ValueTask<Settlement> SettleAsync(ILedgerRows ledger, NodeId node, ReportedUsage reported, DateTimeOffset now)
     {
+        var report = reported.Report;
         var request = new RequestId(report.Request);
         if (await ledger.FindReservationAsync(request, node, report.Model) is not { } reservation)
             return Settlement.Unknown;
+        if (reservation.IsAttested && reported.Signed is null)
+            return Settlement.Unsigned; // by who runs the machine, perhaps, and not by what was measured
         switch (reservation.State)
         {
             case ReservationState.Held:
@@ -139,6 +145,7 @@ internal sealed class Ledger(IStateWriter state, TimeProvider time)
                 await ledger.TryEndAsync(request, ReservationState.Held, ReservationState.Settled);
                 await ledger.ChargeAsync(reservation.Stack, reservation.Held, charged.Units);
                 await ledger.InsertSettlementAsync(request, isCapped ? SettlementKind.Capped : SettlementKind.Reported, report.Usage, charged, now);
+                await KeepAsync(ledger, request, reported, now);
                 return isCapped ? Settlement.Capped : Settlement.Settled;
             case ReservationState.Unreported:
                 var room = await ledger.RoomAsync(reservation.Stack);
@@ -146,6 +153,7 @@ internal sealed class Ledger(IStateWriter state, TimeProvider time)
                 await ledger.TryEndAsync(request, ReservationState.Unreported, ReservationState.Settled);
                 await ledger.ChargeAsync(reservation.Stack, ComputeUnits.Zero, late.Units);
                 await ledger.InsertSettlementAsync(request, SettlementKind.Late, report.Usage, late, now);
+                await KeepAsync(ledger, request, reported, now);
                 return Settlement.Late;
             case ReservationState.Released when report.Usage != default:
                 return Settlement.Released;
@@ -153,6 +161,9 @@ internal sealed class Ledger(IStateWriter state, TimeProvider time)
                 return Settlement.Repeated;
         }
     }
+
+    private static ValueTask KeepAsync(ILedgerRows ledger, RequestId request, ReportedUsage reported, DateTimeOffset now) =>
+        reported.Signed is { Length: > 0 } signed ? ledger.InsertVoucherAsync(request, signed, now) : default;
 
     private static async ValueTask<int> ExpireLocksAsync(ILedgerRows ledger, DateTimeOffset now)
     {
@@ -207,7 +218,20 @@ internal sealed record ReserveTerms
 
     /// <summary>How long it waits for its report.</summary>
     public required TimeSpan Deadline { get; init; }
+
+    /// <summary>Whether it is sealed to a key set with a bundle, and nothing but a voucher settles it.</summary>
+    public required bool IsAttested { get; init; }
 }
+
+/// <summary>The key set that a lock promised.</summary>
+/// <param name="KeySet">Its digest.</param>
+/// <param name="IsAttested">Whether it has a bundle, and nothing but a voucher settles what is sealed to it.</param>
+internal readonly record struct LockedKeys(KeySetDigest KeySet, bool IsAttested);
+
+/// <summary>What a node says that a request used.</summary>
+/// <param name="Report">Its parts.</param>
+/// <param name="Signed">The voucher that says so, which is good, to be kept; empty where vouchers are not kept, null where there is none.</param>
+internal sealed record ReportedUsage(UsageReport Report, byte[]? Signed);
 
 /// <summary>What became of a wish to hold units: a reservation, or none because there is no room or its id was used before.</summary>
 internal readonly record struct ReserveOutcome(Reservation? Reservation, bool IsRepeated);
@@ -221,4 +245,7 @@ internal enum Settlement
     Repeated,
     Released,
     Unknown,
+
+    /// <summary>A report without a voucher, of a request that was sealed to attested keys.</summary>
+    Unsigned,
 }

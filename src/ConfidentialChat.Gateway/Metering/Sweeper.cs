@@ -15,7 +15,7 @@ internal sealed class Sweeper(
 
     public async Task SweepAsync()
     {
-        var overdue = await ledger.SweepAsync(inFlight.TakeDue(options.ReportDeadline / DeadlineParts), options.ReportDeadline);
+        var overdue = await ledger.SweepAsync(inFlight.TakeDue(options.ReportDeadline / DeadlineParts), options.ReportDeadline, options.VoucherRetention);
         foreach (var node in overdue.CountBy(node => node))
         {
             if (seldom.Says("Times that reports were missing, of node", node.Key.Value))

@@ -2,6 +2,7 @@
 using System.Text.Json;
 using ConfidentialChat.Gateway.Auth;
 using ConfidentialChat.Gateway.Errors;
+using ConfidentialChat.Gateway.Metering;
 using ConfidentialChat.Gateway.State;
 using ConfidentialChat.Protocol;
 using ConfidentialChat.Protocol.Errors;
@@ -12,8 +13,8 @@ namespace ConfidentialChat.Gateway.Nodes;
 
 /// <summary>A node joins, or comes back under its old number.</summary>
 internal sealed class Enrolment(
-    NodeMessages messages, KnownNodes nodes, DroppedKeys dropped, IStateWriter state, CredentialStatements credentials, GatewayKey gatewayKey,
-    GatewayOptions options, TimeProvider time, ILogger<Enrolment> log)
+    NodeMessages messages, KnownNodes nodes, DroppedKeys dropped, SigningKeys signing, IStateWriter state, CredentialStatements credentials,
+    GatewayKey gatewayKey, GatewayOptions options, TimeProvider time, ILogger<Enrolment> log)
 {
     /// <summary>Enrolments whose bodies are read at once: one token may be shown by many before it is spent. Together they have 1 MiB.</summary>
     private const int MaxAtOnce = 16;
@@ -72,6 +73,7 @@ internal sealed class Enrolment(
 
         dropped.Forget(id);
         await nodes.ReloadAsync();
+        signing.Look(id);
         log.Enrolled(id);
 
         var answer = JsonSerializer.SerializeToUtf8Bytes(

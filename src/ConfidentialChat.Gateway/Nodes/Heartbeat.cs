@@ -1,5 +1,6 @@
 // spec/gateway.md sections 2 and 3.
 using ConfidentialChat.Gateway.Errors;
+using ConfidentialChat.Gateway.Metering;
 using ConfidentialChat.Gateway.State;
 using ConfidentialChat.Hosting;
 using ConfidentialChat.Protocol.Relay;
@@ -8,7 +9,8 @@ namespace ConfidentialChat.Gateway.Nodes;
 
 /// <summary>A node says how it is.</summary>
 internal sealed class Heartbeat(
-    NodeMessages messages, KnownNodes nodes, DroppedKeys dropped, IStateWriter state, TimeProvider time, Seldom seldom, ILogger<Heartbeat> log)
+    NodeMessages messages, KnownNodes nodes, DroppedKeys dropped, SigningKeys signing, IStateWriter state, TimeProvider time, Seldom seldom,
+    ILogger<Heartbeat> log)
 {
     public async Task<IResult> HandleAsync(HttpContext context)
     {
@@ -37,6 +39,7 @@ internal sealed class Heartbeat(
 
         dropped.Note(node, announcement.KeySets);
         await nodes.ReloadAsync();
+        signing.Look(node.Id);
         var known = nodes.Find(node.Id) ?? node;
         return new JsonAnswer<NodeReach>(new NodeReach(!known.IsUnreachable, known.Address.Base), NodeMessageJson.Default.NodeReach);
     }

@@ -21,6 +21,8 @@ internal abstract class GatewayDbContext(DbContextOptions options) : DbContext(o
 
     public DbSet<NodeKeySetRow> NodeKeySets => Set<NodeKeySetRow>();
 
+    public DbSet<NodeSigningKeyRow> NodeSigningKeys => Set<NodeSigningKeyRow>();
+
     public DbSet<StackRow> Stacks => Set<StackRow>();
 
     public DbSet<LockRow> Locks => Set<LockRow>();
@@ -28,6 +30,8 @@ internal abstract class GatewayDbContext(DbContextOptions options) : DbContext(o
     public DbSet<ReservationRow> Reservations => Set<ReservationRow>();
 
     public DbSet<SettlementRow> Settlements => Set<SettlementRow>();
+
+    public DbSet<VoucherRow> Vouchers => Set<VoucherRow>();
 
     // Integers compare and sort alike on every engine; texts of times do not.
     protected override void ConfigureConventions(ModelConfigurationBuilder configurationBuilder)
@@ -55,6 +59,11 @@ internal abstract class GatewayDbContext(DbContextOptions options) : DbContext(o
         {
             keys.HasKey(row => new { row.NodeId, row.Digest });
             BelongsTo<NodeKeySetRow, NodeRow>(keys, nameof(NodeKeySetRow.NodeId));
+        });
+        modelBuilder.Entity<NodeSigningKeyRow>(signing =>
+        {
+            signing.HasKey(row => new { row.NodeId, row.Digest });
+            BelongsTo<NodeSigningKeyRow, NodeRow>(signing, nameof(NodeSigningKeyRow.NodeId));
         });
         modelBuilder.Entity<StackRow>(stack =>
         {
@@ -87,6 +96,11 @@ internal abstract class GatewayDbContext(DbContextOptions options) : DbContext(o
             settlement.HasKey(row => row.RequestId);
             BelongsTo<SettlementRow, ReservationRow>(settlement, nameof(SettlementRow.RequestId));
             settlement.ToTable(table => table.HasCheckConstraint("settlement_kind", "kind IN ('reported', 'capped', 'late')"));
+        });
+        modelBuilder.Entity<VoucherRow>(voucher =>
+        {
+            voucher.HasIndex(row => row.RequestId).IsUnique();
+            BelongsTo<VoucherRow, SettlementRow>(voucher, nameof(VoucherRow.RequestId));
         });
 
         // One spelling for both engines and for the statements by hand: snake_case.

@@ -112,6 +112,21 @@ internal sealed class NodeKeySetRow
     public required DateTimeOffset ExpiresAt { get; set; }
 }
 
+/// <summary>The key that a node's vouchers of a key set are signed under, from the set's bundle; spec/vouchers.md section 6.</summary>
+internal sealed class NodeSigningKeyRow
+{
+    public required long NodeId { get; init; }
+
+    /// <summary>Of the key set, base64url.</summary>
+    public required string Digest { get; init; }
+
+    /// <summary>Ed25519, standard base64.</summary>
+    public required string Signing { get; init; }
+
+    /// <summary>The end that the bundle names.</summary>
+    public required DateTimeOffset EndsAt { get; init; }
+}
+
 internal sealed class StackRow
 {
     public long Id { get; init; }
@@ -162,6 +177,9 @@ internal sealed class ReservationRow
     public required string State { get; init; }
 
     public required DateTimeOffset DeadlineAt { get; init; }
+
+    /// <summary>It was sealed to a key set with a bundle: nothing but a voucher settles it.</summary>
+    public required bool IsAttested { get; init; }
 }
 
 internal sealed class SettlementRow
@@ -186,4 +204,17 @@ internal sealed class SettlementRow
     public required long ChargedPixels { get; init; }
 
     public required DateTimeOffset CreatedAt { get; init; }
+}
+
+/// <summary>What a node signed, beside the settlement that came of it. In the order of time, so that the oldest are found without an index.</summary>
+internal sealed class VoucherRow
+{
+    public long Id { get; init; }
+
+    public required string RequestId { get; init; }
+
+    public required DateTimeOffset CreatedAt { get; init; }
+
+    /// <summary>At most 4096 bytes; spec/vouchers.md sections 2 and 3.</summary>
+    public required byte[] Signed { get; init; }
 }

@@ -31,7 +31,8 @@ internal sealed class Admission(KnownNodes nodes, Ledger ledger, IStateWriter st
 
         // 6 the units: claimed and enlarged in one transaction. No tokenizer makes more tokens than there are bytes.
         var need = new ComputeUnits((envelope.Units ?? defaultUnits).Value + envelope.CiphertextSize);
-        if (await ledger.ClaimAsync(request, stack.Id, keys.Digest, need, options.ReportDeadline) is not { } reservation)
+        var locked = new LockedKeys(keys.Digest, IsAttested: keys.Bundle is not null);
+        if (await ledger.ClaimAsync(request, stack.Id, locked, need, options.ReportDeadline) is not { } reservation)
             return (null, RequestError.UnavailableStack);
         var admitted = new AdmittedRequest
         {

@@ -64,6 +64,7 @@ internal sealed class RelayEndpoint(
             Request = outside.Request,
             StackTotal = new ComputeUnits(options.StackUnits),
             Deadline = options.ReportDeadline,
+            IsAttested = true,
         });
         if (reservation is null)
             return Refuse(isRepeated ? RequestError.Replay : RequestError.BalanceError);

@@ -94,7 +94,7 @@ internal sealed class LedgerUnderTest : IAsyncDisposable
     public async Task<Request?> ClaimAsync(long need = 150)
     {
         steps.Add($"claim {need}");
-        var claimed = await Ledger.ClaimAsync(RequestId.New(), stack, KeySet, new ComputeUnits(need), ReportDeadline);
+        var claimed = await Ledger.ClaimAsync(RequestId.New(), stack, new LockedKeys(KeySet, IsAttested: false), new ComputeUnits(need), ReportDeadline);
         var expected = reference.Claim(need, Now);
         (claimed?.Held.Value == expected?.Held).ShouldBeTrue(Steps);
         (claimed is null).ShouldBe(expected is null, Steps);
@@ -142,7 +142,8 @@ internal sealed class LedgerUnderTest : IAsyncDisposable
     public async Task ReportAsync(Request request, long prompt, long completion = 0, long pixels = 0)
     {
         steps.Add($"report {prompt} + {completion} + {pixels}");
-        await Ledger.SettleAsync(new NodeId(1), [new UsageReport(request.Reservation.Request.Value, Model, prompt, completion, pixels)]);
+        var report = new UsageReport(request.Reservation.Request.Value, Model, prompt, completion, pixels);
+        await Ledger.SettleAsync(new NodeId(1), [new ReportedUsage(report, Signed: null)]);
         reference.Report(request.Expected, prompt + completion + pixels);
         await CompareAsync();
     }
@@ -151,14 +152,15 @@ internal sealed class LedgerUnderTest : IAsyncDisposable
     public async Task ReportWronglyAsync(Request request, long node, string model)
     {
         steps.Add($"report of node {node} for {model}");
-        (await Ledger.SettleAsync(new NodeId(node), [new UsageReport(request.Reservation.Request.Value, model, 1, 1, 0)])).ShouldBe([Settlement.Unknown]);
+        var report = new UsageReport(request.Reservation.Request.Value, model, 1, 1, 0);
+        (await Ledger.SettleAsync(new NodeId(node), [new ReportedUsage(report, Signed: null)])).ShouldBe([Settlement.Unknown]);
         await CompareAsync();
     }
 
     public async Task SweepAsync(params Request[] running)
     {
         steps.Add($"sweep, {running.Length} running");
-        await Ledger.SweepAsync([.. running.Select(request => request.Reservation.Request)], ReportDeadline);
+        await Ledger.SweepAsync([.. running.Select(request => request.Reservation.Request)], ReportDeadline, TimeSpan.FromDays(30));
         reference.Sweep([.. running.Select(request => request.Expected)], Now);
         await CompareAsync();
     }
@@ -179,6 +181,7 @@ internal sealed class LedgerUnderTest : IAsyncDisposable
         Request = request,
         StackTotal = new ComputeUnits(reference.Total),
         Deadline = ReportDeadline,
+        IsAttested = false,
     };
 
     private string Steps => string.Join("; ", steps);

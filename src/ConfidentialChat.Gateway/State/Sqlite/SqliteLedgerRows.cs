@@ -1,6 +1,7 @@
 // spec/gateway.md section 5 in SQLite: the transaction is a writer's from its beginning, so nothing changes between two of these statements.
 using ConfidentialChat.Gateway.Metering;
 using ConfidentialChat.Protocol;
+using ConfidentialChat.Protocol.Primitives;
 using Microsoft.Data.Sqlite;
 using SQLitePCL;
 
@@ -8,10 +9,14 @@ namespace ConfidentialChat.Gateway.State.Sqlite;
 
 internal sealed class SqliteLedgerRows : ILedgerRows, IDisposable
 {
+    /// <summary>Vouchers that one sweep deletes: others wait for its transaction.</summary>
+    private const int MostForgotten = 1000;
+
     private readonly SqliteStatement makeStack, findStackOf, findStack, findStackOfModel, findRoom, hold, holdForLock, takeOver, freeUnits, chargeUnits;
     private readonly SqliteStatement insertLock, findOldest, claimLock, spendLock, returnLock, expireReturned, expireLocks, forgetLocks;
     private readonly SqliteStatement shortenLocks, findPlaces;
     private readonly SqliteStatement insertReservation, findReservation, endReservation, postpone, shortenReservations, endOverdue, blame, insertSettlement;
+    private readonly SqliteStatement insertVoucher, findOldestVoucher, forgetVouchers, putSigningKey, endSigningKeys, boundSigningKeys, findSigningKey;
 
     public SqliteLedgerRows(sqlite3 database)
     {
@@ -56,9 +61,11 @@ internal sealed class SqliteLedgerRows : ILedgerRows, IDisposable
             LIMIT 2
             """);
 
-        insertReservation = new(database, "INSERT INTO reservations (request_id, stack_id, held, state, deadline_at) VALUES (?, ?, ?, 'held', ?) ON CONFLICT DO NOTHING");
+        insertReservation = new(database, """
+            INSERT INTO reservations (request_id, stack_id, held, state, deadline_at, is_attested) VALUES (?, ?, ?, 'held', ?, ?) ON CONFLICT DO NOTHING
+            """);
         findReservation = new(database, """
-            SELECT r.stack_id, r.held, r.state FROM reservations r JOIN stacks s ON s.id = r.stack_id
+            SELECT r.stack_id, r.held, r.state, r.is_attested FROM reservations r JOIN stacks s ON s.id = r.stack_id
             WHERE r.request_id = ? AND s.node_id = ? AND s.model = ?
             """);
         endReservation = new(database, "UPDATE reservations SET state = ? WHERE request_id = ? AND state = ?");
@@ -74,6 +81,19 @@ internal sealed class SqliteLedgerRows : ILedgerRows, IDisposable
                                      charged_prompt, charged_completion, charged_pixels, created_at)
             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
             """);
+
+        insertVoucher = new(database, "INSERT INTO vouchers (request_id, created_at, signed) VALUES (?, ?, ?)");
+        findOldestVoucher = new(database, "SELECT id, created_at FROM vouchers ORDER BY id LIMIT 1");
+        forgetVouchers = new(database, "DELETE FROM vouchers WHERE id < ? AND created_at < ?");
+        putSigningKey = new(database, """
+            INSERT INTO node_signing_keys (node_id, digest, signing, ends_at) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING
+            """);
+        endSigningKeys = new(database, "DELETE FROM node_signing_keys WHERE node_id = ? AND ends_at < ?");
+        boundSigningKeys = new(database, """
+            DELETE FROM node_signing_keys WHERE node_id = ?1 AND digest IN
+                (SELECT digest FROM node_signing_keys WHERE node_id = ?1 ORDER BY ends_at DESC LIMIT -1 OFFSET ?2)
+            """);
+        findSigningKey = new(database, "SELECT signing, ends_at FROM node_signing_keys WHERE node_id = ? AND digest = ?");
     }
 
     public ValueTask<StackId> MakeStackAsync(UserId user, NodeId node, string model, ComputeUnits total)
@@ -146,8 +166,8 @@ internal sealed class SqliteLedgerRows : ILedgerRows, IDisposable
     public ValueTask<IReadOnlyList<LockedPlace>> LockedPlacesAsync(UserId user, DateTimeOffset now) =>
         new(findPlaces.Bind(0, user.Value).Bind(1, now).All(row => new LockedPlace(new StackId(row.Integer(0)), row.Text(1), Digest(row.Text(2)))));
 
-    public ValueTask<bool> TryInsertReservationAsync(RequestId request, StackId stack, ComputeUnits held, DateTimeOffset deadline) =>
-        new(insertReservation.Bind(0, request.ToString()).Bind(1, stack.Value).Bind(2, held.Value).Bind(3, deadline).Run() == 1);
+    public ValueTask<bool> TryInsertReservationAsync(RequestId request, StackId stack, ComputeUnits held, DateTimeOffset deadline, bool isAttested) =>
+        new(insertReservation.Bind(0, request.ToString()).Bind(1, stack.Value).Bind(2, held.Value).Bind(3, deadline).Bind(4, isAttested ? 1 : 0).Run() == 1);
 
     public ValueTask<KnownReservation?> FindReservationAsync(RequestId request, NodeId node, string model) =>
         new(findReservation.Bind(0, request.ToString()).Bind(1, node.Value).Bind(2, model).Single(ReadReservation));
@@ -185,6 +205,33 @@ internal sealed class SqliteLedgerRows : ILedgerRows, IDisposable
         return default;
     }
 
+    public ValueTask InsertVoucherAsync(RequestId request, byte[] signed, DateTimeOffset now)
+    {
+        insertVoucher.Bind(0, request.ToString()).Bind(1, now).Bind(2, signed).Run();
+        return default;
+    }
+
+    public ValueTask ForgetVouchersAsync(DateTimeOffset settledBefore)
+    {
+        // by the order of their numbers, which is that of time: an index for the oldest would be written with every one
+        if (findOldestVoucher.Single<(long Id, DateTimeOffset CreatedAt)?>(row => (row.Integer(0), row.Time(1))) is var (oldest, createdAt)
+            && createdAt < settledBefore)
+            forgetVouchers.Bind(0, oldest + MostForgotten).Bind(1, settledBefore).Run();
+        return default;
+    }
+
+    public ValueTask PutSigningKeyAsync(NodeId node, KeySetDigest keySet, SigningKey key, int most, DateTimeOffset endedBefore)
+    {
+        endSigningKeys.Bind(0, node.Value).Bind(1, endedBefore).Run();
+        putSigningKey.Bind(0, node.Value).Bind(1, keySet.ToString()).Bind(2, key.Key.ToString()).Bind(3, key.EndsAt).Run();
+        boundSigningKeys.Bind(0, node.Value).Bind(1, most).Run();
+        return default;
+    }
+
+    public ValueTask<SigningKey?> FindSigningKeyAsync(NodeId node, KeySetDigest keySet) =>
+        new(findSigningKey.Bind(0, node.Value).Bind(1, keySet.ToString())
+            .Single(row => Ed25519PublicKey.TryParse(row.Text(0), out var key) ? new SigningKey(key, row.Time(1)) : null));
+
     /// <summary>Spends what is claimed, before this process serves: one that died claimed it (spec/gateway.md section 5, rule 3).</summary>
     public static int SpendAbandoned(SqliteConnection connection)
     {
@@ -200,6 +247,7 @@ internal sealed class SqliteLedgerRows : ILedgerRows, IDisposable
                      makeStack, findStackOf, findStack, findStackOfModel, findRoom, hold, holdForLock, takeOver, freeUnits, chargeUnits,
                      insertLock, findOldest, claimLock, spendLock, returnLock, expireReturned, expireLocks, forgetLocks, shortenLocks, findPlaces,
                      insertReservation, findReservation, endReservation, postpone, shortenReservations, endOverdue, blame, insertSettlement,
+                     insertVoucher, findOldestVoucher, forgetVouchers, putSigningKey, endSigningKeys, boundSigningKeys, findSigningKey,
                  ])
             statement.Dispose();
     }
@@ -215,7 +263,8 @@ internal sealed class SqliteLedgerRows : ILedgerRows, IDisposable
             "settled" => ReservationState.Settled,
             "released" => ReservationState.Released,
             _ => ReservationState.Unreported, // the table's constraint allows no fifth
-        });
+        },
+        row.Integer(3) != 0);
 
     private static string Spell(ReservationState state) => state switch
     {

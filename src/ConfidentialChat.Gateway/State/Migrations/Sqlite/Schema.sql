@@ -312,3 +312,27 @@ ALTER TABLE "node_key_sets" ADD "bundle" BLOB NULL;
 
 INSERT INTO "__EFMigrationsHistory" ("MigrationId", "ProductVersion")
 VALUES ('20261128134425_KeySetBundles', '10.0.15');
+
+ALTER TABLE "reservations" ADD "is_attested" INTEGER NOT NULL DEFAULT 0;
+
+CREATE TABLE "node_signing_keys" (
+    "node_id" INTEGER NOT NULL,
+    "digest" TEXT NOT NULL,
+    "signing" TEXT NOT NULL,
+    "ends_at" INTEGER NOT NULL,
+    CONSTRAINT "PK_node_signing_keys" PRIMARY KEY ("node_id", "digest"),
+    CONSTRAINT "FK_node_signing_keys_nodes_node_id" FOREIGN KEY ("node_id") REFERENCES "nodes" ("id") ON DELETE RESTRICT
+);
+
+CREATE TABLE "vouchers" (
+    "id" INTEGER NOT NULL CONSTRAINT "PK_vouchers" PRIMARY KEY AUTOINCREMENT,
+    "request_id" TEXT NOT NULL,
+    "created_at" INTEGER NOT NULL,
+    "signed" BLOB NOT NULL,
+    CONSTRAINT "FK_vouchers_settlements_request_id" FOREIGN KEY ("request_id") REFERENCES "settlements" ("request_id") ON DELETE RESTRICT
+);
+
+CREATE UNIQUE INDEX "IX_vouchers_request_id" ON "vouchers" ("request_id");
+
+INSERT INTO "__EFMigrationsHistory" ("MigrationId", "ProductVersion")
+VALUES ('20261128192151_Vouchers', '10.0.15');
