@@ -100,4 +100,13 @@ internal static partial class Log
 
     [LoggerMessage(27, LogLevel.Error, "A challenge got no evidence.")]
     public static partial void NoLiveEvidence(this ILogger log, Exception exception);
+
+    [LoggerMessage(28, LogLevel.Warning, "The file vouchers holds {Lines} lines that are none that a node writes, or were cut off: they are skipped.")]
+    public static partial void VouchersSkipped(this ILogger log, int lines);
+
+    [LoggerMessage(29, LogLevel.Error, "Vouchers could not be written to the file vouchers: until they are, they are in memory alone. hint: is there room on the disk?")]
+    public static partial void VouchersNotWritten(this ILogger log, Exception exception);
+
+    [LoggerMessage(30, LogLevel.Warning, "{Vouchers} vouchers wait in the file vouchers: the node delivers them when it starts again.")]
+    public static partial void VouchersWait(this ILogger log, int vouchers);
 }

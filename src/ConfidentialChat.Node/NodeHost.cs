@@ -102,11 +102,17 @@ public static class NodeHost
             .Configure<HostOptions>(host => host.ShutdownTimeout = options.DrainTimeout);
         if (evidence is not null)
             builder.Services.AddSingleton(evidence).AddSingleton<NodeEvidence>().AddSingleton<LiveChallenges>().AddSingleton<ReceiptDesk>()
-                .AddHostedService<KeyPublication>();
+                .AddHostedService<KeyPublication>()
+                .AddSingleton(services => Outbox.Open(
+                    options.DataDirectory, services.GetRequiredService<TimeProvider>(), services.GetRequiredService<Seldom>(),
+                    services.GetRequiredService<ILogger<Outbox>>()))
+                .AddSingleton<VoucherDesk>()
+                .AddSingleton<Vouching>();
         configure?.Invoke(builder);
 
         var app = builder.Build();
         _ = app.Services.GetServices<ListenSocket>().ToList(); // else they would not end with a node that never starts
+        OpenOutbox(app);
         HeapLimit.Tell(app.Logger, options.MaxBufferedBytes, options.MaxBodyBytes);
         app.UseConnectionTurns(
             path => path.Value is Health or Live or Ready or NodePaths.Proof,
@@ -180,6 +186,20 @@ public static class NodeHost
 
         static ListenSocket Take(EndPoint point) =>
             ListenSocket.Take(point, "--port (setting Port)", (message, hint, e) => new NodeOptionsException(message, hint, e));
+    }
+
+    // Before anything listens: another process may have it.
+    private static void OpenOutbox(WebApplication app)
+    {
+        try
+        {
+            app.Services.GetService<Outbox>();
+        }
+        catch
+        {
+            ((IDisposable)app).Dispose();
+            throw;
+        }
     }
 
     private static void Listen(KestrelServerOptions kestrel, ListenSocket[] places, NodeIdentity identity)

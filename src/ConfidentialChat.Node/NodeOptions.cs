@@ -2,13 +2,17 @@ using System.Net;
 using ConfidentialChat.Hosting;
 using ConfidentialChat.Hosting.Connections;
 using ConfidentialChat.Protocol;
+using ConfidentialChat.Protocol.Vouchers;
 
 namespace ConfidentialChat.Node;
 
 /// <summary>How a node listens, whom it serves and how long it keeps its keys. The engine has options of its own.</summary>
 public sealed record NodeOptions
 {
-    /// <summary>Holds the identity key, the enrolment and the TLS key; made where it is missing, readable by its owner only.</summary>
+    /// <summary>
+    /// Holds the identity key, the enrolment, the TLS key and the vouchers that wait for the gateway; made where it is missing, readable by its
+    /// owner only.
+    /// </summary>
     public required string DataDirectory { get; init; }
 
     /// <summary>The gateway that the node enrols with, scheme, host and port.</summary>
@@ -70,6 +74,12 @@ public sealed record NodeOptions
     /// <summary>Silence in a stream after which a comment is sent.</summary>
     public TimeSpan KeepAlive { get; init; } = TimeSpan.FromSeconds(15);
 
+    /// <summary>
+    /// To a multiple of it what a sealed request used is rounded up in its voucher, part by part; 1: exact, which tells whoever keeps vouchers
+    /// how long answers were.
+    /// </summary>
+    public int UsageMultiple { get; init; } = 16;
+
     /// <summary>Whether also a request that went well has its line in the log. It costs more than opening the request does.</summary>
     public bool LogRequests { get; init; }
 
@@ -104,6 +114,9 @@ public sealed record NodeOptions
         Require(
             MaxConnections >= ConnectionLimits.LeastMost, $"A node cannot do with {MaxConnections} connections.",
             $"MaxConnections is at least {ConnectionLimits.LeastMost}");
+        Require(
+            UsageMultiple is >= 1 and <= Voucher.MaxMultiple, "The multiple to which usage is rounded is out of range.",
+            $"give one from 1 to {Voucher.MaxMultiple}");
         Require(
             UsesTls || IPAddress.IsLoopback(ListenAddress) || DangerousPlainHttp,
             $"Plain HTTP on {ListenAddress} would be open to the network.",

@@ -11,7 +11,8 @@ namespace ConfidentialChat.Node;
 /// Reads the bare node's configuration: <c>Data</c>, <c>Gateway</c>, <c>EnrolmentToken</c>, <c>Listen</c>, <c>Port</c>, <c>Address</c>, <c>Model</c>,
 /// <c>EngineDirectory</c>, <c>Upstream</c> (URLs with blanks between), <c>UpstreamModel</c> (NAME or NAME=ENGINE_NAME), <c>UpstreamKeyEnv</c>,
 /// <c>UpstreamKind</c>, <c>UpstreamConcurrency</c>, <c>MaxConnections</c>, <c>DrainTimeout</c>, <c>MaxBufferedBytes</c>, <c>LogRequests</c>,
-/// <c>DangerousPlainHttp</c>, <c>DangerousRemoteEngine</c>, <c>DangerousSharedPrefixCache</c>. One of <c>Model</c> and <c>Upstream</c> is needed.
+/// <c>UsageMultiple</c>, <c>DangerousPlainHttp</c>, <c>DangerousRemoteEngine</c>, <c>DangerousSharedPrefixCache</c>. One of <c>Model</c> and
+/// <c>Upstream</c> is needed.
 /// </summary>
 internal sealed record NodeSettings(NodeOptions Node, EmbeddedEngineOptions? Engine, UpstreamOptions? Upstream)
 {
@@ -34,6 +35,8 @@ internal sealed record NodeSettings(NodeOptions Node, EmbeddedEngineOptions? Eng
                 PublicAddress = Url("Address"),
                 DangerousPlainHttp = Flag("DangerousPlainHttp"),
                 LogRequests = Flag("LogRequests"),
+                UsageMultiple = configuration["UsageMultiple"] is not { } multiple ? standard.UsageMultiple
+                    : int.TryParse(multiple, out var parts) ? parts : throw Invalid("UsageMultiple", "a number"),
                 DrainTimeout = configuration["DrainTimeout"] is not { } drain ? standard.DrainTimeout
                     : TimeSpan.TryParse(drain, CultureInfo.InvariantCulture, out var time) && time >= TimeSpan.Zero && time <= TimeSpan.FromHours(1) ? time
                     : throw Invalid("DrainTimeout", "a time from 00:00:00 to 01:00:00"),

@@ -5,6 +5,7 @@ using ConfidentialChat.Node;
 using ConfidentialChat.Node.Control;
 using ConfidentialChat.Node.Inference;
 using ConfidentialChat.Node.Inference.Llama;
+using ConfidentialChat.Protocol.Vouchers;
 
 namespace ConfidentialChat.Cli.Commands;
 
@@ -32,6 +33,9 @@ internal static class NodeCommand
     private static readonly Option<int?> MaxBufferedMib = CommonOptions.MaxBufferedMib();
     private static readonly Option<int> DrainSeconds = CommonOptions.DrainSeconds(Standard.Node.DrainTimeout);
     private static readonly Option<bool> LogRequests = CommonOptions.LogRequests();
+    private static readonly Option<int> UsageMultiple = CommonOptions.Between(
+        "--usage-multiple", 1, Voucher.MaxMultiple, Standard.Node.UsageMultiple,
+        "What sealed requests used is rounded up to a multiple of it, part by part; 1: exact.");
     private static readonly Option<bool> EraseNow = new("--erase-now")
     {
         Description = "Erase the oldest key before its time, where the node holds as many as it may.",
@@ -44,7 +48,7 @@ internal static class NodeCommand
         var command = new Command("node", $"Run a node: it opens requests, runs the model and seals answers. The enrolment token, needed once, comes from {EnrolmentTokenVariable}.")
         {
             Data, Gateway, Listen, Port, Address, Evidence, Model, EngineDirectory, Parallel, Queue, MaxConnections, MaxBufferedMib, RotationMinutes,
-            DrainSeconds, LogRequests,
+            DrainSeconds, LogRequests, UsageMultiple,
             DangerousPlainHttp, ServerRun.Json, ServerRun.ExitWithStdin,
         };
         foreach (var option in Upstream.All)
@@ -114,6 +118,7 @@ internal static class NodeCommand
             MaxBufferedBytes = parsed.GetValue(MaxBufferedMib) * CommonOptions.Mib ?? Standard.Node.MaxBufferedBytes,
             DrainTimeout = TimeSpan.FromSeconds(parsed.GetValue(DrainSeconds)),
             LogRequests = parsed.GetValue(LogRequests),
+            UsageMultiple = parsed.GetValue(UsageMultiple),
         };
         options.Validate();
         await using var engine = await EngineFetch.OpenAsync(embedded, upstream, cancellation);

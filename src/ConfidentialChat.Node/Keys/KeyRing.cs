@@ -18,6 +18,7 @@ public sealed class KeyRing : IDisposable
     private readonly NodeOptions options;
     private readonly Ed25519PrivateKey? signing; // of this process; a ring of attested keys has one
     private readonly Lock gate = new();
+    private readonly Queue<KeySetDigest> published = new(); // also those that are erased: an answer may take longer than its keys are held
     private volatile Sets sets; // swapped whole
     private byte nextKeyId = RandomNumberGenerator.GetBytes(1)[0]; // a process that started anew repeats no id of the one before by habit
 
@@ -60,6 +61,16 @@ public sealed class KeyRing : IDisposable
 
     /// <summary>The process's key for what spec/receipts.md section 1 has, and for nothing else; null where sets have no bundles. Owned by the ring.</summary>
     internal Ed25519PrivateKey? Signing => signing;
+
+    /// <summary>
+    /// The set under which usage is vouched for: that of the request, where this process ever had it, else its newest. Null while none has
+    /// evidence.
+    /// </summary>
+    internal KeySetDigest? SetToVouchUnder(KeySetDigest wanted)
+    {
+        lock (gate)
+            return published.Contains(wanted) ? wanted : sets.NewestFirst is [var newest, ..] ? newest.Set.Digest : null;
+    }
 
     /// <summary>The set that waits for its evidence; null where none does.</summary>
     internal NodeKeySet? Pending => sets.Pending?.Set;
@@ -128,6 +139,9 @@ public sealed class KeyRing : IDisposable
                 return false; // evidence that took longer than it holds is none
             Entry[] held = [.. sets.NewestFirst.Where(entry => !IsDue(entry))];
             Swap([pending with { Evidence = evidence }, .. Retire(held)], null);
+            published.Enqueue(set.Digest);
+            if (published.Count > 2 * KeySet.MaxHeld)
+                published.Dequeue();
         }
 
         Changed?.Invoke();

@@ -46,7 +46,7 @@ internal sealed class ConfidentialHandler(
                 log.Ended(
                     ending.Code == Ending.Ok && !options.LogRequests ? LogLevel.Debug : LogLevel.Information, token.Request, ending.Code, ending.Usage,
                     time.GetElapsedTime(began));
-            usage.Report(token, ending.Usage);
+            usage.Report(token, ending.Usage, door.UsageMultiple);
         }
     }
 

@@ -16,6 +16,8 @@ internal sealed class EnvelopeV1Door(EnvelopeEndpoint endpoint, KeyRing ring, Bo
 {
     public string Endpoint => endpoint.Path;
 
+    public int UsageMultiple => 1; // sizes and units are in clear
+
     public Task RefuseAsync(HttpResponse response, Refusal refusal) => response.WriteAsync(refusal.Rejection, refusal.RetryAfter);
 
     public async Task<(OpenedCall? Call, Refusal? Refusal)> OpenAsync(HttpRequest request, RelayToken token)

@@ -26,6 +26,8 @@ internal sealed class EnvelopeV2Door(
 
     public string Endpoint => RelayHeaders.RelayEndpoint;
 
+    public int UsageMultiple => options.UsageMultiple;
+
     public Task RefuseAsync(HttpResponse response, Refusal refusal) =>
         response.WriteProblemAsync(new ProblemDocument(refusal.Rejection.Error), refusal.RetryAfter);
 

@@ -11,6 +11,9 @@ internal interface IEnvelopeDoor
     /// <summary>What the relay token of a request has to name.</summary>
     string Endpoint { get; }
 
+    /// <summary>The multiple to which what a request used is rounded up where it is vouched for; 1: not at all. spec/vouchers.md section 1.</summary>
+    int UsageMultiple { get; }
+
     /// <summary>Writes a refusal of what was not opened, as this envelope has them.</summary>
     Task RefuseAsync(HttpResponse response, Refusal refusal);
 

@@ -82,6 +82,7 @@ internal sealed class NodeUnderTest : IAsyncDisposable
             EnrolmentToken = ScriptedGateway.EnrolmentToken,
             Port = 0,
             DrainTimeout = TimeSpan.FromSeconds(10),
+            UsageMultiple = 1, // what was counted shows; VoucherTests have the default
         };
         Func<WebApplication> build = () => NodeHost.Create(change?.Invoke(options) ?? options, engine, builder =>
         {

@@ -4,8 +4,10 @@ using System.Security.Cryptography;
 using System.Text.Json;
 using System.Threading.Channels;
 using ConfidentialChat.Protocol;
+using ConfidentialChat.Protocol.Cose;
 using ConfidentialChat.Protocol.Primitives;
 using ConfidentialChat.Protocol.Relay;
+using ConfidentialChat.Protocol.Vouchers;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Http;
@@ -28,6 +30,7 @@ internal sealed class ScriptedGateway : IAsyncDisposable
     private readonly Channel<NodeStatus> heartbeats = Channel.CreateUnbounded<NodeStatus>();
     private readonly Channel<UsageReports> deliveries = Channel.CreateUnbounded<UsageReports>();
     private readonly ConcurrentDictionary<Guid, UsageReport> reports = new();
+    private readonly ConcurrentDictionary<Guid, byte[]> vouchers = new();
     private readonly ConcurrentDictionary<Guid, TaskCompletionSource<UsageReport>> awaited = new();
     private readonly ConcurrentQueue<string> faults = new();
     private readonly Channel<AnnouncedAddress> addresses = Channel.CreateUnbounded<AnnouncedAddress>();
@@ -74,7 +77,10 @@ internal sealed class ScriptedGateway : IAsyncDisposable
     /// </summary>
     public Func<Uri, NodeReach>? Look { get; set; } = address => new NodeReach(true, address);
 
-    /// <summary>Every report that was acknowledged.</summary>
+    /// <summary>Vouchers that it leaves unacknowledged, as one whose keys it cannot get yet.</summary>
+    public Func<Guid, bool> IsAwaited { get; set; } = _ => false;
+
+    /// <summary>Every report that was acknowledged, those of vouchers among them.</summary>
     public IReadOnlyCollection<UsageReport> Reports => [.. reports.Values];
 
     public static async Task<ScriptedGateway> StartAsync()
@@ -129,6 +135,13 @@ internal sealed class ScriptedGateway : IAsyncDisposable
 
     /// <summary>The next message with reports that arrives, acknowledged or not.</summary>
     public Task<UsageReports> DeliveryAsync() => deliveries.Reader.ReadAsync(TestContext.Current.CancellationToken).AsTask().Soon();
+
+    /// <summary>The acknowledged voucher of one request, as it came.</summary>
+    public async Task<byte[]> VoucherAsync(RequestId request)
+    {
+        await ReportAsync(request);
+        return vouchers[request.Value];
+    }
 
     /// <summary>The acknowledged report of one request.</summary>
     public Task<UsageReport> ReportAsync(RequestId request) => Awaited(request.Value).Task.Soon();
@@ -243,7 +256,19 @@ internal sealed class ScriptedGateway : IAsyncDisposable
         if (!IsFromNode(http, body, out _))
             return Wrong("reports that are not signed");
         var message = Read(body, NodeMessageJson.Default.UsageReports);
-        foreach (var report in message.Reports)
+        var told = message.Reports.ToList();
+        foreach (var delivered in (message.Vouchers ?? []).Where(delivered => !IsAwaited(delivered.Request)))
+        {
+            var bytes = Convert.FromBase64String(delivered.Voucher);
+            if (SignedVoucher.TryParse(bytes, out var signed) != CoseError.None || signed!.Audience != SignedVoucher.AudienceOf(key.PublicKey))
+                return Wrong("a voucher that is none, or another gateway's");
+            if (!vouchers.GetOrAdd(delivered.Request, bytes).AsSpan().SequenceEqual(bytes))
+                return Wrong("a second voucher that is another");
+            var (request, usage) = (signed.Voucher.Request.Value, signed.Voucher.Usage);
+            told.Add(new UsageReport(request, signed.Voucher.Model, usage.PromptTokens, usage.CompletionTokens, usage.Pixels));
+        }
+
+        foreach (var report in told)
         {
             if (reports.GetOrAdd(report.Request, report) != report)
                 return Wrong("a second report that says something else");
@@ -251,7 +276,7 @@ internal sealed class ScriptedGateway : IAsyncDisposable
         }
 
         await http.Response.WriteAsJsonAsync(
-            new UsageAcknowledgement([.. message.Reports.Select(report => report.Request)]), NodeMessageJson.Default.UsageAcknowledgement);
+            new UsageAcknowledgement([.. told.Select(report => report.Request)]), NodeMessageJson.Default.UsageAcknowledgement);
         return StatusCodes.Status200OK;
     }
 
