@@ -58,6 +58,17 @@ public sealed class ReceiptTests : IDisposable
         }
     }
 
+    [Fact]
+    public async Task A_paced_stream_has_one_over_its_filler_too()
+    {
+        await using var node = await StartAsync(Answering("a", "b"));
+        var (keys, token) = (await VerifiedAsync(node), Token(node));
+        var inner = Inner(token, body: Streamed) with { IsPaced = true };
+        using var call = Seal(keys, inner);
+        var answer = await OpenAsync(call, await PostAsync(node, call, token));
+        (Verify(keys, token, call, inner, answer).Usage, answer.ContentType).ShouldBe((new Usage(3, 4), "text/event-stream"));
+    }
+
     [Theory]
     [InlineData(InferenceRefusal.ContextTooLarge, 400)]
     [InlineData(InferenceRefusal.Busy, 429)]
@@ -103,13 +114,15 @@ public sealed class ReceiptTests : IDisposable
     }
 
     [Theory]
-    [InlineData("a failure")]
-    [InlineData("no finish reason")]
-    public async Task A_stream_whose_engine_broke_off_ends_with_a_receipt_and_without_its_final_chunk(string end)
+    [InlineData("a failure", false)]
+    [InlineData("no finish reason", false)]
+    [InlineData("a failure", true)]
+    public async Task A_stream_whose_engine_broke_off_ends_with_a_receipt_and_without_its_final_chunk(string end, bool isPaced)
     {
         await using var node = await StartAsync(ScriptedBackend.ThatAnswers(() => new ScriptedAnswer(_ => Cut()) { Finishes = false }));
         var (keys, token) = (await VerifiedAsync(node), Token(node));
-        using var call = Seal(keys, token, body: Streamed);
+        var inner = Inner(token, body: Streamed) with { IsPaced = isPaced };
+        using var call = Seal(keys, inner);
         using var response = await PostAsync(node, call, token);
         using var reader = call.Open(PipeReader.Create(await response.Content.ReadAsStreamAsync()), keptSize: 1 << 20);
         await reader.ReadHeadAsync(default);
@@ -120,7 +133,7 @@ public sealed class ReceiptTests : IDisposable
             }
         });
         cut.Outcome.ShouldBe(Protocol.Oblivious.OpenOutcome.Truncated);
-        var receipt = Verify(keys, token, call, Inner(token, body: Streamed), reader.Trailers, reader.CopyMessage());
+        var receipt = Verify(keys, token, call, inner, reader.Trailers, reader.CopyMessage());
         (receipt.End, receipt.Usage, receipt.Status).ShouldBe((AnswerEnd.CutOff, new Usage(3, 4), 200));
         (await node.Gateway.ReportAsync(token.Request)).Usage.ShouldBe(receipt.Usage);
         await ShouldBeEmptyAsync(node);
