@@ -118,7 +118,7 @@ public sealed class NamedExchangeTests(ScriptedStack stack) : IClassFixture<Scri
         var expected = events.Replace("scripted-engine", ScriptedStack.Model, StringComparison.Ordinal);
         stack.Next(new EngineStep { Do = "status", Headers = Typed }, new EngineStep { Do = "body", Text = events });
         var before = await Ledger.SettledAsync(stack.Stack);
-        using (var client = stack.Client())
+        using (var client = new ConfidentialChatClient(stack.Stack.Options() with { RequireReceipts = true }))
         {
             var read = new StringBuilder();
             await using var answer = await client.SendAsync(
@@ -132,7 +132,7 @@ public sealed class NamedExchangeTests(ScriptedStack stack) : IClassFixture<Scri
         (await Ledger.SettledAsync(stack.Stack) - before).ShouldBe(30); // 15 and 15
 
         stack.Next(new EngineStep { Do = "status", Headers = Typed }, new EngineStep { Do = "body", Text = events });
-        using var http = new HttpClient(new ConfidentialHttpHandler(stack.Stack.Options() with { PacedStreams = true }));
+        using var http = new HttpClient(new ConfidentialHttpHandler(stack.Stack.Options() with { PacedStreams = true, RequireReceipts = true }));
         using var response = await http.PostAsync(
             new Uri($"https://api.example{path}"), new StringContent(request, Encoding.UTF8, "application/json"), Cancellation);
         (await response.Content.ReadAsStringAsync(Cancellation)).ShouldBe(expected, what);

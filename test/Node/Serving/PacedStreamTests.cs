@@ -75,7 +75,8 @@ public sealed class PacedStreamTests : IDisposable
         var token = Token(node);
         using var call = Seal(await VerifiedAsync(node), Inner(token, body: Streamed));
         using var response = await PostAsync(node, call, token);
-        (await ReadAsync(await response.Content.ReadAsStreamAsync())).Chunks.ShouldAllBe(chunk => chunk.Size == EventPadder.BlockSize + 16);
+        (await ReadAsync(await response.Content.ReadAsStreamAsync())).Chunks
+            .ShouldAllBe(chunk => chunk.Size % EventPadder.BlockSize == 16 && chunk.Size <= Sealed / 2);
 
         await using var other = await NodeUnderTest.StartAsync(ScriptedBackend.ThatServes(), evidence: platform);
         var second = Token(other);

@@ -23,14 +23,16 @@ public sealed class ReceiptTests : IDisposable
     public void Dispose() => platform.Dispose();
 
     [Theory]
-    [InlineData(false)]
-    [InlineData(true)]
-    public async Task An_answer_has_a_receipt_over_what_was_asked_answered_and_used(bool isStream)
+    [InlineData(false, false)]
+    [InlineData(true, false)]
+    [InlineData(true, true)]
+    public async Task An_answer_has_a_receipt_over_what_was_asked_answered_and_used(bool isStream, bool isPaced)
     {
         await using var node = await StartAsync(Answering("a", "b"));
         var (keys, token) = (await VerifiedAsync(node), Token(node));
-        using var call = Seal(keys, token, body: isStream ? Streamed : Chat);
-        var receipt = Verify(keys, token, call, Inner(token, body: isStream ? Streamed : Chat), await OpenAsync(call, await PostAsync(node, call, token)));
+        var inner = Inner(token, body: isStream ? Streamed : Chat) with { IsPaced = isPaced };
+        using var call = Seal(keys, inner);
+        var receipt = Verify(keys, token, call, inner, await OpenAsync(call, await PostAsync(node, call, token)));
         (receipt.Status, receipt.Usage, receipt.End, receipt.Weights.HasValue).ShouldBe((200, new Usage(3, 4), AnswerEnd.Complete, false));
         (await node.Gateway.ReportAsync(token.Request)).Usage.ShouldBe(receipt.Usage);
     }
@@ -117,6 +119,7 @@ public sealed class ReceiptTests : IDisposable
     [InlineData("a failure", false)]
     [InlineData("no finish reason", false)]
     [InlineData("a failure", true)]
+    [InlineData("no finish reason", true)]
     public async Task A_stream_whose_engine_broke_off_ends_with_a_receipt_and_without_its_final_chunk(string end, bool isPaced)
     {
         await using var node = await StartAsync(ScriptedBackend.ThatAnswers(() => new ScriptedAnswer(_ => Cut()) { Finishes = false }));
