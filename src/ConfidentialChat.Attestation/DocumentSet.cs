@@ -18,6 +18,9 @@ public sealed class DocumentSet
         Digest = Digest32.Of(Encoding.ASCII.GetBytes(string.Concat(this.documents.Keys.Order(StringComparer.Ordinal))));
     }
 
+    /// <summary>Each once, in no order.</summary>
+    public IReadOnlyCollection<ReadOnlyMemory<byte>> Documents => documents.Values;
+
     /// <summary>None.</summary>
     public static DocumentSet Empty { get; } = new();
 

@@ -26,10 +26,11 @@ public sealed class VerifiedNode
     private readonly long verified;
 
     private VerifiedNode(
-        VerifiedBundle bundle, ReadOnlyMemory<byte> evidence, Verdict verdict, KeyConfiguration key, SymmetricSuite suite, TimeSpan lifetime, Policy policy,
+        VerifiedBundle bundle, ReadOnlyMemory<byte> evidence, DocumentSet documents, Verdict verdict, KeyConfiguration key, SymmetricSuite suite, TimeSpan lifetime, Policy policy,
         long verified)
     {
         Evidence = evidence;
+        Documents = documents;
         Policy = policy;
         this.bundle = bundle;
         this.lifetime = lifetime;
@@ -68,6 +69,9 @@ public sealed class VerifiedNode
     /// <summary>The bundle as it came.</summary>
     internal ReadOnlyMemory<byte> Evidence { get; }
 
+    /// <summary>What its devices name by digest, as far as it was at hand.</summary>
+    internal DocumentSet Documents { get; }
+
     /// <summary>Which accepted it.</summary>
     internal Policy Policy { get; }
 
@@ -93,6 +97,7 @@ public sealed class VerifiedNode
 
     /// <summary>The one way to a verified node.</summary>
     /// <param name="json">The bundle as it came.</param>
+    /// <param name="documents">What its devices name by digest, as far as it is at hand.</param>
     /// <param name="asked">The node that was asked for.</param>
     /// <param name="keySet">The key set that was asked for.</param>
     /// <param name="earliest">Before this no bundle of these keys is issued.</param>
@@ -101,6 +106,7 @@ public sealed class VerifiedNode
     /// <param name="refused">Why not; null where there is a node.</param>
     internal static VerifiedNode? Verify(
         ReadOnlyMemory<byte> json,
+        DocumentSet documents,
         NodeId asked,
         KeySetDigest keySet,
         DateTimeOffset earliest,
@@ -109,7 +115,7 @@ public sealed class VerifiedNode
         out UnverifiedNode? refused)
     {
         var (now, began) = (judge.Time.GetUtcNow(), judge.Time.GetTimestamp());
-        var found = judge.Verifier.Verify(json, judge.Policy, now, nonce);
+        var found = judge.Verifier.Verify(json, judge.Policy, now, nonce, documents);
         refused = null;
         if (found.Verified is not { } bundle)
         {
@@ -133,6 +139,6 @@ public sealed class VerifiedNode
             : null;
         if (fault is not null)
             refused = new UnverifiedNode(asked, [fault]);
-        return fault is null ? new VerifiedNode(bundle, json, found.Verdict, key!, suite, bundle.SealBefore - now, judge.Policy, began) : null;
+        return fault is null ? new VerifiedNode(bundle, json, documents, found.Verdict, key!, suite, bundle.SealBefore - now, judge.Policy, began) : null;
     }
 }

@@ -1,3 +1,4 @@
+using ConfidentialChat.Attestation.Nvidia;
 using ConfidentialChat.Protocol.Errors;
 
 namespace ConfidentialChat.Client.Tests;
@@ -37,6 +38,37 @@ public sealed class NodeDirectoryTests
         gateway.Serve = call => call.WholeAsync(Chats.Answer);
         await client.ConfidentialChat.CreateAsync(Chats.Request, Cancellation);
         (gateway.Lists, gateway.Bundles, gateway.Relays).ShouldBe((2, 2, 2));
+    }
+
+    [Fact]
+    public async Task What_a_nodes_GPUs_name_is_fetched_once_held_against_its_digest_and_kept_with_a_receipt()
+    {
+        var (time, gpu) = (new ShiftedTime(), new EmulatedDevice());
+        byte[][] rims = [gpu.Rim(vbios: false).ToBytes(), gpu.Rim(vbios: true).ToBytes()];
+        var policy = gpu.Trusting(TestNode.Simulated with { Nvidia = new NvidiaPolicy { MinGpus = 1 } });
+        await using var gateway = await RelayGateway.StartAsync(async call =>
+        {
+            call.Receipted();
+            await call.WholeAsync(Chats.Answer);
+        });
+        gateway.Nodes[0] = new TestNode { Gpus = [(gpu, rims)] };
+        using var client = gateway.Client(options => options with { Policy = policy, TimeProvider = time });
+        gateway.Documents.Add(rims[0]);
+        var refusal = await Should.ThrowAsync<AttestationException>(() => client.ConfidentialChat.CreateAsync(Chats.Request, Cancellation));
+        refusal.Refused.ShouldHaveSingleItem().Factors.Select(factor => factor.Name.Value).ShouldBe(["bundle.devices", "nvidia.vbios_rim"]);
+        gateway.Relays.ShouldBe(0);
+
+        gateway.Documents.Add(rims[1]);
+        VerifiedReceipt? receipt = null;
+        var options = new CallOptions { OnReceipt = taken => receipt = taken };
+        await client.ConfidentialChat.CreateAsync(Chats.Request, options, Cancellation);
+        ReceiptFile.Verify(receipt!.ToFile().ToBytes(), policy).Verdict.IsAccepted.ShouldBeTrue();
+
+        time.Pass(TimeSpan.FromHours(2));
+        gateway.Nodes.Add(new TestNode { Gpus = [(new EmulatedDevice(), rims)], IssuedAt = time.GetUtcNow() });
+        var asked = gateway.Asked.Count(path => path.StartsWith("/v2/collateral/", StringComparison.Ordinal));
+        await client.ConfidentialChat.CreateAsync(Chats.Request, Cancellation);
+        gateway.Asked.Count(path => path.StartsWith("/v2/collateral/", StringComparison.Ordinal)).ShouldBe(asked);
     }
 
     [Fact]

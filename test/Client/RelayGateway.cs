@@ -1,6 +1,7 @@
 using System.Buffers;
 using System.Collections.Concurrent;
 using System.Net;
+using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json.Nodes;
 using ConfidentialChat.Attestation.Bundles;
@@ -46,6 +47,9 @@ internal sealed class RelayGateway : IAsyncDisposable
     public Func<long, TestNode?>? Evidence { get; set; }
 
     public string? Tag { get; set; }
+
+    /// <summary>What it has of what bundles name by digest.</summary>
+    public List<byte[]> Documents { get; } = [];
 
     /// <summary>Every path that was asked for, with its method, in order.</summary>
     public ConcurrentQueue<string> Asked { get; } = [];
@@ -153,6 +157,12 @@ internal sealed class RelayGateway : IAsyncDisposable
         {
             Headers.Enqueue(context.Request.Headers.ToDictionary(header => header.Key, header => header.Value.ToString(), StringComparer.OrdinalIgnoreCase));
             await (Relay ?? RelayAsync)(context);
+        }
+        else if (path.StartsWith("/v2/collateral/", StringComparison.Ordinal)
+            && Documents.Find(document => path.EndsWith(Convert.ToHexStringLower(SHA256.HashData(document)), StringComparison.Ordinal)) is { } document)
+        {
+            context.Response.ContentType = "application/octet-stream";
+            await context.Response.Body.WriteAsync(document);
         }
         else if (path == "/v1/models")
             await context.JsonAsync("""{"object":"list","data":[]}""");

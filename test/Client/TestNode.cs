@@ -35,6 +35,9 @@ internal sealed class TestNode : IDisposable
     /// <summary>Of each of its models, as it states them.</summary>
     public string? Weights { get; init; }
 
+    /// <summary>Each with the documents that it names.</summary>
+    public IReadOnlyList<(EmulatedDevice Device, IReadOnlyList<byte[]> Documents)> Gpus { get; init; } = [];
+
     public DateTimeOffset IssuedAt { get; init; } = DateTimeOffset.UtcNow.AddSeconds(-10);
 
     public TimeSpan Lifetime { get; init; } = TimeSpan.FromHours(1);
@@ -63,6 +66,7 @@ internal sealed class TestNode : IDisposable
 
     public byte[] Issue(ReadOnlyMemory<byte> nonce)
     {
+        var devices = Gpus.Select(gpu => Evidence(gpu.Device, gpu.Documents, nonce)).ToList();
         var statement = new BundleStatement
         {
             Node = Id,
@@ -73,8 +77,22 @@ internal sealed class TestNode : IDisposable
             Software = new NodeSoftware("test", "1"),
             Models = [.. Models.Select(model => new NodeModel(model, Weights))],
             Configuration = new NodeConfiguration([], [], "info", []),
+            Devices = [.. devices.Select(device => SHA256.HashData(device.Evidence.Span))],
         }.ToBytes();
-        return EvidenceBundle.Write(statement, platform.Sign(BundleStatement.ReportData(statement)), []);
+        return EvidenceBundle.Write(statement, platform.Sign(BundleStatement.ReportData(statement)), devices);
+    }
+
+    private DeviceEvidence Evidence(EmulatedDevice device, IReadOnlyList<byte[]> documents, ReadOnlyMemory<byte> nonce)
+    {
+        device.Nonce = BundleStatement.DeviceNonce(Keys, IssuedAt, nonce.Span);
+        var evidence = device.ToEvidence();
+        return new DeviceEvidence
+        {
+            Architecture = "HOPPER",
+            Evidence = evidence.Report,
+            Certificates = evidence.Certificates,
+            Collateral = [.. documents.Select(SHA256.HashData)],
+        };
     }
 
     /// <summary>The statement of one node and the evidence of another.</summary>

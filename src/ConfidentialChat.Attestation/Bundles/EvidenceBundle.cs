@@ -41,6 +41,9 @@ public sealed class EvidenceBundle
 
     public IReadOnlyList<DeviceEvidence> Devices { get; }
 
+    /// <summary>SHA-256 of each document that a device names, in lower-case hexadecimal, each once.</summary>
+    public IEnumerable<string> NamedDocuments => Devices.SelectMany(device => device.Collateral).Select(digest => Convert.ToHexStringLower(digest)).Distinct();
+
     /// <summary>SHA-256 of the bundle's bytes.</summary>
     internal Digest32 Digest { get; private init; }
 

@@ -56,21 +56,40 @@ internal sealed class GatewayEvidence : IDisposable
             "spec/attestation.md section 17 says what an answer to a challenge is", ExitCode.EvidenceRefused);
     }
 
+    /// <summary>What a bundle's devices name by digest, as far as the gateway has it.</summary>
+    public async Task<IReadOnlyList<byte[]>> DocumentsAsync(EvidenceBundle bundle, CancellationToken cancellation)
+    {
+        var documents = new List<byte[]>();
+        foreach (var digest in bundle.NamedDocuments.Take(Bounds.DeviceDocuments))
+        {
+            if (await TrySendAsync(HttpMethod.Get, $"v2/collateral/{digest}", null, Bounds.DeviceDocument, cancellation) is (HttpStatusCode.OK, var document))
+                documents.Add(document);
+        }
+
+        return documents;
+    }
+
     public void Dispose() => http.Dispose();
 
     private async Task<byte[]> SendAsync(HttpMethod method, long node, string? json, int bound, CancellationToken cancellation)
+    {
+        var (status, body) = await TrySendAsync(method, $"v2/nodes/{node}/evidence", json, bound, cancellation);
+        return status is HttpStatusCode.OK ? body : throw Refusal(status, body, node);
+    }
+
+    private async Task<(HttpStatusCode Status, byte[] Body)> TrySendAsync(
+        HttpMethod method, string path, string? json, int bound, CancellationToken cancellation)
     {
         using var late = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
         late.CancelAfter(Patience);
         try
         {
-            using var request = new HttpRequestMessage(method, new Uri($"v2/nodes/{node}/evidence", UriKind.Relative));
+            using var request = new HttpRequestMessage(method, new Uri(path, UriKind.Relative));
             if (json is not null)
                 request.Content = new StringContent(json, Encoding.UTF8, "application/json");
             using var response = await http.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, late.Token);
             var isGiven = response.StatusCode is HttpStatusCode.OK;
-            var body = await ReadAsync(response, isGiven ? bound : MaxProblem, late.Token);
-            return isGiven ? body : throw Refusal(response.StatusCode, body, node);
+            return (response.StatusCode, await ReadAsync(response, isGiven ? bound : MaxProblem, late.Token));
         }
         catch (Exception e) when (e is HttpRequestException or IOException)
         {

@@ -90,7 +90,7 @@ internal static class VerifyCommand
                 ExitCode.Usage);
         return VerifyAsync(
             VerifyOptions.ReadFile(file, Bounds.Bundle), VerifyOptions.ReadPolicy(parsed.GetValue(PolicyFile)),
-            VerifyOptions.ReadHex("--nonce", parsed.GetValue(Nonce), BundleStatement.NonceSize), parsed);
+            VerifyOptions.ReadHex("--nonce", parsed.GetValue(Nonce), BundleStatement.NonceSize), [], parsed);
     }
 
     private static async Task<int> VerifyNodeAsync(long node, ParseResult parsed, CancellationToken cancellation)
@@ -108,18 +108,21 @@ internal static class VerifyCommand
             await KeepAsync(output, bundle, cancellation);
 
         // What another node is says nothing of this one, however genuine.
-        if (EvidenceBundle.TryParse(bundle, out var read) is null && read!.Statement is { } statement && statement.Node != node)
+        _ = EvidenceBundle.TryParse(bundle, out var read);
+        if (read?.Statement is { } statement && statement.Node != node)
             throw new CommandException(
                 $"the evidence is refused: it is that of node {statement.Node}, and node {node} was asked for.",
                 "the gateway mixes its nodes up, or means to: ask its operator", ExitCode.EvidenceRefused);
-        return await VerifyAsync(bundle, policy, nonce, parsed);
+        var documents = read is null || policy.IgnoreDevices ? [] : await gateway.DocumentsAsync(read, cancellation);
+        return await VerifyAsync(bundle, policy, nonce, documents, parsed);
     }
 
-    private static Task<int> VerifyAsync(byte[] bundle, Policy policy, byte[]? nonce, ParseResult parsed)
+    private static Task<int> VerifyAsync(byte[] bundle, Policy policy, byte[]? nonce, IReadOnlyList<byte[]> fetched, ParseResult parsed)
     {
+        var documents = fetched.Concat((parsed.GetValue(Documents) ?? []).Select(file => VerifyOptions.ReadFile(file, Bounds.DeviceDocument)));
         var verification = new BundleVerifier().Verify(
             bundle, policy, VerifyOptions.ReadTime(parsed.GetValue(At)), nonce is null ? null : (ReadOnlyMemory<byte>?)nonce,
-            new DocumentSet((parsed.GetValue(Documents) ?? []).Select(file => (ReadOnlyMemory<byte>)VerifyOptions.ReadFile(file, Bounds.DeviceDocument))));
+            new DocumentSet(documents.Select(document => (ReadOnlyMemory<byte>)document)));
         return VerifyOutput.WriteAsync(verification.Verdict, bundle, policy, isRaw: false, parsed.GetValue(Json), json => Write(json, verification));
     }
 

@@ -52,6 +52,6 @@ internal sealed class AwaitedReceipt(VerifiedNode node, byte[] encapsulation, by
         var all = node.Policy.Begin(node.Verdict.At);
         ReceiptCheck.Add(node.Verdict, all);
         ReceiptCheck.Add(own, all);
-        return new VerifiedReceipt(signed.Receipt, node.Statement, node.Tee, all.ToVerdict(), new ReceiptFile(parts, node.Evidence, []));
+        return new VerifiedReceipt(signed.Receipt, node.Statement, node.Tee, all.ToVerdict(), new ReceiptFile(parts, node.Evidence, [.. node.Documents.Documents]));
     }
 }

@@ -54,13 +54,14 @@ internal sealed class GatewayConnection : IDisposable
     /// Asks for something that the gateway says of itself, spec/envelope-v2.md section 1. Nothing but 200 is an
     /// answer, and 304 where <paramref name="tag"/> names what is known already.
     /// </summary>
-    public Task<HttpResponseMessage> AskAsync(HttpMethod method, string path, ReadOnlyMemory<byte>? json, string? tag, CallClock clock)
+    public Task<HttpResponseMessage> AskAsync(
+        HttpMethod method, string path, ReadOnlyMemory<byte>? json, string? tag, CallClock clock, string expected = Json)
     {
         var request = new HttpRequestMessage(method, new Uri(root, path)) { Content = ContentOf(json, Json) };
         if (tag is not null)
             request.Headers.TryAddWithoutValidation("If-None-Match", tag);
         return SendAsync(
-            request, Json, response => response.StatusCode is HttpStatusCode.OK || (tag is not null && response.StatusCode is HttpStatusCode.NotModified),
+            request, expected, response => response.StatusCode is HttpStatusCode.OK || (tag is not null && response.StatusCode is HttpStatusCode.NotModified),
             said => new GatewayApiException(said, isRelayed: false), clock);
     }
 

@@ -18,6 +18,7 @@ namespace ConfidentialChat.Client.Transport;
 internal sealed class NodeDirectory(GatewayConnection connection, NodeJudge judge) : IDisposable
 {
     private const string Root = "v2/nodes";
+    private const string Bytes = "application/octet-stream";
 
     // One look, with its list and its bundles, which a node may make now; whoever waits for it has a clock of their own.
     private static readonly TimeSpan LookLimit = TimeSpan.FromSeconds(75);
@@ -176,8 +177,9 @@ internal sealed class NodeDirectory(GatewayConnection connection, NodeJudge judg
             var (json, nonce, refused) = await (judge.Policy.RequireNonce ? ChallengeAsync(listed, clock) : FetchAsync(listed, clock)).ConfigureAwait(false);
             if (refused is not null)
                 return (null, refused, null);
+            var documents = await DocumentsAsync(json, clock).ConfigureAwait(false);
             var earliest = BundleOrder.Earliest(orders.GetValueOrDefault(listed.Node), listed.KeySet);
-            var node = VerifiedNode.Verify(json, listed.Node, listed.KeySet, earliest, judge, nonce, out refused);
+            var node = VerifiedNode.Verify(json, documents, listed.Node, listed.KeySet, earliest, judge, nonce, out refused);
             if (node is not null)
             {
                 var issuedAt = node.Statement.IssuedAt;
@@ -201,6 +203,38 @@ internal sealed class NodeDirectory(GatewayConnection connection, NodeJudge judg
         return Convert.ToHexStringLower(Sha256.Hash(bundle.Span)) == listed.Bundle
             ? (bundle, null, null)
             : (default, null, Refused(listed.Node, NodeFactors.Bundle, RejectionCode.Mismatch, "the bundle that is listed", "another"));
+    }
+
+    // What devices name by digest: the same files for months, so that those of the nodes that are known are not asked for again. One that does
+    // not come, or is another, is missing to the verifier, which says so.
+    private async Task<DocumentSet> DocumentsAsync(ReadOnlyMemory<byte> json, CallClock clock)
+    {
+        if (judge.Policy.IgnoreDevices || EvidenceBundle.TryParse(json, out var bundle) is not null || bundle!.Devices.Count == 0)
+            return DocumentSet.Empty;
+        var documents = new List<ReadOnlyMemory<byte>>();
+        foreach (var name in bundle.NamedDocuments.Take(Bounds.DeviceDocuments))
+        {
+            var digest = Convert.FromHexString(name);
+            if (kept.Values.Select(node => node.Documents.Find(digest)).FirstOrDefault(known => known is not null) is { } known)
+                documents.Add(known);
+            else if (await FetchDocumentAsync(name, clock).ConfigureAwait(false) is { } fetched)
+                documents.Add(fetched);
+        }
+
+        return new DocumentSet(documents);
+    }
+
+    private async Task<ReadOnlyMemory<byte>?> FetchDocumentAsync(string digest, CallClock clock)
+    {
+        try
+        {
+            using var response = await connection.AskAsync(HttpMethod.Get, $"v2/collateral/{digest}", null, null, clock, Bytes).ConfigureAwait(false);
+            return await GatewayConnection.ReadBodyAsync(response, clock, eachPiece: null, Bounds.DeviceDocument).ConfigureAwait(false);
+        }
+        catch (GatewayApiException e) when (e.Status == (int)System.Net.HttpStatusCode.NotFound)
+        {
+            return null;
+        }
     }
 
     // spec/attestation.md section 17.
