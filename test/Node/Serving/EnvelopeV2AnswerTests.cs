@@ -147,8 +147,9 @@ public sealed class EnvelopeV2AnswerTests : IDisposable
         });
         var token = Token(node);
         using var call = Seal(await VerifiedAsync(node), token, body: isStream ? Streamed : Chat);
-        (await PostAsync(node, call, token)).Dispose();
-        await gate.Reached;
+        var answer = await PostAsync(node, call, token);
+        await gate.Reached; // who leaves before that has no engine asked
+        answer.Dispose();
         await Waiting.UntilAsync(() => left.IsCancellationRequested);
         gate.Open();
         (await node.Gateway.ReportAsync(token.Request)).Usage.ShouldBe(new Usage(5, 6));
