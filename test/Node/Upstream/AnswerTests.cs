@@ -167,4 +167,23 @@ public sealed class AnswerTests
         upstream.LastBody.GetProperty("dimensions").GetInt32().ShouldBe(8);
         upstream.LastBody.TryGetProperty("max_tokens", out _).ShouldBeFalse();
     }
+
+    [Theory]
+    [InlineData("""{"data":[{"embedding":[0.5,-1,2e0],"index":0},{"index":1,"embedding":[]}]}""", """{"data":[{"embedding":"AAAAPwAAgL8AAABA","index":0},{"index":1,"embedding":""}]}""")]
+    [InlineData("""{"data":[{"embedding":"AAAAPw==","index":0}]}""", """{"data":[{"embedding":"AAAAPw==","index":0}]}""")]
+    [InlineData("""{"data":[{"embedding":[0.5,NaN]},{"embedding":[1]}]}""", """{"data":[{"embedding":[0.5,null]},{"embedding":"AACAPw=="}]}""")]
+    [InlineData("""{"data":[{"embedding":[[1],[2]]},7,{"embedding":[1e99]}]}""", """{"data":[{"embedding":[[1],[2]]},7,{"embedding":[1e99]}]}""")]
+    [InlineData("""{"embedding":[1],"more":{"data":[{"embedding":[1]}]},"data":{"embedding":[1]}}""", """{"embedding":[1],"more":{"data":[{"embedding":[1]}]},"data":{"embedding":[1]}}""")]
+    [InlineData("""{"data":[{"\u0065mbedding":[1],"\ud800":[2]}]}""", """{"data":[{"\u0065mbedding":"AACAPw==","\ud800":[2]}]}""")]
+    public async Task Vectors_come_in_base64_where_it_was_asked_for_and_the_engine_knows_numbers_alone(string engine, string expected)
+    {
+        await using var upstream = await UpstreamUnderTest.StartAsync(EngineScript.Always(EngineStep.Answer(200, engine)));
+        foreach (var (asked, answer) in ((string, string)[])[("base64", expected), ("float", engine.Replace("NaN", "null", StringComparison.Ordinal))])
+        {
+            var reply = await upstream.AskAsync(
+                $$"""{"model":"test-model","input":"one","encoding_format":"{{asked}}"}""", endpoint: InferenceEndpoint.Embeddings);
+            reply.Parts.Single().ShouldBe(answer);
+            upstream.LastBody.GetProperty("encoding_format").GetString().ShouldBe(asked);
+        }
+    }
 }

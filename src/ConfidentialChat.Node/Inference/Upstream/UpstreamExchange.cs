@@ -148,7 +148,9 @@ internal sealed class UpstreamExchange : IDisposable
         var part = UpstreamPart.Read(json, request);
         if (part is null && UpstreamError.ReadObject(json, request) is { } refused)
             return (null, refused); // an error under a 200
-        return (part ?? throw Failed("answered with what is no answer"), null);
+        if (part is null)
+            throw Failed("answered with what is no answer");
+        return (EmbeddingEncoding.IsBase64(request) ? part with { Json = EmbeddingEncoding.ToBase64(part.Json) } : part, null);
     }
 
     private async ValueTask<(UpstreamPart? Part, InferenceStart.Refused?)> ReadPartAsync(bool isFirst)
