@@ -18,8 +18,8 @@ public class ApiException : ConfidentialChatException
     {
     }
 
-    private protected ApiException(ApiAnswer answer, ApiError error, string who)
-        : base(Describe(answer.Status, error, who))
+    private protected ApiException(ApiAnswer answer, ApiError error, string who, string hint = "")
+        : base(Describe(answer.Status, error, who) + hint)
     {
         Status = answer.Status;
         Code = error.Code;
@@ -84,9 +84,10 @@ public sealed class GatewayApiException : ApiException
     {
     }
 
-    private GatewayApiException(ApiAnswer answer, bool isRelayed, ApiError error)
-        : base(answer, error, "gateway")
+    private GatewayApiException(ApiAnswer answer, bool isRelayed, ApiError error, IReadOnlyList<string>? models = null)
+        : base(answer, error, "gateway", HintOf(models))
     {
+        Models = models;
         Forwarded = error.Forwarded;
         IsKeyUnknown = isRelayed && Status == 400 && error.Type == ProblemDocument.OhttpKey;
         // Section 10: of a request that may have gone to a node nobody knows what became of it.
@@ -100,6 +101,12 @@ public sealed class GatewayApiException : ApiException
                 error.Row().Status, Encoding.UTF8.GetString(new ProblemDocument(error).ToJson()), new Dictionary<string, IReadOnlyList<string>>(), null),
             isRelayed: false);
 
+    /// <summary>
+    /// The models that there are where the one that was asked for is unknown, at most 32 names as they are shown; null where the gateway did not say,
+    /// and of other errors.
+    /// </summary>
+    public IReadOnlyList<string>? Models { get; }
+
     /// <summary>False where the gateway says that nothing went to a node and nothing is held; null where it does not say.</summary>
     public bool? Forwarded { get; }
 
@@ -108,6 +115,21 @@ public sealed class GatewayApiException : ApiException
 
     /// <summary>The node does not serve that here any more: another may.</summary>
     internal bool IsNodeGone => Status == 404 && Forwarded is false;
+
+    /// <summary>Nobody serves the model.</summary>
+    internal bool IsModelUnknown => Code == RequestError.ModelNotFound.Row().Code;
+
+    /// <summary>The same, of somebody who may want to know what there is.</summary>
+    /// <param name="models">As they are shown; null where they are not known.</param>
+    internal GatewayApiException With(IReadOnlyList<string>? models) =>
+        new(new ApiAnswer(Status, Body, Headers, RetryAfter), isRelayed: false, ApiError.Read(Body), models);
+
+    private static string HintOf(IReadOnlyList<string>? models) => models switch
+    {
+        null => "",
+        [] => "\nhint: the gateway offers no model now.",
+        _ => $"\nhint: the gateway offers {string.Join(", ", models)}.",
+    };
 }
 
 /// <summary>

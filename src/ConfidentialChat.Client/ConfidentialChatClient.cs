@@ -21,6 +21,7 @@ namespace ConfidentialChat.Client;
 /// </remarks>
 public sealed class ConfidentialChatClient : IDisposable
 {
+    private readonly ConfidentialChatOptions options;
     private readonly GatewayConnection connection;
     private readonly NodeDirectory directory;
     private readonly RawCalls raw;
@@ -30,7 +31,7 @@ public sealed class ConfidentialChatClient : IDisposable
     /// <exception cref="ConfigurationException">There is no usable key, gateway or policy.</exception>
     public ConfidentialChatClient(ConfidentialChatOptions? options = null)
     {
-        options ??= new ConfidentialChatOptions();
+        this.options = options ??= new ConfidentialChatOptions();
         connection = new GatewayConnection(options);
         directory = new NodeDirectory(connection, options.RequireJudge());
         raw = new RawCalls(EnvelopeOf(options), options);
@@ -41,6 +42,9 @@ public sealed class ConfidentialChatClient : IDisposable
         ConfidentialImages = new ImagesEndpoint(calls);
         Models = new ModelsEndpoint(connection, options);
     }
+
+    /// <summary>The gateway, as it is asked: with a slash at its end.</summary>
+    public Uri ServerUrl => connection.Root;
 
     /// <summary>Chat completions, sealed.</summary>
     public ChatEndpoint ConfidentialChat { get; }
@@ -85,6 +89,22 @@ public sealed class ConfidentialChatClient : IDisposable
     public Task<OpenedAnswer> SendAsync(
         InferenceEndpoint endpoint, ReadOnlyMemory<byte> json, CallOptions? options = null, CancellationToken cancellation = default) =>
         raw.SendAsync(PlainRequest.Read(endpoint, json), options, cancellation);
+
+    /// <summary>
+    /// A node that a request for a model could be sealed to now. It is looked for and verified where that has not been done yet, as the first request
+    /// would have it done; nothing of a request is sent.
+    /// </summary>
+    /// <param name="model">A model of the gateway.</param>
+    /// <param name="cancellation">Stops waiting.</param>
+    /// <exception cref="AttestationException">The policy accepts no node of the model.</exception>
+    /// <exception cref="ConfidentialChatException">The gateway was not reached, refused, or knows no such model.</exception>
+    public async Task<VerifiedNode> VerifyNodeAsync(string model, CancellationToken cancellation = default)
+    {
+        if (!ModelNames.IsValid(model))
+            throw new ArgumentException($"A model's name has 1 to {ModelNames.MaxLength} characters.", nameof(model));
+        using var clock = CallClock.Start(options, call: null, cancellation);
+        return await directory.ChooseAsync(model, clock).ConfigureAwait(false);
+    }
 
     /// <summary>Closes the connections, unless the caller gave the HTTP client. Calls that still run may fail.</summary>
     public void Dispose()

@@ -16,7 +16,7 @@ public sealed record ConfidentialChatOptions
     /// <summary>Where <see cref="ServerUrl"/> comes from when it is null.</summary>
     public const string ServerUrlVariable = "CONFIDENTIALCHAT_SERVER_URL";
 
-    /// <summary>Where <see cref="Policy"/> comes from when it is null: the name of a file in TOML.</summary>
+    /// <summary>Where <see cref="PolicyFile"/> comes from when neither it nor <see cref="Policy"/> is there.</summary>
     public const string PolicyVariable = "CONFIDENTIALCHAT_POLICY";
 
     /// <summary>
@@ -32,10 +32,15 @@ public sealed record ConfidentialChatOptions
     public Uri? ServerUrl { get; init; }
 
     /// <summary>
-    /// Which nodes are sealed to. Null takes the file that the environment's <see cref="PolicyVariable"/> names, read once for each client; without
-    /// one it is <see cref="Policy.Default"/>, which accepts no program that it does not know.
+    /// Which nodes are sealed to. Null takes the file that <see cref="PolicyFile"/> or the environment's <see cref="PolicyVariable"/> names, read once
+    /// for each client; without one it is <see cref="Policy.Default"/>, which accepts no program that it does not know.
     /// </summary>
     public Policy? Policy { get; init; }
+
+    /// <summary>
+    /// The name of a file in TOML with the policy, in the place of <see cref="Policy"/>. Null takes the environment's <see cref="PolicyVariable"/>.
+    /// </summary>
+    public string? PolicyFile { get; init; }
 
     /// <summary>How requests are sealed. Neither is a way out where the other fails.</summary>
     public EnvelopeVersion Envelope { get; init; } = EnvelopeVersion.V2;
@@ -79,6 +84,15 @@ public sealed record ConfidentialChatOptions
     /// <summary>Allows plain HTTP to other hosts than loopback: anyone on the way then sees the key and every size and time.</summary>
     public bool DangerousPlainHttp { get; init; }
 
+    /// <summary>Says what a client would say of them, without making one: a program's start is the time to hear it.</summary>
+    /// <exception cref="ConfigurationException">There is no usable key, gateway or policy.</exception>
+    public void Validate()
+    {
+        RequireBearerKey();
+        RequireServerUrl();
+        RequirePolicy();
+    }
+
     public override string ToString() => $"{nameof(ConfidentialChatOptions)} {{ {nameof(ServerUrl)} = {ServerUrl} }}";
 
     // The key as it goes into a header: visible ASCII, or the header could be split.
@@ -121,10 +135,13 @@ public sealed record ConfidentialChatOptions
 
     private Policy RequirePolicy()
     {
+        if (Policy is not null && PolicyFile is not null)
+            throw new ConfigurationException($"{nameof(Policy)} and {nameof(PolicyFile)} both say which nodes are sealed to: one of them can.");
         if (Policy is not null)
             return Policy;
-        if (Environment.GetEnvironmentVariable(PolicyVariable) is not { Length: > 0 } path)
-            return Policy.Default;
+        if ((PolicyFile ?? Environment.GetEnvironmentVariable(PolicyVariable)) is not { Length: > 0 } path)
+            return PolicyFile is null ? Policy.Default : throw new ConfigurationException($"{nameof(PolicyFile)} names no file.");
+        var source = PolicyFile is null ? PolicyVariable : nameof(PolicyFile);
         var file = ForeignText.Line(path);
         try
         {
@@ -135,11 +152,11 @@ public sealed record ConfidentialChatOptions
         }
         catch (PolicyException e)
         {
-            throw new ConfigurationException($"{e.Message}.\nhint: in {file}, which {PolicyVariable} names: {e.Hint}");
+            throw new ConfigurationException($"{e.Message}.\nhint: in {file}, which {source} names: {e.Hint}");
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or ArgumentException or NotSupportedException)
         {
-            throw new ConfigurationException($"The policy cannot be read.\nhint: {PolicyVariable} names {file}: look whether it is there and is text in UTF-8.");
+            throw new ConfigurationException($"The policy cannot be read.\nhint: {source} names {file}: look whether it is there and is text in UTF-8.");
         }
     }
 

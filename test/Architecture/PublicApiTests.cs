@@ -2,6 +2,7 @@ using System.Reflection;
 using System.Runtime.CompilerServices;
 using ConfidentialChat.Attestation;
 using ConfidentialChat.Client;
+using ConfidentialChat.Extensions.AI;
 using ConfidentialChat.Protocol.V1;
 using PublicApiGenerator;
 
@@ -17,6 +18,9 @@ public sealed class PublicApiTests
 
     [Fact]
     public void The_clients_public_api_is_the_accepted_one() => ShouldBeAccepted(typeof(ConfidentialChatClient).Assembly);
+
+    [Fact]
+    public void The_public_api_for_Microsoft_Extensions_AI_is_the_accepted_one() => ShouldBeAccepted(typeof(ConfidentialChatClientExtensions).Assembly);
 
     [Fact]
     public void The_verifiers_public_api_is_the_accepted_one() => ShouldBeAccepted(typeof(Verdict).Assembly);

@@ -14,6 +14,23 @@ public sealed class EmbeddingList : OpenAIObject
     public string? Model { get; set; }
 
     public ChatUsage? Usage { get; set; }
+
+    /// <summary>The vectors in the order of the request's texts.</summary>
+    /// <param name="texts">How many there were.</param>
+    /// <exception cref="InvalidAnswerException">There is not exactly one for each, or one is malformed.</exception>
+    public IReadOnlyList<float[]> ToVectors(int texts)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(texts);
+        var vectors = new float[texts][];
+        foreach (var embedding in Data)
+        {
+            if (embedding.Index < 0 || embedding.Index >= texts || vectors[embedding.Index] is not null)
+                throw new InvalidAnswerException("The embeddings are not one for each text.");
+            vectors[embedding.Index] = embedding.Vector.ToFloats();
+        }
+
+        return Data.Count == texts ? vectors : throw new InvalidAnswerException("The embeddings are not one for each text.");
+    }
 }
 
 /// <summary>The vector of one text.</summary>

@@ -5,6 +5,7 @@ using System.Security.Cryptography;
 using System.Text.Json;
 using ConfidentialChat.Attestation;
 using ConfidentialChat.Attestation.Bundles;
+using ConfidentialChat.Client.Chat;
 using ConfidentialChat.Protocol;
 using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.Primitives;
@@ -19,6 +20,7 @@ internal sealed class NodeDirectory(GatewayConnection connection, NodeJudge judg
 {
     private const string Root = "v2/nodes";
     private const string Bytes = "application/octet-stream";
+    private const int MaxModels = 32; // named to who asked for another
 
     // One look, with its list and its bundles, which a node may make now; whoever waits for it has a clock of their own.
     private static readonly TimeSpan LookLimit = TimeSpan.FromSeconds(75);
@@ -137,14 +139,42 @@ internal sealed class NodeDirectory(GatewayConnection connection, NodeJudge judg
     private async Task<(string? Tag, IReadOnlyList<OfferedNode> Listed)> ListAsync(string model, NodeList? before, CallClock clock)
     {
         var path = $"{Root}?model={Uri.EscapeDataString(model)}";
-        using var response = await connection.AskAsync(HttpMethod.Get, path, null, before?.Tag, clock).ConfigureAwait(false);
+        HttpResponseMessage response;
+        try
+        {
+            response = await connection.AskAsync(HttpMethod.Get, path, null, before?.Tag, clock).ConfigureAwait(false);
+        }
+        catch (GatewayApiException e) when (e.IsModelUnknown)
+        {
+            throw e.With(await ModelsAsync(clock).ConfigureAwait(false));
+        }
+
+        using var _ = response;
         if (response.StatusCode is System.Net.HttpStatusCode.NotModified)
             return (before!.Tag, before.Listed);
         var body = await GatewayConnection.ReadBodyAsync(response, clock, eachPiece: null, OfferedNode.MaxListSize).ConfigureAwait(false);
         var listed = OfferedNode.ReadList(body) ?? throw new InvalidAnswerException("The gateway's list of nodes is malformed.");
         if (listed.Count == 0)
-            throw GatewayApiException.Of(RequestError.ModelNotFound); // as a gateway says it that lists nothing
+        {
+            // As a gateway says it that lists nothing.
+            throw GatewayApiException.Of(RequestError.ModelNotFound).With(await ModelsAsync(clock).ConfigureAwait(false));
+        }
+
         return (response.Headers.ETag?.ToString(), listed);
+    }
+
+    // For who mistyped one; whatever fails here says less than what failed before.
+    private async Task<IReadOnlyList<string>?> ModelsAsync(CallClock clock)
+    {
+        try
+        {
+            var json = await connection.ReadJsonAsync(HttpMethod.Get, "v1/models", null, clock).ConfigureAwait(false);
+            return OpenAIJson.TryRead<ModelList>(json.Span)?.Data.Take(MaxModels).Select(model => ForeignText.Line(model.Id, ModelNames.MaxLength)).ToList();
+        }
+        catch (ConfidentialChatException)
+        {
+            return null;
+        }
     }
 
     private async Task<NodeList> VerifyAsync(string model, string? tag, IReadOnlyList<OfferedNode> listed, CallClock clock)
