@@ -7,6 +7,7 @@ using ConfidentialChat.Attestation.Tdx;
 using Tomlyn;
 using Tomlyn.Model;
 using Tomlyn.Parsing;
+using Tomlyn.Serialization;
 
 namespace ConfidentialChat.Attestation.Policies;
 
@@ -81,7 +82,7 @@ public sealed record Policy
         try
         {
             SyntaxParser.ParseStrict(text, sourceName: "policy", validate: true); // the model alone lets a key stand twice
-            toml = TomlSerializer.Deserialize<TomlTable>(text) ?? [];
+            toml = TomlSerializer.Deserialize<TomlTable>(text, PolicyToml.Default) ?? [];
         }
         catch (TomlException e)
         {
@@ -165,3 +166,7 @@ public sealed record TestRoots
             : throw new PolicyException($"the policy's dangerous_test_roots.{key} is no certificate", "one CERTIFICATE block in PEM");
     }
 }
+
+/// <summary>How Tomlyn reads a policy without looking at types while the program runs: one that is compiled ahead has none to look at.</summary>
+[TomlSerializable(typeof(TomlTable))]
+internal sealed partial class PolicyToml : TomlSerializerContext;

@@ -160,9 +160,10 @@ internal sealed class OpenAIObjectConverter : JsonConverter<OpenAIObject>
             return (ref reader, options, strictly, out value) => (value = Read(ref reader, Shape.Of(kind), options, strictly)) is not null;
         if (kind.IsGenericType && kind.GetGenericTypeDefinition() == typeof(IList<>) && kind.GenericTypeArguments[0].IsAssignableTo(typeof(OpenAIObject)))
         {
-            var (element, list) = (kind.GenericTypeArguments[0], typeof(List<>).MakeGenericType(kind.GenericTypeArguments));
+            var element = kind.GenericTypeArguments[0];
+            var makeList = OpenAIObjectMaker.Of(element).MakeList;
             return (ref reader, options, strictly, out value) => (
-                value = ReadList(ref reader, (IList)Activator.CreateInstance(list)!, Shape.Of(element), options, strictly)) is not null;
+                value = ReadList(ref reader, makeList(), Shape.Of(element), options, strictly)) is not null;
         }
 
         return (ref reader, options, _, out value) =>
@@ -268,12 +269,12 @@ internal sealed class OpenAIObjectConverter : JsonConverter<OpenAIObject>
     {
         private static readonly ConcurrentDictionary<Type, Shape> Shapes = [];
 
-        private readonly Type type;
+        private readonly Func<OpenAIObject> make;
         private readonly FrozenDictionary<string, Member> byName;
 
         private Shape(Type type)
         {
-            this.type = type;
+            make = OpenAIObjectMaker.Of(type).Make;
             // The context's own options do not know the converter above, and so describe the type's properties.
             var members = OpenAIJsonContext.Default.GetTypeInfo(type)!.Properties.Where(member => !member.IsExtensionData).ToList();
             Members = [.. members.Select(member => new Member(member))];
@@ -287,7 +288,7 @@ internal sealed class OpenAIObjectConverter : JsonConverter<OpenAIObject>
 
         public static Shape Of(Type type) => Shapes.GetOrAdd(type, static type => new Shape(type));
 
-        public OpenAIObject Create() => (OpenAIObject)Activator.CreateInstance(type)!;
+        public OpenAIObject Create() => make();
 
         public bool TryGet(string name, [NotNullWhen(true)] out Member? member) => byName.TryGetValue(name, out member);
 
@@ -312,10 +313,7 @@ internal sealed class OpenAIObjectConverter : JsonConverter<OpenAIObject>
     /// <summary>One property.</summary>
     private sealed class Member(JsonPropertyInfo property)
     {
-        private readonly object? zero =
-            property.PropertyType.IsValueType && Nullable.GetUnderlyingType(property.PropertyType) is null
-                ? Activator.CreateInstance(property.PropertyType)
-                : null;
+        private readonly object? zero = ZeroOf(property.PropertyType);
 
         public string Name { get; } = property.Name;
 
@@ -336,5 +334,15 @@ internal sealed class OpenAIObjectConverter : JsonConverter<OpenAIObject>
         public bool TryReadLoosely(Utf8JsonReader reader, out object? value) => OpenAIObjectConverter.TryReadLoosely(reader, Name, Type, out value);
 
         public bool IsZero(object? value) => zero is not null && zero.Equals(value);
+
+        private static object? ZeroOf(Type type) => Type.GetTypeCode(type) switch
+        {
+            TypeCode.Int32 => 0,
+            TypeCode.Int64 => 0L,
+            TypeCode.Double => 0d,
+            TypeCode.Boolean => false,
+            _ when type.IsValueType && Nullable.GetUnderlyingType(type) is null => throw new NotSupportedException($"{type.Name} has no zero here."),
+            _ => null,
+        };
     }
 }
