@@ -30,6 +30,12 @@ public sealed class ConfidentialChatSettings
     /// <inheritdoc cref="ConfidentialChatOptions.EventTimeout"/>
     public TimeSpan? EventTimeout { get; set; }
 
+    /// <inheritdoc cref="ConfidentialChatOptions.PacedStreams"/>
+    public bool PacedStreams { get; set; }
+
+    /// <inheritdoc cref="ConfidentialChatOptions.RequireReceipts"/>
+    public bool RequireReceipts { get; set; }
+
     /// <inheritdoc cref="ConfidentialChatOptions.DangerousPlainHttp"/>
     public bool DangerousPlainHttp { get; set; }
 
@@ -42,6 +48,8 @@ public sealed class ConfidentialChatSettings
             ServerUrl = ServerUrl,
             BearerKey = BearerKey,
             PolicyFile = PolicyFile,
+            PacedStreams = PacedStreams,
+            RequireReceipts = RequireReceipts,
             DangerousPlainHttp = DangerousPlainHttp,
             TimeProvider = time ?? TimeProvider.System,
         };

@@ -51,6 +51,9 @@ internal sealed class RelayGateway : IAsyncDisposable
     /// <summary>What it has of what bundles name by digest.</summary>
     public List<byte[]> Documents { get; } = [];
 
+    /// <summary>What <c>/v1/models</c> answers.</summary>
+    public string Models { get; set; } = """{"object":"list","data":[]}""";
+
     /// <summary>Every path that was asked for, with its method, in order.</summary>
     public ConcurrentQueue<string> Asked { get; } = [];
 
@@ -165,7 +168,7 @@ internal sealed class RelayGateway : IAsyncDisposable
             await context.Response.Body.WriteAsync(document);
         }
         else if (path == "/v1/models")
-            await context.JsonAsync("""{"object":"list","data":[]}""");
+            await context.JsonAsync(Models);
         else
             await context.ProblemAsync(RequestError.NotFound, forwarded: false);
     }

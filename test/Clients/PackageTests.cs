@@ -19,7 +19,8 @@ public sealed class PackageTests(LocalFeed feed, ScriptedStack scripted) : IClas
         "content":null,"tool_calls":[{"id":"call_1","type":"function","function":{"name":"weather","arguments":"{\"city\":\"Oslo\"}"}}]}}]}
         """;
 
-    private static readonly string[] Packages = ["ConfidentialChat.Attestation", "ConfidentialChat.Client", "ConfidentialChat.Extensions.AI", "ConfidentialChat.Protocol"];
+    private static readonly string[] Packages =
+        ["ConfidentialChat.Attestation", "ConfidentialChat.Client", "ConfidentialChat.Extensions.AI", "ConfidentialChat.Protocol"];
 
     private static CancellationToken Cancellation => TestContext.Current.CancellationToken;
 
@@ -178,9 +179,10 @@ public sealed class PackageTests(LocalFeed feed, ScriptedStack scripted) : IClas
                 await SucceedAsync(clone, "git", "remote", "set-url", "origin", "https://github.com/example/confidentialchat.git");
                 await SucceedAsync(
                     clone, "dotnet", "pack", "src/ConfidentialChat.Attestation", "--configuration", "Release", "--output", "out",
-                    "-p:ContinuousIntegrationBuild=true", "-p:Version=0.1.0-tests");
-                assemblies.Add(Read(Path.Combine(clone, "out", "ConfidentialChat.Attestation.0.1.0-tests.nupkg"), "lib/net10.0/ConfidentialChat.Attestation.dll"));
-                var symbols = Read(Path.Combine(clone, "out", "ConfidentialChat.Attestation.0.1.0-tests.snupkg"), "lib/net10.0/ConfidentialChat.Attestation.pdb");
+                    "-p:ContinuousIntegrationBuild=true", $"-p:Version={LocalFeed.Version}");
+                var package = Path.Combine(clone, "out", $"ConfidentialChat.Attestation.{LocalFeed.Version}");
+                assemblies.Add(Read(package + ".nupkg", "lib/net10.0/ConfidentialChat.Attestation.dll"));
+                var symbols = Read(package + ".snupkg", "lib/net10.0/ConfidentialChat.Attestation.pdb");
                 Encoding.UTF8.GetString(symbols).ShouldContain("https://raw.githubusercontent.com/example/confidentialchat/");
             }
         }
@@ -209,7 +211,8 @@ public sealed class PackageTests(LocalFeed feed, ScriptedStack scripted) : IClas
 
     private static List<string> Programs() =>
     [
-        .. Regex.Matches(File.ReadAllText(Path.Combine(Tree.Root, "docs", "clients.md")), "^```csharp\n(?<program>.*?)^```", RegexOptions.Multiline | RegexOptions.Singleline)
+        .. Regex.Matches(
+                File.ReadAllText(Path.Combine(Tree.Root, "docs", "clients.md")), "^```csharp\n(?<program>.*?)^```", RegexOptions.Multiline | RegexOptions.Singleline)
             .Select(match => match.Groups["program"].Value),
     ];
 
