@@ -26,6 +26,10 @@ bench-path *arguments:
 bench *arguments:
     dotnet run --project bench/Micro --configuration Release -- {{arguments}}
 
+# Make the packages for .NET programs.
+pack *arguments:
+    ./pack.sh {{arguments}}
+
 # Put the format right.
 format:
     dotnet format ConfidentialChat.slnx

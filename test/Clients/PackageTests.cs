@@ -41,7 +41,8 @@ public sealed class PackageTests(LocalFeed feed, ScriptedStack scripted) : IClas
             metadata["license"].Single().Value.ShouldBe("Apache-2.0");
             metadata["readme"].Single().Value.ShouldBe("README.md");
             metadata["description"].Single().Value.ShouldNotBeEmpty();
-            metadata["repository"].Single().Attribute("commit")!.Value.ShouldMatch("^[0-9a-f]{40}$");
+            if (Path.Exists(Path.Combine(Tree.Root, ".git")))
+                metadata["repository"].Single().Attribute("commit")!.Value.ShouldMatch("^[0-9a-f]{40}$");
             using var symbols = ZipFile.OpenRead(Path.Combine(feed.Packages, $"{name}.{LocalFeed.Version}.snupkg"));
             symbols.Entries.Select(entry => entry.FullName).ShouldContain($"lib/net10.0/{name}.pdb");
 
@@ -168,6 +169,7 @@ public sealed class PackageTests(LocalFeed feed, ScriptedStack scripted) : IClas
     [Fact(Explicit = true)]
     public async Task The_symbols_lead_to_the_sources_and_two_folders_make_the_same_assembly()
     {
+        Assert.SkipUnless(Path.Exists(Path.Combine(Tree.Root, ".git")), "not a clone: there is no commit to lead to");
         var assemblies = new List<byte[]>();
         var root = Directory.CreateTempSubdirectory("cchat-source-").FullName;
         try
@@ -211,8 +213,7 @@ public sealed class PackageTests(LocalFeed feed, ScriptedStack scripted) : IClas
 
     private static List<string> Programs() =>
     [
-        .. Regex.Matches(
-                File.ReadAllText(Path.Combine(Tree.Root, "docs", "clients.md")), "^```csharp\n(?<program>.*?)^```", RegexOptions.Multiline | RegexOptions.Singleline)
+        .. Regex.Matches(File.ReadAllText(Path.Combine(Tree.Root, "docs", "clients.md")), "(?ms)^```csharp\n(?<program>.*?)^```")
             .Select(match => match.Groups["program"].Value),
     ];
 
