@@ -26,8 +26,8 @@ public sealed class VerifiedNode
     private readonly long verified;
 
     private VerifiedNode(
-        VerifiedBundle bundle, ReadOnlyMemory<byte> evidence, DocumentSet documents, Verdict verdict, KeyConfiguration key, SymmetricSuite suite, TimeSpan lifetime, Policy policy,
-        long verified)
+        VerifiedBundle bundle, ReadOnlyMemory<byte> evidence, DocumentSet documents, Verdict verdict, KeyConfiguration key, SymmetricSuite suite,
+        TimeSpan lifetime, Policy policy, long verified)
     {
         Evidence = evidence;
         Documents = documents;

@@ -52,6 +52,7 @@ internal sealed class AwaitedReceipt(VerifiedNode node, byte[] encapsulation, by
         var all = node.Policy.Begin(node.Verdict.At);
         ReceiptCheck.Add(node.Verdict, all);
         ReceiptCheck.Add(own, all);
-        return new VerifiedReceipt(signed.Receipt, node.Statement, node.Tee, all.ToVerdict(), new ReceiptFile(parts, node.Evidence, [.. node.Documents.Documents]));
+        var file = new ReceiptFile(parts, node.Evidence, [.. node.Documents.Documents]);
+        return new VerifiedReceipt(signed.Receipt, node.Statement, node.Tee, all.ToVerdict(), file);
     }
 }
