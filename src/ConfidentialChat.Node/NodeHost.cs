@@ -1,6 +1,5 @@
 using System.Net;
 using System.Net.Sockets;
-using ConfidentialChat.Attestation.Bundles;
 using ConfidentialChat.Hosting;
 using ConfidentialChat.Hosting.Bodies;
 using ConfidentialChat.Hosting.Connections;
@@ -22,6 +21,7 @@ using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.AspNetCore.Server.Kestrel.Https;
+using IEvidenceSource = ConfidentialChat.Attestation.IEvidenceSource;
 
 namespace ConfidentialChat.Node;
 

@@ -10,6 +10,9 @@ public sealed class DirectionTests
     private const string Engines = "src/ConfidentialChat.Node/Inference";
     private const string Protocol = "src/ConfidentialChat.Protocol";
 
+    /// <summary>Whose evidence is verified; each is a folder and a namespace.</summary>
+    private static readonly string[] Vendors = ["Tdx", "SevSnp", "Nvidia"];
+
     /// <summary>The namespaces of envelopes; each is a folder of that name, in whichever project has a part of it.</summary>
     private static readonly string[] Envelopes = ["V1", "V2", "Oblivious"];
 
@@ -20,6 +23,19 @@ public sealed class DirectionTests
     public void Verification_does_not_name_a_bundle() =>
         Names(Below(Verifier).Where(source => !source.IsIn($"{Verifier}/Bundles")), "Bundles")
             .ShouldBeNone("A bundle is one way to carry evidence. Raw evidence is verified without one, so a bundle knows verification, never the other way round.");
+
+    [Fact]
+    public void What_bundles_and_vendors_share_names_neither() =>
+        Imports(Below(Verifier).Where(source => IsAtRoot(source, Verifier)), [.. Vendors, "Bundles"])
+            .ShouldBeNone("The contracts stand between a bundle and who verifies a part of it. One that named an end would close a circle.");
+
+    [Theory]
+    [InlineData("Tdx")]
+    [InlineData("SevSnp")]
+    [InlineData("Nvidia")]
+    public void A_vendor_does_not_name_another(string vendor) =>
+        Imports(Below(Verifier).Where(source => source.IsIn($"{Verifier}/{vendor}")), [.. Vendors.Where(other => other != vendor)])
+            .ShouldBeNone("Each is verified by what its own documents say. What two share goes to the root, or to Certificates/ and Policies/.");
 
     [Fact]
     public void Routing_does_not_name_an_envelope() =>
@@ -65,6 +81,10 @@ public sealed class DirectionTests
 
     private static List<string> Names(IEnumerable<SourceFile> sources, params string[] namespaces) =>
         Finds(sources, $@"(?-i:\b(?:{string.Join('|', namespaces)})\b)");
+
+    // A namespace, in a using or before a type: as a name of something else, a member say, the words are free.
+    private static List<string> Imports(IEnumerable<SourceFile> sources, params string[] namespaces) =>
+        Finds(sources, $@"(?-i:\bConfidentialChat\.Attestation\.(?:{string.Join('|', namespaces)})\b|(?<![.\w])(?:{string.Join('|', namespaces)})\.[A-Z])");
 
     // A rule that no file falls under any more would hold for ever.
     private static List<string> Finds(IEnumerable<SourceFile> sources, string pattern)

@@ -1,5 +1,4 @@
 using System.Text.Json;
-using ConfidentialChat.Attestation.Bundles;
 using ConfidentialChat.Attestation.Policies;
 using ConfidentialChat.Attestation.SevSnp;
 using ConfidentialChat.Attestation.Tdx;
@@ -73,9 +72,46 @@ public sealed class VerdictTests
         new TdxCpuVerifier().Verify(
             new CpuEvidence { Type = CpuType.Tdx, Evidence = platform.Quote(), Collateral = platform.Collateral().ToNamed() },
             policy, policy.Begin(IntelPlatform.Now))!
-            .Tcb!.Status.ShouldBe(TcbStatus.SWHardeningNeeded);
+            .Platform.ShouldBeOfType<TdxTcb>().Status.ShouldBe(TcbStatus.SWHardeningNeeded);
         platform.TcbInfo["version"] = 2;
         platform.Verify().Tcb.ShouldBeNull();
+    }
+
+    [Fact]
+    public void Whose_key_signed_a_report_is_there_as_values()
+    {
+        var vek = Vek(new EmulatedChip());
+        (vek.Product, vek.Kind, vek.CspId).ShouldBe((SevSnpProduct.Milan, VekKind.Vcek, null));
+        Json(vek).ShouldBe(
+            $$$"""{"vek":{"kind":"vcek","product":"milan","product_name":"Milan","hwid":"{{{Shown.Hex(new EmulatedChip().Hwid)}}}","csp_id":null}}""");
+        Json(Vek(new EmulatedChip { Kind = VekKind.Vlek })).ShouldBe(
+            """{"vek":{"kind":"vlek","product":"milan","product_name":"Milan","hwid":null,"csp_id":"CN=cloud.example"}}""");
+        SevSnpVerifier.Verify(new EmulatedChip().Report(), new SevSnpCollateral(), Policy.Default, EmulatedChip.At).Vek.ShouldBeNull();
+
+        static Vek Vek(EmulatedChip chip)
+        {
+            var (policy, evidence) = (chip.Policy, new CpuEvidence { Type = CpuType.SevSnp, Evidence = chip.Report(), Collateral = chip.Collateral.ToNamed() });
+            var said = SevSnpVerifier.Verify(evidence.Evidence.Span, chip.Collateral, policy, EmulatedChip.At).Vek.ShouldNotBeNull();
+            // Within a bundle likewise.
+            new SevSnpCpuVerifier().Verify(evidence, policy, policy.Begin(EmulatedChip.At))!.Platform.ShouldBeOfType<Vek>()
+                .ProductName.ShouldBe(said.ProductName);
+            return said;
+        }
+
+        static string Json(IPlatformFacts facts)
+        {
+            using var stream = new MemoryStream();
+            using (var json = new Utf8JsonWriter(stream))
+            {
+                json.WriteStartObject();
+                json.WriteStartObject(facts.Name);
+                facts.WriteMembers(json);
+                json.WriteEndObject();
+                json.WriteEndObject();
+            }
+
+            return System.Text.Encoding.UTF8.GetString(stream.ToArray());
+        }
     }
 
     [Fact]

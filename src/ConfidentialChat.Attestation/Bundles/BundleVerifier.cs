@@ -1,6 +1,9 @@
 // spec/attestation.md section 12.
 using System.Security.Cryptography;
+using ConfidentialChat.Attestation.Nvidia;
 using ConfidentialChat.Attestation.Policies;
+using ConfidentialChat.Attestation.SevSnp;
+using ConfidentialChat.Attestation.Tdx;
 
 namespace ConfidentialChat.Attestation.Bundles;
 

@@ -3,19 +3,6 @@ using System.Text.Json;
 
 namespace ConfidentialChat.Attestation.Bundles;
 
-/// <summary>What a bundle says of one GPU or switch: a stranger's bytes.</summary>
-public sealed record DeviceEvidence
-{
-    public required string Architecture { get; init; }
-
-    public required ReadOnlyMemory<byte> Evidence { get; init; }
-
-    public required ReadOnlyMemory<byte> Certificates { get; init; }
-
-    /// <summary>SHA-256 of documents that are fetched apart.</summary>
-    public IReadOnlyList<byte[]> Collateral { get; init; } = [];
-}
-
 /// <summary>A bundle whose shape is right. Nothing in it is verified. Immutable.</summary>
 public sealed class EvidenceBundle
 {

@@ -62,6 +62,9 @@ public sealed class SevSnpProduct
     /// <summary>The common name of the certificate that issues such keys for this line.</summary>
     internal string IssuerName(VekKind kind) => kind == VekKind.Vcek ? $"SEV-{Name}" : $"SEV-VLEK-{Name}";
 
+    /// <summary>Whether certificates of this issuer are of Venice, whose root is known by its digest alone.</summary>
+    internal static bool IsUncarried(string issuerCommonName) => issuerCommonName is "SEV-Venice" or "SEV-VLEK-Venice";
+
     /// <summary>Which keys a certificate of this common name issues, and for which line; null for none.</summary>
     internal static (SevSnpProduct Product, VekKind Kind)? OfIssuer(string commonName)
     {

@@ -9,6 +9,9 @@ namespace ConfidentialChat.Attestation.SevSnp;
 /// <param name="Report">What the report says, believed or not; null where it could not be parsed.</param>
 public sealed record SevSnpVerification(Verdict Verdict, SevSnpReport? Report)
 {
+    /// <summary>What AMD says of the key that signed; null where its certificate could not be read.</summary>
+    public Vek? Vek { get; init; }
+
     /// <summary>The measurements by their names in a policy; empty where there is no report.</summary>
     public IReadOnlyDictionary<string, ReadOnlyMemory<byte>> Measurements =>
         Report is null ? new Dictionary<string, ReadOnlyMemory<byte>>() : SevSnpVerifier.Measurements(Report);
@@ -29,49 +32,50 @@ public static class SevSnpVerifier
         ArgumentNullException.ThrowIfNull(collateral);
         ArgumentNullException.ThrowIfNull(policy);
         var findings = policy.Begin(at);
-        SevSnpReport? parsed = null;
+        (SevSnpReport? Report, Vek? Vek) read = default;
         if (policy.Tees.Contains(CpuType.SevSnp))
-            parsed = Check(report, collateral, policy, findings, isRaw: true, reportData);
+            read = Check(report, collateral, policy, findings, isRaw: true, reportData);
         else
             findings.Fail(PolicyFactors.Tee, RejectionCode.Forbidden, Shown.List(policy.Tees), CpuType.SevSnp);
         if (policy.DangerousTestRoots is not null)
             findings.Fail(PolicyFactors.TestRoots, RejectionCode.Untrusted, "the vendors' roots", "roots of a test");
-        return new SevSnpVerification(findings.ToVerdict(), parsed);
+        return new SevSnpVerification(findings.ToVerdict(), read.Report) { Vek = read.Vek };
     }
 
     internal static Dictionary<string, ReadOnlyMemory<byte>> Measurements(SevSnpReport report) =>
         new(StringComparer.Ordinal) { ["measurement"] = report.Measurement };
 
     // The numbers are those of the specification.
-    internal static SevSnpReport? Check(
+    internal static (SevSnpReport? Report, Vek? Vek) Check(
         ReadOnlySpan<byte> bytes, SevSnpCollateral collateral, Policy policy, Findings findings, bool isRaw, ReadOnlyMemory<byte>? reportData = null)
     {
         // 1.
         if (!findings.Report(
             SevSnpFactors.Report, SevSnpReport.TryParse(bytes, out var report), "a SEV-SNP report", report is null ? "" : $"version {report.Version}"))
-            return null;
+            return default;
 
         // 2.
         CertificateList? given = null;
+        Vek? said = null;
         var unreadable = collateral.Vek is { } vekBytes ? CertificateList.TryParse(vekBytes.Span, out given) : Rejection.Missing("a VCEK or VLEK certificate");
         using (given)
         {
             if (unreadable is not null)
             {
                 findings.Report(SevSnpFactors.VekPath, unreadable, "", "");
-                return report;
+                return (report, null);
             }
 
             var vek = given!.Items[0];
             if (SevSnpProduct.OfIssuer(vek.IssuerCommonName) is not var (product, kind))
             {
-                if (vek.IssuerCommonName is "SEV-Venice" or "SEV-VLEK-Venice")
+                if (SevSnpProduct.IsUncarried(vek.IssuerCommonName))
                     findings.Fail(SevSnpFactors.VekPath, RejectionCode.Unsupported, "Milan, Genoa or Turin", "Venice, whose root is not carried yet");
                 else
                     findings.Fail(
                         SevSnpFactors.VekPath, RejectionCode.Untrusted, "an issuer of VEKs: SEV-Milan, SEV-VLEK-Genoa ...",
                         Shown.Text(vek.IssuerCommonName));
-                return report;
+                return (report, null);
             }
 
             var root = policy.DangerousTestRoots?.Amd ?? product.Root;
@@ -84,20 +88,22 @@ public static class SevSnpVerifier
             if (!findings.Report(
                 SevSnpFactors.VekExtensions, VekExtensions.TryRead(vek, product, kind, out var extensions), "AMD's extensions",
                 extensions is null ? "" : $"{Shown.Text(extensions.ProductName)}; {extensions.Tcb.ToString(product)}"))
-                return report;
+                return (report, null);
+
+            said = new Vek(product, kind, extensions!.ProductName, extensions.Hwid, extensions.CspId);
 
             // 4 to 9.
             CheckKey(report!, vek, kind, findings);
-            CheckChip(report!, extensions!, product, policy, findings);
+            CheckChip(report!, extensions, product, policy, findings);
             CheckCrl(collateral.Crl, path[1], root, policy, findings);
 
             // 10 to 22.
-            new SevSnpAppraisal(report!, extensions!, product, policy, findings).Check(kind, isRaw);
+            new SevSnpAppraisal(report!, extensions, product, policy, findings).Check(kind, isRaw);
         }
 
         if (isRaw)
             CheckReportData(report!, reportData, findings);
-        return report;
+        return (report, said);
     }
 
     private static PathRules Rules(SevSnpProduct product, VekKind kind) => new()

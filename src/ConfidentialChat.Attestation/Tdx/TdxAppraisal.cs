@@ -15,6 +15,7 @@ internal sealed class TdxAppraisal(Policy policy, Findings findings)
     private const ulong Perfmon = 1UL << 63;
     private const ulong Known = 1 | Migratable | SeptVeDisable | Perfmon | (1UL << 27) | (1UL << 30) | (1UL << 31); // LASS, PKS, KL
 
+    private const ulong XfamFixed = 0x3; // x87 and SSE: XFAM_FIXED1
     private const ulong XfamKnown = 0x0006_DBE7; // x87, SSE, AVX, AVX-512, PT, PKU, CET, UINTR, LBR, AMX: Intel TDX module base architecture, XFAM
 
     /// <summary>18 to 20.</summary>
@@ -79,7 +80,10 @@ internal sealed class TdxAppraisal(Policy policy, Findings findings)
             TdxFactors.TdAttributes, (attributes & ~Known) == 0, RejectionCode.Unsupported, $"only {Shown.Bits(Known)}", Shown.Bits(attributes));
         var xfam = BinaryPrimitives.ReadUInt64LittleEndian(report.Xfam.Span);
         findings.Check(
-            TdxFactors.Xfam, (xfam & ~XfamKnown) == 0, RejectionCode.Unsupported, $"only {Shown.Bits(XfamKnown)}", Shown.Bits(xfam));
+            TdxFactors.Xfam, (xfam & ~XfamKnown) == 0 && policy.Tdx.Xfam.All(bit => ((xfam >> bit) & 1) != 0), RejectionCode.Unsupported,
+            (policy.Tdx.Xfam.Count == 0 ? "" : $"bits {string.Join(", ", policy.Tdx.Xfam)}, and ") + $"only {Shown.Bits(XfamKnown)}", Shown.Bits(xfam));
+        if ((xfam & XfamFixed) != XfamFixed)
+            findings.Fail(TdxFactors.XfamFixed, RejectionCode.Unsupported, $"{Shown.Bits(XfamFixed)}, as in every TD", Shown.Bits(xfam));
 
         // 23, 24, 25.
         findings.CheckIf(

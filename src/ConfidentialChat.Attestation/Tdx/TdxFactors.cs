@@ -31,6 +31,7 @@ public static class TdxFactors
     public static readonly FactorName Debug = new("tdx.debug", FactorKind.Guard);
     public static readonly FactorName TdAttributes = new("tdx.td_attributes", FactorKind.Policy);
     public static readonly FactorName Xfam = new("tdx.xfam", FactorKind.Policy);
+    public static readonly FactorName XfamFixed = new("tdx.xfam_fixed", FactorKind.Notice);
     public static readonly FactorName Perfmon = new("tdx.perfmon", FactorKind.Policy);
     public static readonly FactorName Migratable = new("tdx.migratable", FactorKind.Policy);
     public static readonly FactorName SeptVeDisable = new("tdx.sept_ve_disable", FactorKind.Policy);
@@ -54,7 +55,7 @@ public static class TdxFactors
         Quote, QeVendor, PckPath, PckExtension, QeReportSignature, AttestationKey, QuoteSignature, RootCrl, PckCrl, TcbSigningPath,
         TcbInfo, TcbInfoDate, TcbInfoPlatform, QeIdentity, QeIdentityDate, Qe, TdxModule, TcbSupported, TcbStatus, TeeTcbSvn, Advisories,
         TcbEvaluationNumbers, TcbEvaluation, TcbEvaluationTable,
-        Debug, TdAttributes, Xfam, Perfmon, Migratable, SeptVeDisable, MrTd, Rtmr0, Rtmr1, Rtmr2, Rtmr3, MrConfigId, MrOwner, MrOwnerConfig,
+        Debug, TdAttributes, Xfam, XfamFixed, Perfmon, Migratable, SeptVeDisable, MrTd, Rtmr0, Rtmr1, Rtmr2, Rtmr3, MrConfigId, MrOwner, MrOwnerConfig,
         MrSeam, MrServiceTd, Reference, Platform, ReportData, EventLog,
     ];
 }

@@ -24,6 +24,9 @@ public sealed record TdxPolicy
     /// <summary>How long after the tcbDate of its level an OutOfDate platform is still accepted; zero is not at all.</summary>
     public TimeSpan OutOfDateGrace { get; init; }
 
+    /// <summary>Numbers of bits that xfam needs. 0 and 1 are set in every TD of Intel's; where they are not, a verdict warns.</summary>
+    public IReadOnlyList<int> Xfam { get; init; } = [];
+
     public bool AllowPerfmon { get; init; }
 
     public bool AllowMigration { get; init; }
@@ -64,6 +67,7 @@ public sealed record TdxPolicy
         MinTcbEvaluationDataNumber = table.NumberOr("min_tcb_evaluation_data_number", Dated),
         MinTeeTcbSvn = table.Bytes("min_tee_tcb_svn", SvnSize) is { } least ? (ReadOnlyMemory<byte>?)least : null,
         OutOfDateGrace = table.Duration("out_of_date_grace", TimeSpan.Zero, mayBeUnlimited: false)!.Value,
+        Xfam = table.Numbers("xfam", 63),
         AllowPerfmon = table.Flag("allow_perfmon", fallback: false),
         AllowMigration = table.Flag("allow_migration", fallback: false),
         RequireSeptVeDisable = table.Flag("require_sept_ve_disable", fallback: false),
@@ -120,6 +124,7 @@ public sealed record TdxPolicy
             "or a number: refuses older evaluations that are still within their dates");
         text.Word("min_tee_tcb_svn", MinTeeTcbSvn is { } least ? Shown.Hex(least.Span) : "any", "or 32 digits: the least of each byte of tee_tcb_svn");
         text.Word("out_of_date_grace", PolicyText.Duration(OutOfDateGrace), "an OutOfDate level is accepted for so long after its tcbDate, advisories too");
+        text.Numbers("xfam", Xfam, "bits of xfam that are demanded; 0 and 1 are set in every TD");
         text.Flag("allow_perfmon", AllowPerfmon, "performance counters are a side channel");
         text.Flag("allow_migration", AllowMigration, "a migrated TD runs where nothing was verified");
         text.Flag("require_sept_ve_disable", RequireSeptVeDisable, "the host cannot inject exceptions by unmapping memory");

@@ -1,8 +1,10 @@
 // spec/attestation.md section 6, "TCB status": what Intel's documents say of a platform, before any policy is asked.
+using System.Text.Json;
+
 namespace ConfidentialChat.Attestation.Tdx;
 
 /// <summary>What Intel says of a platform's security versions. Believed only as far as the factors of the documents go.</summary>
-public sealed record TdxTcb
+public sealed record TdxTcb : IPlatformFacts
 {
     /// <summary>The three below combined.</summary>
     public required TcbStatus Status { get; init; }
@@ -41,6 +43,35 @@ public sealed record TdxTcb
     public required DateTimeOffset QeIdentityIssued { get; init; }
 
     public required DateTimeOffset QeIdentityNextUpdate { get; init; }
+
+    string IPlatformFacts.Name => "tcb";
+
+    void IPlatformFacts.WriteMembers(Utf8JsonWriter json)
+    {
+        json.WriteString("status", $"{Status}");
+        json.WriteString("platform_status", $"{PlatformStatus}");
+        json.WriteString("module_status", $"{ModuleStatus}");
+        json.WriteString("qe_status", $"{QeStatus}");
+        WriteTexts("advisories", Advisories);
+        WriteTexts("below_first_level", TooLow);
+        json.WriteString("fmspc", Shown.Hex(Fmspc.Span));
+        if (PlatformDate is { } date)
+            json.WriteString("tcb_date", Shown.Date(date));
+        json.WriteNumber("tcb_info_evaluation", TcbInfoEvaluation);
+        json.WriteNumber("qe_identity_evaluation", QeIdentityEvaluation);
+        json.WriteString("tcb_info_issued", Shown.Date(TcbInfoIssued));
+        json.WriteString("tcb_info_next_update", Shown.Date(TcbInfoNextUpdate));
+        json.WriteString("qe_identity_issued", Shown.Date(QeIdentityIssued));
+        json.WriteString("qe_identity_next_update", Shown.Date(QeIdentityNextUpdate));
+
+        void WriteTexts(string name, IEnumerable<string> texts)
+        {
+            json.WriteStartArray(name);
+            foreach (var text in texts)
+                json.WriteStringValue(Shown.Text(text));
+            json.WriteEndArray();
+        }
+    }
 
     internal static TdxTcb Read(TdxQuote quote, PckExtension platform, TcbInfo info, QeIdentity identity)
     {

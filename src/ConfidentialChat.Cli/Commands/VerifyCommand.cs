@@ -141,7 +141,7 @@ internal static class VerifyCommand
 
     private static void Write(Utf8JsonWriter json, BundleVerification verification)
     {
-        VerifyTdxCommand.WriteTcb(json, verification.Claims?.Tcb);
+        VerifyOutput.WritePlatform(json, verification.Claims?.Platform);
         if (verification.Verified is not { } verified)
             return;
         json.WriteStartObject("bundle");

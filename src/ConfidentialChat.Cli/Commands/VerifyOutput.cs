@@ -53,6 +53,16 @@ internal static class VerifyOutput
     public static string Failures(Verdict verdict) =>
         string.Join(", ", verdict.Failures.Select(factor => $"{factor.Name} ({factor.Code?.Spell()})"));
 
+    /// <summary>What the vendor says of the platform, an object of its own; nothing where it says nothing.</summary>
+    public static void WritePlatform(Utf8JsonWriter json, IPlatformFacts? platform)
+    {
+        if (platform is null)
+            return;
+        json.WriteStartObject(platform.Name);
+        platform.WriteMembers(json);
+        json.WriteEndObject();
+    }
+
     private static string Summary(Verdict verdict, bool isRaw)
     {
         string[] skipped = [.. verdict.NotChecked.Select(factor => factor.Name.Value)];

@@ -102,5 +102,6 @@ internal static class VerifySnpCommand
         json.WriteString("chip_id", Shown.Hex(report.ChipId.Span));
         json.WriteString("report_data", Shown.Hex(report.ReportData.Span));
         json.WriteEndObject();
+        VerifyOutput.WritePlatform(json, verification.Vek);
     }
 }

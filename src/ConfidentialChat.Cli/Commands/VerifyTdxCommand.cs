@@ -108,38 +108,6 @@ internal static class VerifyTdxCommand
         json.WriteString("xfam", Shown.Hex(quote.Report.Xfam.Span));
         json.WriteString("report_data", Shown.Hex(quote.Report.ReportData.Span));
         json.WriteEndObject();
-        WriteTcb(json, verification.Tcb);
-    }
-
-    /// <summary>What Intel's documents say, as values; nothing where there is nothing.</summary>
-    internal static void WriteTcb(Utf8JsonWriter json, TdxTcb? known)
-    {
-        if (known is not { } tcb)
-            return;
-        json.WriteStartObject("tcb");
-        json.WriteString("status", $"{tcb.Status}");
-        json.WriteString("platform_status", $"{tcb.PlatformStatus}");
-        json.WriteString("module_status", $"{tcb.ModuleStatus}");
-        json.WriteString("qe_status", $"{tcb.QeStatus}");
-        WriteTexts("advisories", tcb.Advisories);
-        WriteTexts("below_first_level", tcb.TooLow);
-        json.WriteString("fmspc", Shown.Hex(tcb.Fmspc.Span));
-        if (tcb.PlatformDate is { } date)
-            json.WriteString("tcb_date", Shown.Date(date));
-        json.WriteNumber("tcb_info_evaluation", tcb.TcbInfoEvaluation);
-        json.WriteNumber("qe_identity_evaluation", tcb.QeIdentityEvaluation);
-        json.WriteString("tcb_info_issued", Shown.Date(tcb.TcbInfoIssued));
-        json.WriteString("tcb_info_next_update", Shown.Date(tcb.TcbInfoNextUpdate));
-        json.WriteString("qe_identity_issued", Shown.Date(tcb.QeIdentityIssued));
-        json.WriteString("qe_identity_next_update", Shown.Date(tcb.QeIdentityNextUpdate));
-        json.WriteEndObject();
-
-        void WriteTexts(string name, IEnumerable<string> texts)
-        {
-            json.WriteStartArray(name);
-            foreach (var text in texts)
-                json.WriteStringValue(Shown.Text(text));
-            json.WriteEndArray();
-        }
+        VerifyOutput.WritePlatform(json, verification.Tcb);
     }
 }

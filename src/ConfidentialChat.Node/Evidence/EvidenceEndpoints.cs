@@ -1,5 +1,6 @@
 // spec/envelope-v2.md section 1; spec/attestation.md section 17.
 using System.Text.Json;
+using ConfidentialChat.Attestation;
 using ConfidentialChat.Attestation.Bundles;
 using ConfidentialChat.Hosting;
 using ConfidentialChat.Hosting.Bodies;

@@ -1,4 +1,5 @@
 // spec/envelope-v2.md section 11.
+using ConfidentialChat.Attestation;
 using ConfidentialChat.Attestation.Bundles;
 using ConfidentialChat.Node.Enrolment;
 using ConfidentialChat.Node.Keys;

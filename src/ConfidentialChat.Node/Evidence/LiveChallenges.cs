@@ -1,4 +1,5 @@
 // spec/attestation.md section 17.
+using ConfidentialChat.Attestation;
 using ConfidentialChat.Attestation.Bundles;
 using ConfidentialChat.Node.Enrolment;
 using ConfidentialChat.Node.Keys;

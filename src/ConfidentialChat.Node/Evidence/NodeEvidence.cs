@@ -1,5 +1,6 @@
 // spec/attestation.md section 11.
 using System.Reflection;
+using ConfidentialChat.Attestation;
 using ConfidentialChat.Attestation.Bundles;
 using ConfidentialChat.Node.Enrolment;
 using ConfidentialChat.Node.Inference;

@@ -176,10 +176,12 @@ public sealed class FirmwareTests
             (Chip with { Extensions = extensions => extensions[EmulatedChip.Arc + "2"] = EmulatedChip.Text("Siena") }).Verify(),
             SevSnpFactors.Product, RejectionCode.Mismatch);
 
-    [Fact]
-    public void Venice_is_refused_by_name()
+    [Theory]
+    [InlineData("SEV-Venice")]
+    [InlineData("SEV-VLEK-Venice")]
+    public void Venice_is_refused_by_name(string issuer)
     {
-        var verdict = (Chip with { IssuerName = "SEV-Venice", RootName = "ARK-Venice" }).Verify();
+        var verdict = (Chip with { IssuerName = issuer, RootName = "ARK-Venice" }).Verify();
         Evidence.Only(verdict, SevSnpFactors.VekPath, RejectionCode.Unsupported);
         verdict.Failures.Single().Found.ShouldContain("Venice");
     }

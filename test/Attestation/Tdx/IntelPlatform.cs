@@ -46,6 +46,7 @@ internal sealed class IntelPlatform
         Pck = new CertificatePlan("CN=Intel SGX PCK Certificate" + Place, PckKey);
         Signer = new CertificatePlan("CN=Intel SGX TCB Signing" + Place, SignerKey);
         BinaryPrimitives.WriteUInt64LittleEndian(Body.AsSpan(120), 1UL << 28);
+        Body[128] = 3; // xfam: x87 and SSE, which every TD has
         Body[0] = 5; // isvsvn of the TDX module
         Body[1] = 1; // its major version
         Body[2] = 2;

@@ -182,6 +182,8 @@ public sealed class SingleFaultTests
                     platform.Policy with { Tdx = platform.Policy.Tdx with { MinTeeTcbSvn = Convert.FromHexString("05010300000000000000000000000000") } },
             "tdx.tee_tcb_svn", RejectionCode.OutOfDate),
         ["an extended feature that nobody knows"] = (platform => platform.Body[128 + 7] = 1, "tdx.xfam", RejectionCode.Unsupported),
+        ["a TD without x87"] = (Without(0), "tdx.xfam", RejectionCode.Unsupported),
+        ["a TD without SSE"] = (Without(1), "tdx.xfam", RejectionCode.Unsupported),
         ["a grace period that is over"] = (
             platform =>
             {
@@ -269,6 +271,18 @@ public sealed class SingleFaultTests
         platform.Verify().Verdict.Refusals().ShouldBeEmpty();
     }
 
+    [Theory]
+    [InlineData(0)]
+    [InlineData(1)]
+    public void A_TD_that_no_module_makes_is_warned_of(int bit)
+    {
+        var platform = new IntelPlatform();
+        platform.Body[128] ^= (byte)(1 << bit);
+        var verdict = platform.Verify().Verdict;
+        verdict.Refusals().ShouldBeEmpty();
+        verdict.Warnings.Select(factor => factor.Name.Value).ShouldBe(["tdx.xfam_fixed", "policy.test_roots"]);
+    }
+
     [Fact]
     public void After_a_check_that_ends_the_verification_none_is_made()
     {
@@ -306,7 +320,7 @@ public sealed class SingleFaultTests
         string[] elsewhere =
         [
             "tdx.quote", "tdx.qe_report_signature", "tdx.attestation_key", "tdx.quote_signature", "tdx.tcb_info", "tdx.qe_identity", "tdx.report_data",
-            "tdx.event_log", "tdx.tcb_evaluation_numbers", "tdx.tcb_evaluation_table",
+            "tdx.event_log", "tdx.tcb_evaluation_numbers", "tdx.tcb_evaluation_table", "tdx.xfam_fixed",
         ];
         var alone = Faults.Values.Select(fault => fault.Refusals).Where(refusals => refusals.Length > 0 && !refusals.Contains(' ')).Distinct();
         TdxFactors.All.Select(name => name.Value).Except(alone).ShouldBe(elsewhere, ignoreOrder: true);
@@ -499,6 +513,13 @@ public sealed class SingleFaultTests
             ["rtmr2"] = ReferenceValues.Any,
             ["rtmr3"] = ReferenceValues.OneOf(new byte[48]),
         });
+
+    // Of xfam, under a policy that demands what every TD has.
+    private static Action<IntelPlatform> Without(int bit) => platform =>
+    {
+        platform.Body[128] ^= (byte)(1 << bit);
+        platform.Policy = Policy.Parse("version = 1\n[tdx]\nxfam = [0, 1]");
+    };
 
     private static Action<IntelPlatform> Expect(Func<TdxPolicy, TdxPolicy> change) =>
         platform => platform.Policy = platform.Policy with { Tdx = change(platform.Policy.Tdx) };

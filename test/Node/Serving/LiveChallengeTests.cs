@@ -1,4 +1,5 @@
 using System.Security.Cryptography;
+using ConfidentialChat.Attestation;
 using ConfidentialChat.Attestation.Bundles;
 using ConfidentialChat.Attestation.Simulated;
 using ConfidentialChat.Node.Enrolment;

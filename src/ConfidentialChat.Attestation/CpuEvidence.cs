@@ -1,5 +1,5 @@
 // spec/attestation.md section 11.
-namespace ConfidentialChat.Attestation.Bundles;
+namespace ConfidentialChat.Attestation;
 
 /// <summary>What a bundle has of its processor: a stranger's bytes, by name.</summary>
 public sealed record CpuEvidence

@@ -1,8 +1,7 @@
 // spec/attestation.md section 12 check 11.
-using ConfidentialChat.Attestation.Nvidia;
 using ConfidentialChat.Attestation.Policies;
 
-namespace ConfidentialChat.Attestation.Bundles;
+namespace ConfidentialChat.Attestation.Nvidia;
 
 /// <summary>NVIDIA's devices within a bundle.</summary>
 public sealed class NvidiaDeviceVerifier : IDeviceVerifier

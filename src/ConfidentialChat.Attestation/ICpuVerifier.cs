@@ -1,7 +1,8 @@
 // spec/attestation.md section 12 check 4.
+using System.Text.Json;
 using ConfidentialChat.Attestation.Policies;
 
-namespace ConfidentialChat.Attestation.Bundles;
+namespace ConfidentialChat.Attestation;
 
 /// <summary>Verifies one kind of processor evidence within a bundle. Stateless.</summary>
 public interface ICpuVerifier
@@ -26,6 +27,16 @@ public sealed record CpuClaims
     /// <summary>Those that <c>cchat policy pin</c> writes, by their names in the policy.</summary>
     public required IReadOnlyDictionary<string, ReadOnlyMemory<byte>> Measurements { get; init; }
 
-    /// <summary>What Intel's documents say of a TDX platform; null for other kinds, and where a document could not be read.</summary>
-    public Tdx.TdxTcb? Tcb { get; init; }
+    /// <summary>What the vendor says of the platform; null where it says nothing that can be read.</summary>
+    public IPlatformFacts? Platform { get; init; }
+}
+
+/// <summary>What a vendor's documents say of a platform, as values for programs to read. Believed only as far as the factors go.</summary>
+public interface IPlatformFacts
+{
+    /// <summary>Of the object in <c>cchat verify --json</c>: <c>tcb</c>, <c>vek</c>.</summary>
+    string Name { get; }
+
+    /// <summary>Writes its members into an object that is open.</summary>
+    void WriteMembers(Utf8JsonWriter json);
 }

@@ -1,8 +1,7 @@
 // spec/attestation.md section 12 check 4.
 using ConfidentialChat.Attestation.Policies;
-using ConfidentialChat.Attestation.SevSnp;
 
-namespace ConfidentialChat.Attestation.Bundles;
+namespace ConfidentialChat.Attestation.SevSnp;
 
 /// <summary>SEV-SNP within a bundle.</summary>
 public sealed class SevSnpCpuVerifier : ICpuVerifier
@@ -17,7 +16,8 @@ public sealed class SevSnpCpuVerifier : ICpuVerifier
         ArgumentNullException.ThrowIfNull(policy);
         ArgumentNullException.ThrowIfNull(findings);
         // snp.report_data is raw evidence's; here bundle.report_data makes that check.
-        var report = SevSnpVerifier.Check(evidence.Evidence.Span, SevSnpCollateral.From(evidence.Collateral), policy, findings, isRaw: false);
-        return report is null ? null : new CpuClaims { ReportData = report.ReportData, Measurements = SevSnpVerifier.Measurements(report) };
+        var (report, vek) = SevSnpVerifier.Check(evidence.Evidence.Span, SevSnpCollateral.From(evidence.Collateral), policy, findings, isRaw: false);
+        return report is null ? null
+            : new CpuClaims { ReportData = report.ReportData, Measurements = SevSnpVerifier.Measurements(report), Platform = vek };
     }
 }

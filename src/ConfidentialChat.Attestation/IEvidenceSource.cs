@@ -1,5 +1,5 @@
 // spec/attestation.md section 11.
-namespace ConfidentialChat.Attestation.Bundles;
+namespace ConfidentialChat.Attestation;
 
 /// <summary>Makes evidence of the processor that this process runs on. Asked once at a time.</summary>
 public interface IEvidenceSource

@@ -1,7 +1,7 @@
 // spec/attestation.md section 12 check 11.
 using ConfidentialChat.Attestation.Policies;
 
-namespace ConfidentialChat.Attestation.Bundles;
+namespace ConfidentialChat.Attestation;
 
 /// <summary>Verifies one vendor's devices within a bundle. Stateless.</summary>
 public interface IDeviceVerifier

@@ -1,8 +1,7 @@
 // spec/attestation.md section 12 check 4.
 using ConfidentialChat.Attestation.Policies;
-using ConfidentialChat.Attestation.Tdx;
 
-namespace ConfidentialChat.Attestation.Bundles;
+namespace ConfidentialChat.Attestation.Tdx;
 
 /// <summary>TDX within a bundle.</summary>
 public sealed class TdxCpuVerifier : ICpuVerifier
@@ -21,6 +20,6 @@ public sealed class TdxCpuVerifier : ICpuVerifier
             evidence.Evidence.Span, TdxCollateral.From(evidence.Collateral), policy, findings, isRaw: false,
             report => TdxVerifier.CheckEventLog(report, evidence.EventLog, findings));
         return quote is null ? null
-            : new CpuClaims { ReportData = quote.Report.ReportData, Measurements = TdxVerifier.Measurements(quote.Report), Tcb = tcb };
+            : new CpuClaims { ReportData = quote.Report.ReportData, Measurements = TdxVerifier.Measurements(quote.Report), Platform = tcb };
     }
 }
