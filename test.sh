@@ -2,18 +2,19 @@
 # Installs what the tests need where it is missing, runs them all, and ends with "N passed, N failed".
 #   ./test.sh          the fast run, 20 minutes at most
 #   ./test.sh --slow   the slow one, 90 minutes at most: long properties, the soak, a real llama-server, and everything else that takes minutes
-#   ./test.sh [--slow] PROJECT…   a part of either: only these folders of test/, for example Node, and no benchmarks
+#   ./test.sh [--slow] PROJECT…   a part of either: only these folders of test/, for example Node or Fuzz, and no benchmarks
 set -euo pipefail
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")"
 
 export DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_NOLOGO=1
 slow=() limit=$((20 * 60))
-parts=()
+parts=() campaigns=()
 for argument in "$@"; do
   case "$argument" in
     --slow) export CONFIDENTIALCHAT_SLOW=1; slow=(--explicit on) limit=$((90 * 60)) ;;
     -h|--help) sed -n '2,5p' "$0" | sed 's/^# \{0,1\}//'; exit 0 ;;
     -*) echo "error: unknown option: $argument" >&2; echo "hint: ./test.sh --help" >&2; exit 2 ;;
+    Fuzz) campaigns+=(test/Fuzz/fuzz.sh) ;;
     *)
       part=test/$argument/ConfidentialChat.$argument.Tests.csproj
       [[ -f $part ]] || { echo "error: there are no tests called $argument" >&2; echo "hint: $(cd test && echo */*.Tests.csproj | sed 's|/[^ ]*||g')" >&2; exit 2; }
@@ -38,8 +39,9 @@ command -v npm >/dev/null || missing+=(npm)
 command -v python3 >/dev/null || missing+=(python3)
 command -v make >/dev/null || missing+=(make)
 command -v g++ >/dev/null || missing+=(g++)
-if ((${#slow[@]})); then # llama.cpp's server is built
+if ((${#slow[@]})); then # llama.cpp's server is built, and parsers are fuzzed
   command -v cmake >/dev/null || missing+=(cmake)
+  command -v afl-fuzz >/dev/null || missing+=(afl++)
 fi
 if [[ ! -f /usr/include/node/node.h && ! -f "$(dirname "$(dirname "$(readlink -f "$(command -v node || echo /usr/bin/node)")")")/include/node/node.h" ]]; then
   missing+=(libnode-dev)
@@ -75,16 +77,24 @@ status=0
 run() { within dotnet test "$@" --configuration Release --no-build --max-parallel-test-modules 1 "${slow[@]}" 2>&1 | tee --append "$log" || status=$?; }
 if ((${#parts[@]})); then
   for part in "${parts[@]}"; do run --project "$part"; done
-else
+elif ((${#campaigns[@]} == 0)); then
   run --solution ConfidentialChat.slnx
 fi
 
 # --- The benchmarks: that they run, never how fast.
-if (($(nproc) > 1 && ${#parts[@]} == 0)); then
+if (($(nproc) > 1 && ${#parts[@]} + ${#campaigns[@]} == 0)); then
   echo "test.sh: benchmarks, quickly" >&2
   benches=0
   within ./bench.sh --quick || benches=$?
 fi
+
+# --- Guided fuzzing, ten minutes: in the slow run, or where it is named.
+if ((${#slow[@]} && ${#parts[@]} + ${#campaigns[@]} == 0)); then campaigns=(test/Fuzz/fuzz.sh); fi
+failures=0
+for campaign in "${campaigns[@]}"; do
+  echo "test.sh: $campaign" >&2
+  within "$campaign" || failures=$((failures + 1))
+done
 
 # --- What there is to say: how long each project took, what to look at, the sum.
 sed -nE 's|^/.*/([^/]+)\.dll \(.*\((.*)\)$|\1: \2|p' "$log"
@@ -94,6 +104,7 @@ count() { awk -v word="$1:" '$1 == word { n += $2 } END { print n + 0 }' "$log";
 passed=$(count succeeded) failed=$(count failed) skipped=$(count skipped)
 if [[ $status -ne 0 && $failed -eq 0 ]]; then failed=1; fi # a test host that crashed, say
 if [[ ${benches:-0} -ne 0 ]]; then failed=$((failed + 1)); fi
+failed=$((failed + failures))
 vectors=${CONFIDENTIALCHAT_VECTORS:-../shared/vectors}
 if [[ -d $vectors ]]; then echo "vectors: found"; else echo "vectors: absent, $skipped skipped"; fi
 echo "$passed passed, $failed failed"

@@ -59,10 +59,11 @@ public static class EvidenceForm
     public static ReadOnlyMemory<byte> RevocationList(ReadOnlyMemory<byte> bytes)
     {
         var text = Encoding.UTF8.GetString(bytes.Span);
-        var (begin, end) = (text.IndexOf(BeginList, StringComparison.Ordinal), text.IndexOf(EndList, StringComparison.Ordinal));
-        if (begin < 0 || end < begin)
+        var begin = text.IndexOf(BeginList, StringComparison.Ordinal) is >= 0 and var at ? at + BeginList.Length : -1;
+        var end = begin < 0 ? -1 : text.IndexOf(EndList, begin, StringComparison.Ordinal); // their dashes may overlap: the end is sought behind the beginning
+        if (end < 0)
             return FromHex(bytes.ToArray());
-        var body = text.AsSpan(begin + BeginList.Length, end - begin - BeginList.Length);
+        var body = text.AsSpan(begin, end - begin);
         var decoded = new byte[body.Length];
         return Convert.TryFromBase64Chars(body, decoded, out var written) ? decoded.AsMemory(0, written) : bytes;
     }

@@ -94,6 +94,14 @@ public sealed class EvidenceFormTests
     }
 
     [Fact]
+    public void Lines_that_share_their_dashes_are_no_list_and_break_nothing()
+    {
+        var bytes = "-----BEGIN X509 CRL-----END X509 CRL-----"u8.ToArray(); // found by guided fuzzing
+        EvidenceForm.RevocationList(bytes).ToArray().ShouldBe(bytes);
+        EvidenceForm.RevocationList("-----END X509 CRL----------BEGIN X509 CRL-----AQID-----END X509 CRL-----"u8.ToArray()).ToArray().ShouldBe([1, 2, 3]);
+    }
+
+    [Fact]
     public void The_kernels_table_of_certificates_gives_the_path()
     {
         var table = Evidence.Bytes("../faults/snp/snp-auxblob-milan.bin");
