@@ -43,9 +43,10 @@ internal static class Corpus
         {
             check(seed);
             if (Folder is not null)
-                File.WriteAllBytes(
-                    Path.Combine(Directory.CreateDirectory(Path.Combine(Folder, target)).FullName, Convert.ToHexStringLower(SHA256.HashData(seed).AsSpan(0, 6))),
-                    seed);
+            {
+                var folder = Directory.CreateDirectory(Path.Combine(Folder, target)).FullName;
+                File.WriteAllBytes(Path.Combine(folder, Convert.ToHexStringLower(SHA256.HashData(seed).AsSpan(0, 6))), seed);
+            }
         }
     }
 }
