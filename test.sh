@@ -2,7 +2,7 @@
 # Installs what the tests need where it is missing, runs them all, and ends with "N passed, N failed".
 #   ./test.sh          the fast run, 20 minutes at most
 #   ./test.sh --slow   the slow one, 90 minutes at most: long properties, the soak, a real llama-server, and everything else that takes minutes
-#   ./test.sh [--slow] PROJECT…   a part of either: only these folders of test/, for example Node or Fuzz, and no benchmarks
+#   ./test.sh [--slow] PROJECT…   a part of either: only these folders of test/, for example Node, Fuzz or Mutation, and no benchmarks
 set -euo pipefail
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")"
 
@@ -15,6 +15,7 @@ for argument in "$@"; do
     -h|--help) sed -n '2,5p' "$0" | sed 's/^# \{0,1\}//'; exit 0 ;;
     -*) echo "error: unknown option: $argument" >&2; echo "hint: ./test.sh --help" >&2; exit 2 ;;
     Fuzz) campaigns+=(test/Fuzz/fuzz.sh) ;;
+    Mutation) campaigns+=(test/Mutation/mutate.sh) ;;
     *)
       part=test/$argument/ConfidentialChat.$argument.Tests.csproj
       [[ -f $part ]] || { echo "error: there are no tests called $argument" >&2; echo "hint: $(cd test && echo */*.Tests.csproj | sed 's|/[^ ]*||g')" >&2; exit 2; }
@@ -88,7 +89,7 @@ if (($(nproc) > 1 && ${#parts[@]} + ${#campaigns[@]} == 0)); then
   within ./bench.sh --quick || benches=$?
 fi
 
-# --- Guided fuzzing, ten minutes: in the slow run, or where it is named.
+# --- Guided fuzzing, ten minutes, in the slow run or where it is named; a share of the mutants where it is named (docs/mutation.md).
 if ((${#slow[@]} && ${#parts[@]} + ${#campaigns[@]} == 0)); then campaigns=(test/Fuzz/fuzz.sh); fi
 failures=0
 for campaign in "${campaigns[@]}"; do

@@ -67,6 +67,11 @@ public sealed class VerdictTests
         (tcb.TcbInfoEvaluation, tcb.QeIdentityEvaluation).ShouldBe((20, 20));
         tcb.PlatformDate.ShouldBe(Evidence.Time("2026-01-01T00:00:00Z"));
         (tcb.TcbInfoIssued, tcb.TcbInfoNextUpdate).ShouldBe((Evidence.Time("2026-05-20T00:00:00Z"), Evidence.Time("2026-06-20T00:00:00Z")));
+        Json(tcb with { Advisories = ["INTEL-SA-00100"], TooLow = ["pcesvn 7 of 11"] }).Replace('"', '\'').ShouldBe(
+            "{'tcb':{'status':'SWHardeningNeeded','platform_status':'SWHardeningNeeded','module_status':'UpToDate','qe_status':'UpToDate',"
+            + "'advisories':['INTEL-SA-00100'],'below_first_level':['pcesvn 7 of 11'],'fmspc':'b0c06f000000','tcb_date':'2026-01-01T00:00:00Z',"
+            + "'tcb_info_evaluation':20,'qe_identity_evaluation':20,'tcb_info_issued':'2026-05-20T00:00:00Z',"
+            + "'tcb_info_next_update':'2026-06-20T00:00:00Z','qe_identity_issued':'2026-05-20T00:00:00Z','qe_identity_next_update':'2026-06-20T00:00:00Z'}}");
         // Within a bundle likewise.
         var policy = platform.TrustingPolicy();
         new TdxCpuVerifier().Verify(
@@ -97,21 +102,6 @@ public sealed class VerdictTests
                 .ProductName.ShouldBe(said.ProductName);
             return said;
         }
-
-        static string Json(IPlatformFacts facts)
-        {
-            using var stream = new MemoryStream();
-            using (var json = new Utf8JsonWriter(stream))
-            {
-                json.WriteStartObject();
-                json.WriteStartObject(facts.Name);
-                facts.WriteMembers(json);
-                json.WriteEndObject();
-                json.WriteEndObject();
-            }
-
-            return System.Text.Encoding.UTF8.GetString(stream.ToArray());
-        }
     }
 
     [Fact]
@@ -132,4 +122,19 @@ public sealed class VerdictTests
     [InlineData(0UL, "no bit")]
     [InlineData(1UL << 28 | 1UL << 63, "bits 28, 63")]
     public void Bits_are_shown_by_their_numbers_whatever_the_order_of_bytes(ulong bits, string shown) => Shown.Bits(bits).ShouldBe(shown);
+
+    private static string Json(IPlatformFacts facts)
+    {
+        using var stream = new MemoryStream();
+        using (var json = new Utf8JsonWriter(stream))
+        {
+            json.WriteStartObject();
+            json.WriteStartObject(facts.Name);
+            facts.WriteMembers(json);
+            json.WriteEndObject();
+            json.WriteEndObject();
+        }
+
+        return System.Text.Encoding.UTF8.GetString(stream.ToArray());
+    }
 }
