@@ -1,6 +1,7 @@
 using System.Buffers;
 using System.Buffers.Text;
 using System.Security.Cryptography;
+using ConfidentialChat.Attestation;
 using ConfidentialChat.Attestation.Bundles;
 using ConfidentialChat.Attestation.Policies;
 using ConfidentialChat.Attestation.Simulated;
