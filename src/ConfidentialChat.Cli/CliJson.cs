@@ -29,10 +29,11 @@ internal sealed partial class CliJson : JsonSerializerContext
     });
 }
 
-/// <summary>The one line of <c>cchat up --json</c>. The policy is null where the node has no evidence.</summary>
+/// <summary>The one line of <c>cchat up --json</c>. Policy and sidecar are null where the node has no evidence.</summary>
 internal sealed record UpReady(
     [property: JsonPropertyName("gateway")] string Gateway,
     [property: JsonPropertyName("node")] string Node,
     [property: JsonPropertyName("api_key")] string ApiKey,
     [property: JsonPropertyName("model")] string Model,
-    [property: JsonPropertyName("policy")] string? Policy);
+    [property: JsonPropertyName("policy")] string? Policy,
+    [property: JsonPropertyName("sidecar")] string? Sidecar);

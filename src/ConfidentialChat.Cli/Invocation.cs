@@ -11,6 +11,7 @@ using ConfidentialChat.Hosting;
 using ConfidentialChat.Node;
 using ConfidentialChat.Node.Inference.Llama;
 using ConfidentialChat.Node.Inference.Upstream;
+using ConfidentialChat.Sidecar;
 
 namespace ConfidentialChat.Cli;
 
@@ -126,6 +127,7 @@ internal static class Invocation
     {
         CommandException e => e,
         NodeOptionsException e => new CommandException(e.Message, e.Hint, ExitCode.Usage),
+        SidecarOptionsException e => new CommandException(e.Message, e.Hint, ExitCode.Usage),
         GatewayOptionsException e => new CommandException(e.Message, e.Hint, ExitCode.Usage),
         GatewayStateException e => new CommandException(e.Message, e.Hint, e.Fault is StateFault.Busy ? ExitCode.DatabaseBusy : ExitCode.Failure),
         UpstreamException e => new CommandException(e.Message, e.Hint, ExitCode.Usage),

@@ -10,6 +10,7 @@ var root = new RootCommand("ConfidentialChat: chat completions sealed between cl
     AskCommand.Create(),
     ChatCommand.Create(),
     ModelsCommand.Create(),
+    ProxyCommand.Create(),
     VerifyCommand.Create(),
     ReceiptCommand.Create(),
     PolicyCommand.Create(),

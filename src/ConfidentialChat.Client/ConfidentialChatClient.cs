@@ -106,6 +106,20 @@ public sealed class ConfidentialChatClient : IDisposable
         return await directory.ChooseAsync(model, clock).ConfigureAwait(false);
     }
 
+    /// <summary>As <see cref="VerifyNodeAsync"/>, all of them.</summary>
+    /// <param name="model">A model of the gateway.</param>
+    /// <param name="cancellation">Stops waiting.</param>
+    /// <returns>The nodes that are sealed to, at least one.</returns>
+    /// <exception cref="AttestationException">The policy accepts none.</exception>
+    /// <exception cref="ConfidentialChatException">The gateway was not reached, refused, or knows no such model.</exception>
+    public async Task<IReadOnlyList<VerifiedNode>> VerifyNodesAsync(string model, CancellationToken cancellation = default)
+    {
+        if (!ModelNames.IsValid(model))
+            throw new ArgumentException($"A model's name has 1 to {ModelNames.MaxLength} characters.", nameof(model));
+        using var clock = CallClock.Start(options, call: null, cancellation);
+        return await directory.VerifyAsync(model, clock).ConfigureAwait(false);
+    }
+
     /// <summary>Closes the connections, unless the caller gave the HTTP client. Calls that still run may fail.</summary>
     public void Dispose()
     {

@@ -1,3 +1,5 @@
+using ConfidentialChat.Protocol;
+
 namespace ConfidentialChat.Client;
 
 /// <summary>
@@ -22,6 +24,9 @@ public abstract class OpenedAnswer : IAsyncDisposable
 
     /// <summary>Who answers.</summary>
     public abstract VerifiedNode Node { get; }
+
+    /// <summary>How gateway, node and receipt call the request that it answers; null in envelope v1.</summary>
+    public virtual RequestId? Request => null;
 
     /// <summary>How many attempts were made until it began.</summary>
     public abstract int Attempts { get; }

@@ -13,7 +13,7 @@ public sealed class LogTests
         ["src/ConfidentialChat.Gateway/Program.cs", "src/ConfidentialChat.Node/Program.cs", "src/ConfidentialChat.Hosting/StandardText.cs"];
 
     [Fact]
-    public void Gateway_and_node_log_by_declared_messages_only()
+    public void Servers_log_by_declared_messages_only()
     {
         var findings =
             from source in Servers()
@@ -41,6 +41,7 @@ public sealed class LogTests
     [Theory]
     [InlineData("src/ConfidentialChat.Gateway", 1)]
     [InlineData("src/ConfidentialChat.Node", 1)]
+    [InlineData("src/ConfidentialChat.Sidecar", 1)]
     [InlineData("src/ConfidentialChat.Hosting", 101)]
     public void The_messages_of_a_project_are_in_its_log_and_numbered_without_a_gap(string project, int first)
     {
@@ -67,5 +68,5 @@ public sealed class LogTests
         select (source.Path, (string[])[.. places, .. parameters]);
 
     private static IEnumerable<SourceFile> Servers() =>
-        Repository.Sources.Where(source => source.IsIn("src/ConfidentialChat.Gateway") || source.IsIn("src/ConfidentialChat.Node") || source.IsIn("src/ConfidentialChat.Hosting"));
+        Repository.Sources.Where(source => ((string[])["Gateway", "Node", "Sidecar", "Hosting"]).Any(server => source.IsIn($"src/ConfidentialChat.{server}")));
 }

@@ -19,6 +19,7 @@ public sealed class ReferenceTests
         ["ConfidentialChat.Gateway"] =
             ["Microsoft.EntityFrameworkCore.Design", "Microsoft.EntityFrameworkCore.Sqlite", "Scalar.AspNetCore", "Yarp.ReverseProxy"],
         ["ConfidentialChat.Node"] = ["Scalar.AspNetCore"],
+        ["ConfidentialChat.Sidecar"] = [],
         ["ConfidentialChat.FixtureModel"] = [],
         ["ConfidentialChat.Cli"] = ["System.CommandLine"],
     };
@@ -98,7 +99,7 @@ public sealed class ReferenceTests
                 var names => names.Split(',', StringSplitOptions.TrimEntries),
             },
             StringComparer.Ordinal);
-        drawn.Count.ShouldBe(9);
+        drawn.Count.ShouldBe(10);
         drawn["ConfidentialChat.FixtureModel"] = []; // it stands beside the drawing and knows nobody
         return drawn.ToDictionary(
             entry => entry.Key,

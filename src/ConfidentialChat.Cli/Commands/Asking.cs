@@ -78,11 +78,17 @@ internal static class Asking
             && (NamedKey() ?? key) == key ? kept : null;
     }
 
-    /// <summary>A client that seals to nodes which the policy accepts, and to no other.</summary>
-    /// <param name="parsed">Holds <see cref="Connection"/>.</param>
-    public static ConfidentialChatClient Connect(ParseResult parsed) => new(Options(parsed) with
+    /// <summary>As <see cref="Options"/>, under the policy that is named, or kept.</summary>
+    /// <param name="parsed">Holds <see cref="Gateway"/>, <see cref="Data"/>, <see cref="Policy"/> and <see cref="DangerousPlainHttp"/>.</param>
+    public static ConfidentialChatOptions PolicedOptions(ParseResult parsed) => Options(parsed) with
     {
         Policy = VerifyOptions.ReadPolicy(PolicyFile(parsed, parsed.GetValue(Policy))),
+    };
+
+    /// <summary>A client that seals to nodes which the policy accepts, and to no other.</summary>
+    /// <param name="parsed">Holds <see cref="Connection"/>.</param>
+    public static ConfidentialChatClient Connect(ParseResult parsed) => new(PolicedOptions(parsed) with
+    {
         Envelope = parsed.GetRequiredValue(Envelope) switch
         {
             "v1" => EnvelopeVersion.V1,

@@ -1,7 +1,9 @@
+using ConfidentialChat.Client;
 using ConfidentialChat.Gateway;
 using ConfidentialChat.Node;
 using ConfidentialChat.Node.Inference;
 using ConfidentialChat.Node.Inference.Upstream;
+using ConfidentialChat.Sidecar;
 
 namespace ConfidentialChat.Cli.Commands;
 
@@ -14,6 +16,8 @@ internal static class Standard
     public static GatewayOptions Gateway { get; } = new() { DataDirectory = "" };
 
     public static NodeOptions Node { get; } = new() { DataDirectory = "", GatewayUrl = Nowhere };
+
+    public static SidecarOptions Sidecar { get; } = new() { Client = new ConfidentialChatOptions() };
 
     public static EmbeddedEngineOptions Engine { get; } = new() { ModelPath = "" };
 

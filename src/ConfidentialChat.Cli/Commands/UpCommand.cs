@@ -1,4 +1,6 @@
 using System.CommandLine;
+using System.Net;
+using System.Net.Sockets;
 using System.Text.Json;
 using ConfidentialChat.Cli.Stack;
 using ConfidentialChat.Client;
@@ -11,6 +13,11 @@ internal static class UpCommand
 {
     private static readonly Option<int> GatewayPort = CommonOptions.Port("--gateway-port", Standard.Gateway.Port, "Port of the gateway; 0 takes a free one.");
     private static readonly Option<int> NodePort = CommonOptions.Port("--node-port", Standard.Node.Port, "Port of the node; 0 takes a free one.");
+    private static readonly Option<int?> SidecarPort = new("--sidecar-port")
+    {
+        Description = $"Port of the sidecar; 0 takes a free one. Default: {Standard.Sidecar.Port}, or a free one where another program has that.",
+        HelpName = "N",
+    };
     private static readonly Option<Uri?> NodeAddress = CommonOptions.Url(
         "--node-address", "What the gateway uses to reach the node, where that is not where it listens.");
     private static readonly Option<DirectoryInfo> Data = CommonOptions.Data("databases, keys and logs", made: true);
@@ -23,14 +30,14 @@ internal static class UpCommand
         "--lock-seconds", Standard.Gateway.LockSeconds, "How long a lock lives when its client does not say.");
     private static readonly Option<bool> Json = new("--json")
     {
-        Description = "Print one line on standard output once ready: {\"gateway\",\"node\",\"api_key\",\"model\",\"policy\"}.",
+        Description = "Print one line on standard output once ready: {\"gateway\",\"node\",\"api_key\",\"model\",\"policy\",\"sidecar\"}.",
     };
 
     public static Command Create()
     {
         var command = new Command("up", "Run gateway, node and engine on this machine until SIGTERM. Without --model and --upstream it serves a very small demonstration model.")
         {
-            GatewayPort, NodePort, NodeAddress, Data, Evidence, Model, Fixture, EngineDirectory, LockSeconds, Json,
+            GatewayPort, NodePort, SidecarPort, NodeAddress, Data, Evidence, Model, Fixture, EngineDirectory, LockSeconds, Json,
         };
         foreach (var option in Upstream.All)
             command.Options.Add(option);
@@ -48,6 +55,7 @@ internal static class UpCommand
             DataDirectory = data,
             GatewayPort = parsed.GetValue(GatewayPort),
             NodePort = parsed.GetValue(NodePort),
+            SidecarPort = parsed.GetValue(SidecarPort) ?? UsualSidecarPort(),
             NodeAddress = parsed.GetValue(NodeAddress),
             Evidence = evidence,
             Policy = StackPolicy.For(upstream),
@@ -70,6 +78,7 @@ internal static class UpCommand
                 gateway  {stack.Ready.Gateway}
                 node     {stack.Ready.Node}
                 model    {ForeignText.Line(stack.Ready.Model, ModelNames.MaxLength)}
+                sidecar  {stack.Ready.Sidecar ?? "none"}
                 logs     {Path.Combine(data, "logs")}
 
                 For ./cchat ask and every program with the SDK:
@@ -84,6 +93,22 @@ internal static class UpCommand
         await stack.RunAsync(cancellation);
         await Console.Error.WriteLineAsync("stopping: requests in flight are finished first");
         return ExitCode.Success;
+    }
+
+    // Not in silence: a program that asks the usual port asks somebody else.
+    private static int UsualSidecarPort()
+    {
+        try
+        {
+            using var listener = new TcpListener(IPAddress.Loopback, Standard.Sidecar.Port);
+            listener.Start();
+            return Standard.Sidecar.Port;
+        }
+        catch (SocketException)
+        {
+            Console.Error.WriteLine($"warning: port {Standard.Sidecar.Port} is another program's: the sidecar takes a free one (--sidecar-port names one)");
+            return 0;
+        }
     }
 
     private static string Exports(UpReady ready) => string.Join(

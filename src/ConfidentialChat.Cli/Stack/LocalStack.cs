@@ -1,6 +1,7 @@
 using System.Text.Json;
 using ConfidentialChat.Attestation.Policies;
 using ConfidentialChat.Cli.Commands;
+using ConfidentialChat.Client;
 using ConfidentialChat.Fixtures;
 using ConfidentialChat.Gateway;
 using ConfidentialChat.Hosting;
@@ -17,6 +18,9 @@ internal sealed record LocalStackOptions
     public int GatewayPort { get; init; }
 
     public int NodePort { get; init; }
+
+    /// <summary>Null runs no sidecar, and so does a node without evidence, which it would refuse.</summary>
+    public int? SidecarPort { get; init; }
 
     /// <summary>Where the gateway reaches the node; null: where it listens.</summary>
     public Uri? NodeAddress { get; init; }
@@ -44,7 +48,7 @@ internal sealed record LocalStackOptions
     public string? UpstreamKeyVariable { get; init; }
 }
 
-/// <summary>A gateway and a node with its engine on this machine, each a process of its own.</summary>
+/// <summary>A gateway, a node with its engine and a sidecar on this machine, each a process of its own.</summary>
 internal sealed class LocalStack : IAsyncDisposable
 {
     /// <summary>In the data directory: the key of the local user, for later starts and for who asks on this machine.</summary>
@@ -52,6 +56,7 @@ internal sealed class LocalStack : IAsyncDisposable
 
     private static readonly TimeSpan NodePatience = TimeSpan.FromSeconds(70);
     private static readonly TimeSpan GatewayPatience = TimeSpan.FromSeconds(70);
+    private static readonly TimeSpan SidecarPatience = TimeSpan.FromSeconds(70);
     private static readonly TimeSpan EnrolmentTokenLifetime = TimeSpan.FromMinutes(10);
     private const int MaxWarning = 1000; // UTF-16 units: a few engines that are not up
     private const string LocalUser = "local";
@@ -59,9 +64,11 @@ internal sealed class LocalStack : IAsyncDisposable
     private readonly FileStream occupation;
     private readonly ChildProcess gateway;
     private readonly ChildProcess node;
+    private readonly ChildProcess? sidecar;
 
-    private LocalStack(FileStream occupation, ChildProcess gateway, ChildProcess node, UpReady ready)
+    private LocalStack(FileStream occupation, ChildProcess gateway, ChildProcess node, ChildProcess? sidecar, UpReady ready)
     {
+        this.sidecar = sidecar;
         this.occupation = occupation;
         this.gateway = gateway;
         this.node = node;
@@ -102,10 +109,13 @@ internal sealed class LocalStack : IAsyncDisposable
             new Dictionary<string, string>(StringComparer.Ordinal),
             logs);
         ChildProcess? node = null;
+        ChildProcess? sidecar = null;
         try
         {
             var gatewayUrl = Text(await gateway.ReadyAsync(progress, cancellation), "gateway");
             progress($"gateway: {gatewayUrl}");
+            if (policy is not null && options.SidecarPort is { } port)
+                sidecar = StartSidecar(port, gatewayUrl, apiKey, policy, options.DataDirectory, logs);
             progress(model is null ? "node: starting" : "node: starting, loading the model");
             string[] embedded = model is null ? [] : ["--model", model];
             string[] address = options.NodeAddress is { } url ? ["--address", url.ToString()] : [];
@@ -125,11 +135,16 @@ internal sealed class LocalStack : IAsyncDisposable
             if (nodeReady.TryGetProperty("warning", out var warning))
                 progress($"warning: {ForeignText.Line(warning.GetString(), MaxWarning)} The node serves it once it is up.");
             progress($"node: {Text(nodeReady, "node")}, model {ForeignText.Line(Text(nodeReady, "model"), ModelNames.MaxLength)}");
+            var sidecarUrl = sidecar is null ? null : Text(await sidecar.ReadyAsync(progress, cancellation), "sidecar");
+            if (sidecarUrl is not null)
+                progress($"sidecar: {sidecarUrl}");
             return new LocalStack(
-                occupation, gateway, node, new UpReady(gatewayUrl, Text(nodeReady, "node"), apiKey, Text(nodeReady, "model"), policy));
+                occupation, gateway, node, sidecar, new UpReady(gatewayUrl, Text(nodeReady, "node"), apiKey, Text(nodeReady, "model"), policy, sidecarUrl));
         }
         catch
         {
+            if (sidecar is not null)
+                await sidecar.DisposeAsync();
             if (node is not null)
                 await node.DisposeAsync();
             await gateway.DisposeAsync();
@@ -138,24 +153,41 @@ internal sealed class LocalStack : IAsyncDisposable
         }
     }
 
-    /// <summary>Runs until cancelled; an end of gateway or node before that is an error.</summary>
+    /// <summary>Runs until cancelled; an end of one of them before that is an error.</summary>
     public async Task RunAsync(CancellationToken cancellation)
     {
-        var first = await Task.WhenAny(gateway.Exited, node.Exited, Task.Delay(Timeout.Infinite, cancellation));
+        ChildProcess[] all = sidecar is null ? [gateway, node] : [gateway, node, sidecar];
+        Task[] ends = [.. all.Select(child => child.Exited)];
+        var first = await Task.WhenAny([.. ends, Task.Delay(Timeout.Infinite, cancellation)]);
         if (cancellation.IsCancellationRequested)
             return;
-        throw await (first == gateway.Exited ? gateway : node).EndedAsync("stopped by itself");
+        throw await all[Array.IndexOf(ends, first)].EndedAsync("stopped by itself");
     }
 
-    /// <summary>The node first: it finishes its answers and delivers its last reports while the gateway still listens.</summary>
+    /// <summary>
+    /// The sidecar first, whose answers come through both; then the node: it finishes its answers and delivers its last reports while the gateway
+    /// still listens.
+    /// </summary>
     public async ValueTask DisposeAsync()
     {
+        if (sidecar is not null)
+        {
+            await sidecar.StopAsync(SidecarPatience);
+            await sidecar.DisposeAsync();
+        }
+
         await node.StopAsync(NodePatience);
         await gateway.StopAsync(GatewayPatience);
         await node.DisposeAsync();
         await gateway.DisposeAsync();
         await occupation.DisposeAsync();
     }
+
+    private static ChildProcess StartSidecar(int port, string gateway, string apiKey, string policy, string data, string logs) => ChildProcess.Start(
+        "sidecar",
+        ["proxy", "--port", $"{port}", "--gateway", gateway, "--policy", policy, "--data", data],
+        new Dictionary<string, string>(StringComparer.Ordinal) { [ConfidentialChatOptions.BearerKeyVariable] = apiKey },
+        logs);
 
     // A second stack on the same data would take the node away from the first.
     private static FileStream Occupy(string directory) => Use(() => PrivateFile.TryLock(Path.Combine(directory, "in-use")))

@@ -43,6 +43,15 @@ internal sealed class NodeDirectory(GatewayConnection connection, NodeJudge judg
         return new(node);
     }
 
+    /// <summary>All nodes of the model that may be sealed to, verified where they are not.</summary>
+    /// <exception cref="AttestationException">The policy accepts none.</exception>
+    public async Task<IReadOnlyList<VerifiedNode>> VerifyAsync(string model, CallClock clock)
+    {
+        var drawn = await ChooseAsync(model, clock).ConfigureAwait(false);
+        VerifiedNode[] nodes = [.. Of(model).Current!.Accepted.Where(node => node.MayBeSealedTo(time))];
+        return nodes.Length > 0 ? nodes : [drawn];
+    }
+
     /// <summary>Looks anew, because a node does not hold its keys any more. Its bundle is fetched and verified again, should it be listed still.</summary>
     /// <exception cref="AttestationException">The policy accepts none.</exception>
     public async Task<VerifiedNode> ChooseAnewAsync(string model, VerifiedNode lost, CallClock clock)

@@ -78,7 +78,7 @@ public sealed class RunningStack : IAsyncLifetime
         string[] model = fixture ? ["--fixture"] : [];
         process = Start(
             [
-                "up", "--json", "--gateway-port", "0", "--node-port", $"{nodePort}", "--node-address", nodeTap.Address.ToString(),
+                "up", "--json", "--gateway-port", "0", "--node-port", $"{nodePort}", "--node-address", nodeTap.Address.ToString(), "--sidecar-port", "0",
                 "--data", DataDirectory, .. model, .. arguments,
             ],
             Environment);

@@ -2,6 +2,7 @@
 using System.Globalization;
 using System.Text;
 using ConfidentialChat.Client.Receipts;
+using ConfidentialChat.Protocol;
 using ConfidentialChat.Protocol.Oblivious;
 using ConfidentialChat.Protocol.Oblivious.BinaryHttp;
 using ConfidentialChat.Protocol.V2;
@@ -19,6 +20,8 @@ internal sealed class InnerAnswer(VerifiedNode node, HttpResponseMessage respons
     private ReadOnlyMemory<byte> rest;
 
     public VerifiedNode Node => node;
+
+    public required RequestId Request { get; init; }
 
     /// <summary>The receipt that this answer has to bring; null where none is demanded.</summary>
     public AwaitedReceipt? Awaited { get; init; }

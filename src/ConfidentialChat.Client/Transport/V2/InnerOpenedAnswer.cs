@@ -33,6 +33,8 @@ internal sealed class InnerOpenedAnswer : OpenedAnswer, IEventTarget
 
     public override VerifiedNode Node => answer.Node;
 
+    public override RequestId? Request => answer.Request;
+
     public override VerifiedReceipt? Receipt => answer.Receipt;
 
     public override int Attempts => exchange.Attempts.Count;

@@ -73,6 +73,7 @@ internal sealed class RelayedRequest(GatewayConnection connection, NodeDirectory
             var body = await response.Content.ReadAsStreamAsync(clock.Token).ConfigureAwait(false);
             answer = new InnerAnswer(node, response, sealedCall.Open(PipeReader.Create(body), awaited is null ? 0 : ReceiptFile.MaxPartSize), clock)
             {
+                Request = call.Request,
                 Awaited = awaited,
             };
             await answer.ReadHeadAsync().ConfigureAwait(false);

@@ -1,0 +1,33 @@
+// spec/sidecar.md section 4.
+using System.Globalization;
+using ConfidentialChat.Attestation;
+using ConfidentialChat.Client;
+using Microsoft.AspNetCore.Http;
+
+namespace ConfidentialChat.Sidecar;
+
+/// <summary>What the sidecar says of an answer beside it.</summary>
+internal static class AnswerHeaders
+{
+    private const string Node = "confidential-node", Tee = "confidential-tee", VerdictName = "confidential-verdict", Until = "confidential-verdict-until";
+    private const string OpenAIName = "x-request-id", AnthropicName = "request-id"; // each company's clients read theirs
+    private const string Accepted = "accepted";
+
+    public static IReadOnlyList<string> All { get; } = [Node, Tee, VerdictName, Until, OpenAIName, AnthropicName];
+
+    /// <summary>Whom the request was sealed to, and why; and how gateway, node and receipt call it.</summary>
+    public static void Say(HttpContext context, OpenedAnswer answer)
+    {
+        var (headers, node) = (context.Response.Headers, answer.Node);
+        if (answer.Request is { } id)
+            context.TraceIdentifier = id.ToString();
+        SayName(context);
+        headers[Node] = node.Id.Value.ToString(CultureInfo.InvariantCulture);
+        headers[Tee] = node.Tee;
+        headers[VerdictName] = Accepted; // of no other is there an answer
+        headers[Until] = Shown.Date(node.SealBefore);
+    }
+
+    public static void SayName(HttpContext context) =>
+        context.Response.Headers[OpenAIName] = context.Response.Headers[AnthropicName] = context.TraceIdentifier;
+}
