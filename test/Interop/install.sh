@@ -1,7 +1,17 @@
 #!/usr/bin/env bash
 # Installs the foreign clients of the interoperability tests, where they are missing or older than their lock file.
 set -euo pipefail
-cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/atoma"
+cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/sidecar"
+
+wanted=$(sha256sum package-lock.json | cut -d' ' -f1)
+stamp=node_modules/.installed
+if [[ ! -f $stamp || $(cat "$stamp") != "$wanted" ]]; then
+  echo "interop: installing OpenAI's and Anthropic's clients" >&2
+  npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2
+  printf '%s' "$wanted" >"$stamp"
+fi
+
+cd ../atoma
 
 wanted=$(sha256sum package-lock.json | cut -d' ' -f1)
 stamp=node_modules/.installed

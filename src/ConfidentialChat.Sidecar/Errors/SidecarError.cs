@@ -64,7 +64,8 @@ internal static class SidecarErrors
             SidecarError.HostRefused, 421, "HOST_REFUSED", "permission_error",
             "The Host header does not name this machine: ask 127.0.0.1 or localhost, or start the sidecar with --host-name."),
         new(
-            SidecarError.TooManyRequests, 429, "TOO_MANY_REQUESTS", Room, "The sidecar has no room now: try again after the time in Retry-After.", MayRetry: true),
+            SidecarError.TooManyRequests, 429, "TOO_MANY_REQUESTS", Room,
+            "The sidecar has no room now: try again after the time in Retry-After.", MayRetry: true),
         new(SidecarError.InternalError, 500, "INTERNAL_ERROR", "sidecar_error", "Something failed in the sidecar."),
         new(SidecarError.AttestationFailed, 502, "ATTESTATION_FAILED", "attestation_error", "The policy accepts no node of this model; nothing was sent."),
         new(

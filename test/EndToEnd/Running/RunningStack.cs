@@ -46,6 +46,9 @@ public sealed class RunningStack : IAsyncLifetime
     /// <summary>The node without any tap.</summary>
     public Uri Node { get; private set; } = null!;
 
+    /// <summary>The sidecar's base URL, ending in /v1; null where the node has no evidence.</summary>
+    public Uri? Sidecar { get; private set; }
+
     public string ApiKey { get; private set; } = "";
 
     public string Model { get; private set; } = "";
@@ -88,6 +91,7 @@ public sealed class RunningStack : IAsyncLifetime
         Node = new Uri(ready.GetProperty("node").GetString()!);
         ApiKey = ready.GetProperty("api_key").GetString()!;
         Model = ready.GetProperty("model").GetString()!;
+        Sidecar = ready.GetProperty("sidecar").GetString() is { } sidecar ? new Uri(sidecar) : null;
         PolicyFile = ready.GetProperty("policy").GetString() ?? "";
         clientTap.SetTarget(new Uri(ready.GetProperty("gateway").GetString()!));
     }
@@ -118,7 +122,7 @@ public sealed class RunningStack : IAsyncLifetime
 
     public Task SignalAsync(string signal) => SignalAsync(process!.Id, signal);
 
-    /// <summary>The processes of gateway and node, which are children of <c>up</c>.</summary>
+    /// <summary>The processes of gateway, node and sidecar, which are children of <c>up</c>.</summary>
     public IReadOnlyList<(string Role, int Id)> Children() =>
     [
         .. Directory.GetDirectories("/proc").Select(path => int.TryParse(Path.GetFileName(path), out var id) ? id : 0).Where(id => id > 0)

@@ -3,9 +3,11 @@ using System.Net.Sockets;
 using System.Text;
 using System.Text.Json.Nodes;
 using ConfidentialChat.Attestation.Policies;
+using ConfidentialChat.Cli.Stack;
 using ConfidentialChat.EndToEnd.Tests.Running;
 using ConfidentialChat.Scripting;
 using ConfidentialChat.Sidecar;
+using Microsoft.Extensions.DependencyInjection;
 using static ConfidentialChat.EndToEnd.Tests.Sidecar.SidecarUnderTest;
 
 namespace ConfidentialChat.EndToEnd.Tests.Sidecar;
@@ -168,6 +170,126 @@ public sealed class SidecarRefusalTests(ScriptedStack stack) : IClassFixture<Scr
             (await sidecar.Http.GetStringAsync("/metrics", TestContext.Current.CancellationToken)).Contains("status=\"gone\"} 1", StringComparison.Ordinal));
     }
 
+    [Fact]
+    public async Task A_program_that_leaves_before_a_whole_answer_stops_the_engine_too()
+    {
+        await using var sidecar = await StartAsync();
+        var before = stack.Engine.Counters.Cancelled;
+        stack.Next(EngineStep.Wait("never"), EngineStep.Of("serve"));
+        using var leaving = new CancellationTokenSource();
+        using var content = new StringContent(Good, Encoding.UTF8, "application/json");
+        var asked = sidecar.Http.PostAsync(ChatPath, content, leaving.Token);
+        await stack.Engine.ReachedAsync("never").Soon();
+        await leaving.CancelAsync();
+
+        await Should.ThrowAsync<OperationCanceledException>(() => asked);
+        await Waiting.UntilAsync(() => stack.Engine.Counters.Cancelled > before);
+    }
+
+    [Fact]
+    public async Task What_localhost_is_to_a_program_is_the_sidecar_by_either_address()
+    {
+        var port = FixedPort.Find();
+        await using var sidecar = await StartAsync(options => options with { Port = port });
+        foreach (var address in sidecar.App.Urls)
+            (await sidecar.Http.GetAsync(new Uri($"{address}/health/live"), TestContext.Current.CancellationToken)).StatusCode.ShouldBe(HttpStatusCode.OK);
+        sidecar.App.Urls.Count.ShouldBe(Directory.Exists("/proc/sys/net/ipv6/conf/lo") ? 2 : 1);
+        Should.Throw<SidecarOptionsException>(() => SidecarHost.Create(new SidecarOptions { Client = stack.Stack.Options(), Port = port }))
+            .Message.ShouldContain("in use");
+    }
+
+    [Fact]
+    public async Task An_extension_of_a_browser_is_let_in_by_its_name()
+    {
+        const string extension = "chrome-extension://bpoadfkcbjbfhfodiogcnhhhpibjhbnh";
+        await using var sidecar = await StartAsync(options => options with { CorsOrigins = [extension] });
+        using var answer = await sidecar.PostAsync(ChatPath, Good, ("Origin", extension), ("Sec-Fetch-Site", "none"));
+        answer.StatusCode.ShouldBe(HttpStatusCode.OK);
+        answer.Headers.GetValues("Access-Control-Allow-Origin").ShouldBe([extension]);
+    }
+
+    [Theory]
+    [InlineData("*")]
+    [InlineData("https://app.example/path")]
+    [InlineData("app.example")]
+    [InlineData("null")]
+    public void Any_page_at_all_is_no_origin(string origin) =>
+        Should.Throw<SidecarOptionsException>(() => SidecarHost.Create(new SidecarOptions { Client = stack.Stack.Options(), Port = 0, CorsOrigins = [origin] }));
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Messages_that_break_off_end_in_an_error_event_and_never_in_message_stop(bool stopsEarly)
+    {
+        await using var sidecar = await StartAsync();
+        EngineStep[] last = stopsEarly ? [Named("message_stop", """{"type":"message_stop"}""")] : [];
+        stack.Next(
+        [
+            EngineStep.Head(),
+            Named("message_start", """{"type":"message_start","message":{"id":"m","type":"message","role":"assistant","model":"scripted","content":[],"stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":1,"output_tokens":1}}}"""),
+            Named("content_block_start", """{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}"""),
+            Named("content_block_delta", """{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"Hi"}}"""),
+            new EngineStep { Do = "delay", Ms = 100 }, .. last, EngineStep.Of("cut"),
+        ]);
+        using var answer = await sidecar.PostAsync(
+            "/v1/messages?beta=true", $$"""{"model":"{{ScriptedStack.Model}}","max_tokens":16,"stream":true,"messages":[{"role":"user","content":"Hi"}]}""",
+            ("anthropic-version", "2023-06-01"), ("anthropic-beta", "one-2025-01-01"), ("anthropic-beta", "two-2025-01-01"));
+        var (text, isWhole) = await ReadAsync(answer);
+
+        answer.StatusCode.ShouldBe(HttpStatusCode.OK, text);
+        isWhole.ShouldBeFalse();
+        text.ShouldContain("\"text\":\"Hi\"");
+        text.ShouldNotContain("message_stop");
+        text.Split("\n\n", StringSplitOptions.RemoveEmptyEntries)[^1].ShouldStartWith("event: error\ndata: {\"type\":\"error\",\"error\":{");
+    }
+
+    [Fact]
+    public async Task Told_to_stop_it_takes_nothing_new_and_lets_answers_end()
+    {
+        await using var sidecar = await StartAsync();
+        stack.Next(EngineStep.Wait("drain"), EngineStep.Of("serve"));
+        var asked = sidecar.PostAsync(ChatPath, Good);
+        await stack.Engine.ReachedAsync("drain").Soon();
+        var stopping = sidecar.App.StopAsync(TestContext.Current.CancellationToken);
+        await Waiting.UntilAsync(() => sidecar.App.Lifetime.ApplicationStopping.IsCancellationRequested);
+        stopping.IsCompleted.ShouldBeFalse();
+        stack.Engine.Open("drain");
+
+        (await asked).StatusCode.ShouldBe(HttpStatusCode.OK);
+        await stopping.Soon();
+    }
+
+    [Fact]
+    public async Task The_local_key_is_read_again_and_a_bad_file_changes_nothing()
+    {
+        var file = Path.GetTempFileName();
+        try
+        {
+            await File.WriteAllTextAsync(file, "first\n", TestContext.Current.CancellationToken);
+            await using var sidecar = await StartAsync(options => options with { LocalKeyFile = file });
+            var reload = sidecar.App.Services.GetRequiredService<Hosting.Reload>();
+            (await StatusAsync("first")).ShouldBe(200);
+            await File.WriteAllTextAsync(file, "second\n", TestContext.Current.CancellationToken);
+            (await StatusAsync("second")).ShouldBe(401);
+            reload.Ask();
+            (await StatusAsync("second")).ShouldBe(200);
+            await File.WriteAllTextAsync(file, "", TestContext.Current.CancellationToken);
+            reload.Ask();
+            (await StatusAsync("second")).ShouldBe(200);
+            (await StatusAsync("")).ShouldBe(401);
+
+            async Task<int> StatusAsync(string key)
+            {
+                using var answer = await sidecar.GetAsync("/v1/models", ("Authorization", $"Bearer {key}"));
+                return (int)answer.StatusCode;
+            }
+        }
+        finally
+        {
+            File.Delete(file);
+        }
+    }
+
     [Theory]
     [InlineData("Origin", "https://evil.example", 403, "ORIGIN_REFUSED")]
     [InlineData("Origin", "null", 403, "ORIGIN_REFUSED")]
@@ -319,6 +441,8 @@ public sealed class SidecarRefusalTests(ScriptedStack stack) : IClassFixture<Scr
         ((int)answer.StatusCode).ShouldBe(502, text);
         text.ShouldNotContain("quillfeather");
     }
+
+    private static EngineStep Named(string name, string data) => new() { Do = "body", Text = $"event: {name}\ndata: {data}\n\n" };
 
     private static async Task<string> SayAsync(SidecarUnderTest sidecar, string host, string body)
     {
