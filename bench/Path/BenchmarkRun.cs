@@ -176,6 +176,8 @@ internal sealed class BenchmarkRun : IAsyncDisposable
             var stack = await StackAsync(cchat, engine, isAttested: prefix.Length == 0);
             checkouts.Add(new Checkout(prefix, cchat, stack));
             routes.AddRange(Ours(stack, engine, prefix, withClient: prefix.Length == 0));
+            if (prefix.Length == 0)
+                routes.AddRange(await SidecarAsync(cchat, stack, engine));
         }
     }
 
@@ -205,6 +207,24 @@ internal sealed class BenchmarkRun : IAsyncDisposable
             new ClientRoute(stack, engine.Url, EnvelopeVersion.V2) { Name = RouteNames.ClientV2, To = to, Tested = [gateway, node], Aside = [engine] });
         yield return Keep(
             new RawCallRoute(stack, engine.Url, EnvelopeVersion.V2) { Name = RouteNames.RawClientV2, To = to, Tested = [gateway, node], Aside = [engine] });
+    }
+
+    // What the client library costs in a process of its own, with HTTP before it.
+    private async Task<IEnumerable<Route>> SidecarAsync(string cchat, ChatStack stack, Hop engine)
+    {
+        var policy = Path.Combine(directory, "sidecar.toml");
+        await File.WriteAllTextAsync(policy, LibraryRoute.PolicyOf(engine.Url).ToToml());
+        var sidecar = await Hop.StartAsync(
+            "sidecar", Path.Combine(directory, "sidecar.log"),
+            [cchat, "proxy", "--gateway", stack.Gateway.Url.ToString(), "--policy", policy, "--port", "0", "--json", "--exit-with-stdin"], "sidecar",
+            new Dictionary<string, string> { ["CONFIDENTIALCHAT_API_KEY"] = stack.ApiKeys[0] });
+        started.Push(sidecar);
+        var to = new Uri(sidecar.Url.GetLeftPart(UriPartial.Authority));
+        return
+        [
+            new PlainRoute { Name = RouteNames.Sidecar, To = to, Tested = [sidecar], Aside = [stack.Gateway, stack.Node, engine] },
+            new PlainRoute { Name = RouteNames.PathSidecar, To = to, Tested = [sidecar, stack.Gateway, stack.Node], Aside = [engine] },
+        ];
     }
 
     // The engine stands where the gateway would reach the nodes.

@@ -15,19 +15,20 @@ internal static class AnswerHeaders
 
     public static IReadOnlyList<string> All { get; } = [Node, Tee, VerdictName, Until, OpenAIName, AnthropicName];
 
-    /// <summary>Whom the request was sealed to, and why; and how gateway, node and receipt call it.</summary>
+    /// <summary>What kind of answer follows, whom the request was sealed to, and why.</summary>
     public static void Say(HttpContext context, OpenedAnswer answer)
     {
         var (headers, node) = (context.Response.Headers, answer.Node);
-        if (answer.Request is { } id)
-            context.TraceIdentifier = id.ToString();
         SayName(context);
+        context.Response.ContentType = answer.ContentType;
+        headers.CacheControl = "no-store";
         headers[Node] = node.Id.Value.ToString(CultureInfo.InvariantCulture);
         headers[Tee] = node.Tee;
         headers[VerdictName] = Accepted; // of no other is there an answer
         headers[Until] = Shown.Date(node.SealBefore);
     }
 
+    /// <summary>How gateway, node and receipt call the request; before it was sealed, how the sidecar's log does.</summary>
     public static void SayName(HttpContext context) =>
         context.Response.Headers[OpenAIName] = context.Response.Headers[AnthropicName] = context.TraceIdentifier;
 }

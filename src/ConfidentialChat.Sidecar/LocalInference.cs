@@ -68,9 +68,8 @@ internal sealed class LocalInference(
         {
             if (record is not null)
                 record.Began = time.GetTimestamp();
-            AnswerHeaders.Say(context, answer);
-            context.Response.ContentType = answer.ContentType;
-            context.Response.Headers.CacheControl = "no-store";
+            if (answer.Request is { } id)
+                context.TraceIdentifier = id.ToString();
             if (answer.IsStream)
                 await LocalStream.WriteAsync(context, row, answer);
             else
@@ -105,6 +104,7 @@ internal sealed class LocalInference(
             return;
         }
 
+        AnswerHeaders.Say(context, answer);
         context.Response.ContentLength = whole.Length;
         if (context.Record() is { } record)
             record.AnswerBytes = whole.Length;

@@ -26,6 +26,7 @@ internal static class LocalStream
     public static async Task WriteAsync(HttpContext context, InferenceEndpointRow row, OpenedAnswer answer)
     {
         var (writer, shape, isNamed) = (context.Response.BodyWriter, ApiShapes.Of(context), row.HasNamedEvents);
+        AnswerHeaders.Say(context, answer);
         context.Response.Headers["X-Accel-Buffering"] = "no"; // nginx would keep it back
         await context.Response.StartAsync(context.RequestAborted);
         (string? Name, byte[] Data)? held = null;

@@ -202,9 +202,12 @@ internal abstract class LibraryRoute(ChatStack stack, Uri engine, EnvelopeVersio
     {
         BearerKey = stack.ApiKeys[0],
         ServerUrl = stack.Gateway.Url,
-        Policy = Policy.Default with { AllowSimulated = true, Upstreams = [engine.GetLeftPart(UriPartial.Path)] },
+        Policy = PolicyOf(engine),
         Envelope = envelope,
     });
+
+    /// <summary>Accepts this stack's simulated node with its engine, and nothing else.</summary>
+    public static Policy PolicyOf(Uri engine) => Policy.Default with { AllowSimulated = true, Upstreams = [engine.GetLeftPart(UriPartial.Path)] };
 
     public ValueTask DisposeAsync()
     {

@@ -21,6 +21,8 @@ internal static class RouteNames
     public const string PathV2 = "gateway + node, envelope v2";
     public const string ClientV2 = "client + gateway + node, envelope v2";
     public const string RawClientV2 = "client, raw call + gateway + node, envelope v2";
+    public const string Sidecar = "sidecar, envelope v2";
+    public const string PathSidecar = "sidecar + gateway + node, envelope v2";
     public const string Path = "gateway + node";
     public const string PathWithLock = "gateway + node, lock counted";
     public const string Client = "client + gateway + node";

@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Net;
 using System.Net.Sockets;
 using System.Text;
@@ -8,6 +9,7 @@ using ConfidentialChat.EndToEnd.Tests.Running;
 using ConfidentialChat.Scripting;
 using ConfidentialChat.Sidecar;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging;
 using static ConfidentialChat.EndToEnd.Tests.Sidecar.SidecarUnderTest;
 
 namespace ConfidentialChat.EndToEnd.Tests.Sidecar;
@@ -290,6 +292,28 @@ public sealed class SidecarRefusalTests(ScriptedStack stack) : IClassFixture<Scr
         }
     }
 
+    [Fact]
+    public async Task Nothing_that_a_program_or_an_engine_said_is_in_the_log()
+    {
+        var log = new SaidLog();
+        await using var sidecar = await SidecarUnderTest.StartAsync(stack.Stack.Options(), options => options with { LogRequests = true }, log);
+        var canary = ScriptedStack.PromptCanary;
+        stack.Next(EngineStep.Head(), new EngineStep { Do = "stream", Events = 3, Ms = 20 }, EngineStep.Event(canary), EngineStep.Of("cut"));
+        foreach (var json in (string[])[Chat(ScriptedStack.Model, canary, stream: true), Chat(ScriptedStack.Model, canary), Chat(canary), canary])
+        {
+            using var answer = await sidecar.PostAsync(ChatPath, json, ("Authorization", canary), ("x-api-key", canary), ("User-Agent", canary));
+            _ = await ReadAsync(answer);
+        }
+
+        using var lost = await sidecar.GetAsync("/v1/" + canary, ("Host", canary), ("Origin", canary));
+        await Waiting.UntilAsync(() => log.Lines.Count >= 6);
+        var said = string.Join('\n', log.Lines);
+        said.ShouldContain("STREAM_TRUNCATED");
+        said.ShouldContain("answered");
+        said.ShouldContain("HOST_REFUSED");
+        said.ShouldNotContain(canary);
+    }
+
     [Theory]
     [InlineData("Origin", "https://evil.example", 403, "ORIGIN_REFUSED")]
     [InlineData("Origin", "null", 403, "ORIGIN_REFUSED")]
@@ -440,6 +464,25 @@ public sealed class SidecarRefusalTests(ScriptedStack stack) : IClassFixture<Scr
         var text = await answer.Content.ReadAsStringAsync(TestContext.Current.CancellationToken);
         ((int)answer.StatusCode).ShouldBe(502, text);
         text.ShouldNotContain("quillfeather");
+    }
+
+    private sealed class SaidLog : ILoggerProvider, ILogger
+    {
+        public ConcurrentQueue<string> Lines { get; } = new();
+
+        public ILogger CreateLogger(string categoryName) => this;
+
+        public IDisposable? BeginScope<TState>(TState state)
+            where TState : notnull => null;
+
+        public bool IsEnabled(LogLevel logLevel) => true;
+
+        public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter) =>
+            Lines.Enqueue($"{formatter(state, exception)} {exception}");
+
+        public void Dispose()
+        {
+        }
     }
 
     private static EngineStep Named(string name, string data) => new() { Do = "body", Text = $"event: {name}\ndata: {data}\n\n" };
