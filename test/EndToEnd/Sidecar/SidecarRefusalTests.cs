@@ -216,7 +216,8 @@ public sealed class SidecarRefusalTests(ScriptedStack stack) : IClassFixture<Scr
     [InlineData("app.example")]
     [InlineData("null")]
     public void Any_page_at_all_is_no_origin(string origin) =>
-        Should.Throw<SidecarOptionsException>(() => SidecarHost.Create(new SidecarOptions { Client = stack.Stack.Options(), Port = 0, CorsOrigins = [origin] }));
+        Should.Throw<SidecarOptionsException>(
+            () => SidecarHost.Create(new SidecarOptions { Client = stack.Stack.Options(), Port = 0, CorsOrigins = [origin] }));
 
     [Theory]
     [InlineData(false)]
