@@ -47,8 +47,8 @@ internal sealed class RequestRecorder(
         finally
         {
             var status =
-                isCut ? AnswerStatus.Cut
-                : context.RequestAborted.IsCancellationRequested ? AnswerStatus.Gone
+                context.RequestAborted.IsCancellationRequested ? AnswerStatus.Gone
+                : isCut ? AnswerStatus.Cut
                 : SidecarMetrics.ClassOf(context.Response.StatusCode);
             metrics.Note(context.Request.Path, status, record, began, time.GetTimestamp());
             Say(context, record, status, time.GetElapsedTime(began));

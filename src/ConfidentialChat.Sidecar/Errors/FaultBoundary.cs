@@ -28,9 +28,9 @@ internal sealed class FaultBoundary(RequestDelegate next, Seldom seldom, ILogger
                 return;
             refusal = SidecarRefusal.Of(SidecarErrors.FromStatus(status));
         }
-        catch (OperationCanceledException) when (context.RequestAborted.IsCancellationRequested)
+        catch (Exception) when (context.RequestAborted.IsCancellationRequested)
         {
-            return; // nobody is left to answer
+            return; // nobody is left to answer, and what broke broke for that
         }
         catch (AnswerCutException)
         {
