@@ -132,7 +132,8 @@ public sealed class DataDirectoryTests : IDisposable
         var files = Directory.GetFiles(place, "*", SearchOption.AllDirectories).Where(file => !open.Contains(Path.GetFileName(file))).ToList();
         files.Select(Path.GetFileName).ShouldBeSubsetOf(
         [
-            "api-key", "policy.toml", "in-use", "gateway.log", "node.log", "gateway.db", "gateway.db-shm", "gateway.db-wal", "gateway.key", "gateway.lock",
+            "api-key", "policy.toml", "in-use", "gateway.log", "node.log", "sidecar.log",
+            "gateway.db", "gateway.db-shm", "gateway.db-wal", "gateway.key", "gateway.lock",
             "gateway.pid", "identity.key", "enrolment.json",
         ]);
         foreach (var file in files)

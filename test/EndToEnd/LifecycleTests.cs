@@ -21,7 +21,7 @@ public sealed class LifecycleTests
         {
             await first.InitializeAsync();
             var ready = JsonDocument.Parse(first.ReadyLine).RootElement;
-            ready.EnumerateObject().Select(member => member.Name).ShouldBe(["gateway", "node", "api_key", "model", "policy"]);
+            ready.EnumerateObject().Select(member => member.Name).ShouldBe(["gateway", "node", "api_key", "model", "policy", "sidecar"]);
             foreach (var url in (string[])["gateway", "node"])
                 ready.GetProperty(url).GetString()!.ShouldMatch("^http://127\\.0\\.0\\.1:[0-9]+$");
             await EndsAfterItsStreamAsync(first);

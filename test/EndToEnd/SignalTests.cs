@@ -109,7 +109,7 @@ public sealed class SignalTests : IAsyncLifetime
         await up.InitializeAsync();
         using var client = new ConfidentialChatClient(up.Options() with { Retries = RetryConfig.None });
         var servers = up.Children();
-        servers.Count.ShouldBe(2);
+        servers.Count.ShouldBe(3); // gateway, node and sidecar
         var events = 0;
         var request = new ChatCompletionRequest { Model = ScriptedStack.Model, Messages = [ChatMessage.User("Hello?")] };
         await Should.ThrowAsync<ConfidentialChatException>(async () =>
