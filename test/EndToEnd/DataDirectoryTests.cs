@@ -134,7 +134,7 @@ public sealed class DataDirectoryTests : IDisposable
         [
             "api-key", "policy.toml", "in-use", "gateway.log", "node.log", "sidecar.log",
             "gateway.db", "gateway.db-shm", "gateway.db-wal", "gateway.key", "gateway.lock",
-            "gateway.pid", "identity.key", "enrolment.json",
+            "gateway.pid", "identity.key", "enrolment.json", "vouchers",
         ]);
         foreach (var file in files)
             Others(file).ShouldBe(UnixFileMode.None, file);
