@@ -53,7 +53,7 @@ public sealed class AnswerTests(RunningStack stack) : IDisposable
         var answer = await client.ConfidentialChat.CreateAsync(Request("count me"), TestContext.Current.CancellationToken);
 
         answer.Usage!.TotalTokens.ShouldBe(answer.Usage.PromptTokens + answer.Usage.CompletionTokens);
-        (await Ledger.SettledAsync(stack) - before).ShouldBe(answer.Usage.TotalTokens);
+        (await Ledger.SettledAsync(stack) - before).ShouldBe(Ledger.Charged(answer.Usage));
         Ledger.Lost(stack).ShouldBe(0);
     }
 

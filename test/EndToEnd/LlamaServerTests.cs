@@ -38,7 +38,7 @@ public sealed class LlamaServerTests
             await foreach (var chunk in client.ConfidentialChat.CreateStreamAsync(request, cancellation))
                 text += chunk.Choices.FirstOrDefault()?.Delta?.Content;
             text.ShouldBe(FixtureModel.Answer);
-            (await Ledger.SettledAsync(stack)).ShouldBe(2 * whole.Usage.TotalTokens);
+            (await Ledger.SettledAsync(stack)).ShouldBe(2 * Ledger.Charged(whole.Usage));
 
             // Without an end of its own: only the client's leaving stops it.
             var endless = new ChatCompletionRequest

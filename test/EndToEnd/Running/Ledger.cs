@@ -1,3 +1,4 @@
+using ConfidentialChat.Client.Chat;
 using Microsoft.Data.Sqlite;
 
 namespace ConfidentialChat.EndToEnd.Tests.Running;
@@ -20,6 +21,9 @@ public static class Ledger
 
         throw new TimeoutException($"{Held(stack)} reservations stay held, {Claimed(stack)} locks claimed.");
     }
+
+    /// <summary>What a sealed request is charged for that used so much: its voucher has each part rounded up, spec/vouchers.md section 1.</summary>
+    public static long Charged(ChatUsage used) => Rounded(used.PromptTokens) + Rounded(used.CompletionTokens);
 
     /// <summary>Units reserved beyond those that open locks and held reservations account for: none, ever.</summary>
     public static long Lost(RunningStack stack) => Query(
@@ -74,4 +78,6 @@ public static class Ledger
         command.CommandText = sql;
         return (long)command.ExecuteScalar()!;
     }
+
+    private static long Rounded(long tokens) => (tokens + 15) / 16 * 16;
 }
