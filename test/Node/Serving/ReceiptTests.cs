@@ -46,10 +46,10 @@ public sealed class ReceiptTests : IDisposable
         await using var node = await StartAsync(
             ScriptedBackend.ThatAnswers(() => new ScriptedAnswer(_ => Slow())), options => options with { KeepAlive = TimeSpan.FromMilliseconds(50) });
         var (keys, token) = (await VerifiedAsync(node), Token(node));
-        var body = isStream ? Streamed : Chat;
-        using var call = Seal(keys, token, body: body);
+        var inner = Inner(token, body: isStream ? Streamed : Chat);
+        using var call = Seal(keys, inner);
         var answer = await OpenAsync(call, await PostAsync(node, call, token));
-        Verify(keys, token, call, Inner(token, body: body), answer).Status.ShouldBe(200);
+        Verify(keys, token, call, inner, answer).Status.ShouldBe(200);
         answer.Message!.Length.ShouldBeGreaterThan(isStream ? 4 * 512 : 512); // signs of life are in it
 
         async IAsyncEnumerable<string> Slow()
@@ -78,8 +78,9 @@ public sealed class ReceiptTests : IDisposable
     {
         await using var node = await StartAsync(ScriptedBackend.ThatRefuses(reason));
         var (keys, token) = (await VerifiedAsync(node), Token(node));
-        using var call = Seal(keys, token);
-        var receipt = Verify(keys, token, call, Inner(token), await OpenAsync(call, await PostAsync(node, call, token)));
+        var inner = Inner(token);
+        using var call = Seal(keys, inner);
+        var receipt = Verify(keys, token, call, inner, await OpenAsync(call, await PostAsync(node, call, token)));
         (receipt.Status, receipt.Usage, receipt.End).ShouldBe((status, default(Usage), AnswerEnd.Complete));
     }
 
@@ -89,8 +90,9 @@ public sealed class ReceiptTests : IDisposable
         await using var node = await StartAsync(
             ScriptedBackend.ThatThrows(() => new InferenceException(InferenceFailure.TimedOut, "late") { Usage = new Usage(10, 5) }));
         var (keys, token) = (await VerifiedAsync(node), Token(node));
-        using var call = Seal(keys, token);
-        var receipt = Verify(keys, token, call, Inner(token), await OpenAsync(call, await PostAsync(node, call, token)));
+        var inner = Inner(token);
+        using var call = Seal(keys, inner);
+        var receipt = Verify(keys, token, call, inner, await OpenAsync(call, await PostAsync(node, call, token)));
         (receipt.Status, receipt.Usage).ShouldBe((500, new Usage(10, 5)));
         (await node.Gateway.ReportAsync(token.Request)).Usage.ShouldBe(receipt.Usage);
     }
@@ -186,8 +188,9 @@ public sealed class ReceiptTests : IDisposable
         for (var i = 0; i < 2; i++)
         {
             var token = Token(node);
-            using var call = Seal(keys, token);
-            receipts.Add(Verify(keys, token, call, Inner(token), await OpenAsync(call, await PostAsync(node, call, token))));
+            var inner = Inner(token);
+            using var call = Seal(keys, inner);
+            receipts.Add(Verify(keys, token, call, inner, await OpenAsync(call, await PostAsync(node, call, token))));
         }
 
         receipts[0].AnswerHash.ToArray().ShouldNotBe(receipts[1].AnswerHash.ToArray()); // salted: the same answer, and nobody sees it
