@@ -96,19 +96,9 @@ internal sealed class EventReader : IAsyncDisposable
     }
 
     // The parser keeps an event in memory until its end: whoever never ends one is cut off here.
-    private sealed class BoundedStream(Stream body) : Stream
+    private sealed class BoundedStream(Stream body) : ForwardStream
     {
         private int taken;
-
-        public override bool CanRead => true;
-
-        public override bool CanSeek => false;
-
-        public override bool CanWrite => false;
-
-        public override long Length => throw new NotSupportedException();
-
-        public override long Position { get => throw new NotSupportedException(); set => throw new NotSupportedException(); }
 
         public void Restart() => taken = 0;
 
@@ -118,20 +108,5 @@ internal sealed class EventReader : IAsyncDisposable
             taken += read;
             return taken <= MaxEventSize ? read : throw new InvalidAnswerException($"An event is larger than {MaxEventSize} bytes.");
         }
-
-        public override Task<int> ReadAsync(byte[] buffer, int offset, int count, CancellationToken cancellationToken) =>
-            ReadAsync(buffer.AsMemory(offset, count), cancellationToken).AsTask();
-
-        public override int Read(byte[] buffer, int offset, int count) => throw new NotSupportedException();
-
-        public override void Flush()
-        {
-        }
-
-        public override long Seek(long offset, SeekOrigin origin) => throw new NotSupportedException();
-
-        public override void SetLength(long value) => throw new NotSupportedException();
-
-        public override void Write(byte[] buffer, int offset, int count) => throw new NotSupportedException();
     }
 }

@@ -12,7 +12,7 @@ namespace ConfidentialChat.Client.Transport.V2;
 /// <summary>
 /// An answer as it is opened: its head, and its content as a stream that ends only where all of it has authenticated. Not for concurrent use.
 /// </summary>
-internal sealed class InnerAnswer(VerifiedNode node, HttpResponseMessage response, SealedAnswerReader reader, CallClock clock) : Stream
+internal sealed class InnerAnswer(VerifiedNode node, HttpResponseMessage response, SealedAnswerReader reader, CallClock clock) : ForwardStream
 {
     private const string EventStream = "text/event-stream";
 
@@ -37,16 +37,6 @@ internal sealed class InnerAnswer(VerifiedNode node, HttpResponseMessage respons
     public bool IsStream => string.Equals(ContentTypeField?.Split(';')[0].Trim(), EventStream, StringComparison.OrdinalIgnoreCase);
 
     private bool IsSuccess => Status == 200;
-
-    public override bool CanRead => true;
-
-    public override bool CanSeek => false;
-
-    public override bool CanWrite => false;
-
-    public override long Length => throw new NotSupportedException();
-
-    public override long Position { get => throw new NotSupportedException(); set => throw new NotSupportedException(); }
 
     /// <summary>Waits for the head, past every sign of life.</summary>
     public async Task ReadHeadAsync()
@@ -119,21 +109,6 @@ internal sealed class InnerAnswer(VerifiedNode node, HttpResponseMessage respons
         rest = rest[taken..];
         return taken;
     }
-
-    public override Task<int> ReadAsync(byte[] buffer, int offset, int count, CancellationToken cancellationToken) =>
-        ReadAsync(buffer.AsMemory(offset, count), cancellationToken).AsTask();
-
-    public override int Read(byte[] buffer, int offset, int count) => throw new NotSupportedException("Read asynchronously.");
-
-    public override void Flush()
-    {
-    }
-
-    public override long Seek(long offset, SeekOrigin origin) => throw new NotSupportedException();
-
-    public override void SetLength(long value) => throw new NotSupportedException();
-
-    public override void Write(byte[] buffer, int offset, int count) => throw new NotSupportedException();
 
     // Closes the connection of an answer that was not read to its end, which stops the node.
     protected override void Dispose(bool disposing)

@@ -5,23 +5,13 @@ using ConfidentialChat.Protocol.Shape;
 namespace ConfidentialChat.Client.Transport.V2;
 
 /// <summary>The content of an event stream without its fillers. Owns what it reads. Not for concurrent use.</summary>
-internal sealed class UnpaddedStream(Stream padded) : Stream
+internal sealed class UnpaddedStream(Stream padded) : ForwardStream
 {
     private readonly EventUnpadder unpadder = new();
     private readonly ArrayBufferWriter<byte> unpadded = new();
     private readonly byte[] piece = new byte[4 << 10];
     private int given;
     private bool isEnded;
-
-    public override bool CanRead => true;
-
-    public override bool CanSeek => false;
-
-    public override bool CanWrite => false;
-
-    public override long Length => throw new NotSupportedException();
-
-    public override long Position { get => throw new NotSupportedException(); set => throw new NotSupportedException(); }
 
     public override async ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
     {
@@ -45,21 +35,8 @@ internal sealed class UnpaddedStream(Stream padded) : Stream
         return taken;
     }
 
-    public override Task<int> ReadAsync(byte[] buffer, int offset, int count, CancellationToken cancellationToken) =>
-        ReadAsync(buffer.AsMemory(offset, count), cancellationToken).AsTask();
-
     // Programs read the events of other clients line by line, and wait.
     public override int Read(byte[] buffer, int offset, int count) => ReadAsync(buffer.AsMemory(offset, count)).AsTask().GetAwaiter().GetResult();
-
-    public override void Flush()
-    {
-    }
-
-    public override long Seek(long offset, SeekOrigin origin) => throw new NotSupportedException();
-
-    public override void SetLength(long value) => throw new NotSupportedException();
-
-    public override void Write(byte[] buffer, int offset, int count) => throw new NotSupportedException();
 
     protected override void Dispose(bool disposing)
     {
