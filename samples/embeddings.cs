@@ -3,11 +3,9 @@
 #:project ../src/ConfidentialChat.Extensions.AI/ConfidentialChat.Extensions.AI.csproj
 #:property RestorePackagesWithLockFile=false
 
-
 using System.Numerics.Tensors;
 using ConfidentialChat.Client;
 using ConfidentialChat.Extensions.AI;
-using Microsoft.Extensions.AI;
 
 using var client = new ConfidentialChatClient();
 var generator = client.AsIEmbeddingGenerator((await client.Models.ListAsync()).Data[0].Id);
