@@ -3,8 +3,8 @@ using System.Text.Json;
 
 namespace ConfidentialChat.Tests;
 
-/// <summary>The repository's own files, which are always there, and its Node.js tools, which are there once installed.</summary>
-internal static class Repository
+/// <summary>The specification's own vectors, which are always there, and its Node.js tools, which are there once installed.</summary>
+internal static class SpecTools
 {
     /// <summary>A file of <c>spec/vectors</c>.</summary>
     public static JsonElement Vectors(string file) => JsonElement.Parse(File.ReadAllText(Path.Combine(Tree.Root, "spec", "vectors", file)));

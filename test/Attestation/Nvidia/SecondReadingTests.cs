@@ -70,5 +70,5 @@ public sealed class SecondReadingTests
     private static string Hex(ReadOnlyMemory<byte> bytes) => Convert.ToHexStringLower(bytes.Span);
 
     private static async Task<JsonElement> ReadAsync(params string[] arguments) =>
-        JsonElement.Parse(await Repository.RunAsync("devices.mjs", "", arguments));
+        JsonElement.Parse(await SpecTools.RunAsync("devices.mjs", "", arguments));
 }

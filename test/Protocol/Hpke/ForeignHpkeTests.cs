@@ -69,7 +69,7 @@ public sealed class ForeignHpkeTests
     }
 
     private static async Task<JsonElement> AskAsync(object task) =>
-        JsonElement.Parse(await Repository.RunAsync("foreign.mjs", JsonSerializer.Serialize(task)));
+        JsonElement.Parse(await SpecTools.RunAsync("foreign.mjs", JsonSerializer.Serialize(task)));
 
     private static byte[] Secret() => RandomNumberGenerator.GetBytes(32);
 

@@ -11,12 +11,12 @@ public sealed class OwnVectorTests
 {
     [Fact]
     public async Task The_second_implementation_makes_the_files_that_are_committed() =>
-        await Repository.RunAsync("generate.mjs", "", "--check");
+        await SpecTools.RunAsync("generate.mjs", "", "--check");
 
     [Fact]
     public void Every_HPKE_vector_comes_out()
     {
-        foreach (var vector in Repository.Vectors("hpke.json").GetProperty("vectors").EnumerateArray())
+        foreach (var vector in SpecTools.Vectors("hpke.json").GetProperty("vectors").EnumerateArray())
         {
             var kem = (KemId)vector.GetProperty("kem_id").GetUInt16();
             var suite = Suite(vector);
@@ -50,7 +50,7 @@ public sealed class OwnVectorTests
     [Fact]
     public void Every_list_of_key_configurations_is_read_or_refused_as_it_says()
     {
-        foreach (var vector in Repository.Vectors("key-configurations.json").GetProperty("vectors").EnumerateArray())
+        foreach (var vector in SpecTools.Vectors("key-configurations.json").GetProperty("vectors").EnumerateArray())
         {
             var parsed = KeyConfigurationList.TryParse(vector.Hex("list"), out var list);
             (parsed ? "Parsed" : "Malformed").ShouldBe(vector.String("outcome"), vector.String("id"));
@@ -108,7 +108,7 @@ public sealed class OwnVectorTests
         ran.ShouldBeGreaterThan(100);
     }
 
-    private static List<JsonElement> Exchanges() => [.. Repository.Vectors("chunked.json").GetProperty("vectors").EnumerateArray()];
+    private static List<JsonElement> Exchanges() => [.. SpecTools.Vectors("chunked.json").GetProperty("vectors").EnumerateArray()];
 
     private static ObliviousKey NodeKey(JsonElement vector)
     {

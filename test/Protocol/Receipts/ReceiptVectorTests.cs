@@ -107,7 +107,7 @@ public sealed class ReceiptVectorTests
     [Fact]
     public void Every_container_is_taken_or_refused_by_the_name_it_says()
     {
-        var containers = Repository.Vectors("receipts.json").GetProperty("containers");
+        var containers = SpecTools.Vectors("receipts.json").GetProperty("containers");
         var signing = new Ed25519PublicKey(containers.Hex("signing"));
         var ran = 0;
         foreach (var item in containers.GetProperty("cases").EnumerateArray())
@@ -145,7 +145,7 @@ public sealed class ReceiptVectorTests
             var flipped = right.ToArray();
             flipped[^1] ^= 1;
             var task = new { key = vector.String("signing"), containers = (string[])[Convert.ToHexStringLower(right), Convert.ToHexStringLower(flipped)] };
-            var seen = JsonElement.Parse(await Repository.RunAsync("foreign-cose.mjs", JsonSerializer.Serialize(task)));
+            var seen = JsonElement.Parse(await SpecTools.RunAsync("foreign-cose.mjs", JsonSerializer.Serialize(task)));
             var (name, first) = (vector.String("name"), seen[0]);
             first.String("contentType").ShouldBe(Receipt.ContentType, name);
             first.Hex("kid").ShouldBe(vector.Hex("key_set"), name);
@@ -192,7 +192,7 @@ public sealed class ReceiptVectorTests
             writer.TryCutOff(closing).ShouldBeTrue();
     }
 
-    private static List<JsonElement> Vectors() => [.. Repository.Vectors("receipts.json").GetProperty("vectors").EnumerateArray()];
+    private static List<JsonElement> Vectors() => [.. SpecTools.Vectors("receipts.json").GetProperty("vectors").EnumerateArray()];
 
     private static InnerCall Call(JsonElement vector)
     {

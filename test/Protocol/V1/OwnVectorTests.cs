@@ -11,7 +11,7 @@ public sealed class OwnVectorTests
     [Fact]
     public void The_published_exchange_opens_in_the_node()
     {
-        var exchange = Repository.Vectors("envelope-v1.json").GetProperty("vectors")[0];
+        var exchange = SpecTools.Vectors("envelope-v1.json").GetProperty("vectors")[0];
         using var tagger = new Blake2bTagger();
         using var nodeKey = X25519PrivateKey.Import(exchange.Hex("node_secret_key"));
         EnvelopeRequest.TryParse(Json(exchange.GetProperty("envelope")), out var envelope, out _).ShouldBeTrue();
@@ -31,7 +31,7 @@ public sealed class OwnVectorTests
     [Fact]
     public void Its_answer_and_its_events_open_in_the_client()
     {
-        var exchange = Repository.Vectors("envelope-v1.json").GetProperty("vectors")[0];
+        var exchange = SpecTools.Vectors("envelope-v1.json").GetProperty("vectors")[0];
         EnvelopeRequest.TryParse(Json(exchange.GetProperty("envelope")), out var envelope, out _).ShouldBeTrue();
         using var clientKey = X25519PrivateKey.Import(exchange.Hex("client_secret_key"));
         clientKey.PublicKey.ShouldBe(envelope!.ClientKey);
@@ -56,7 +56,7 @@ public sealed class OwnVectorTests
     [Fact]
     public void Without_its_last_three_members_it_is_the_older_form_and_completes_to_itself()
     {
-        var envelope = Repository.Vectors("envelope-v1.json").GetProperty("vectors")[0].GetProperty("envelope");
+        var envelope = SpecTools.Vectors("envelope-v1.json").GetProperty("vectors")[0].GetProperty("envelope");
         var older = envelope.EnumerateObject()
             .Where(member => member.Name is not ("node_dh_public_key" or "model_name" or "stack_small_id"))
             .ToDictionary(member => member.Name, member => member.Value);

@@ -8,7 +8,7 @@ namespace ConfidentialChat.Protocol.Tests.Vouchers;
 /// <summary><c>spec/vectors/vouchers.json</c>, made by the second implementation in <c>spec/tools</c>.</summary>
 public sealed class OwnVectorTests
 {
-    private static readonly JsonElement Vector = Repository.Vectors("vouchers.json").GetProperty("vectors")[0];
+    private static readonly JsonElement Vector = SpecTools.Vectors("vouchers.json").GetProperty("vectors")[0];
 
     private static readonly Ed25519PublicKey Key = new(Vector.Hex("signing_key"));
 
@@ -86,7 +86,7 @@ public sealed class OwnVectorTests
 
         var input = JsonSerializer.Serialize(
             new { key = Convert.ToHexStringLower(key.PublicKey.Span), containers = containers.Select(Convert.ToHexStringLower) });
-        var seen = JsonElement.Parse(await Repository.RunAsync("foreign-cose.mjs", input)).EnumerateArray().ToList();
+        var seen = JsonElement.Parse(await SpecTools.RunAsync("foreign-cose.mjs", input)).EnumerateArray().ToList();
         seen.Select(one => one.ValueKind == JsonValueKind.Null ? null : one.GetProperty("payload").GetString()).ShouldBe(expected);
         foreach (var one in seen.Where(one => one.ValueKind != JsonValueKind.Null))
         {
