@@ -129,11 +129,15 @@ internal sealed class ScriptedNode : IAsyncDisposable
     private static WebApplication Build(X509Certificate2? certificate)
     {
         var builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions());
-        builder.WebHost.UseKestrelCore().UseKestrelHttpsConfiguration().ConfigureKestrel(kestrel => kestrel.Listen(IPAddress.Loopback, 0, point =>
+        builder.WebHost.UseKestrelCore().UseKestrelHttpsConfiguration().ConfigureKestrel(kestrel =>
         {
-            if (certificate is not null)
-                point.UseHttps(certificate);
-        }));
+            kestrel.Limits.MinRequestBodyDataRate = null; // as a real one
+            kestrel.Listen(IPAddress.Loopback, 0, point =>
+            {
+                if (certificate is not null)
+                    point.UseHttps(certificate);
+            });
+        });
         return builder.Build();
     }
 

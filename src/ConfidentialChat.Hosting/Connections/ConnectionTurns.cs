@@ -26,6 +26,7 @@ internal static class ConnectionTurns
     {
         limits.MaxRequestBodySize = MaxUnaskedBytes;
         limits.MaxRequestBufferSize = BodyReader.ConnectionBytes;
+        limits.MinRequestBodyDataRate = null; // a body's pace is asked by whoever reads it (BodyPace), and is never as slow as the server's own
         limits.Http2.InitialStreamWindowSize = StreamWindow;
         limits.Http2.InitialConnectionWindowSize = ConnectionWindow;
         limits.RequestHeadersTimeout = ConnectionLimits.HeadTime; // of further requests; that of the first runs from the connection on
