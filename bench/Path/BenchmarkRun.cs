@@ -150,6 +150,7 @@ internal sealed class BenchmarkRun : IAsyncDisposable
         var front = await BareAsync("front YARP", "yarp", yarp.Url.ToString());
         var floorNode = await BareAsync("floor node", "floor-node", engine.Url.ToString());
         var floorNodeV2 = await BareAsync("floor node v2", "floor-node-v2", engine.Url.ToString());
+        var signingFloor = await BareAsync("floor node v2 with receipts", "floor-node-v2-signing", engine.Url.ToString());
         var floorRelay = await BareAsync("floor relay", "floor-relay", floorNode.Url.ToString());
         var floorKey = new X25519PublicKey(floorNode.Said.GetProperty("key").GetBytesFromBase64());
         var routes = new List<Route>
@@ -162,6 +163,11 @@ internal sealed class BenchmarkRun : IAsyncDisposable
             {
                 Name = RouteNames.FloorNodeV2, To = floorNodeV2.Url, Tested = [floorNodeV2], Aside = [engine],
                 NodeKeys = floorNodeV2.Said.GetProperty("key").GetBytesFromBase64(),
+            },
+            new FloorV2Route
+            {
+                Name = RouteNames.FloorNodeV2Signing, To = signingFloor.Url, Tested = [signingFloor], Aside = [engine],
+                NodeKeys = signingFloor.Said.GetProperty("key").GetBytesFromBase64(),
             },
             new FloorRoute { Name = RouteNames.FloorPath, To = floorRelay.Url, Tested = [floorRelay, floorNode], Aside = [engine], NodeKey = floorKey },
         };

@@ -30,8 +30,11 @@ try
             var node = new FloorNode(new Uri(destination));
             return await BareServer.RunAsync(node.ServeAsync, node.PublicKey);
         case ["floor-node-v2", var destination]:
-            var nodeV2 = new FloorNodeV2(new Uri(destination));
+            var nodeV2 = new FloorNodeV2(new Uri(destination), signs: false);
             return await BareServer.RunAsync(nodeV2.ServeAsync, nodeV2.PublicKey);
+        case ["floor-node-v2-signing", var destination]:
+            var signing = new FloorNodeV2(new Uri(destination), signs: true);
+            return await BareServer.RunAsync(signing.ServeAsync, signing.PublicKey);
         case ["run", .. var options]:
             if (options.Contains("--help", StringComparer.Ordinal) || options.Contains("-h", StringComparer.Ordinal))
             {

@@ -16,6 +16,7 @@ internal static class Goals
             Ratio("node : its floor, CPU a chunk", RouteNames.Node, RouteNames.FloorNode, chunk, 1.3),
             Ratio("gateway v2 : YARP, CPU a request", RouteNames.GatewayV2, RouteNames.Yarp, request, 1.5),
             Ratio("node v2 : floor v2, CPU a request", RouteNames.NodeV2, RouteNames.FloorNodeV2, request, 1.3),
+            Ratio("node v2 : floor v2 with receipts, CPU a request", RouteNames.NodeV2, RouteNames.FloorNodeV2Signing, request, 1.3),
             Ratio("node v2 : floor v2, CPU a chunk", RouteNames.NodeV2, RouteNames.FloorNodeV2, chunk, 1.3),
             Added("client + gateway + node, added latency", RouteNames.Client, 0.8),
             Added("client + gateway + node v2, added latency", RouteNames.ClientV2, 1.2),

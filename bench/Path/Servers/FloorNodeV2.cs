@@ -1,27 +1,36 @@
-// spec/envelope-v2.md sections 4 to 6 and 8, and nothing of what a node does beside them.
+// spec/envelope-v2.md sections 4 to 6 and 8, spec/receipts.md section 2 where it signs, and nothing of what a node does beside them.
 using System.Buffers;
 using System.IO.Pipelines;
 using System.Net.Http.Headers;
+using ConfidentialChat.Protocol;
 using ConfidentialChat.Protocol.Hpke;
 using ConfidentialChat.Protocol.Oblivious;
 using ConfidentialChat.Protocol.Oblivious.BinaryHttp;
+using ConfidentialChat.Protocol.Primitives;
+using ConfidentialChat.Protocol.Receipts;
 using ConfidentialChat.Protocol.V2;
 
 namespace ConfidentialChat.Bench.WholePath.Servers;
 
-/// <summary>What a node cannot leave out: the KEM, the chunks, Binary HTTP, the engine, a padded and sealed answer. No state, no checks.</summary>
+/// <summary>
+/// What a node cannot leave out: the KEM, the chunks, Binary HTTP, the engine, a padded and sealed answer, with a receipt or without. No state,
+/// no checks, no report.
+/// </summary>
 internal sealed class FloorNodeV2
 {
+    private static readonly KeySetDigest KeySet = new(new byte[KeySetDigest.Size]);
     private static readonly MediaTypeHeaderValue Json = new("application/json");
 
     private readonly ObliviousKey key = ObliviousKey.Generate(1, KemId.MlKem768X25519, [SymmetricSuite.Default]);
     private readonly HttpMessageInvoker invoker = new(Connections.Handler());
     private readonly ObliviousKeyRing ring;
     private readonly Uri chat;
+    private readonly Ed25519PrivateKey? signing;
 
-    public FloorNodeV2(Uri engine)
+    public FloorNodeV2(Uri engine, bool signs)
     {
         ring = new ObliviousKeyRing(key);
+        signing = signs ? Ed25519PrivateKey.Generate(out _) : null;
         chat = new Uri(engine, "v1/chat/completions");
     }
 
@@ -56,6 +65,8 @@ internal sealed class FloorNodeV2
         http.Response.ContentType = ChunkedAnswerSealer.MediaType;
         using var sealedAnswer = new SealedAnswerWriter(opener.SealAnswer(http.Response.BodyWriter));
         await http.Response.BodyWriter.FlushAsync(http.RequestAborted); // the answer's nonce: section 5 rule 5
+        if (signing is not null)
+            sealedAnswer.Record(Draft(opener.Encapsulation.Span, body.AsSpan(0, length)));
 
         using var message = new HttpRequestMessage(HttpMethod.Post, chat) { Content = new ReadOnlyMemoryContent(request.Content) };
         message.Content.Headers.ContentType = Json;
@@ -70,17 +81,34 @@ internal sealed class FloorNodeV2
         ArrayPool<byte>.Shared.Return(body, clearArray: true);
     }
 
-    private static async Task WholeAsync(HttpContext http, Stream from, int size, SealedAnswerWriter to, FieldSection fields)
+    private static ReceiptDraft Draft(ReadOnlySpan<byte> encapsulation, ReadOnlySpan<byte> message)
+    {
+        var draft = new ReceiptDraft
+        {
+            KeySet = KeySet,
+            Request = new RequestId(Guid.CreateVersion7()),
+            Model = Engine.Model,
+            Weights = null,
+            MaxUnits = ComputeUnits.Default,
+            Encapsulation = Sha256.Hash(encapsulation),
+        };
+        draft.HashRequest(message);
+        return draft;
+    }
+
+    private ReceiptClosing? Closing() => signing is null ? null : new ReceiptClosing(default, DateTimeOffset.UtcNow, signing);
+
+    private async Task WholeAsync(HttpContext http, Stream from, int size, SealedAnswerWriter to, FieldSection fields)
     {
         var content = ArrayPool<byte>.Shared.Rent(size);
         await from.ReadExactlyAsync(content.AsMemory(0, size), http.RequestAborted);
-        to.WriteWhole(200, fields, content.AsSpan(0, size));
+        to.WriteWhole(200, fields, content.AsSpan(0, size), Closing());
         ArrayPool<byte>.Shared.Return(content);
         await http.Response.BodyWriter.FlushAsync(http.RequestAborted);
     }
 
     // Whatever has come is sealed event by event and goes out in one write.
-    private static async Task StreamAsync(HttpContext http, Stream from, SealedAnswerWriter to, FieldSection fields)
+    private async Task StreamAsync(HttpContext http, Stream from, SealedAnswerWriter to, FieldSection fields)
     {
         var buffer = ArrayPool<byte>.Shared.Rent(64 * 1024);
         to.BeginStream(fields);
@@ -90,7 +118,7 @@ internal sealed class FloorNodeV2
             await http.Response.BodyWriter.FlushAsync(http.RequestAborted);
         }
 
-        to.EndStream();
+        to.EndStream(Closing());
         await http.Response.BodyWriter.FlushAsync(http.RequestAborted);
         ArrayPool<byte>.Shared.Return(buffer);
     }
