@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using ConfidentialChat.Client.Chat;
 using ConfidentialChat.Protocol.Errors;
 
@@ -53,6 +54,41 @@ public sealed class UnknownModelTests
         failure.Code.ShouldBe("MODEL_NOT_FOUND");
         failure.Models.ShouldBeNull();
         failure.Message.ShouldNotContain("hint:");
+    }
+
+    [Theory]
+    [InlineData("nobody")]
+    [InlineData("nothing")]
+    [InlineData("refused")]
+    [InlineData("down")]
+    public async Task Names_that_no_verified_node_serves_are_not_remembered(string why)
+    {
+        await using var gateway = await StartAsync(listsNothing: why == "nothing");
+        if (why == "refused")
+            gateway.List = null; // it lists its node, which does not serve them, for whatever name
+        else if (why == "down")
+            gateway.List = context => context.ProblemAsync(RequestError.ServiceUnavailable);
+        using var client = gateway.Client();
+        var said = new List<WeakReference>();
+        for (var i = 0; i < 8; i++)
+            said.Add(await RefusalAsync(client, $"hostile-{i}"));
+        for (var tries = 0; said.Any(refusal => refusal.IsAlive) && tries < 100; tries++)
+        {
+            GC.Collect();
+            await Task.Delay(20, TestContext.Current.CancellationToken); // threads let go of what they ran last
+        }
+
+        said.Count(refusal => refusal.IsAlive).ShouldBe(0);
+        GC.KeepAlive(client);
+    }
+
+    // What the SDK keeps of a name holds the failure that its look ended in, or what that look refused.
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private static async Task<WeakReference> RefusalAsync(ConfidentialChatClient client, string model)
+    {
+        var failure = await Should.ThrowAsync<ConfidentialChatException>(() => client.ConfidentialChat.CreateAsync(
+            new ChatCompletionRequest { Model = model, Messages = [ChatMessage.User("a")] }, TestContext.Current.CancellationToken));
+        return new WeakReference(failure is AttestationException refusal ? refusal.Refused[0] : failure);
     }
 
     private static async Task<RelayGateway> StartAsync(bool listsNothing)

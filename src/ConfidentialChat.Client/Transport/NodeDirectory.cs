@@ -26,7 +26,7 @@ internal sealed class NodeDirectory(GatewayConnection connection, NodeJudge judg
     private static readonly TimeSpan LookLimit = TimeSpan.FromSeconds(75);
 
     private readonly TimeProvider time = judge.Time;
-    private readonly ConcurrentDictionary<string, ModelNodes> models = new(StringComparer.Ordinal);
+    private readonly ConcurrentDictionary<string, ModelNodes> models = new(StringComparer.Ordinal); // names that verified nodes serve, or are looked for
     private readonly ConcurrentDictionary<OfferedNode, VerifiedNode> kept = new(SameBundle.Instance);
     private readonly ConcurrentDictionary<NodeId, BundleOrder> orders = new(); // of accepted bundles alone: nobody else can fill it
     private readonly CancellationTokenSource closing = new();
@@ -39,7 +39,7 @@ internal sealed class NodeDirectory(GatewayConnection connection, NodeJudge judg
         if (nodes.Current is not { } list || list.Draw(time) is not { } node)
             return new(LookForAsync(model, nodes, clock));
         if (list.IsDue(time))
-            nodes.LookLater(list, () => LookAsync(model, list), time); // behind this call's back: it has a node
+            nodes.LookLater(list, () => LookAsync(model, nodes, list), time); // behind this call's back: it has a node
         return new(node);
     }
 
@@ -48,7 +48,7 @@ internal sealed class NodeDirectory(GatewayConnection connection, NodeJudge judg
     public async Task<IReadOnlyList<VerifiedNode>> VerifyAsync(string model, CallClock clock)
     {
         var drawn = await ChooseAsync(model, clock).ConfigureAwait(false);
-        VerifiedNode[] nodes = [.. Of(model).Current!.Accepted.Where(node => node.MayBeSealedTo(time))];
+        VerifiedNode[] nodes = [.. (Of(model).Current?.Accepted ?? []).Where(node => node.MayBeSealedTo(time))];
         return nodes.Length > 0 ? nodes : [drawn];
     }
 
@@ -76,7 +76,7 @@ internal sealed class NodeDirectory(GatewayConnection connection, NodeJudge judg
         if (list is null || Find(list, key) is null)
             list = await LookFromAsync(model, nodes, clock, seen => Find(seen, key) is null).ConfigureAwait(false);
         else if (list.IsDue(time))
-            nodes.LookLater(list, () => LookAsync(model, list), time);
+            nodes.LookLater(list, () => LookAsync(model, nodes, list), time);
         if (Find(list, key) is { } node)
             return node;
         if (list.Accepted.Count == 0)
@@ -105,7 +105,7 @@ internal sealed class NodeDirectory(GatewayConnection connection, NodeJudge judg
         for (var others = true; ;)
         {
             var before = nodes.Current;
-            var look = nodes.LookAsync(before, () => LookAsync(model, before), out var isOurs);
+            var look = nodes.LookAsync(before, () => LookAsync(model, nodes, before), out var isOurs);
             NodeList list;
             try
             {
@@ -122,7 +122,22 @@ internal sealed class NodeDirectory(GatewayConnection connection, NodeJudge judg
         }
     }
 
-    private async Task<NodeList> LookAsync(string model, NodeList? before)
+    // A program may ask for any number of names: those that no verified node serves are not remembered.
+    private async Task<NodeList> LookAsync(string model, ModelNodes nodes, NodeList? before)
+    {
+        NodeList? list = null;
+        try
+        {
+            return list = await LookNowAsync(model, before).ConfigureAwait(false);
+        }
+        finally
+        {
+            if (list is null ? nodes.Current is null : list.Accepted.Count == 0)
+                models.TryRemove(new(model, nodes));
+        }
+    }
+
+    private async Task<NodeList> LookNowAsync(string model, NodeList? before)
     {
         using var clock = new CallClock(LookLimit, LookLimit, time, closing.Token);
         // What is kept needs no other answer than "as before"; else all of it is wanted.
