@@ -30,7 +30,7 @@ internal static class LocalStream
         context.Response.Headers["X-Accel-Buffering"] = "no"; // nginx would keep it back
         await context.Response.StartAsync(context.RequestAborted);
         (string? Name, byte[] Data)? held = null;
-        var sent = 0L;
+        var (sent, shown) = (0L, 0);
         try
         {
             await using var events = answer.ReadEventsAsync().GetAsyncEnumerator(CancellationToken.None);
@@ -39,6 +39,7 @@ internal static class LocalStream
                 var next = events.MoveNextAsync();
                 if (!await (next.IsCompleted && writer.UnflushedBytes <= MostUnflushed ? next : FlushAsync(writer, next, context.RequestAborted)))
                     break;
+                shown++;
                 if (held is { } early)
                     sent += Write(writer, early.Name, early.Data);
                 var opened = events.Current;
@@ -56,7 +57,7 @@ internal static class LocalStream
         catch (Exception e) when (SidecarRefusal.Of(e) is { } refusal && !context.RequestAborted.IsCancellationRequested)
         {
             context.NoteOutcome(refusal.Code);
-            var (name, data) = refusal.ToEvent(shape, isNamed);
+            var (name, data) = refusal.ToEvent(shape, isNamed, held is null ? shown : shown - 1);
             Write(writer, name, data.Span);
             await writer.FlushAsync(context.RequestAborted);
             throw new AnswerCutException();

@@ -110,7 +110,10 @@ internal sealed record SidecarRefusal(int Status, string Code, string Type, stri
     }
 
     /// <summary>The error as an event of a stream has it: its name, null where there is none, and its data.</summary>
-    public (string? Name, ReadOnlyMemory<byte> Data) ToEvent(ApiShape shape, bool isNamed)
+    /// <param name="shape">Whose.</param>
+    /// <param name="isNamed">Whether the stream's events have names.</param>
+    /// <param name="sequence">How many events came before; those of responses are numbered from 0.</param>
+    public (string? Name, ReadOnlyMemory<byte> Data) ToEvent(ApiShape shape, bool isNamed, int sequence)
     {
         if (shape is ApiShape.Anthropic || !isNamed)
             return (isNamed ? "error" : null, ToJson(shape));
@@ -121,6 +124,7 @@ internal sealed record SidecarRefusal(int Status, string Code, string Type, stri
         json.WriteString("code", Code);
         json.WriteString("message", Message);
         json.WriteNull("param");
+        json.WriteNumber("sequence_number", sequence); // clients that check what they read take none without
         json.WriteEndObject();
         json.Flush();
         return ("error", buffer.WrittenMemory);

@@ -112,6 +112,8 @@ public sealed class SidecarWireTests(ScriptedStack stack) : IClassFixture<Script
         said.ShouldContain("STREAM_TRUNCATED");
         if (api != "chat")
             said.ShouldContain("event: error\n");
+        if (api == "responses") // events are numbered from 0: the next of those that were shown
+            said.ShouldContain($"\"sequence_number\":{said.Split("event: ").Length - 2}}}");
     }
 
     [Fact]

@@ -457,9 +457,9 @@ public sealed class NamedEventTests
     }
 
     [Theory]
-    [InlineData("""[{"type":"item_reference","id":"msg_1"}]""", "input")]
-    [InlineData("""[{"id":"msg_1"}]""", "input")]
-    [InlineData("""[{"type":null,"id":"msg_1"}]""", "input")]
+    [InlineData("""[{"type":"item_reference","id":"msg_1"}]""", "input.item_reference")]
+    [InlineData("""[{"id":"msg_1"}]""", "input.item_reference")]
+    [InlineData("""[{"type":null,"id":"msg_1"}]""", "input.item_reference")]
     [InlineData("""["one"]""", "input")]
     [InlineData("""{"role":"user"}""", "input")]
     [InlineData("""[{"role":"user","content":[{"type":"input_image","image_url":"https://x.example/a.png"}]}]""", "input")]

@@ -96,8 +96,10 @@ internal static class OutsideReferences
             return;
         foreach (var item in Types(input, "input"))
         {
-            if (item.HasOther || item.Type is "item_reference" || (item.Type is null && !item.HasRole))
+            if (item.HasOther)
                 throw new RefusedFieldException("input");
+            if (item.Type is "item_reference" || (item.Type is null && !item.HasRole))
+                throw new RefusedFieldException("input.item_reference"); // what programs send that take their responses for stored
         }
     }
 
