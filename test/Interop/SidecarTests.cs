@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using System.Text.Json;
 using ConfidentialChat.EndToEnd.Tests.Running;
 using ConfidentialChat.Scripting;
@@ -14,12 +13,12 @@ public sealed class SidecarTests(ScriptedStack stack) : IClassFixture<ScriptedSt
         var whole = await RunAsync("whole");
         var stream = await RunAsync("stream");
 
-        Text(whole, "text").ShouldNotBeEmpty();
-        Text(stream, "text").ShouldBe(Text(whole, "text"));
-        (Text(whole, "finish"), Text(stream, "finish")).ShouldBe(("stop", "stop"));
+        whole.Text("text").ShouldNotBeEmpty();
+        stream.Text("text").ShouldBe(whole.Text("text"));
+        (whole.Text("finish"), stream.Text("finish")).ShouldBe(("stop", "stop"));
         stream.GetProperty("chunks").GetInt32().ShouldBeGreaterThan(4);
-        Text(whole, "node").ShouldBe("1");
-        Guid.TryParse(Text(whole, "request"), out _).ShouldBeTrue();
+        whole.Text("node").ShouldBe("1");
+        Guid.TryParse(whole.Text("request"), out _).ShouldBeTrue();
     }
 
     [Fact]
@@ -33,8 +32,8 @@ public sealed class SidecarTests(ScriptedStack stack) : IClassFixture<ScriptedSt
             Delta("{}", "tool_calls"), EngineStep.Of("done"));
         var call = await RunAsync("tools");
 
-        (Text(call, "name"), Text(call, "finish")).ShouldBe(("weather", "tool_calls"));
-        Text(call.GetProperty("arguments"), "city").ShouldBe("Łódź");
+        (call.Text("name"), call.Text("finish")).ShouldBe(("weather", "tool_calls"));
+        call.GetProperty("arguments").Text("city").ShouldBe("Łódź");
     }
 
     [Fact]
@@ -60,7 +59,7 @@ public sealed class SidecarTests(ScriptedStack stack) : IClassFixture<ScriptedSt
     {
         var models = await RunAsync("models");
         models.GetProperty("ids").EnumerateArray().Select(id => id.GetString()).ShouldBe([ScriptedStack.Model]);
-        Text(models, "one").ShouldBe(ScriptedStack.Model);
+        models.Text("one").ShouldBe(ScriptedStack.Model);
     }
 
     [Theory]
@@ -69,8 +68,8 @@ public sealed class SidecarTests(ScriptedStack stack) : IClassFixture<ScriptedSt
     public async Task Either_client_shows_a_refusal_as_its_own_error_of_that_status(string scenario)
     {
         var failure = await RunAsync(scenario);
-        (Text(failure, "kind"), failure.GetProperty("status").GetInt32(), Text(failure, "code")).ShouldBe(("NotFoundError", 404, "MODEL_NOT_FOUND"));
-        Text(failure, "text").ShouldContain(ScriptedStack.Model);
+        (failure.Text("kind"), failure.GetProperty("status").GetInt32(), failure.Text("code")).ShouldBe(("NotFoundError", 404, "MODEL_NOT_FOUND"));
+        failure.Text("text").ShouldContain(ScriptedStack.Model);
     }
 
     [Fact]
@@ -81,7 +80,7 @@ public sealed class SidecarTests(ScriptedStack stack) : IClassFixture<ScriptedSt
         var failure = await RunAsync("truncated");
         failure.GetProperty("failed").GetBoolean().ShouldBeTrue();
         failure.GetProperty("isTyped").GetBoolean().ShouldBeTrue(failure.ToString());
-        Text(failure, "code").ShouldBe("STREAM_TRUNCATED");
+        failure.Text("code").ShouldBe("STREAM_TRUNCATED");
     }
 
     [Fact]
@@ -108,8 +107,8 @@ public sealed class SidecarTests(ScriptedStack stack) : IClassFixture<ScriptedSt
             Named("response.completed", $$"""{"type":"response.completed","sequence_number":4,"response":{{response}}}"""));
         var stream = await RunAsync("responses-stream");
 
-        (Text(whole, "text"), Text(whole, "status")).ShouldBe(("Hi", "completed"));
-        (Text(stream, "text"), Text(stream, "status")).ShouldBe(("Hi", "completed"));
+        (whole.Text("text"), whole.Text("status")).ShouldBe(("Hi", "completed"));
+        (stream.Text("text"), stream.Text("status")).ShouldBe(("Hi", "completed"));
     }
 
     [Fact]
@@ -128,9 +127,75 @@ public sealed class SidecarTests(ScriptedStack stack) : IClassFixture<ScriptedSt
             Named("message_stop", """{"type":"message_stop"}"""));
         var stream = await RunAsync("messages-stream");
 
-        (Text(whole, "text"), Text(whole, "stop")).ShouldBe(("Hi", "end_turn"));
-        Guid.TryParse(Text(whole, "request"), out _).ShouldBeTrue();
-        (Text(stream, "text"), Text(stream, "stop")).ShouldBe(("Hi", "end_turn"));
+        (whole.Text("text"), whole.Text("stop")).ShouldBe(("Hi", "end_turn"));
+        Guid.TryParse(whole.Text("request"), out _).ShouldBeTrue();
+        (stream.Text("text"), stream.Text("stop")).ShouldBe(("Hi", "end_turn"));
+    }
+
+    [Fact]
+    public async Task Anthropics_client_reads_thoughts_calls_its_tool_and_sends_both_back()
+    {
+        stack.Engine.Script = stack.Engine.Script with
+        {
+            Exchanges =
+            [
+                new EngineExchange { Steps = ApiAnswers.CallInPieces("messages") },
+                new EngineExchange { Steps = ApiAnswers.Text("messages", "It rains.") },
+            ],
+        };
+        var answer = await RunAsync("messages-thinking");
+        (answer.Text("thought"), answer.Text("signature")).ShouldBe(("They want the weather.", "a-signature"));
+        (answer.Text("name"), answer.GetProperty("arguments").Text("city"), answer.Text("stop")).ShouldBe(("weather", "Łódź", "tool_use"));
+        answer.Text("text").ShouldBe("It rains.");
+        var sent = JsonElement.Parse(stack.Engine.Requests[^1].Body);
+        sent.GetProperty("thinking").Text("type").ShouldBe("enabled");
+        sent.GetProperty("messages")[1].GetProperty("content")[0].Text("signature").ShouldBe("a-signature");
+        sent.GetProperty("messages")[2].GetProperty("content")[0].Text("tool_use_id").ShouldBe("toolu_1");
+        stack.Engine.Requests[^1].Headers["anthropic-version"].ShouldMatch(@"^\d{4}-\d\d-\d\d$");
+    }
+
+    [Fact]
+    public async Task Anthropics_client_has_tokens_counted()
+    {
+        (await RunAsync("count-tokens")).GetProperty("tokens").GetInt32().ShouldBe(3);
+        stack.Engine.Requests[^1].Path.ShouldBe("/v1/messages/count_tokens");
+    }
+
+    [Theory]
+    [InlineData("messages", "messages-truncated")]
+    [InlineData("responses", "responses-truncated")]
+    public async Task Neither_client_takes_a_truncated_stream_of_named_events_for_a_whole_one(string api, string scenario)
+    {
+        stack.Next([.. ApiAnswers.Unfinished(api, "one", "two"), new EngineStep { Do = "delay", Ms = 100 }, EngineStep.Of("cut")]);
+        var failure = await RunAsync(scenario);
+        failure.GetProperty("failed").GetBoolean().ShouldBeTrue(failure.ToString());
+        failure.GetProperty("isTyped").GetBoolean().ShouldBeTrue(failure.ToString());
+        failure.Text("text").ShouldNotContain(ApiAnswers.EndOf(api));
+    }
+
+    [Fact]
+    public async Task Anthropics_client_that_aborts_stops_the_engine()
+    {
+        var before = stack.Engine.Counters.Cancelled;
+        stack.Next([.. ApiAnswers.Unfinished("messages", "one", "two"), EngineStep.Wait("never")]);
+        (await RunAsync("messages-abort")).GetProperty("left").GetBoolean().ShouldBeTrue();
+        await Waiting.UntilAsync(() => stack.Engine.Counters.Cancelled > before);
+    }
+
+    [Fact]
+    public async Task OpenAIs_client_calls_a_tool_by_responses_and_sends_the_call_back()
+    {
+        stack.Engine.Script = stack.Engine.Script with
+        {
+            Exchanges =
+            [
+                new EngineExchange { Steps = ApiAnswers.Call("responses") },
+                new EngineExchange { Steps = ApiAnswers.Text("responses", "It rains.") },
+            ],
+        };
+        var answer = await RunAsync("responses-tools");
+        (answer.Text("name"), answer.GetProperty("arguments").Text("city"), answer.Text("text")).ShouldBe(("weather", "Łódź", "It rains."));
+        JsonElement.Parse(stack.Engine.Requests[^1].Body).GetProperty("input")[2].Text("output").ShouldBe("rain");
     }
 
     private static string Whole(string content) =>
@@ -141,20 +206,5 @@ public sealed class SidecarTests(ScriptedStack stack) : IClassFixture<ScriptedSt
 
     private static EngineStep Named(string name, string data) => new() { Do = "body", Text = $"event: {name}\ndata: {data}\n\n" };
 
-    private static string Text(JsonElement answer, string name) => answer.GetProperty(name).ToString();
-
-    private async Task<JsonElement> RunAsync(string scenario)
-    {
-        var start = new ProcessStartInfo("node") { RedirectStandardOutput = true, RedirectStandardError = true };
-        start.ArgumentList.Add(Path.Combine(Tree.Root, "test", "Interop", "sidecar", "run.mjs"));
-        start.ArgumentList.Add(scenario);
-        start.Environment["SIDECAR"] = stack.Stack.Sidecar!.ToString();
-        start.Environment["MODEL"] = ScriptedStack.Model;
-        using var process = Process.Start(start)!;
-        var errors = process.StandardError.ReadToEndAsync(TestContext.Current.CancellationToken);
-        var output = await process.StandardOutput.ReadToEndAsync(TestContext.Current.CancellationToken);
-        await process.WaitForExitAsync(TestContext.Current.CancellationToken);
-        process.ExitCode.ShouldBe(0, await errors);
-        return JsonDocument.Parse(output).RootElement;
-    }
+    private Task<JsonElement> RunAsync(string scenario) => JavaScript.RunAsync("sidecar", stack.Stack.Sidecar!, ScriptedStack.Model, scenario);
 }

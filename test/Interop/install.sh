@@ -1,17 +1,22 @@
 #!/usr/bin/env bash
 # Installs the foreign clients of the interoperability tests, where they are missing or older than their lock file.
 set -euo pipefail
-cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/sidecar"
+cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")"
 
-wanted=$(sha256sum package-lock.json | cut -d' ' -f1)
-stamp=node_modules/.installed
-if [[ ! -f $stamp || $(cat "$stamp") != "$wanted" ]]; then
-  echo "interop: installing OpenAI's and Anthropic's clients" >&2
-  npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2
+# What runs no script of its own when it is installed.
+install() {
+  local wanted stamp=$1/node_modules/.installed
+  wanted=$(sha256sum "$1/package-lock.json" | cut -d' ' -f1)
+  [[ -f $stamp && $(cat "$stamp") == "$wanted" ]] && return
+  echo "interop: installing $2" >&2
+  (cd "$1" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2)
   printf '%s' "$wanted" >"$stamp"
-fi
+}
 
-cd ../atoma
+install sidecar "OpenAI's and Anthropic's clients"
+if [[ ${CONFIDENTIALCHAT_SLOW:-} == 1 ]]; then install frameworks "the Vercel AI SDK and LangChain"; fi # 100 MB
+
+cd atoma
 
 wanted=$(sha256sum package-lock.json | cut -d' ' -f1)
 stamp=node_modules/.installed

@@ -20,13 +20,13 @@ async function joined(stream) {
 
 const scenarios = {
   async whole() {
-    const { data, response, request_id } = await openai.chat.completions.create({ model, messages }).withResponse();
+    const { data, response, request_id } = await openai.chat.completions.create({ model, messages, temperature: 0 }).withResponse();
     return {
       text: data.choices[0].message.content, finish: data.choices[0].finish_reason, node: response.headers.get("confidential-node"), request: request_id,
     };
   },
   async stream() {
-    return joined(await openai.chat.completions.create({ model, messages, stream: true }));
+    return joined(await openai.chat.completions.create({ model, messages, temperature: 0, stream: true }));
   },
   async tools() {
     const tools = [{ type: "function", function: { name: "weather", parameters: { type: "object", properties: { city: { type: "string" } } } } }];
@@ -78,6 +78,51 @@ const scenarios = {
   async "messages-stream"() {
     const message = await anthropic.messages.stream({ model, max_tokens: 64, messages }).finalMessage();
     return { text: message.content[0].text, stop: message.stop_reason };
+  },
+  async "messages-thinking"() { // of a model that calls a tool after a thought
+    const tools = [{ name: "weather", input_schema: { type: "object", properties: { city: { type: "string" } } } }];
+    const thinking = { type: "enabled", budget_tokens: 1024 };
+    const message = await anthropic.messages.stream({ model, max_tokens: 2048, thinking, tools, messages }).finalMessage();
+    const [thought, call] = message.content;
+    const turns = [...messages, { role: "assistant", content: message.content }, { role: "user", content: [{ type: "tool_result", tool_use_id: call.id, content: "rain" }] }];
+    const answer = await anthropic.messages.create({ model, max_tokens: 2048, thinking, tools, messages: turns });
+    return { thought: thought.thinking, signature: thought.signature, name: call.name, arguments: call.input, stop: message.stop_reason, text: answer.content[0].text };
+  },
+  async "count-tokens"() {
+    return { tokens: (await anthropic.messages.countTokens({ model, messages: [{ role: "user", content: "one two three" }] })).input_tokens };
+  },
+  async "messages-truncated"() {
+    const seen = [];
+    try {
+      for await (const event of await anthropic.messages.create({ model, max_tokens: 64, messages, stream: true })) seen.push(event.type);
+    } catch (e) {
+      e.message += ` after ${seen}`;
+      throw e;
+    }
+    return { seen };
+  },
+  async "messages-abort"() {
+    const stream = anthropic.messages.stream({ model, max_tokens: 64, messages });
+    stream.on("text", () => stream.abort());
+    try {
+      await stream.finalMessage();
+    } catch (e) {
+      return { left: e instanceof Anthropic.APIUserAbortError };
+    }
+    return { left: false };
+  },
+  async "responses-tools"() {
+    const tools = [{ type: "function", name: "weather", strict: false, parameters: { type: "object", properties: { city: { type: "string" } } } }];
+    const input = [{ role: "user", content: "Hello?" }];
+    const first = await openai.responses.create({ model, input, tools, store: false });
+    const call = first.output[0];
+    input.push(call, { type: "function_call_output", call_id: call.call_id, output: "rain" });
+    return { name: call.name, arguments: JSON.parse(call.arguments), text: (await openai.responses.create({ model, input, tools, store: false })).output_text };
+  },
+  async "responses-truncated"() {
+    const seen = [];
+    for await (const event of await openai.responses.create({ model, input: "Hello?", store: false, stream: true })) seen.push(event.type);
+    return { seen };
   },
   async "messages-unknown-model"() {
     return anthropic.messages.create({ model: "claude", max_tokens: 64, messages });
