@@ -10,13 +10,14 @@ using System.ClientModel.Primitives;
 using ConfidentialChat.Client;
 using OpenAI;
 
-using var http = new HttpClient(new ConfidentialHttpHandler());
+using var http = new HttpClient(new ConfidentialHttpHandler()) { Timeout = Timeout.InfiniteTimeSpan }; // the handler has clocks of its own
 var openai = new OpenAIClient(
     new ApiKeyCredential("unused"), // the gateway's key is the handler's
     new OpenAIClientOptions
     {
         Endpoint = new Uri("https://confidential.invalid/v1"), // nowhere: without the handler nothing would be sent
         Transport = new HttpClientPipelineTransport(http),
+        NetworkTimeout = Timeout.InfiniteTimeSpan,
         RetryPolicy = new ClientRetryPolicy(0), // the handler tries again by itself what cost nothing
     });
 

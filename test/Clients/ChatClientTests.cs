@@ -214,6 +214,7 @@ public sealed class ChatClientTests : IClassFixture<ScriptedStack>, IDisposable
                 scripted.Engine.Open("chat");
         }
 
+        updates.ShouldAllBe(update => update.MessageId == "s1" && update.ResponseId == "s1" && update.Role == ChatRole.Assistant); // also those with calls
         updates[0].Contents.OfType<TextReasoningContent>().Single().Text.ShouldBe("Hm. ");
         updates.TakeWhile(update => update.FinishReason is null).ShouldAllBe(update => !update.Contents.OfType<FunctionCallContent>().Any());
         var response = updates.ToChatResponse();
@@ -333,6 +334,19 @@ public sealed class ChatClientTests : IClassFixture<ScriptedStack>, IDisposable
             text += update.Text;
         text.ShouldStartWith("......0 ");
         LastRequest().GetProperty("messages").GetArrayLength().ShouldBe(6); // what was said before is there
+    }
+
+    [Fact]
+    public async Task An_agent_keeps_its_history_where_it_is_told_to_for_no_node_keeps_one()
+    {
+        var history = new InMemoryChatHistoryProvider();
+        var agent = chat.AsAIAgent(new ChatClientAgentOptions { Name = "historian", ChatHistoryProvider = history });
+        var session = await agent.CreateSessionAsync(Cancellation);
+        var first = await agent.RunAsync("One.", session, cancellationToken: Cancellation);
+        first.AsChatResponse().ConversationId.ShouldBeNull();
+        await foreach (var update in agent.RunStreamingAsync("Two.", session, cancellationToken: Cancellation))
+            update.AsChatResponseUpdate().ConversationId.ShouldBeNull();
+        history.GetMessages(session).Select(message => message.Role).ShouldBe([ChatRole.User, ChatRole.Assistant, ChatRole.User, ChatRole.Assistant]);
     }
 
     [Description("The weather of a city.")]

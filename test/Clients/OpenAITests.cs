@@ -61,6 +61,21 @@ public sealed class OpenAITests : IClassFixture<ScriptedStack>, IDisposable
         text.ShouldBe("one two");
     }
 
+    [Theory]
+    [InlineData("\"\"")]
+    [InlineData("\"null\"")]
+    public async Task A_finish_reason_that_is_none_which_this_library_throws_at_does_not_reach_it(string none)
+    {
+        scripted.Next(
+            EngineStep.Head(), EngineStep.Event(Delta("one ").Replace("\"finish_reason\":null", $"\"finish_reason\":{none}", StringComparison.Ordinal)),
+            EngineStep.Event(Delta("two")), EngineStep.Of("finish"), EngineStep.Of("done"));
+        var updates = new List<StreamingChatCompletionUpdate>();
+        await foreach (var update in Chat.CompleteChatStreamingAsync([ChatMessage.CreateUserMessage("go")], null, Cancellation))
+            updates.Add(update);
+        string.Concat(updates.SelectMany(update => update.ContentUpdate).Select(part => part.Text)).ShouldBe("one two");
+        updates.Select(update => update.FinishReason).ShouldBe([null, null, ChatFinishReason.Stop]);
+    }
+
     [Fact]
     public async Task A_tool_is_called_and_its_result_is_read()
     {
@@ -182,6 +197,26 @@ public sealed class OpenAITests : IClassFixture<ScriptedStack>, IDisposable
         failure.Message.ShouldContain("hint:");
     }
 
+    [Theory]
+    [InlineData(true, false)]
+    [InlineData(false, true)]
+    [InlineData(false, false)]
+    public async Task The_clocks_around_the_handler_are_its_programs_to_stop(bool httpIsHasty, bool packageIsHasty)
+    {
+        // Each is 100 s where nobody sets it, and an answer may take longer.
+        scripted.Next([new EngineStep { Do = "delay", Ms = 2500 }, EngineStep.Of("serve")]);
+        using var waiting = new HttpClient(new ConfidentialHttpHandler(scripted.Stack.Options() with { Retries = RetryConfig.None }))
+        {
+            Timeout = httpIsHasty ? TimeSpan.FromSeconds(1) : Timeout.InfiniteTimeSpan,
+        };
+        var asked = Open(waiting, packageIsHasty ? TimeSpan.FromSeconds(1) : Timeout.InfiniteTimeSpan)
+            .GetChatClient(ScriptedStack.Model).CompleteChatAsync([ChatMessage.CreateUserMessage("a")], null, Cancellation);
+        if (httpIsHasty || packageIsHasty)
+            await Should.ThrowAsync<OperationCanceledException>(() => asked);
+        else
+            (await asked).Value.Content.Single().Text.ShouldStartWith("......0 ");
+    }
+
     [Fact]
     public async Task A_stream_that_is_cut_off_does_not_end_like_a_whole_one()
     {
@@ -212,13 +247,14 @@ public sealed class OpenAITests : IClassFixture<ScriptedStack>, IDisposable
         await Waiting.UntilAsync(() => scripted.Engine.Counters.Cancelled == before + 1);
     }
 
-    private static OpenAIClient Open(HttpClient http) => new(
+    private static OpenAIClient Open(HttpClient http, TimeSpan? networkTimeout = null) => new(
         new ApiKeyCredential("unused"),
         new OpenAIClientOptions
         {
             Endpoint = new Uri("https://confidential.invalid/v1"),
             Transport = new HttpClientPipelineTransport(http),
             RetryPolicy = new ClientRetryPolicy(0),
+            NetworkTimeout = networkTimeout,
         });
 
     private static string Delta(string text) =>

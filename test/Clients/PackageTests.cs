@@ -65,6 +65,27 @@ public sealed class PackageTests(LocalFeed feed, ScriptedStack scripted) : IClas
     }
 
     [Fact]
+    public async Task What_the_docs_say_to_type_has_the_packages_found()
+    {
+        var command = Regex.Match(
+            await File.ReadAllTextAsync(Path.Combine(Tree.Root, "docs", "clients.md"), Cancellation), "`(?<command>dotnet nuget add source [^`]+)`").Groups["command"].Value;
+        var home = Directory.CreateTempSubdirectory("cchat-home-").FullName;
+        try
+        {
+            var variables = new Dictionary<string, string> { ["HOME"] = home, ["DOTNET_CLI_HOME"] = home, ["DOTNET_NOLOGO"] = "1" };
+            var folder = Directory.CreateDirectory(Path.Combine(home, "clone")).FullName;
+            Directory.CreateDirectory(Path.Combine(folder, "feed"));
+            (await LocalFeed.RunAsync(folder, "sh", variables, "-c", command)).ExitCode.ShouldBe(0, command);
+            var (_, said) = await LocalFeed.RunAsync(home, "dotnet", variables, "nuget", "list", "source");
+            said.ShouldContain(Path.Combine(folder, "feed") + "\n"); // also from elsewhere
+        }
+        finally
+        {
+            Directory.Delete(home, recursive: true);
+        }
+    }
+
+    [Fact]
     public async Task The_first_program_of_the_docs_is_answered() => await RunAsync("first", Programs()[0]);
 
     [Fact(Explicit = true)]
@@ -167,6 +188,51 @@ public sealed class PackageTests(LocalFeed feed, ScriptedStack scripted) : IClas
     }
 
     [Fact(Explicit = true)]
+    public async Task Made_again_they_are_the_same_bytes_and_break_nobody()
+    {
+        var again = Directory.CreateTempSubdirectory("cchat-again-").FullName;
+        try
+        {
+            var (exitCode, said) = await PackAsync(Tree.Root, again);
+            exitCode.ShouldBe(0, said);
+            foreach (var file in Directory.GetFiles(feed.Packages))
+                (await File.ReadAllBytesAsync(Path.Combine(again, Path.GetFileName(file)), Cancellation))
+                    .ShouldBe(await File.ReadAllBytesAsync(file, Cancellation), Path.GetFileName(file));
+        }
+        finally
+        {
+            Directory.Delete(again, recursive: true);
+        }
+    }
+
+    [Fact(Explicit = true)]
+    public async Task What_a_program_would_miss_of_the_packages_before_stops_the_new_ones()
+    {
+        Assert.SkipUnless(Path.Exists(Path.Combine(Tree.Root, ".git")), "not a clone: there is nothing to change a copy of");
+        var root = Directory.CreateTempSubdirectory("cchat-broken-").FullName;
+        try
+        {
+            var clone = Path.Combine(root, "clone");
+            (await LocalFeed.RunAsync(root, "git", new Dictionary<string, string>(), "clone", "--quiet", "--shared", Tree.Root, clone)).ExitCode.ShouldBe(0);
+            var file = Path.Combine(clone, "src", "ConfidentialChat.Extensions.AI", "ConfidentialChatServices.cs");
+            var text = await File.ReadAllTextAsync(file, Cancellation);
+            await File.WriteAllTextAsync(
+                file,
+                text.Replace("SectionName", "Section", StringComparison.Ordinal).Replace("failureStatus", "worst", StringComparison.Ordinal), Cancellation);
+            var (exitCode, said) = await PackAsync(clone, Path.Combine(root, "out"));
+            exitCode.ShouldNotBe(0);
+            said.ShouldContain("CP0002"); // a member that is gone
+            said.ShouldContain("ConfidentialChatServices.SectionName");
+            said.ShouldContain("CP0017"); // a parameter that has another name
+            said.ShouldContain("failureStatus");
+        }
+        finally
+        {
+            Directory.Delete(root, recursive: true);
+        }
+    }
+
+    [Fact(Explicit = true)]
     public async Task The_symbols_lead_to_the_sources_and_two_folders_make_the_same_assembly()
     {
         Assert.SkipUnless(Path.Exists(Path.Combine(Tree.Root, ".git")), "not a clone: there is no commit to lead to");
@@ -210,6 +276,10 @@ public sealed class PackageTests(LocalFeed feed, ScriptedStack scripted) : IClas
             return bytes.ToArray();
         }
     }
+
+    private Task<(int ExitCode, string Said)> PackAsync(string tree, string output) => LocalFeed.RunAsync(
+        tree, "./pack.sh", new Dictionary<string, string> { ["MSBUILDDISABLENODEREUSE"] = "1" }, "--output", output, "--version", LocalFeed.Version,
+        "--baseline", feed.Packages);
 
     private static List<string> Programs() =>
     [

@@ -124,12 +124,15 @@ public sealed class ServicesTests(ScriptedStack scripted) : IClassFixture<Script
         };
         ActivitySource.AddActivityListener(listener);
         var instruments = new ConcurrentDictionary<string, string>();
+        var units = new ConcurrentDictionary<string, string?>();
         using var meters = new MeterListener
         {
             InstrumentPublished = (instrument, self) =>
             {
-                if (instrument.Meter.Name == ConfidentialChatServices.TelemetrySource)
-                    self.EnableMeasurementEvents(instrument);
+                if (instrument.Meter.Name != ConfidentialChatServices.TelemetrySource)
+                    return;
+                units[instrument.Name] = instrument.Unit;
+                self.EnableMeasurementEvents(instrument);
             },
         };
         meters.SetMeasurementEventCallback<double>((instrument, _, tags, _) => instruments[instrument.Name] = Text(tags));
@@ -166,16 +169,66 @@ public sealed class ServicesTests(ScriptedStack scripted) : IClassFixture<Script
             said.ShouldNotContain("......0"); // of the answer
             said.ShouldContain("gen_ai.request.model=scripted");
             said.ShouldContain("gen_ai.provider.name=confidentialchat");
-            if (span.Status is not ActivityStatusCode.Error)
+            said.ShouldContain($"server.address={scripted.Stack.Gateway.Host}");
+            said.ShouldContain($"server.port={scripted.Stack.Gateway.Port}");
+            span.Kind.ShouldBe(ActivityKind.Client);
+            if (span.Status is ActivityStatusCode.Error)
+                said.ShouldContain("error.type=System.NotSupportedException");
+            else
                 said.ShouldContain("confidentialchat.node.tee=simulated");
         }
 
-        instruments.Keys.ShouldContain("gen_ai.client.operation.duration");
-        instruments.Keys.ShouldContain("gen_ai.client.token.usage");
+        string[] chats = ["gen_ai.operation.name=chat", "gen_ai.response.id=scripted-1", "gen_ai.response.model=scripted", "gen_ai.response.finish_reasons=[\"stop\"]",
+            "gen_ai.usage.input_tokens=2", "gen_ai.usage.output_tokens=8"];
+        foreach (var span in spans.Take(2))
+            chats.ShouldBeSubsetOf(span.TagObjects.Select(tag => $"{tag.Key}={Shown(tag.Value)}"));
+        spans.ElementAt(1).TagObjects.Select(tag => tag.Key).ShouldContain("gen_ai.response.time_to_first_chunk");
+        spans.Last().GetTagItem("gen_ai.operation.name").ShouldBe("embeddings");
+        units["gen_ai.client.operation.duration"].ShouldBe("s");
+        units["gen_ai.client.token.usage"].ShouldBe("{token}");
+        instruments.Keys.ShouldBeSubsetOf(units.Keys);
+        ((string[])["gen_ai.client.operation.duration", "gen_ai.client.token.usage", "gen_ai.client.operation.time_to_first_chunk"])
+            .ShouldBeSubsetOf(instruments.Keys);
         instruments.Values.ShouldAllBe(tags => !tags.Contains(canary));
 
         static string Text(ReadOnlySpan<KeyValuePair<string, object?>> tags) => string.Join(' ', tags.ToArray().Select(tag => Shown(tag.Value)));
         static string Shown(object? value) => value is IEnumerable list and not string ? string.Join(' ', list.Cast<object?>()) : $"{value}";
+    }
+
+    [Fact]
+    public async Task Every_setting_of_a_section_is_taken_and_a_keyed_section_is_its_own()
+    {
+        var settings = Settings();
+        foreach (var (name, value) in new Dictionary<string, string>
+        {
+            ["Timeout"] = "00:03:00",
+            ["EventTimeout"] = "00:00:41",
+            ["PacedStreams"] = "true",
+            ["RequireReceipts"] = "true",
+            ["DangerousPlainHttp"] = "true",
+        })
+            settings[name] = value;
+        var builder = Host.CreateEmptyApplicationBuilder(null);
+        builder.Configuration.AddInMemoryCollection(
+            settings.Select(setting => new KeyValuePair<string, string?>($"Second:{setting.Key}", setting.Value)));
+        ConfidentialChatOptions? made = null;
+        builder.Services.AddConfidentialChat(Fill);
+        builder.Services.AddKeyedConfidentialChat("second", builder.Configuration.GetSection("Second"), (_, options) => made = options);
+        builder.Services.AddHealthChecks().AddConfidentialChat("second", isKeyed: true);
+        using var host = builder.Build();
+        await host.StartAsync(Cancellation);
+        made.ShouldNotBeNull();
+        (made.Timeout, made.EventTimeout).ShouldBe((TimeSpan.FromMinutes(3), TimeSpan.FromSeconds(41)));
+        (made.PacedStreams, made.RequireReceipts, made.DangerousPlainHttp).ShouldBe((true, true, true));
+        (made.ServerUrl, made.BearerKey, made.PolicyFile).ShouldBe((scripted.Stack.Gateway, scripted.Stack.ApiKey, scripted.Stack.PolicyFile));
+        typeof(ConfidentialChatSettings).GetProperties().Select(member => member.Name).ShouldBe(settings.Keys, ignoreOrder: true); // none is left out
+
+        var vectors = host.Services.GetRequiredKeyedService<IEmbeddingGenerator<string, Embedding<float>>>("second");
+        (await vectors.GenerateAsync(["a"], cancellationToken: Cancellation)).Count.ShouldBe(1);
+        var report = await host.Services.GetRequiredService<HealthCheckService>().CheckHealthAsync(Cancellation);
+        report.Entries["second"].Status.ShouldBe(HealthStatus.Healthy);
+        host.Services.GetRequiredService<ConfidentialChatClient>()
+            .ShouldNotBeSameAs(host.Services.GetRequiredKeyedService<ConfidentialChatClient>("second"));
     }
 
     [Fact]
