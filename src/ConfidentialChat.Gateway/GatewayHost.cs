@@ -227,6 +227,7 @@ public sealed class GatewayHost
         services.AddSingleton<Heartbeat>();
         services.AddSingleton<Models>();
         services.AddSingleton<Ledger>();
+        services.AddSingleton<Accounts>();
         services.AddSingleton<SigningKeys>();
         services.AddHostedService(provider => provider.GetRequiredService<SigningKeys>());
         services.AddSingleton<VoucherCheck>();

@@ -13,10 +13,9 @@ internal static partial class Log
     [LoggerMessage(2, LogLevel.Error, "A request failed inside the gateway.")]
     public static partial void Unhandled(this ILogger log, Exception exception);
 
-    [LoggerMessage(EventId = 3, Message = "Request {Request}: user {User}, node {Node}, stack {Stack}, {Held} units held, {BodyBytes} bytes, {Outcome} after {Milliseconds} ms.")]
+    [LoggerMessage(EventId = 3, Message = "Request {Request}: user {User}, node {Node}, {Held} units held, {BodyBytes} bytes, {Outcome} after {Milliseconds} ms.")]
     public static partial void Relayed(
-        this ILogger log, LogLevel level, RequestId request, UserId user, NodeId node, StackId stack, ComputeUnits held, long bodyBytes, string outcome,
-        long milliseconds);
+        this ILogger log, LogLevel level, RequestId request, UserId user, NodeId node, ComputeUnits held, long bodyBytes, string outcome, long milliseconds);
 
     [LoggerMessage(4, LogLevel.Error, "Node {Node} refuses the gateway's relay tokens: enrol it anew, or set the clocks.")]
     public static partial void TokenRefused(this ILogger log, NodeId node);

@@ -215,7 +215,7 @@ public sealed class WriterTests : IAsyncLifetime
             var number = written;
             await writer.RunAsync(async rows =>
             {
-                await rows.Ledger.MakeStackAsync(new UserId(1), new NodeId(1), $"{Guid.NewGuid()}{address}", new ComputeUnits(number + 1));
+                await rows.Ledger.MakeStackAsync(new UserId(1), new NodeId(1), $"{Guid.NewGuid()}{address}", null, new ComputeUnits(number + 1));
                 return true;
             });
         }

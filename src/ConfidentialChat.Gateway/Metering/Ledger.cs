@@ -1,6 +1,7 @@
-// spec/gateway.md section 5: the transitions of locks, reservations and settlements, whatever the database and the envelope.
+// spec/gateway.md sections 5 and 10: the transitions of locks, reservations, settlements and money, whatever the database and the envelope.
 using ConfidentialChat.Gateway.State;
 using ConfidentialChat.Protocol;
+using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.Relay;
 
 namespace ConfidentialChat.Gateway.Metering;
@@ -17,53 +18,114 @@ internal sealed class Ledger(IStateWriter state, TimeProvider time)
     /// <summary>No lock lives longer; spec/envelope-v1.md section 2.</summary>
     public static readonly TimeSpan LongestLock = TimeSpan.FromMinutes(1);
 
-    /// <summary>Rule 1: finds or makes the stack, holds units of it and writes the lock.</summary>
+    /// <summary>Of units that are bought: no sum of them overflows, and nobody has use for so many.</summary>
+    private static readonly ComputeUnits LargestStack = new(1L << 60);
+
+    /// <summary>Stacks that one sweep refunds: others wait for its transaction.</summary>
+    private const int MostRefunded = 100;
+
+    /// <summary>Rule 1: finds or makes the stack, buys what it lacks where its units have a price, holds units of it and writes the lock.</summary>
     public Task<LockOutcome> LockAsync(LockTerms terms) => state.RunAsync(async rows =>
     {
         var (ledger, now) = (rows.Ledger, time.GetUtcNow());
-        var stack = await ledger.MakeStackAsync(terms.User, terms.Node, terms.Model, terms.StackTotal);
-        if (!await ledger.TryHoldForLockAsync(stack, terms.Units, terms.MaxOpen))
+        var total = terms.Price is null ? terms.StackTotal : ComputeUnits.Zero;
+        var stack = await ledger.MakeStackAsync(terms.User, terms.Node, terms.Model, terms.Price?.Id, total);
+        foreach (var outpriced in await ledger.OutpricedStacksAsync(terms.User, terms.Node, terms.Model, terms.Price?.Id))
+            await RefundAsync(ledger, outpriced, now);
+
+        // The sweeper comes every second; a full stack does not wait for it.
+        if (!await ledger.TryHoldForLockAsync(stack, terms.Units, terms.MaxOpen)
+            && (await ExpireLocksAsync(ledger, now) == 0 || !await ledger.TryHoldForLockAsync(stack, terms.Units, terms.MaxOpen)))
         {
-            // The sweeper comes every second; a full stack does not wait for it.
-            if (await ExpireLocksAsync(ledger, now) == 0 || !await ledger.TryHoldForLockAsync(stack, terms.Units, terms.MaxOpen))
-                return new LockOutcome(null, TooManyOpen: terms.Units.Value <= (await ledger.RoomAsync(stack)).Value);
+            var room = await ledger.RoomAsync(stack);
+            if (terms.Units.Value <= room.Value)
+                return new LockOutcome(null) { TooManyOpen = true };
+            if (terms.Price is not { } price)
+                return default;
+            var paid = new Stack(stack, terms.User, terms.Node, terms.Model, price);
+            var (hasRoom, shortfall) = await BuyAsync(
+                ledger, paid, new ComputeUnits(terms.Units.Value - room.Value), () => ledger.TryHoldForLockAsync(stack, terms.Units, terms.MaxOpen), now);
+            if (!hasRoom)
+                return new LockOutcome(null) { TooManyOpen = shortfall is null, Shortfall = shortfall };
         }
 
         await ledger.InsertLockAsync(stack, terms.KeySet, terms.Units, now + terms.Lifetime);
-        return new LockOutcome(stack, TooManyOpen: false);
+        return new LockOutcome(stack);
     });
 
     /// <summary>
-    /// Rule 2: claims the oldest lock for a new request and enlarges its hold to <paramref name="need"/>. Null where there is no lock, or no
-    /// room: the lock is open as before.
+    /// Rule 2: claims the oldest lock for a new request and enlarges its hold to <paramref name="need"/>. None where there is no lock, no
+    /// room, or too little balance to buy it: the lock is open as before.
     /// </summary>
-    public Task<Reservation?> ClaimAsync(
-        RequestId request, StackId stack, LockedKeys keys, ComputeUnits need, TimeSpan deadline) => state.RunAsync(async rows =>
+    public Task<ClaimOutcome> ClaimAsync(
+        RequestId request, Stack stack, LockedKeys keys, ComputeUnits need, TimeSpan deadline) => state.RunAsync(async rows =>
     {
         var (ledger, now) = (rows.Ledger, time.GetUtcNow());
-        if (await ledger.OldestOpenLockAsync(stack, keys.KeySet, now) is not { } oldest)
-            return null;
+        if (await ledger.OldestOpenLockAsync(stack.Id, keys.KeySet, now) is not { } oldest)
+            return default;
         var held = new ComputeUnits(Math.Max(need.Value, oldest.Units.Value));
-        if (!await ledger.TryTakeOverAsync(stack, new ComputeUnits(held.Value - oldest.Units.Value)))
-            return null;
+        var more = new ComputeUnits(held.Value - oldest.Units.Value);
+        if (!await ledger.TryTakeOverAsync(stack.Id, more))
+        {
+            if (stack.Price is null)
+                return default;
+            var missing = new ComputeUnits(more.Value - (await ledger.RoomAsync(stack.Id)).Value);
+            var (hasRoom, shortfall) = await BuyAsync(ledger, stack, missing, () => ledger.TryTakeOverAsync(stack.Id, more), now);
+            if (!hasRoom)
+                return new ClaimOutcome(null, shortfall);
+        }
+
         if (!await ledger.TryClaimAsync(oldest.Id))
             throw new InvalidOperationException("A lock that is this transaction's was claimed by another.");
-        if (!await ledger.TryInsertReservationAsync(request, stack, held, now + deadline, keys.IsAttested))
+        var isNew = await ledger.TryInsertReservationAsync(new NewReservation
+        {
+            Request = request,
+            User = stack.User,
+            Node = stack.Node,
+            Model = stack.Model,
+            Stack = stack.Id,
+            Held = held,
+            Deadline = now + deadline,
+            IsAttested = keys.IsAttested,
+        });
+        if (!isNew)
             throw new InvalidOperationException("A request's id was used before.");
-        return new Reservation(request, new ClaimedLock(oldest.Id, oldest.Units), stack, held);
+        return new ClaimOutcome(
+            new Reservation(request, stack.User, held) { Lock = new ClaimedLock(oldest.Id, oldest.Units), Stack = stack.Id }, Shortfall: null);
     });
 
-    /// <summary>Rule 2, where there is no lock: holds the units of one request, under the caller's own id for it.</summary>
+    /// <summary>
+    /// Rule 2, where there is no lock: holds what the units of one request cost at the most, of its user's balance, under the caller's own id
+    /// for it. What is free holds nothing.
+    /// </summary>
     public Task<ReserveOutcome> ReserveAsync(ReserveTerms terms) => state.RunAsync(async rows =>
     {
-        var (ledger, now) = (rows.Ledger, time.GetUtcNow());
-        var stack = await ledger.MakeStackAsync(terms.User, terms.Node, terms.Model, terms.StackTotal);
-        if (!await ledger.TryHoldAsync(stack, terms.Units) && (await ExpireLocksAsync(ledger, now) == 0 || !await ledger.TryHoldAsync(stack, terms.Units)))
-            return new ReserveOutcome(null, IsRepeated: false);
-        if (await ledger.TryInsertReservationAsync(terms.Request, stack, terms.Units, now + terms.Deadline, terms.IsAttested))
-            return new ReserveOutcome(new Reservation(terms.Request, null, stack, terms.Units), IsRepeated: false);
-        await ledger.FreeAsync(stack, terms.Units, openLocks: 0);
-        return new ReserveOutcome(null, IsRepeated: true);
+        var ledger = rows.Ledger;
+        var amount = MicroDollars.Zero;
+        if (terms.Price is { } price)
+        {
+            var most = price.Units.MostFor(terms.Units);
+            amount = most ?? MicroDollars.Zero;
+            if (most is null || (amount > MicroDollars.Zero && !await ledger.TryHoldMoneyAsync(terms.User, amount)))
+                return new ReserveOutcome(null) { Shortfall = await ShortfallAsync(ledger, terms.User, most) };
+        }
+
+        var isNew = await ledger.TryInsertReservationAsync(new NewReservation
+        {
+            Request = terms.Request,
+            User = terms.User,
+            Node = terms.Node,
+            Model = terms.Model,
+            Price = terms.Price?.Id,
+            Held = terms.Units,
+            HeldMoney = amount,
+            Deadline = time.GetUtcNow() + terms.Deadline,
+            IsAttested = terms.IsAttested,
+        });
+        if (isNew)
+            return new ReserveOutcome(new Reservation(terms.Request, terms.User, terms.Units) { HeldMoney = amount });
+        await ReleaseAsync(ledger, terms.User, stack: null, terms.Units, amount);
+        return new ReserveOutcome(null) { IsRepeated = true };
     });
 
     /// <summary>Rule 3: the node accepted. Nobody waits: a lock that stays claimed, because this process died, is spent at the next start.</summary>
@@ -80,10 +142,10 @@ internal sealed class Ledger(IStateWriter state, TimeProvider time)
 
         // Not held any more: the node's report came before its refusal did, and the units are free already.
         if (release && await ledger.TryEndAsync(reservation.Request, ReservationState.Held, ReservationState.Released))
-            await ledger.FreeAsync(reservation.Stack, reservation.Held, openLocks: 0);
-        if (reservation.Lock is not { } claimed || !await ledger.TryReturnAsync(claimed.Id, now + ReturnedLockLifetime))
+            await ReleaseAsync(ledger, reservation.User, reservation.Stack, reservation.Held, reservation.HeldMoney);
+        if (reservation is not { Lock: { } claimed, Stack: { } stack } || !await ledger.TryReturnAsync(claimed.Id, now + ReturnedLockLifetime))
             return false;
-        if (await ledger.TryHoldForLockAsync(reservation.Stack, claimed.Units, int.MaxValue))
+        if (await ledger.TryHoldForLockAsync(stack, claimed.Units, int.MaxValue))
             return true;
         await ledger.TryExpireReturnedAsync(claimed.Id);
         return false;
@@ -101,7 +163,8 @@ internal sealed class Ledger(IStateWriter state, TimeProvider time)
         Commit.Durably);
 
     /// <summary>
-    /// Rules 7 and 8: expires locks and releases reservations whose time has come. What would live longer than any can was written by a clock
+    /// Rules 7 and 8: expires locks and releases reservations whose time has come, each with a provisional settlement, and refunds what is left
+    /// of removed nodes' stacks. What would live longer than any can was written by a clock
     /// that was ahead, and gets the longest time from now: it would hold its units until that clock's time comes.
     /// </summary>
     /// <param name="relays">Requests still under way: their deadline begins when they end.</param>
@@ -120,12 +183,15 @@ internal sealed class Ledger(IStateWriter state, TimeProvider time)
         foreach (var relay in relays)
             await ledger.PostponeAsync(relay, now + deadline);
         var overdue = await ledger.EndOverdueAsync(now);
-        foreach (var (stack, held, node) in overdue)
+        foreach (var missing in overdue)
         {
-            await ledger.FreeAsync(stack, held, openLocks: 0);
-            await ledger.BlameAsync(node);
+            await ReleaseAsync(ledger, missing.User, missing.Stack, missing.Held, missing.HeldMoney);
+            await ledger.InsertSettlementAsync(missing.Request, missing.User, SettlementKind.Unreported, default, default, now);
+            await ledger.BlameAsync(missing.Node);
         }
 
+        foreach (var orphaned in await ledger.OrphanedStacksAsync(MostRefunded))
+            await RefundAsync(ledger, orphaned, now);
         return [.. overdue.Select(reservation => reservation.Node)];
     });
 
@@ -142,17 +208,33 @@ internal sealed class Ledger(IStateWriter state, TimeProvider time)
             case ReservationState.Held:
                 var charged = report.Usage.CappedAt(reservation.Held);
                 var isCapped = charged != report.Usage;
-                await ledger.TryEndAsync(request, ReservationState.Held, ReservationState.Settled);
-                await ledger.ChargeAsync(reservation.Stack, reservation.Held, charged.Units);
-                await ledger.InsertSettlementAsync(request, isCapped ? SettlementKind.Capped : SettlementKind.Reported, report.Usage, charged, now);
+                if (!await ledger.TryEndAsync(request, ReservationState.Held, ReservationState.Settled))
+                    return Settlement.Repeated; // another writer was first
+                await ledger.InsertSettlementAsync(
+                    request, reservation.User, isCapped ? SettlementKind.Capped : SettlementKind.Reported, report.Usage, charged, now);
+                if (reservation.Stack is { } stack)
+                    await ledger.ChargeAsync(stack, reservation.Held, charged.Units);
+                else
+                    await ChargeAsync(ledger, EntryKind.Settlement, request, reservation, reservation.HeldMoney, charged, now);
                 await KeepAsync(ledger, request, reported, now);
                 return isCapped ? Settlement.Capped : Settlement.Settled;
             case ReservationState.Unreported:
-                var room = await ledger.RoomAsync(reservation.Stack);
-                var late = report.Usage.CappedAt(new ComputeUnits(Math.Min(reservation.Held.Value, room.Value)));
-                await ledger.TryEndAsync(request, ReservationState.Unreported, ReservationState.Settled);
-                await ledger.ChargeAsync(reservation.Stack, ComputeUnits.Zero, late.Units);
-                await ledger.InsertSettlementAsync(request, SettlementKind.Late, report.Usage, late, now);
+                if (!await ledger.TryEndAsync(request, ReservationState.Unreported, ReservationState.Settled))
+                    return Settlement.Repeated;
+                var late = report.Usage.CappedAt(reservation.Held);
+                if (reservation.Stack is { } lateStack)
+                {
+                    late = late.CappedAt(await ledger.RoomAsync(lateStack));
+                    await ledger.ChargeAsync(lateStack, ComputeUnits.Zero, late.Units);
+                }
+                else if (reservation.Prices is { } prices && await ledger.FundsAsync(reservation.User) is { } funds)
+                {
+                    late = prices.Within(late, funds.Most);
+                    await ChargeAsync(ledger, EntryKind.Correction, request, reservation, MicroDollars.Zero, late, now);
+                }
+
+                if (!await ledger.TryReplaceSettlementAsync(request, report.Usage, late, now))
+                    throw new InvalidOperationException("A reservation without a report has no provisional settlement.");
                 await KeepAsync(ledger, request, reported, now);
                 return Settlement.Late;
             case ReservationState.Released when report.Usage != default:
@@ -161,6 +243,74 @@ internal sealed class Ledger(IStateWriter state, TimeProvider time)
                 return Settlement.Repeated;
         }
     }
+
+    // At the price that was fixed; what is free moves no money.
+    private static async ValueTask ChargeAsync(
+        ILedgerRows ledger, EntryKind kind, RequestId request, KnownReservation reservation, MicroDollars held, Usage charged, DateTimeOffset now)
+    {
+        if (reservation.Prices is not { } prices)
+            return;
+        var cost = prices.CostOf(charged);
+        if (cost.IsNothing)
+        {
+            await ReleaseAsync(ledger, reservation.User, stack: null, reservation.Held, held);
+            return;
+        }
+
+        if (await ledger.TryChargeMoneyAsync(reservation.User, held, cost) is not { } carry)
+            throw new InvalidOperationException("A request cost more than it held.");
+        var debited = cost.Whole.Value + (carry < cost.Part ? 1 : 0); // one more where the carry went over a whole micro-dollar
+        await WriteAsync(ledger, new LedgerEntry(reservation.User, kind, -debited, carry) { Request = request }, now);
+    }
+
+    // Pays for units that a stack lacks, and holds what they are for; where that fails, nothing was bought. Never more than is missing:
+    // what lies in a stack is of no use elsewhere.
+    private static async ValueTask<(bool IsHeld, Shortfall? Shortfall)> BuyAsync(
+        ILedgerRows ledger, Stack stack, ComputeUnits missing, Func<ValueTask<bool>> hold, DateTimeOffset now)
+    {
+        var price = stack.Price!.Units.MostFor(missing);
+        if (price is not { } amount || await ledger.TryDebitAsync(stack.User, amount) is not { } carry)
+            return (false, await ShortfallAsync(ledger, stack.User, price));
+        var isGrown = await ledger.TryGrowAsync(stack.Id, missing, LargestStack);
+        if (isGrown && await hold())
+        {
+            var entry = new LedgerEntry(stack.User, EntryKind.Purchase, -amount.Value, carry) { Stack = stack.Id, Units = missing };
+            await WriteAsync(ledger, entry, now);
+            return (true, null);
+        }
+
+        if (isGrown)
+            await ledger.TryShrinkAsync(stack.Id, missing);
+        await ledger.TryCreditAsync(stack.User, amount);
+        return (false, null);
+    }
+
+    // A balance that could not take it leaves the units where they are.
+    private static async ValueTask RefundAsync(ILedgerRows ledger, PaidStack stack, DateTimeOffset now)
+    {
+        var amount = stack.Prices.WorthOf(stack.Room);
+        if (!await ledger.TryShrinkAsync(stack.Id, stack.Room))
+            return;
+        if (await ledger.TryCreditAsync(stack.User, amount) is { } carry)
+            await WriteAsync(ledger, new LedgerEntry(stack.User, EntryKind.Refund, amount.Value, carry) { Stack = stack.Id, Units = stack.Room }, now);
+        else
+            await ledger.TryGrowAsync(stack.Id, stack.Room, LargestStack);
+    }
+
+    private static async ValueTask WriteAsync(ILedgerRows ledger, LedgerEntry entry, DateTimeOffset now)
+    {
+        if (!await ledger.TryInsertEntryAsync(entry, now))
+            throw new InvalidOperationException("An entry without a reference is another's.");
+    }
+
+    private static async ValueTask<Shortfall> ShortfallAsync(ILedgerRows ledger, UserId user, MicroDollars? needed) => new(
+        needed ?? new MicroDollars(MicroDollars.MaxValue), // more than anybody can have
+        (await ledger.FundsAsync(user))?.Available ?? MicroDollars.Zero);
+
+    private static ValueTask ReleaseAsync(ILedgerRows ledger, UserId user, StackId? stack, ComputeUnits held, MicroDollars money) =>
+        stack is { } units ? ledger.FreeAsync(units, held, openLocks: 0)
+        : money > MicroDollars.Zero ? ledger.FreeMoneyAsync(user, money)
+        : default;
 
     private static ValueTask KeepAsync(ILedgerRows ledger, RequestId request, ReportedUsage reported, DateTimeOffset now) =>
         reported.Signed is { Length: > 0 } signed ? ledger.InsertVoucherAsync(request, signed, now) : default;
@@ -189,15 +339,28 @@ internal sealed record LockTerms
 
     public required TimeSpan Lifetime { get; init; }
 
-    /// <summary>The size of the stack where it has to be made.</summary>
+    /// <summary>At which units are bought; null where they are free.</summary>
+    public required Price? Price { get; init; }
+
+    /// <summary>The size of the stack where it has to be made, and is free.</summary>
     public required ComputeUnits StackTotal { get; init; }
 
     /// <summary>Open locks that the stack may have.</summary>
     public required int MaxOpen { get; init; }
 }
 
-/// <summary>What became of a wish for a lock: a stack with the lock, or none because it is full or has too many open locks.</summary>
-internal readonly record struct LockOutcome(StackId? Stack, bool TooManyOpen);
+/// <summary>What became of a wish for a lock: a stack with the lock, or none because it is full.</summary>
+internal readonly record struct LockOutcome(StackId? Stack)
+{
+    /// <summary>None, because it has too many open locks.</summary>
+    public bool TooManyOpen { get; init; }
+
+    /// <summary>None, because the balance does not buy what is missing.</summary>
+    public Shortfall? Shortfall { get; init; }
+}
+
+/// <summary>What became of a wish to claim a lock: a reservation, or none, because there is no lock, or no room and no balance to buy it.</summary>
+internal readonly record struct ClaimOutcome(Reservation? Reservation, Shortfall? Shortfall);
 
 /// <summary>What one request without a lock is to hold.</summary>
 internal sealed record ReserveTerms
@@ -213,8 +376,8 @@ internal sealed record ReserveTerms
     /// <summary>The caller's; used once, for ever.</summary>
     public required RequestId Request { get; init; }
 
-    /// <summary>The size of the stack where it has to be made.</summary>
-    public required ComputeUnits StackTotal { get; init; }
+    /// <summary>At which it is settled, whatever is set later; null where it is free.</summary>
+    public required Price? Price { get; init; }
 
     /// <summary>How long it waits for its report.</summary>
     public required TimeSpan Deadline { get; init; }
@@ -233,8 +396,15 @@ internal readonly record struct LockedKeys(KeySetDigest KeySet, bool IsAttested)
 /// <param name="Signed">The voucher that says so, which is good, to be kept; empty where vouchers are not kept, null where there is none.</param>
 internal sealed record ReportedUsage(UsageReport Report, byte[]? Signed);
 
-/// <summary>What became of a wish to hold units: a reservation, or none because there is no room or its id was used before.</summary>
-internal readonly record struct ReserveOutcome(Reservation? Reservation, bool IsRepeated);
+/// <summary>What became of a wish to hold what a request may cost: a reservation, or none.</summary>
+internal readonly record struct ReserveOutcome(Reservation? Reservation)
+{
+    /// <summary>None, because its id was used before.</summary>
+    public bool IsRepeated { get; init; }
+
+    /// <summary>None, because the balance does not cover it.</summary>
+    public Shortfall? Shortfall { get; init; }
+}
 
 /// <summary>What became of a usage report. All of them are acknowledged.</summary>
 internal enum Settlement

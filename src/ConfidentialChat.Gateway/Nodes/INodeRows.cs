@@ -1,4 +1,5 @@
 // spec/gateway.md sections 2 and 3.
+using ConfidentialChat.Gateway.Metering;
 using ConfidentialChat.Protocol;
 using ConfidentialChat.Protocol.Relay;
 
@@ -81,4 +82,7 @@ internal sealed record NodeRecord
     public required IReadOnlyList<PublishedKeySet> KeySets { get; init; }
 
     public required IReadOnlyList<(string Model, DateTimeOffset Since)> Models { get; init; }
+
+    /// <summary>The current ones, also of models that it does not announce now.</summary>
+    public required IReadOnlyList<(string Model, Price Price)> Prices { get; init; }
 }

@@ -1,6 +1,7 @@
 // spec/gateway.md section 3.
 using System.Collections.Frozen;
 using System.Globalization;
+using ConfidentialChat.Gateway.Metering;
 using ConfidentialChat.Gateway.State;
 using ConfidentialChat.Protocol;
 using ConfidentialChat.Protocol.Primitives;
@@ -124,6 +125,7 @@ internal sealed class KnownNode
         KeySets = [.. record.KeySets.Select(keys => new KnownKeySet(keys))];
         Newest = KeySets.FirstOrDefault(keys => keys.Digest == record.KeySet);
         Models = record.Models;
+        Prices = record.Prices;
     }
 
     public NodeId Id { get; }
@@ -155,6 +157,9 @@ internal sealed class KnownNode
 
     public IReadOnlyList<(string Model, DateTimeOffset Since)> Models { get; }
 
+    /// <summary>Of models that it serves or has served; those without one are free.</summary>
+    public IReadOnlyList<(string Model, Price Price)> Prices { get; }
+
     /// <param name="record">The rows.</param>
     /// <param name="before">The node as it was known before: what did not change is not made again.</param>
     /// <param name="seal">Opens the relay key.</param>
@@ -165,6 +170,18 @@ internal sealed class KnownNode
         : before?.SealedRelayKey is { } known && known.AsSpan().SequenceEqual(sealedKey) ? before.RelayKey
         : seal.TryOpen(sealedKey, record.Card.IdentityKey, out var key) ? key
         : null);
+
+    /// <summary>What a model costs; null where it is free.</summary>
+    public Price? PriceOf(string model)
+    {
+        foreach (var (priced, price) in Prices)
+        {
+            if (string.Equals(priced, model, StringComparison.Ordinal))
+                return price;
+        }
+
+        return null;
+    }
 
     public bool Serves(string model)
     {

@@ -71,7 +71,7 @@ internal sealed class NodeRelay(
             return answer;
         log.Relayed(
             outcome is Answered && !options.LogRequests ? LogLevel.Debug : LogLevel.Information,
-            reservation.Request, admitted.User, admitted.Node.Id, reservation.Stack, reservation.Held, body.Sent, outcome,
+            reservation.Request, admitted.User, admitted.Node.Id, reservation.Held, body.Sent, outcome,
             (long)time.GetElapsedTime(started).TotalMilliseconds);
         return answer;
     }

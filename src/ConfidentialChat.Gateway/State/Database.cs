@@ -33,8 +33,9 @@ internal sealed class Database
     private const string HasOnlyOthers = "SELECT SUM(name = '__EFMigrationsHistory') = 0 AND SUM(SUBSTR(name, 1, 4) <> '__EF') > 0 FROM sqlite_master";
     private const string KeepLog = "PRAGMA journal_mode = WAL";
     private const string HasAll = """
-        SELECT COUNT(*) = 10 FROM sqlite_master WHERE type = 'table' AND name IN
-        ('users', 'api_keys', 'enrolment_tokens', 'nodes', 'node_models', 'node_key_sets', 'stacks', 'locks', 'reservations', 'settlements')
+        SELECT COUNT(*) = 15 FROM sqlite_master WHERE type = 'table' AND name IN
+        ('users', 'api_keys', 'enrolment_tokens', 'nodes', 'node_models', 'node_key_sets', 'node_signing_keys', 'stacks', 'locks', 'reservations',
+         'settlements', 'vouchers', 'prices', 'ledger', 'audit')
         """;
     private const string SchemaResource = "ConfidentialChat.Gateway.Schema.sql";
 

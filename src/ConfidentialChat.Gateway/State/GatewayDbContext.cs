@@ -9,6 +9,9 @@ namespace ConfidentialChat.Gateway.State;
 /// <summary>The gateway's tables. A database engine is a derived context with migrations of its own; the schema is this one.</summary>
 internal abstract class GatewayDbContext(DbContextOptions options) : DbContext(options)
 {
+    private const string LedgerKinds =
+        "kind = 'correction' OR (kind IN ('deposit', 'refund') AND amount >= 0) OR (kind IN ('purchase', 'settlement') AND amount <= 0)";
+
     public DbSet<UserRow> Users => Set<UserRow>();
 
     public DbSet<ApiKeyRow> ApiKeys => Set<ApiKeyRow>();
@@ -33,6 +36,12 @@ internal abstract class GatewayDbContext(DbContextOptions options) : DbContext(o
 
     public DbSet<VoucherRow> Vouchers => Set<VoucherRow>();
 
+    public DbSet<PriceRow> Prices => Set<PriceRow>();
+
+    public DbSet<LedgerRow> Ledger => Set<LedgerRow>();
+
+    public DbSet<AuditRow> Audit => Set<AuditRow>();
+
     // Integers compare and sort alike on every engine; texts of times do not.
     protected override void ConfigureConventions(ModelConfigurationBuilder configurationBuilder)
     {
@@ -42,10 +51,21 @@ internal abstract class GatewayDbContext(DbContextOptions options) : DbContext(o
 
     protected override void OnModelCreating(ModelBuilder modelBuilder)
     {
-        modelBuilder.Entity<UserRow>(user => user.HasIndex(row => row.Name).IsUnique());
+        modelBuilder.Entity<UserRow>(user =>
+        {
+            user.HasIndex(row => row.Name).IsUnique();
+            user.Property(row => row.Balance).HasDefaultValue(0L);
+            user.Property(row => row.Held).HasDefaultValue(0L);
+            user.Property(row => row.Carry).HasDefaultValue(0L);
+
+            // spec/gateway.md section 10: the last line behind the conditional updates.
+            user.ToTable(table => table.HasCheckConstraint(
+                "user_bounds", "0 <= held AND held <= balance AND balance <= 9007199254740991 AND 0 <= carry AND carry < 1000000"));
+        });
         modelBuilder.Entity<ApiKeyRow>(key =>
         {
             key.HasIndex(row => row.Prefix).IsUnique();
+            key.Property(row => row.Scopes).HasDefaultValue("inference");
             key.HasOne(row => row.User).WithMany().HasForeignKey(row => row.UserId).OnDelete(DeleteBehavior.Restrict);
         });
         modelBuilder.Entity<EnrolmentTokenRow>(token => token.HasIndex(row => row.Prefix).IsUnique());
@@ -67,7 +87,10 @@ internal abstract class GatewayDbContext(DbContextOptions options) : DbContext(o
         });
         modelBuilder.Entity<StackRow>(stack =>
         {
-            stack.HasIndex(row => new { row.UserId, row.NodeId, row.Model }).IsUnique();
+            stack.HasIndex(row => new { row.UserId, row.NodeId, row.Model }).IsUnique().HasFilter("price_id IS NULL");
+            stack.HasIndex(row => new { row.UserId, row.NodeId, row.Model, row.PriceId }).IsUnique().HasFilter("price_id IS NOT NULL");
+            stack.HasIndex(row => row.NodeId).HasFilter("price_id IS NOT NULL"); // what is refunded when it is removed
+            BelongsTo<StackRow, PriceRow>(stack, nameof(StackRow.PriceId));
             stack.HasIndex(row => row.Model); // whether anybody holds one of it
             BelongsTo<StackRow, UserRow>(stack, nameof(StackRow.UserId));
             BelongsTo<StackRow, NodeRow>(stack, nameof(StackRow.NodeId));
@@ -88,25 +111,51 @@ internal abstract class GatewayDbContext(DbContextOptions options) : DbContext(o
         {
             reservation.HasKey(row => row.RequestId);
             reservation.HasIndex(row => row.DeadlineAt).HasFilter("state = 'held'");
+            BelongsTo<ReservationRow, UserRow>(reservation, nameof(ReservationRow.UserId));
+            BelongsTo<ReservationRow, NodeRow>(reservation, nameof(ReservationRow.NodeId));
             BelongsTo<ReservationRow, StackRow>(reservation, nameof(ReservationRow.StackId));
-            reservation.ToTable(table => table.HasCheckConstraint("reservation_state", "state IN ('held', 'settled', 'released', 'unreported')"));
+            BelongsTo<ReservationRow, PriceRow>(reservation, nameof(ReservationRow.PriceId));
+            reservation.ToTable(table =>
+            {
+                table.HasCheckConstraint("reservation_state", "state IN ('held', 'settled', 'released', 'unreported')");
+                table.HasCheckConstraint("reservation_money", "held_money = 0 OR (held_money > 0 AND stack_id IS NULL AND price_id IS NOT NULL)");
+            });
         });
         modelBuilder.Entity<SettlementRow>(settlement =>
         {
             settlement.HasKey(row => row.RequestId);
+            settlement.HasIndex(row => new { row.UserId, row.CreatedAt }); // what one user used, by day
             BelongsTo<SettlementRow, ReservationRow>(settlement, nameof(SettlementRow.RequestId));
-            settlement.ToTable(table => table.HasCheckConstraint("settlement_kind", "kind IN ('reported', 'capped', 'late')"));
+            BelongsTo<SettlementRow, UserRow>(settlement, nameof(SettlementRow.UserId));
+            settlement.ToTable(table => table.HasCheckConstraint("settlement_kind", "kind IN ('reported', 'capped', 'unreported', 'late')"));
         });
         modelBuilder.Entity<VoucherRow>(voucher =>
         {
             voucher.HasIndex(row => row.RequestId).IsUnique();
             BelongsTo<VoucherRow, SettlementRow>(voucher, nameof(VoucherRow.RequestId));
         });
+        modelBuilder.Entity<PriceRow>(price =>
+        {
+            price.HasIndex(row => new { row.NodeId, row.Model }).IsUnique().HasFilter("ended_at IS NULL"); // the current one
+            BelongsTo<PriceRow, NodeRow>(price, nameof(PriceRow.NodeId));
+            price.ToTable(table => table.HasCheckConstraint(
+                "price_bounds",
+                "prompt BETWEEN 0 AND 1000000000000 AND completion BETWEEN 0 AND 1000000000000 AND image BETWEEN 0 AND 1000000000000"));
+        });
+        modelBuilder.Entity<LedgerRow>(entry =>
+        {
+            entry.HasIndex(row => new { row.UserId, row.Id });
+            entry.HasIndex(row => new { row.UserId, row.Reference }).IsUnique().HasFilter("reference IS NOT NULL"); // no payment twice
+            BelongsTo<LedgerRow, UserRow>(entry, nameof(LedgerRow.UserId));
+            BelongsTo<LedgerRow, StackRow>(entry, nameof(LedgerRow.StackId));
+            entry.ToTable(table => table.HasCheckConstraint("ledger_kind", LedgerKinds));
+        });
 
         // One spelling for both engines and for the statements by hand: snake_case.
         foreach (var entity in modelBuilder.Model.GetEntityTypes())
         {
-            entity.SetTableName(SnakeCase(entity.ClrType.Name[..^"Row".Length]) + "s");
+            var name = SnakeCase(entity.ClrType.Name[..^"Row".Length]);
+            entity.SetTableName(name is "ledger" or "audit" ? name : name + "s"); // of those there is one
             foreach (var property in entity.GetProperties())
                 property.SetColumnName(SnakeCase(property.Name));
         }

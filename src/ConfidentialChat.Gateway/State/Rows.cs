@@ -1,4 +1,4 @@
-// spec/gateway.md section 5. No row holds a prompt, an answer, a hash of either, or a client key.
+// spec/gateway.md sections 5 and 10. No row holds a prompt, an answer, a hash of either, or a client key.
 namespace ConfidentialChat.Gateway.State;
 
 internal sealed class UserRow
@@ -8,6 +8,15 @@ internal sealed class UserRow
     public required string Name { get; init; }
 
     public required DateTimeOffset CreatedAt { get; init; }
+
+    /// <summary>Micro-dollars: the sum of the user's ledger.</summary>
+    public long Balance { get; init; }
+
+    /// <summary>Micro-dollars of the balance that running requests hold.</summary>
+    public long Held { get; init; }
+
+    /// <summary>Millionths of a micro-dollar that were used and are not debited yet: less than one.</summary>
+    public long Carry { get; init; }
 }
 
 internal sealed class ApiKeyRow
@@ -27,6 +36,15 @@ internal sealed class ApiKeyRow
     public required DateTimeOffset CreatedAt { get; init; }
 
     public DateTimeOffset? RevokedAt { get; init; }
+
+    /// <summary>What it opens: words with a blank between, of <c>inference</c> and <c>admin</c>.</summary>
+    public string Scopes { get; init; } = "inference";
+
+    /// <summary>Null where it does not expire.</summary>
+    public DateTimeOffset? ExpiresAt { get; init; }
+
+    /// <summary>Down to a minute, and written after that.</summary>
+    public DateTimeOffset? LastUsedAt { get; init; }
 }
 
 internal sealed class EnrolmentTokenRow
@@ -137,6 +155,9 @@ internal sealed class StackRow
 
     public required string Model { get; init; }
 
+    /// <summary>What its units were bought at; null where they are free.</summary>
+    public long? PriceId { get; init; }
+
     public required long Total { get; init; }
 
     public long Used { get; init; }
@@ -168,10 +189,23 @@ internal sealed class ReservationRow
 {
     public required string RequestId { get; init; }
 
-    /// <summary>Whose it is, and of which node and model.</summary>
-    public required long StackId { get; init; }
+    public required long UserId { get; init; }
 
+    public required long NodeId { get; init; }
+
+    public required string Model { get; init; }
+
+    /// <summary>Of which it holds units; null where it holds money.</summary>
+    public long? StackId { get; init; }
+
+    /// <summary>Fixed for it; null where it is free, or of a stack.</summary>
+    public long? PriceId { get; init; }
+
+    /// <summary>What it may use, in units.</summary>
     public required long Held { get; init; }
+
+    /// <summary>What it holds of its user's balance, in micro-dollars.</summary>
+    public required long HeldMoney { get; init; }
 
     /// <summary><c>held</c>, <c>settled</c>, <c>released</c> or <c>unreported</c>.</summary>
     public required string State { get; init; }
@@ -186,7 +220,12 @@ internal sealed class SettlementRow
 {
     public required string RequestId { get; init; }
 
-    /// <summary><c>reported</c>, <c>capped</c> (the report was above the reservation) or <c>late</c> (after the deadline).</summary>
+    public required long UserId { get; init; }
+
+    /// <summary>
+    /// <c>reported</c>, <c>capped</c> (the report was above the reservation), <c>unreported</c> (provisional: none came in time) or <c>late</c>
+    /// (which replaces that).
+    /// </summary>
     public required string Kind { get; init; }
 
     /// <summary>What the node said, in tokens and pixels.</summary>
@@ -196,7 +235,7 @@ internal sealed class SettlementRow
 
     public required long ReportedPixels { get; init; }
 
-    /// <summary>What the stack was charged: no more than was reserved.</summary>
+    /// <summary>What was charged: no more than was reserved.</summary>
     public required long ChargedPrompt { get; init; }
 
     public required long ChargedCompletion { get; init; }
@@ -217,4 +256,84 @@ internal sealed class VoucherRow
 
     /// <summary>At most 4096 bytes; spec/vouchers.md sections 2 and 3.</summary>
     public required byte[] Signed { get; init; }
+}
+
+/// <summary>What units of a model cost on a node. Never changed, but for the moment at which another took its place.</summary>
+internal sealed class PriceRow
+{
+    public long Id { get; init; }
+
+    public required long NodeId { get; init; }
+
+    public required string Model { get; init; }
+
+    /// <summary>Micro-dollars for a million tokens.</summary>
+    public required long Prompt { get; init; }
+
+    public required long Completion { get; init; }
+
+    /// <summary>Micro-dollars for a million pixels.</summary>
+    public required long Image { get; init; }
+
+    public required DateTimeOffset ValidFrom { get; init; }
+
+    /// <summary>Null while it is the current one, of which a node and model have one at the most.</summary>
+    public DateTimeOffset? EndedAt { get; init; }
+
+    /// <summary>Who set it.</summary>
+    public required string SetBy { get; init; }
+}
+
+/// <summary>One movement of a user's money. Rows are added and never changed; a balance is their sum.</summary>
+internal sealed class LedgerRow
+{
+    public long Id { get; init; }
+
+    public required long UserId { get; init; }
+
+    /// <summary><c>deposit</c>, <c>purchase</c>, <c>settlement</c>, <c>correction</c> or <c>refund</c>.</summary>
+    public required string Kind { get; init; }
+
+    /// <summary>Micro-dollars by which the balance moved: below zero what was paid.</summary>
+    public required long Amount { get; init; }
+
+    /// <summary>The user's carry after it, in millionths of a micro-dollar.</summary>
+    public required long Carry { get; init; }
+
+    /// <summary>Of a settlement and of its correction.</summary>
+    public string? RequestId { get; init; }
+
+    /// <summary>Of a purchase and of a refund.</summary>
+    public long? StackId { get; init; }
+
+    /// <summary>Bought or given back.</summary>
+    public long? Units { get; init; }
+
+    /// <summary>Who made it; null where the gateway did.</summary>
+    public string? MadeBy { get; init; }
+
+    /// <summary>Of a deposit: the payer's, by which a second one is known.</summary>
+    public string? Reference { get; init; }
+
+    public required DateTimeOffset CreatedAt { get; init; }
+}
+
+/// <summary>What somebody did who may: an administrative act. Added and never changed.</summary>
+internal sealed class AuditRow
+{
+    public long Id { get; init; }
+
+    public required DateTimeOffset CreatedAt { get; init; }
+
+    /// <summary>The public prefix of an API key, or <c>operator</c>: whoever has the database.</summary>
+    public required string Actor { get; init; }
+
+    /// <summary>What was done, such as <c>deposit</c> or <c>price.set</c>.</summary>
+    public required string Act { get; init; }
+
+    /// <summary>To what, such as <c>user 7</c>.</summary>
+    public required string Subject { get; init; }
+
+    /// <summary>The figures of it; null where there are none.</summary>
+    public string? Detail { get; init; }
 }

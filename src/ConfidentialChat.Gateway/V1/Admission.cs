@@ -14,26 +14,31 @@ namespace ConfidentialChat.Gateway.V1;
 /// <summary>Turns a caller's envelope into an admitted request, or says why not.</summary>
 internal sealed class Admission(KnownNodes nodes, Ledger ledger, IStateWriter state, GatewayOptions options, TimeProvider time)
 {
-    // Whose a stack is never changes, and no stack is ever deleted.
+    // Whose a stack is and its price never change, and no stack is ever deleted.
     private readonly ConcurrentDictionary<StackId, Stack> stacks = new();
 
-    public async ValueTask<(AdmittedRequest? Admitted, RequestError Refusal)> AdmitAsync(
+    public async ValueTask<(AdmittedRequest? Admitted, Rejection? Refusal)> AdmitAsync(
         RequestId request, Caller caller, RelayRoute route, EnvelopeOutline envelope, ComputeUnits defaultUnits)
     {
         // 5 the lock leads to a stack: another user's is answered like none at all; then its model, then the node key
         var stack = stacks.GetValueOrDefault(envelope.Stack) ?? await FindAsync(envelope.Stack);
         if (stack is null || stack.User != caller.User)
-            return (null, RequestError.UnavailableStack);
+            return (null, new Rejection(RequestError.UnavailableStack));
         if (!string.Equals(stack.Model, envelope.ModelName, StringComparison.Ordinal))
-            return (null, RequestError.ModelMismatch);
+            return (null, new Rejection(RequestError.ModelMismatch));
         if (nodes.Find(stack.Node) is not { RelayKey: not null } node || node.Find(envelope.NodeKey, time.GetUtcNow()) is not { } keys)
-            return (null, RequestError.UnknownNodeKey);
+            return (null, new Rejection(RequestError.UnknownNodeKey));
 
         // 6 the units: claimed and enlarged in one transaction. No tokenizer makes more tokens than there are bytes.
         var need = new ComputeUnits((envelope.Units ?? defaultUnits).Value + envelope.CiphertextSize);
         var locked = new LockedKeys(keys.Digest, IsAttested: keys.Bundle is not null);
-        if (await ledger.ClaimAsync(request, stack.Id, locked, need, options.ReportDeadline) is not { } reservation)
-            return (null, RequestError.UnavailableStack);
+        var (reservation, shortfall) = await ledger.ClaimAsync(request, stack, locked, need, options.ReportDeadline);
+        if (reservation is null)
+        {
+            return (null, shortfall is null ? new Rejection(RequestError.UnavailableStack)
+                : new Rejection(RequestError.BalanceError) { Shortfall = shortfall });
+        }
+
         var admitted = new AdmittedRequest
         {
             Route = route,
@@ -43,7 +48,7 @@ internal sealed class Admission(KnownNodes nodes, Ledger ledger, IStateWriter st
             KeySet = keys.Digest,
             Reservation = reservation,
         };
-        return (admitted, default);
+        return (admitted, null);
     }
 
     private async ValueTask<Stack?> FindAsync(StackId id)

@@ -72,7 +72,7 @@ internal sealed class ConfidentialRequest(
         // 5 the lock, 6 the units
         var (admitted, refusal) = await admission.AdmitAsync(context.Name(), caller, route, outline, endpoint.Inference.DefaultUnits);
         if (admitted is null)
-            return new ErrorAnswer(refusal);
+            return new ErrorAnswer(refusal!);
 
         // 7 to 9 the node, its answer as it comes, and what becomes of the units
         place.Begin(admitted.Reservation.Request);

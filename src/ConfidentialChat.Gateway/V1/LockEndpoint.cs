@@ -26,6 +26,7 @@ internal sealed class LockEndpoint(KnownNodes nodes, Ledger ledger, IStateWriter
             return new ErrorAnswer(rejection);
 
         var isServed = false;
+        Shortfall? shortfall = null;
         foreach (var node in nodes.Serving(request.Model))
         {
             if (request.Node is { } wanted && wanted != node.Id)
@@ -39,6 +40,7 @@ internal sealed class LockEndpoint(KnownNodes nodes, Ledger ledger, IStateWriter
                 KeySet = node.Newest!.Digest,
                 Units = request.Units,
                 Lifetime = request.Lifetime ?? TimeSpan.FromSeconds(options.LockSeconds),
+                Price = node.PriceOf(request.Model),
                 StackTotal = new ComputeUnits(options.StackUnits),
                 MaxOpen = options.MaxOpenLocks,
             };
@@ -46,11 +48,16 @@ internal sealed class LockEndpoint(KnownNodes nodes, Ledger ledger, IStateWriter
             if (outcome.TooManyOpen)
                 return new ErrorAnswer(RequestError.TooManyRequests);
             if (outcome.Stack is { } stack)
-                return new JsonAnswer<LockAnswer>(new(node.Newest.NodeKeyText, node.Id.Value, stack.Value, null), GatewayJson.Default.LockAnswer);
+            {
+                var answer = new LockAnswer(node.Newest.NodeKeyText, node.Id.Value, stack.Value, null, ListedPrice.Of(terms.Price));
+                return new JsonAnswer<LockAnswer>(answer, GatewayJson.Default.LockAnswer);
+            }
+
+            shortfall ??= outcome.Shortfall; // the cheapest's
         }
 
         if (isServed)
-            return new ErrorAnswer(RequestError.BalanceError);
+            return new ErrorAnswer(new Rejection(RequestError.BalanceError) { Shortfall = shortfall });
 
         // A node leaves out what it cannot serve just now: a model that somebody holds a stack of is not unknown.
         var isKnown = nodes.IsAnnounced(request.Model) || await state.RunAsync(rows => rows.Ledger.HasStackOfAsync(request.Model));
@@ -62,4 +69,5 @@ internal sealed class LockEndpoint(KnownNodes nodes, Ledger ledger, IStateWriter
 /// <param name="NodeSmallId">The node.</param>
 /// <param name="StackSmallId">The stack.</param>
 /// <param name="StackEntryDigest">Always null; published clients read it.</param>
-internal sealed record LockAnswer(string PublicKey, long NodeSmallId, long StackSmallId, string? StackEntryDigest);
+/// <param name="Price">What a million units cost; null where they are free.</param>
+internal sealed record LockAnswer(string PublicKey, long NodeSmallId, long StackSmallId, string? StackEntryDigest, ListedPrice? Price);

@@ -3,6 +3,7 @@ using System.Globalization;
 using System.Text;
 using ConfidentialChat.Gateway.Auth;
 using ConfidentialChat.Gateway.Errors;
+using ConfidentialChat.Gateway.Metering;
 using ConfidentialChat.Gateway.Nodes;
 using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.Primitives;
@@ -18,7 +19,7 @@ internal sealed class NodeListEndpoint(KnownNodes nodes)
     {
         if (context.Request.Query["model"] is not [{ Length: > 0 } model])
             return new(new ErrorAnswer(RequestError.InvalidField, "model") { Forwarded = false });
-        var list = new NodeListAnswer([.. nodes.Serving(model).Where(node => node.Newest!.Bundle is not null).Take(MaxNodes).Select(ListedNode.Of)]);
+        var list = new NodeListAnswer([.. nodes.Serving(model).Where(node => node.Newest!.Bundle is not null).Take(MaxNodes).Select(node => ListedNode.Of(node, model))]);
         if (list.Nodes.Count == 0)
         {
             var error = nodes.IsAnnounced(model) ? RequestError.ServiceUnavailable : RequestError.ModelNotFound;
@@ -46,16 +47,16 @@ internal sealed record NodeListAnswer(IReadOnlyList<ListedNode> Nodes)
 /// <param name="Bundle">SHA-256 of its bundle, hexadecimal.</param>
 /// <param name="NotAfter">Seconds since 1970.</param>
 /// <param name="Models">All that it serves.</param>
-/// <param name="Price">Null until there are prices.</param>
+/// <param name="Price">Of the model that was asked for; null where it is free.</param>
 /// <param name="Load">Requests that it serves or keeps waiting.</param>
-internal sealed record ListedNode(long Id, string KeySet, string Bundle, long NotAfter, IReadOnlyList<string> Models, long? Price, long Load)
+internal sealed record ListedNode(long Id, string KeySet, string Bundle, long NotAfter, IReadOnlyList<string> Models, ListedPrice? Price, long Load)
 {
-    public static ListedNode Of(KnownNode node) => new(
+    public static ListedNode Of(KnownNode node, string model) => new(
         node.Id.Value,
         node.Newest!.Digest.ToString(),
         Convert.ToHexStringLower(node.Newest.Bundle!),
         node.Newest.Expires.ToUnixTimeSeconds(),
         [.. node.Models.Select(served => served.Model)],
-        null,
+        ListedPrice.Of(node.PriceOf(model)),
         node.Load);
 }

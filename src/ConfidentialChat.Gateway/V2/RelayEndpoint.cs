@@ -54,20 +54,25 @@ internal sealed class RelayEndpoint(
         if (!node.Serves(outside.Model))
             return Refuse(RequestError.ModelNotFound);
 
-        // 6 the units: exactly those that it names
-        var (reservation, isRepeated) = await ledger.ReserveAsync(new ReserveTerms
+        // 6 the price that its client saw, or less; and the units: exactly those that it names
+        var price = node.PriceOf(outside.Model);
+        if (price is not null && outside.MaxPrice is { } most && !price.Units.IsWithin(most))
+            return Refuse(RequestError.PriceChanged);
+        var outcome = await ledger.ReserveAsync(new ReserveTerms
         {
             User = caller.User,
             Node = node.Id,
             Model = outside.Model,
             Units = outside.Units,
             Request = outside.Request,
-            StackTotal = new ComputeUnits(options.StackUnits),
+            Price = price,
             Deadline = options.ReportDeadline,
             IsAttested = true,
         });
-        if (reservation is null)
-            return Refuse(isRepeated ? RequestError.Replay : RequestError.BalanceError);
+        if (outcome.IsRepeated)
+            return Refuse(RequestError.Replay);
+        if (outcome.Reservation is not { } reservation)
+            return new ErrorAnswer(new Rejection(RequestError.BalanceError) { Shortfall = outcome.Shortfall }) { Forwarded = false };
 
         // 7 to 9 the node, its answer as it comes, and what becomes of the units
         context.Rename(outside.Request);
@@ -109,10 +114,19 @@ internal sealed class RelayEndpoint(
             units = new ComputeUnits(number);
         }
 
+        UnitPrices? maxPrice = null;
+        fault = "max_price";
+        if (request.Headers[RelayHeaders.MaxPrice] is { Count: > 0 } prices)
+        {
+            if (!UnitPrices.TryParse(prices, out var most))
+                return false;
+            maxPrice = most;
+        }
+
         fault = null;
-        outside = new Outside(model, id, keySet, units);
+        outside = new Outside(model, id, keySet, units, maxPrice);
         return true;
     }
 
-    private readonly record struct Outside(string Model, RequestId Request, KeySetDigest KeySet, ComputeUnits Units);
+    private readonly record struct Outside(string Model, RequestId Request, KeySetDigest KeySet, ComputeUnits Units, UnitPrices? MaxPrice);
 }

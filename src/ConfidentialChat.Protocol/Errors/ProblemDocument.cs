@@ -24,6 +24,9 @@ public sealed record ProblemDocument(RequestError Error, bool? Forwarded = null,
     /// <summary>What kind of problem it is, for whoever knows no codes of ours.</summary>
     public string Type => Error == RequestError.UnknownNodeKey ? OhttpKey : NoType;
 
+    /// <summary>Of <see cref="RequestError.BalanceError"/>: how much is missing. Null where the gateway says none.</summary>
+    public Shortfall? Shortfall { get; init; }
+
     public byte[] ToJson()
     {
         var buffer = new ArrayBufferWriter<byte>(256);
@@ -36,6 +39,7 @@ public sealed record ProblemDocument(RequestError Error, bool? Forwarded = null,
         json.WriteString("code", row.Code);
         if (Field is not null)
             json.WriteString("param", Field);
+        Shortfall?.Write(json);
         if (Forwarded is { } forwarded)
             json.WriteBoolean("forwarded", forwarded);
         json.WriteEndObject();
@@ -59,7 +63,8 @@ public sealed record ProblemDocument(RequestError Error, bool? Forwarded = null,
             var forwarded = root.TryGetProperty("forwarded"u8, out var said) && said.ValueKind is JsonValueKind.True or JsonValueKind.False
                 ? said.GetBoolean()
                 : (bool?)null;
-            problem = new ProblemDocument(error.Value, forwarded, Text(root, "param"u8) is { } field && Rejection.IsFieldName(field) ? field : null);
+            var field = Text(root, "param"u8);
+            problem = new ProblemDocument(error.Value, forwarded, Rejection.IsFieldName(field) ? field : null) { Shortfall = Shortfall.Read(root) };
             return true;
         }
         catch (Exception e) when (e is JsonException or InvalidOperationException)

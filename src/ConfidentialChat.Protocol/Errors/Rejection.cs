@@ -18,6 +18,9 @@ public sealed record Rejection(RequestError Error, string? Field = null)
     /// <summary>Of <see cref="RequestError.EndpointNotServed"/>: what the engine has in its place. Not read from a peer.</summary>
     public IReadOnlyList<InferenceEndpoint> Served { get; init; } = [];
 
+    /// <summary>Of <see cref="RequestError.BalanceError"/>: how much is missing. Null where the gateway says none.</summary>
+    public Shortfall? Shortfall { get; init; }
+
     public string Message => (Field, Served) switch
     {
         ({ } name, _) => $"{name}: {Error.Row().Message}",
@@ -40,6 +43,7 @@ public sealed record Rejection(RequestError Error, string? Field = null)
         json.WriteString("message", Message);
         if (Field is not null)
             json.WriteString("param", Field);
+        Shortfall?.Write(json);
         json.WriteEndObject();
         json.WriteEndObject();
         json.Flush();
@@ -58,6 +62,7 @@ public sealed record Rejection(RequestError Error, string? Field = null)
         json.WriteString("type", type ?? Error.Row().OpenAIType);
         json.WriteString("param", Field);
         json.WriteString("code", Error.Row().Code);
+        Shortfall?.Write(json);
         json.WriteEndObject();
         json.WriteEndObject();
         json.Flush();
@@ -81,6 +86,7 @@ public sealed record Rejection(RequestError Error, string? Field = null)
         json.WriteString("message", Message);
         json.WriteString("param", Field);
         json.WriteString("code", Error.Row().Code);
+        Shortfall?.Write(json);
         json.WriteEndObject();
         json.WriteEndObject();
         json.Flush();
@@ -100,7 +106,7 @@ public sealed record Rejection(RequestError Error, string? Field = null)
                 || RequestErrors.FromCode(code.GetString()) is not { } row)
                 return false;
             var field = error.TryGetProperty("param"u8, out var param) && param.ValueKind == JsonValueKind.String ? param.GetString() : null;
-            rejection = new Rejection(row.Error, IsFieldName(field) ? field : null);
+            rejection = new Rejection(row.Error, IsFieldName(field) ? field : null) { Shortfall = Shortfall.Read(error) };
             return true;
         }
         catch (Exception e) when (e is JsonException or InvalidOperationException)

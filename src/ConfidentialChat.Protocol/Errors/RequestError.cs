@@ -16,10 +16,12 @@ public enum RequestError
     StreamMismatch,
     ContextTooLarge,
     BalanceError,
+    Forbidden,
     NotFound,
     ModelNotFound,
     MethodNotAllowed,
     Replay,
+    PriceChanged,
     BodyTooLarge,
     UnsupportedMediaType,
     UnavailableStack,
@@ -71,6 +73,7 @@ public sealed record RequestErrorRow(
     {
         401 => "authentication_error",
         402 => "insufficient_quota",
+        403 => "permission_error",
         429 => "rate_limit_error",
         >= 500 => "server_error",
         _ => "invalid_request_error",
@@ -81,6 +84,7 @@ public sealed record RequestErrorRow(
     {
         401 => "authentication_error",
         402 => "billing_error",
+        403 => "permission_error",
         404 => "not_found_error",
         413 => "request_too_large",
         429 => "rate_limit_error",
@@ -108,12 +112,16 @@ public static class RequestErrors
         new(RequestError.StreamMismatch, 400, "STREAM_MISMATCH", "The encrypted stream member is not the one outside.", Retry.No),
         new(RequestError.ContextTooLarge, 400, "CONTEXT_TOO_LARGE", "The prompt does not fit the model's context or the reservation.", Retry.No),
         new(RequestError.BalanceError, 402, "BALANCE_ERROR", "The balance does not cover the request.", Retry.No, IsNodes: false),
+        new(RequestError.Forbidden, 403, "FORBIDDEN", "This API key is not for that.", Retry.No, IsNodes: false),
         new(RequestError.NotFound, 404, "NOT_FOUND", "There is nothing at this path.", Retry.No, IsNodes: false),
         new(RequestError.ModelNotFound, 404, "MODEL_NOT_FOUND", "No node serves this model.", Retry.No),
         new(RequestError.EndpointNotServed, 404, "ENDPOINT_NOT_SERVED", "The model's engine does not serve this endpoint.", Retry.No),
         new(RequestError.MethodNotAllowed, 405, "METHOD_NOT_ALLOWED", "This path does not take that method.", Retry.No, IsNodes: false),
         new(RequestError.BodyTooSlow, 408, "BODY_TOO_SLOW", "The body came more slowly than a body may.", Retry.IfAllowed, IsNodes: false),
         new(RequestError.Replay, 409, "REPLAY", "This very request was served already.", Retry.No),
+        new(
+            RequestError.PriceChanged, 412, "PRICE_CHANGED", "The price is above the one that was named: ask for it and seal anew.", Retry.WithNewKey,
+            IsNodes: false),
         new(RequestError.BodyTooLarge, 413, "BODY_TOO_LARGE", "The body is larger than the limit.", Retry.No),
         new(
             RequestError.UnsupportedMediaType, 415, "UNSUPPORTED_MEDIA_TYPE", "The body is of another media type than this path takes, or compressed.",
@@ -140,6 +148,7 @@ public static class RequestErrors
     public static RequestError FromStatus(int status) => status switch
     {
         401 => RequestError.AuthError,
+        403 => RequestError.Forbidden,
         404 => RequestError.NotFound,
         405 => RequestError.MethodNotAllowed,
         408 => RequestError.BodyTooSlow,

@@ -9,6 +9,9 @@ public static class RelayHeaders
     public const string KeySet = "Confidential-Key-Set";
     public const string MaxUnits = "Confidential-Max-Units";
 
+    /// <summary>The most that a million units of each kind may cost, as <see cref="UnitPrices.TryParse"/> reads it. Outside only.</summary>
+    public const string MaxPrice = "Confidential-Max-Price";
+
     /// <summary>What a relay token names in the place of a path: the inner one stays hidden.</summary>
     public const string RelayEndpoint = "relay";
 

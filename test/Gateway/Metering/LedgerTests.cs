@@ -1,4 +1,5 @@
 using ConfidentialChat.Gateway.Metering;
+using ConfidentialChat.Protocol;
 
 namespace ConfidentialChat.Gateway.Tests.Metering;
 
@@ -7,6 +8,9 @@ public sealed class LedgerTests
 {
     private static readonly TimeSpan Tick = TimeSpan.FromTicks(1);
     private static readonly TimeSpan Lifetime = TimeSpan.FromSeconds(5);
+
+    /// <summary>A micro-dollar for each unit, whatever it is.</summary>
+    private static readonly UnitPrices MicroDollar = Prices(1_000_000, 1_000_000, 1_000_000);
 
     /// <summary>What may happen to a request that was claimed, in any order and more than once.</summary>
     private static readonly IReadOnlyDictionary<string, Func<LedgerUnderTest, LedgerUnderTest.Request, Task>> Events =
@@ -190,7 +194,9 @@ public sealed class LedgerTests
     [InlineData("late report", "sweep")]
     public async Task A_request_without_a_lock_holds_exactly_its_units_until_it_is_over(string first, string second)
     {
-        await using var ledger = await LedgerUnderTest.OpenAsync(total: 1000);
+        await using var ledger = await LedgerUnderTest.OpenAsync();
+        await ledger.SetPriceAsync(MicroDollar);
+        await ledger.DepositAsync(1000);
         var request = (await ledger.ReserveAsync(600))!;
         (await ledger.ReserveAsync(401)).ShouldBeNull();
         await ledger.RepeatAsync(request);
@@ -222,15 +228,8 @@ public sealed class LedgerTests
         await ledger.RepeatAsync(request); // an id is used once, whatever became of it
     }
 
-    [Fact]
-    public async Task A_full_stack_does_not_wait_for_the_sweep_of_expired_locks_before_a_request_without_one()
-    {
-        await using var ledger = await LedgerUnderTest.OpenAsync(total: 100);
-        await ledger.LockAsync(100, lifetimeMs: 5000);
-        (await ledger.ReserveAsync(100)).ShouldBeNull();
-        await ledger.PassAsync(TimeSpan.FromMilliseconds(5000));
-        (await ledger.ReserveAsync(100)).ShouldNotBeNull();
-    }
+    private static UnitPrices Prices(long prompt, long completion, long image) =>
+        UnitPrices.TryCreate(prompt, completion, image, out var prices) ? prices : throw new ArgumentOutOfRangeException(nameof(prompt));
 
     [Fact]
     public async Task A_long_walk_of_many_requests_never_leaves_the_rules()

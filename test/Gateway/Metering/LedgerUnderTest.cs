@@ -13,29 +13,47 @@ namespace ConfidentialChat.Gateway.Tests.Metering;
 internal sealed class LedgerUnderTest : IAsyncDisposable
 {
     public const string Model = "tiny";
+    private const string Rules = """
+        SELECT balance, held, carry,
+               (SELECT CAST(COALESCE(SUM(amount), 0) AS BIGINT) FROM ledger WHERE user_id = u.id),
+               (SELECT CAST(COALESCE(SUM(held_money), 0) AS BIGINT) FROM reservations WHERE user_id = u.id AND state = 'held'),
+               (SELECT COUNT(*) FROM stacks WHERE used < 0 OR reserved < 0 OR used + reserved > total)
+        FROM users u WHERE id = 1
+        """;
+
     public static readonly TimeSpan ReportDeadline = TimeSpan.FromMinutes(10);
 
     private static readonly KeySetDigest KeySet = new(Enumerable.Range(0, 32).Select(i => (byte)i).ToArray());
 
     private readonly string directory;
     private readonly Database database;
-    private readonly SqliteWriter writer;
+    private SqliteWriter writer;
     private readonly List<string> steps = [];
+    private Price? price;
+    private int prices;
+    private GatewayDbContext? check;
     private ReferenceLedger reference;
     private readonly int maxOpen;
-    private StackId stack;
+    private Stack? stack;
+    private readonly Dictionary<StackId, ReferenceLedger.Stack> stacks = [];
 
     private LedgerUnderTest(string directory, Database database, long total, int maxOpen)
     {
         (this.directory, this.database, this.maxOpen) = (directory, database, maxOpen);
-        writer = new SqliteWriter(database, new WriteHealth(Time, NullLogger<WriteHealth>.Instance));
-        Ledger = new Ledger(writer, Time);
+        (writer, Ledger, Accounts) = Start();
         reference = Fresh(total, maxOpen);
     }
 
     public FakeTimeProvider Time { get; } = new(DateTimeOffset.FromUnixTimeMilliseconds(1_800_000_000_000));
 
-    public Ledger Ledger { get; }
+    public Ledger Ledger { get; private set; }
+
+    public Accounts Accounts { get; private set; }
+
+    public ReferenceLedger Reference => reference;
+
+    /// <summary>Whether each step is followed by a comparison of all rows; else by one of what must hold at every moment.</summary>
+    public bool ComparesAll { get; set; } = true;
 
     private long Now => Time.GetUtcNow().ToUnixTimeMilliseconds();
 
@@ -58,10 +76,64 @@ internal sealed class LedgerUnderTest : IAsyncDisposable
     public async Task RestartAsync(long total)
     {
         await using var state = database.CreateContext();
-        await state.Database.ExecuteSqlRawAsync(
-            "DELETE FROM settlements; DELETE FROM reservations; DELETE FROM locks; DELETE FROM stacks; UPDATE nodes SET unreported = 0");
+        await state.Database.ExecuteSqlRawAsync("""
+            DELETE FROM ledger; DELETE FROM audit; DELETE FROM settlements; DELETE FROM reservations; DELETE FROM locks; DELETE FROM stacks;
+            DELETE FROM prices; UPDATE users SET balance = 0, held = 0, carry = 0; UPDATE nodes SET unreported = 0, removed_at = NULL
+            """);
         reference = Fresh(total, maxOpen);
+        (stack, price, prices) = (null, null, 0);
         steps.Clear();
+    }
+
+    /// <summary>The process dies and comes back: what it had in memory is gone.</summary>
+    public async Task CrashAsync()
+    {
+        steps.Add("crash");
+        writer.Dispose();
+        database.Use(SqliteLedgerRows.SpendAbandoned);
+        (writer, Ledger, Accounts) = Start();
+        reference.Crash();
+        await CompareAsync();
+    }
+
+    public async Task DepositAsync(long amount)
+    {
+        steps.Add($"deposit {amount}");
+        var outcome = await Accounts.DepositAsync(new UserId(1), new MicroDollars(amount), "operator");
+        (outcome.Outcome is MovementOutcome.Done).ShouldBe(reference.Move("deposit", amount), Steps);
+        await CompareAsync();
+    }
+
+    public async Task CorrectAsync(long amount)
+    {
+        steps.Add($"correct by {amount}");
+        var outcome = await Accounts.CorrectAsync(new UserId(1), new MicroDollars(Math.Abs(amount)), amount > 0, "operator");
+        (outcome.Outcome is MovementOutcome.Done).ShouldBe(reference.Move("correction", amount), Steps);
+        await CompareAsync();
+    }
+
+    /// <summary>Null is free.</summary>
+    public async Task SetPriceAsync(UnitPrices? to)
+    {
+        steps.Add($"price {to}");
+        (await Accounts.SetPriceAsync(new NodeId(1), Model, to, "operator")).ShouldBeTrue();
+        if (to is null || to != price?.Units)
+            reference.Price = to is { } set ? new(++prices, set.Prompt.Value, set.Completion.Value, set.Image.Value) : null;
+        price = await writer.RunAsync(rows => rows.Ledger.CurrentPriceAsync(new NodeId(1), Model));
+        await CompareAsync();
+    }
+
+    public async Task RemoveNodeAsync(bool isRemoved = true)
+    {
+        steps.Add(isRemoved ? "node removed" : "node enrolled");
+        await using (var state = database.CreateContext())
+        {
+            DateTimeOffset? at = isRemoved ? Time.GetUtcNow() : null;
+            await state.Nodes.Where(node => node.Id == 1).ExecuteUpdateAsync(node => node.SetProperty(row => row.RemovedAt, at));
+        }
+
+        reference.IsNodeRemoved = isRemoved;
+        await CompareAsync();
     }
 
     public async Task PassAsync(TimeSpan time)
@@ -82,11 +154,18 @@ internal sealed class LedgerUnderTest : IAsyncDisposable
             KeySet = KeySet,
             Units = new ComputeUnits(units),
             Lifetime = TimeSpan.FromMilliseconds(lifetimeMs),
+            Price = price,
             StackTotal = new ComputeUnits(reference.Total),
             MaxOpen = maxOpen,
         });
-        stack = outcome.Stack ?? stack;
-        (outcome.Stack is not null ? "held" : outcome.TooManyOpen ? "too many" : "full").ShouldBe(reference.LockUnits(units, lifetimeMs, Now), Steps);
+        (outcome.Stack is not null ? "held" : outcome.TooManyOpen ? "too many" : outcome.Shortfall is not null ? "poor" : "full")
+            .ShouldBe(reference.LockUnits(units, lifetimeMs, Now, out var expected), Steps);
+        if (outcome.Stack is { } id)
+        {
+            stack = new Stack(id, new UserId(1), new NodeId(1), Model, price);
+            stacks[id] = expected;
+        }
+
         await CompareAsync();
     }
 
@@ -94,8 +173,11 @@ internal sealed class LedgerUnderTest : IAsyncDisposable
     public async Task<Request?> ClaimAsync(long need = 150)
     {
         steps.Add($"claim {need}");
-        var claimed = await Ledger.ClaimAsync(RequestId.New(), stack, new LockedKeys(KeySet, IsAttested: false), new ComputeUnits(need), ReportDeadline);
-        var expected = reference.Claim(need, Now);
+        if (stack is null)
+            return null;
+        var (claimed, _) = await Ledger.ClaimAsync(
+            RequestId.New(), stack, new LockedKeys(KeySet, IsAttested: false), new ComputeUnits(need), ReportDeadline);
+        var expected = reference.Claim(stacks[stack.Id], need, Now);
         (claimed?.Held.Value == expected?.Held).ShouldBeTrue(Steps);
         (claimed is null).ShouldBe(expected is null, Steps);
         await CompareAsync();
@@ -108,9 +190,9 @@ internal sealed class LedgerUnderTest : IAsyncDisposable
         steps.Add($"reserve {units}");
         var outcome = await Ledger.ReserveAsync(Terms(units, request ?? RequestId.New()));
         var expected = reference.Reserve(units, Now);
-        stack = outcome.Reservation?.Stack ?? stack;
         outcome.IsRepeated.ShouldBeFalse(Steps);
         (outcome.Reservation?.Held.Value).ShouldBe(expected?.Held, Steps);
+        (outcome.Shortfall is null).ShouldBe(expected is not null, Steps);
         await CompareAsync();
         return outcome.Reservation is null ? null : new Request(outcome.Reservation, expected!);
     }
@@ -119,7 +201,9 @@ internal sealed class LedgerUnderTest : IAsyncDisposable
     public async Task RepeatAsync(Request request)
     {
         steps.Add("reserve again");
-        (await Ledger.ReserveAsync(Terms(10, request.Reservation.Request))).ShouldBe(new ReserveOutcome(null, IsRepeated: true), Steps);
+        var repeated = await Ledger.ReserveAsync(Terms(1, request.Reservation.Request));
+        repeated.Reservation.ShouldBeNull();
+        (repeated.IsRepeated || repeated.Shortfall is not null).ShouldBeTrue(Steps);
         await CompareAsync();
     }
 
@@ -144,7 +228,7 @@ internal sealed class LedgerUnderTest : IAsyncDisposable
         steps.Add($"report {prompt} + {completion} + {pixels}");
         var report = new UsageReport(request.Reservation.Request.Value, Model, prompt, completion, pixels);
         await Ledger.SettleAsync(new NodeId(1), [new ReportedUsage(report, Signed: null)]);
-        reference.Report(request.Expected, prompt + completion + pixels);
+        reference.Report(request.Expected, prompt, completion, pixels);
         await CompareAsync();
     }
 
@@ -165,11 +249,12 @@ internal sealed class LedgerUnderTest : IAsyncDisposable
         await CompareAsync();
     }
 
-    public ValueTask DisposeAsync()
+    public async ValueTask DisposeAsync()
     {
         writer.Dispose();
+        if (check is not null)
+            await check.DisposeAsync();
         Directory.Delete(directory, recursive: true);
-        return default;
     }
 
     private ReserveTerms Terms(long units, RequestId request) => new()
@@ -179,7 +264,7 @@ internal sealed class LedgerUnderTest : IAsyncDisposable
         Model = Model,
         Units = new ComputeUnits(units),
         Request = request,
-        StackTotal = new ComputeUnits(reference.Total),
+        Price = price,
         Deadline = ReportDeadline,
         IsAttested = false,
     };
@@ -188,22 +273,61 @@ internal sealed class LedgerUnderTest : IAsyncDisposable
 
     private static ReferenceLedger Fresh(long total, int maxOpen) => new(total, maxOpen, (long)ReportDeadline.TotalMilliseconds);
 
-    private async Task CompareAsync()
+    private (SqliteWriter Writer, Ledger Ledger, Accounts Accounts) Start()
+    {
+        var started = new SqliteWriter(database, new WriteHealth(Time, NullLogger<WriteHealth>.Instance));
+        return (started, new Ledger(started, Time), new Accounts(started, Time));
+    }
+
+    private Task CompareAsync() => ComparesAll ? CompareAllAsync() : CheckAsync();
+
+    // What has to hold at every moment, by one statement that every engine knows.
+    private async Task CheckAsync()
+    {
+        await writer.RunAsync(_ => ValueTask.FromResult(true)); // what is written lazily
+        check ??= database.CreateContext();
+        var connection = check.Database.GetDbConnection();
+        if (connection.State is not System.Data.ConnectionState.Open)
+            await check.Database.OpenConnectionAsync();
+        using var command = connection.CreateCommand();
+        command.CommandText = Rules;
+        using var row = await command.ExecuteReaderAsync();
+        (await row.ReadAsync()).ShouldBeTrue();
+        (row.GetInt64(0), row.GetInt64(1), row.GetInt64(2)).ShouldBe((reference.Balance, reference.Held, reference.Carry), Steps);
+        row.GetInt64(3).ShouldBe(row.GetInt64(0), Steps);
+        row.GetInt64(4).ShouldBe(row.GetInt64(1), Steps);
+        row.GetInt64(5).ShouldBe(0, Steps);
+        (0 <= row.GetInt64(1) && row.GetInt64(1) <= row.GetInt64(0)).ShouldBeTrue(Steps);
+    }
+
+    public async Task CompareAllAsync()
     {
         await writer.RunAsync(_ => ValueTask.FromResult(true)); // what is written lazily
         await using var state = database.CreateContext();
-        var stack = await state.Stacks.AsNoTracking().SingleOrDefaultAsync();
-        (stack?.Used ?? 0, stack?.Reserved ?? 0).ShouldBe((reference.Used, reference.Reserved), Steps);
-        (stack?.OpenLocks ?? 0).ShouldBe(reference.Locks.Count(one => one.State is "open" or "returned"), Steps);
+        var user = await state.Users.AsNoTracking().SingleAsync();
+        (user.Balance, user.Held, user.Carry).ShouldBe((reference.Balance, reference.Held, reference.Carry), Steps);
+        (0 <= user.Held && user.Held <= user.Balance).ShouldBeTrue(Steps);
+        var entries = await state.Ledger.AsNoTracking().OrderBy(row => row.Id).ToListAsync();
+        entries.Select(row => (row.Kind, row.Amount)).ShouldBe(reference.Entries, Steps);
+        entries.Sum(row => row.Amount).ShouldBe(user.Balance, Steps);
+        (entries.Count == 0 ? 0 : entries[^1].Carry).ShouldBe(user.Carry, Steps);
+        (await state.Stacks.AsNoTracking().ToListAsync()).Select(row => (row.PriceId is null, row.Total, row.Used, row.Reserved, row.OpenLocks)).Order()
+            .ShouldBe(
+                reference.Stacks.Select(one => (
+                    one.Price is null, one.Total, one.Used, one.Reserved,
+                    (long)reference.Locks.Count(held => held.Stack == one && held.State is "open" or "returned"))).Order(),
+                Steps);
         (await state.Locks.AsNoTracking().OrderBy(row => row.Id).ToListAsync()).Select(row => (row.Units, row.State, row.ExpiresAt.ToUnixTimeMilliseconds()))
             .ShouldBe(reference.Locks.Select(one => (one.Units, one.State, one.Expires)), Steps);
         var reservations = await state.Reservations.AsNoTracking().ToListAsync();
-        reservations.Select(row => (row.Held, row.State)).Order().ShouldBe(reference.Reservations.Select(one => (one.Held, one.State)).Order(), Steps);
+        reservations.Select(row => (row.Held, row.HeldMoney, row.State)).Order()
+            .ShouldBe(reference.Reservations.Select(one => (one.Held, one.Money, one.State)).Order(), Steps);
         reservations.Where(row => row.State is "held").Select(row => row.DeadlineAt.ToUnixTimeMilliseconds()).Order()
             .ShouldBe(reference.Reservations.Where(one => one.State is "held").Select(one => one.Deadline).Order(), Steps);
         (await state.Settlements.AsNoTracking().ToListAsync())
-            .Select(row => (row.Kind, row.ChargedPrompt + row.ChargedCompletion + row.ChargedPixels)).Order()
-            .ShouldBe(reference.Reservations.Where(one => one.Settled is not null).Select(one => one.Settled!.Value).Order(), Steps);
+            .Select(row => (row.Kind, row.ChargedPrompt, row.ChargedCompletion, row.ChargedPixels)).Order()
+            .ShouldBe(reference.Reservations.Where(one => one.Settled is not null).Select(one => one.Settled!.Value)
+                .Select(settled => (settled.Kind, settled.Charged[0], settled.Charged[1], settled.Charged[2])).Order(), Steps);
         (await state.Nodes.AsNoTracking().OrderBy(row => row.Id).FirstAsync()).Unreported.ShouldBe(reference.Unreported, Steps);
     }
 

@@ -1,4 +1,4 @@
-// spec/gateway.md section 5 in SQLite: the transaction is a writer's from its beginning, so nothing changes between two of these statements.
+// spec/gateway.md sections 5 and 10 in SQLite: the transaction is a writer's from its beginning, so nothing changes between two of these statements.
 using ConfidentialChat.Gateway.Metering;
 using ConfidentialChat.Protocol;
 using ConfidentialChat.Protocol.Primitives;
@@ -12,19 +12,25 @@ internal sealed class SqliteLedgerRows : ILedgerRows, IDisposable
     /// <summary>Vouchers that one sweep deletes: others wait for its transaction.</summary>
     private const int MostForgotten = 1000;
 
-    private readonly SqliteStatement makeStack, findStackOf, findStack, findStackOfModel, findRoom, hold, holdForLock, takeOver, freeUnits, chargeUnits;
+    private readonly SqliteStatement makeStack, findStackOf, findPaidStackOf, findStack, findStackOfModel, findRoom, hold, holdForLock, takeOver, freeUnits, chargeUnits;
     private readonly SqliteStatement insertLock, findOldest, claimLock, spendLock, returnLock, expireReturned, expireLocks, forgetLocks;
     private readonly SqliteStatement shortenLocks, findPlaces;
     private readonly SqliteStatement insertReservation, findReservation, endReservation, postpone, shortenReservations, endOverdue, blame, insertSettlement;
+    private readonly SqliteStatement replaceSettlement, grow, shrink, outpriced, orphaned;
+    private readonly SqliteStatement findFunds, holdMoney, freeMoney, chargeMoney, credit, debit, insertEntry, insertAudit, endPrice, insertPrice, findPrice, findNode;
     private readonly SqliteStatement insertVoucher, findOldestVoucher, forgetVouchers, putSigningKey, endSigningKeys, boundSigningKeys, findSigningKey;
 
     public SqliteLedgerRows(sqlite3 database)
     {
         makeStack = new(database, """
-            INSERT INTO stacks (user_id, node_id, model, total, used, reserved, open_locks) VALUES (?, ?, ?, ?, 0, 0, 0) RETURNING id
+            INSERT INTO stacks (user_id, node_id, model, price_id, total, used, reserved, open_locks) VALUES (?, ?, ?, ?, ?, 0, 0, 0) RETURNING id
             """);
-        findStackOf = new(database, "SELECT id FROM stacks WHERE user_id = ? AND node_id = ? AND model = ?");
-        findStack = new(database, "SELECT user_id, node_id, model FROM stacks WHERE id = ?");
+        findStackOf = new(database, "SELECT id FROM stacks WHERE user_id = ? AND node_id = ? AND model = ? AND price_id IS NULL");
+        findPaidStackOf = new(database, "SELECT id FROM stacks WHERE user_id = ? AND node_id = ? AND model = ? AND price_id = ?");
+        findStack = new(database, """
+            SELECT s.user_id, s.node_id, s.model, s.price_id, p.prompt, p.completion, p.image FROM stacks s LEFT JOIN prices p ON p.id = s.price_id
+            WHERE s.id = ?
+            """);
         findStackOfModel = new(database, """
             SELECT 1 FROM stacks s JOIN nodes n ON n.id = s.node_id WHERE s.model = ? AND n.removed_at IS NULL LIMIT 1
             """);
@@ -39,6 +45,39 @@ internal sealed class SqliteLedgerRows : ILedgerRows, IDisposable
             """);
         freeUnits = new(database, "UPDATE stacks SET reserved = reserved - ?, open_locks = open_locks - ? WHERE id = ?");
         chargeUnits = new(database, "UPDATE stacks SET reserved = reserved - ?, used = used + ? WHERE id = ?");
+        grow = new(database, "UPDATE stacks SET total = total + ?1 WHERE id = ?2 AND ?1 <= ?3 - total");
+        shrink = new(database, "UPDATE stacks SET total = total - ?1 WHERE id = ?2 AND ?1 <= total - used - reserved");
+        outpriced = new(database, """
+            SELECT s.id, s.user_id, p.prompt, p.completion, p.image, s.total - s.used - s.reserved FROM stacks s JOIN prices p ON p.id = s.price_id
+            WHERE s.user_id = ? AND s.node_id = ? AND s.model = ? AND s.price_id IS NOT NULL AND s.price_id IS NOT ? AND s.used + s.reserved < s.total
+            """);
+        orphaned = new(database, """
+            SELECT s.id, s.user_id, p.prompt, p.completion, p.image, s.total - s.used - s.reserved
+            FROM nodes n JOIN stacks s ON s.node_id = n.id JOIN prices p ON p.id = s.price_id
+            WHERE n.removed_at IS NOT NULL AND s.price_id IS NOT NULL AND s.used + s.reserved < s.total LIMIT ?
+            """);
+
+        findFunds = new(database, "SELECT balance, held, carry FROM users WHERE id = ?");
+        holdMoney = new(database, "UPDATE users SET held = held + ?1 WHERE id = ?2 AND ?1 <= balance - held");
+        freeMoney = new(database, "UPDATE users SET held = held - ? WHERE id = ?");
+        chargeMoney = new(database, """
+            UPDATE users SET held = held - ?1, balance = balance - ?2 - (carry + ?3) / 1000000, carry = (carry + ?3) % 1000000
+            WHERE id = ?4 AND held >= ?1 AND balance - ?2 - (carry + ?3) / 1000000 >= held - ?1 RETURNING carry
+            """);
+        credit = new(database, "UPDATE users SET balance = balance + ?1 WHERE id = ?2 AND balance <= ?3 - ?1 RETURNING carry");
+        debit = new(database, "UPDATE users SET balance = balance - ?1 WHERE id = ?2 AND ?1 <= balance - held RETURNING carry");
+        insertEntry = new(database, """
+            INSERT INTO ledger (user_id, kind, amount, carry, request_id, stack_id, units, made_by, reference, created_at)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
+            """);
+        insertAudit = new(database, "INSERT INTO audit (created_at, actor, act, subject, detail) VALUES (?, ?, ?, ?, ?)");
+        endPrice = new(database, "UPDATE prices SET ended_at = ? WHERE node_id = ? AND model = ? AND ended_at IS NULL");
+        insertPrice = new(database, """
+            INSERT INTO prices (node_id, model, prompt, completion, image, valid_from, set_by) SELECT id, ?, ?, ?, ?, ?, ? FROM nodes WHERE id = ?
+            RETURNING id
+            """);
+        findNode = new(database, "SELECT 1 FROM nodes WHERE id = ?");
+        findPrice = new(database, "SELECT id, prompt, completion, image FROM prices WHERE node_id = ? AND model = ? AND ended_at IS NULL");
 
         insertLock = new(database, "INSERT INTO locks (stack_id, key_set, units, state, expires_at) VALUES (?, ?, ?, 'open', ?)");
         findOldest = new(database, """
@@ -62,24 +101,31 @@ internal sealed class SqliteLedgerRows : ILedgerRows, IDisposable
             """);
 
         insertReservation = new(database, """
-            INSERT INTO reservations (request_id, stack_id, held, state, deadline_at, is_attested) VALUES (?, ?, ?, 'held', ?, ?) ON CONFLICT DO NOTHING
+            INSERT INTO reservations (request_id, user_id, node_id, model, stack_id, price_id, held, held_money, state, deadline_at, is_attested)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'held', ?, ?) ON CONFLICT DO NOTHING
             """);
         findReservation = new(database, """
-            SELECT r.stack_id, r.held, r.state, r.is_attested FROM reservations r JOIN stacks s ON s.id = r.stack_id
-            WHERE r.request_id = ? AND s.node_id = ? AND s.model = ?
+            SELECT r.user_id, r.stack_id, r.price_id, p.prompt, p.completion, p.image, r.held, r.held_money, r.state, r.is_attested
+            FROM reservations r LEFT JOIN prices p ON p.id = r.price_id
+            WHERE r.request_id = ? AND r.node_id = ? AND r.model = ?
             """);
         endReservation = new(database, "UPDATE reservations SET state = ? WHERE request_id = ? AND state = ?");
         postpone = new(database, "UPDATE reservations SET deadline_at = ?1 WHERE request_id = ?2 AND state = 'held' AND deadline_at < ?1");
         shortenReservations = new(database, "UPDATE reservations SET deadline_at = ?1 WHERE state = 'held' AND deadline_at > ?1");
         endOverdue = new(database, """
             UPDATE reservations SET state = 'unreported' WHERE state = 'held' AND deadline_at <= ?
-            RETURNING stack_id, held, (SELECT node_id FROM stacks WHERE id = stack_id)
+            RETURNING request_id, user_id, node_id, stack_id, held, held_money
             """);
         blame = new(database, "UPDATE nodes SET unreported = unreported + 1 WHERE id = ?");
         insertSettlement = new(database, """
-            INSERT INTO settlements (request_id, kind, reported_prompt, reported_completion, reported_pixels,
+            INSERT INTO settlements (request_id, user_id, kind, reported_prompt, reported_completion, reported_pixels,
                                      charged_prompt, charged_completion, charged_pixels, created_at)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+            """);
+        replaceSettlement = new(database, """
+            UPDATE settlements SET kind = 'late', reported_prompt = ?, reported_completion = ?, reported_pixels = ?,
+                                   charged_prompt = ?, charged_completion = ?, charged_pixels = ?, created_at = ?
+            WHERE request_id = ? AND kind = 'unreported'
             """);
 
         insertVoucher = new(database, "INSERT INTO vouchers (request_id, created_at, signed) VALUES (?, ?, ?)");
@@ -96,17 +142,23 @@ internal sealed class SqliteLedgerRows : ILedgerRows, IDisposable
         findSigningKey = new(database, "SELECT signing, ends_at FROM node_signing_keys WHERE node_id = ? AND digest = ?");
     }
 
-    public ValueTask<StackId> MakeStackAsync(UserId user, NodeId node, string model, ComputeUnits total)
+    public ValueTask<StackId> MakeStackAsync(UserId user, NodeId node, string model, PriceId? price, ComputeUnits total)
     {
-        if (findStackOf.Bind(0, user.Value).Bind(1, node.Value).Bind(2, model).Single(Id) is { } known)
+        var find = (price is { } id ? findPaidStackOf.Bind(3, id.Value) : findStackOf).Bind(0, user.Value).Bind(1, node.Value).Bind(2, model);
+        if (find.Single(Id) is { } known)
             return new(new StackId(known));
-        return new(new StackId(makeStack.Bind(0, user.Value).Bind(1, node.Value).Bind(2, model).Bind(3, total.Value).Single(row => row.Integer(0))));
+        return new(new StackId(makeStack.Bind(0, user.Value).Bind(1, node.Value).Bind(2, model).Bind(3, price?.Value).Bind(4, total.Value)
+            .Single(row => row.Integer(0))));
 
         static long? Id(SqliteStatement row) => row.Integer(0);
     }
 
-    public ValueTask<Stack?> FindStackAsync(StackId stack) =>
-        new(findStack.Bind(0, stack.Value).Single(row => new Stack(stack, new UserId(row.Integer(0)), new NodeId(row.Integer(1)), row.Text(2))));
+    public ValueTask<Stack?> FindStackAsync(StackId stack) => new(findStack.Bind(0, stack.Value).Single(row => new Stack(
+        stack,
+        new UserId(row.Integer(0)),
+        new NodeId(row.Integer(1)),
+        row.Text(2),
+        row.IsNull(3) ? null : new Price(new PriceId(row.Integer(3)), Prices(row, 4)))));
 
     public ValueTask<bool> HasStackOfAsync(string model) => new(findStackOfModel.Bind(0, model).Single(_ => true));
 
@@ -130,6 +182,58 @@ internal sealed class SqliteLedgerRows : ILedgerRows, IDisposable
         chargeUnits.Bind(0, held.Value).Bind(1, charged.Value).Bind(2, stack.Value).Run();
         return default;
     }
+
+    public ValueTask<bool> TryGrowAsync(StackId stack, ComputeUnits units, ComputeUnits most) =>
+        new(grow.Bind(0, units.Value).Bind(1, stack.Value).Bind(2, most.Value).Run() == 1);
+
+    public ValueTask<bool> TryShrinkAsync(StackId stack, ComputeUnits units) => new(shrink.Bind(0, units.Value).Bind(1, stack.Value).Run() == 1);
+
+    public ValueTask<IReadOnlyList<PaidStack>> OutpricedStacksAsync(UserId user, NodeId node, string model, PriceId? price) =>
+        new(outpriced.Bind(0, user.Value).Bind(1, node.Value).Bind(2, model).Bind(3, price?.Value).All(ReadPaidStack));
+
+    public ValueTask<IReadOnlyList<PaidStack>> OrphanedStacksAsync(int most) => new(orphaned.Bind(0, most).All(ReadPaidStack));
+
+    public ValueTask<Funds?> FundsAsync(UserId user) => new(findFunds.Bind(0, user.Value).Single<Funds?>(row =>
+        new Funds(new MicroDollars(row.Integer(0)), new MicroDollars(row.Integer(1)), (int)row.Integer(2))));
+
+    public ValueTask<bool> TryHoldMoneyAsync(UserId user, MicroDollars amount) => new(holdMoney.Bind(0, amount.Value).Bind(1, user.Value).Run() == 1);
+
+    public ValueTask FreeMoneyAsync(UserId user, MicroDollars amount)
+    {
+        freeMoney.Bind(0, amount.Value).Bind(1, user.Value).Run();
+        return default;
+    }
+
+    public ValueTask<int?> TryChargeMoneyAsync(UserId user, MicroDollars held, Cost cost) =>
+        new(chargeMoney.Bind(0, held.Value).Bind(1, cost.Whole.Value).Bind(2, cost.Part).Bind(3, user.Value).Single(Carry));
+
+    public ValueTask<int?> TryCreditAsync(UserId user, MicroDollars amount) =>
+        new(credit.Bind(0, amount.Value).Bind(1, user.Value).Bind(2, MicroDollars.MaxValue).Single(Carry));
+
+    public ValueTask<int?> TryDebitAsync(UserId user, MicroDollars amount) => new(debit.Bind(0, amount.Value).Bind(1, user.Value).Single(Carry));
+
+    public ValueTask<bool> TryInsertEntryAsync(LedgerEntry entry, DateTimeOffset now) => new(insertEntry
+        .Bind(0, entry.User.Value).Bind(1, Spell(entry.Kind)).Bind(2, entry.Amount).Bind(3, entry.Carry)
+        .Bind(4, entry.Request?.ToString()).Bind(5, entry.Stack?.Value).Bind(6, entry.Units?.Value)
+        .Bind(7, entry.MadeBy).Bind(8, entry.Reference).Bind(9, now).Run() == 1);
+
+    public ValueTask InsertAuditAsync(AuditEntry entry, DateTimeOffset now)
+    {
+        insertAudit.Bind(0, now).Bind(1, entry.Actor).Bind(2, entry.Act).Bind(3, entry.Subject).Bind(4, entry.Detail).Run();
+        return default;
+    }
+
+    public ValueTask<bool> TryEndPriceAsync(NodeId node, string model, DateTimeOffset now) =>
+        new(endPrice.Bind(0, now).Bind(1, node.Value).Bind(2, model).Run() == 1);
+
+    public ValueTask<PriceId?> TryInsertPriceAsync(NodeId node, string model, UnitPrices prices, string setBy, DateTimeOffset now) => new(insertPrice
+        .Bind(0, model).Bind(1, prices.Prompt.Value).Bind(2, prices.Completion.Value).Bind(3, prices.Image.Value).Bind(4, now).Bind(5, setBy)
+        .Bind(6, node.Value).Single<PriceId?>(row => new PriceId(row.Integer(0))));
+
+    public ValueTask<Price?> CurrentPriceAsync(NodeId node, string model) =>
+        new(findPrice.Bind(0, node.Value).Bind(1, model).Single(row => new Price(new PriceId(row.Integer(0)), Prices(row, 1))));
+
+    public ValueTask<bool> HasNodeAsync(NodeId node) => new(findNode.Bind(0, node.Value).Single(_ => true));
 
     public ValueTask InsertLockAsync(StackId stack, KeySetDigest keySet, ComputeUnits units, DateTimeOffset expires)
     {
@@ -166,8 +270,10 @@ internal sealed class SqliteLedgerRows : ILedgerRows, IDisposable
     public ValueTask<IReadOnlyList<LockedPlace>> LockedPlacesAsync(UserId user, DateTimeOffset now) =>
         new(findPlaces.Bind(0, user.Value).Bind(1, now).All(row => new LockedPlace(new StackId(row.Integer(0)), row.Text(1), Digest(row.Text(2)))));
 
-    public ValueTask<bool> TryInsertReservationAsync(RequestId request, StackId stack, ComputeUnits held, DateTimeOffset deadline, bool isAttested) =>
-        new(insertReservation.Bind(0, request.ToString()).Bind(1, stack.Value).Bind(2, held.Value).Bind(3, deadline).Bind(4, isAttested ? 1 : 0).Run() == 1);
+    public ValueTask<bool> TryInsertReservationAsync(NewReservation reservation) => new(insertReservation
+        .Bind(0, reservation.Request.ToString()).Bind(1, reservation.User.Value).Bind(2, reservation.Node.Value).Bind(3, reservation.Model)
+        .Bind(4, reservation.Stack?.Value).Bind(5, reservation.Price?.Value).Bind(6, reservation.Held.Value).Bind(7, reservation.HeldMoney.Value)
+        .Bind(8, reservation.Deadline).Bind(9, reservation.IsAttested ? 1 : 0).Run() == 1);
 
     public ValueTask<KnownReservation?> FindReservationAsync(RequestId request, NodeId node, string model) =>
         new(findReservation.Bind(0, request.ToString()).Bind(1, node.Value).Bind(2, model).Single(ReadReservation));
@@ -187,8 +293,14 @@ internal sealed class SqliteLedgerRows : ILedgerRows, IDisposable
         return default;
     }
 
-    public ValueTask<IReadOnlyList<(StackId Stack, ComputeUnits Held, NodeId Node)>> EndOverdueAsync(DateTimeOffset now) => new(endOverdue.Bind(0, now)
-        .All(row => (new StackId(row.Integer(0)), new ComputeUnits(row.Integer(1)), new NodeId(row.Integer(2)))));
+    public ValueTask<IReadOnlyList<OverdueReservation>> EndOverdueAsync(DateTimeOffset now) => new(endOverdue.Bind(0, now)
+        .All(row => new OverdueReservation(
+            RequestId.TryParse(row.Text(0), out var request) ? request : default,
+            new UserId(row.Integer(1)),
+            new NodeId(row.Integer(2)),
+            row.IsNull(3) ? null : new StackId(row.Integer(3)),
+            new ComputeUnits(row.Integer(4)),
+            new MicroDollars(row.Integer(5)))));
 
     public ValueTask BlameAsync(NodeId node)
     {
@@ -196,14 +308,20 @@ internal sealed class SqliteLedgerRows : ILedgerRows, IDisposable
         return default;
     }
 
-    public ValueTask InsertSettlementAsync(RequestId request, SettlementKind kind, Usage reported, Usage charged, DateTimeOffset now)
+    public ValueTask InsertSettlementAsync(
+        RequestId request, UserId user, SettlementKind kind, Usage reported, Usage charged, DateTimeOffset now)
     {
-        insertSettlement.Bind(0, request.ToString()).Bind(1, Spell(kind))
-            .Bind(2, reported.PromptTokens).Bind(3, reported.CompletionTokens).Bind(4, reported.Pixels)
-            .Bind(5, charged.PromptTokens).Bind(6, charged.CompletionTokens).Bind(7, charged.Pixels)
-            .Bind(8, now).Run();
+        insertSettlement.Bind(0, request.ToString()).Bind(1, user.Value).Bind(2, Spell(kind))
+            .Bind(3, reported.PromptTokens).Bind(4, reported.CompletionTokens).Bind(5, reported.Pixels)
+            .Bind(6, charged.PromptTokens).Bind(7, charged.CompletionTokens).Bind(8, charged.Pixels)
+            .Bind(9, now).Run();
         return default;
     }
+
+    public ValueTask<bool> TryReplaceSettlementAsync(RequestId request, Usage reported, Usage charged, DateTimeOffset now) => new(replaceSettlement
+        .Bind(0, reported.PromptTokens).Bind(1, reported.CompletionTokens).Bind(2, reported.Pixels)
+        .Bind(3, charged.PromptTokens).Bind(4, charged.CompletionTokens).Bind(5, charged.Pixels)
+        .Bind(6, now).Bind(7, request.ToString()).Run() == 1);
 
     public ValueTask InsertVoucherAsync(RequestId request, byte[] signed, DateTimeOffset now)
     {
@@ -244,7 +362,9 @@ internal sealed class SqliteLedgerRows : ILedgerRows, IDisposable
     {
         foreach (var statement in (SqliteStatement[])
                  [
-                     makeStack, findStackOf, findStack, findStackOfModel, findRoom, hold, holdForLock, takeOver, freeUnits, chargeUnits,
+                     makeStack, findStackOf, findPaidStackOf, findStack, findStackOfModel, findRoom, hold, holdForLock, takeOver, freeUnits, chargeUnits,
+                     replaceSettlement, grow, shrink, outpriced, orphaned, findFunds, holdMoney, freeMoney, chargeMoney, credit, debit, insertEntry,
+                     insertAudit, endPrice, insertPrice, findPrice, findNode,
                      insertLock, findOldest, claimLock, spendLock, returnLock, expireReturned, expireLocks, forgetLocks, shortenLocks, findPlaces,
                      insertReservation, findReservation, endReservation, postpone, shortenReservations, endOverdue, blame, insertSettlement,
                      insertVoucher, findOldestVoucher, forgetVouchers, putSigningKey, endSigningKeys, boundSigningKeys, findSigningKey,
@@ -254,17 +374,28 @@ internal sealed class SqliteLedgerRows : ILedgerRows, IDisposable
 
     private static OpenLock? Read(SqliteStatement row) => new OpenLock(new LockId(row.Integer(0)), new ComputeUnits(row.Integer(1)));
 
+    private static int? Carry(SqliteStatement row) => (int)row.Integer(0);
+
+    private static UnitPrices Prices(SqliteStatement row, int first) =>
+        new(new MicroDollars(row.Integer(first)), new MicroDollars(row.Integer(first + 1)), new MicroDollars(row.Integer(first + 2)));
+
+    private static PaidStack ReadPaidStack(SqliteStatement row) =>
+        new(new StackId(row.Integer(0)), new UserId(row.Integer(1)), Prices(row, 2), new ComputeUnits(row.Integer(5)));
+
     private static KnownReservation? ReadReservation(SqliteStatement row) => new KnownReservation(
-        new StackId(row.Integer(0)),
-        new ComputeUnits(row.Integer(1)),
-        row.Text(2) switch
+        new UserId(row.Integer(0)),
+        row.IsNull(1) ? null : new StackId(row.Integer(1)),
+        row.IsNull(2) ? null : Prices(row, 3),
+        new ComputeUnits(row.Integer(6)),
+        new MicroDollars(row.Integer(7)),
+        row.Text(8) switch
         {
             "held" => ReservationState.Held,
             "settled" => ReservationState.Settled,
             "released" => ReservationState.Released,
             _ => ReservationState.Unreported, // the table's constraint allows no fifth
         },
-        row.Integer(3) != 0);
+        row.Integer(9) != 0);
 
     private static string Spell(ReservationState state) => state switch
     {
@@ -274,10 +405,20 @@ internal sealed class SqliteLedgerRows : ILedgerRows, IDisposable
         _ => "unreported",
     };
 
+    private static string Spell(EntryKind kind) => kind switch
+    {
+        EntryKind.Deposit => "deposit",
+        EntryKind.Purchase => "purchase",
+        EntryKind.Settlement => "settlement",
+        EntryKind.Correction => "correction",
+        _ => "refund",
+    };
+
     private static string Spell(SettlementKind kind) => kind switch
     {
         SettlementKind.Reported => "reported",
         SettlementKind.Capped => "capped",
+        SettlementKind.Unreported => "unreported",
         _ => "late",
     };
 

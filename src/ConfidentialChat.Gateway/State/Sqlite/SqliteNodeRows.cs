@@ -1,3 +1,4 @@
+using ConfidentialChat.Gateway.Metering;
 using ConfidentialChat.Gateway.Nodes;
 using ConfidentialChat.Protocol;
 using ConfidentialChat.Protocol.Primitives;
@@ -8,8 +9,8 @@ namespace ConfidentialChat.Gateway.State.Sqlite;
 
 internal sealed class SqliteNodeRows : INodeRows, IDisposable
 {
-    private readonly SqliteStatement findAll, findKeySets, findModels, spendToken, findByIdentity, insert, replace, beat, lastSigned, sign, setReached,
-        markUnreachable;
+    private readonly SqliteStatement findAll, findKeySets, findModels, findPrices, spendToken, findByIdentity, insert, replace, beat, lastSigned, sign,
+        setReached, markUnreachable;
     private readonly SqliteStatement modelsOf, addModel, removeModel, keySetsOf, putKeySet, removeKeySet;
 
     public SqliteNodeRows(sqlite3 database)
@@ -20,6 +21,7 @@ internal sealed class SqliteNodeRows : INodeRows, IDisposable
             """);
         findKeySets = new(database, "SELECT node_id, digest, x25519, bundle, expires_at FROM node_key_sets");
         findModels = new(database, "SELECT node_id, model, created_at FROM node_models");
+        findPrices = new(database, "SELECT node_id, model, id, prompt, completion, image FROM prices WHERE ended_at IS NULL");
         spendToken = new(database, "UPDATE enrolment_tokens SET spent_at = ?1 WHERE id = ?2 AND spent_at IS NULL AND expires_at > ?1");
         findByIdentity = new(database, "SELECT id FROM nodes WHERE identity_key = ?");
         insert = new(database, """
@@ -50,6 +52,7 @@ internal sealed class SqliteNodeRows : INodeRows, IDisposable
     {
         var keySets = findKeySets.All(row => (Node: row.Integer(0), Keys: ReadKeySet(row))).ToLookup(row => row.Node, row => row.Keys);
         var models = findModels.All(row => (Node: row.Integer(0), Model: (row.Text(1), row.Time(2)))).ToLookup(row => row.Node, row => row.Model);
+        var prices = findPrices.All(row => (Node: row.Integer(0), Price: (row.Text(1), ReadPrice(row)))).ToLookup(row => row.Node, row => row.Price);
         NodeRecord?[] nodes = [.. findAll.All(Read)];
         return new([.. nodes.OfType<NodeRecord>()]);
 
@@ -71,6 +74,7 @@ internal sealed class SqliteNodeRows : INodeRows, IDisposable
             KeySet = !row.IsNull(9) && KeySetDigest.TryParse(row.Text(9), out var newest) ? newest : null,
             KeySets = [.. keySets[row.Integer(0)].OfType<PublishedKeySet>()],
             Models = [.. models[row.Integer(0)]],
+            Prices = [.. prices[row.Integer(0)]],
         };
     }
 
@@ -139,11 +143,16 @@ internal sealed class SqliteNodeRows : INodeRows, IDisposable
     {
         foreach (var statement in (SqliteStatement[])
                  [
-                     findAll, findKeySets, findModels, spendToken, findByIdentity, insert, replace, beat, lastSigned, sign, setReached, markUnreachable,
+                     findAll, findKeySets, findModels, findPrices, spendToken, findByIdentity, insert, replace, beat, lastSigned, sign, setReached,
+                     markUnreachable,
                      modelsOf, addModel, removeModel, keySetsOf, putKeySet, removeKeySet,
                  ])
             statement.Dispose();
     }
+
+    private static Price ReadPrice(SqliteStatement row) => new(
+        new PriceId(row.Integer(2)),
+        new UnitPrices(new MicroDollars(row.Integer(3)), new MicroDollars(row.Integer(4)), new MicroDollars(row.Integer(5))));
 
     private static PublishedKeySet? ReadKeySet(SqliteStatement row) => KeySetDigest.TryParse(row.Text(1), out var digest)
         && X25519PublicKey.TryParse(row.Text(2), out var key)
