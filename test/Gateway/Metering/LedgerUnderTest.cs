@@ -96,12 +96,14 @@ internal sealed class LedgerUnderTest : IAsyncDisposable
         await CompareAsync();
     }
 
-    public async Task DepositAsync(long amount)
+    public async Task<MovementOutcome> DepositAsync(long amount, string? payment = null)
     {
-        steps.Add($"deposit {amount}");
-        var outcome = await Accounts.DepositAsync(new UserId(1), new MicroDollars(amount), "operator");
-        (outcome.Outcome is MovementOutcome.Done).ShouldBe(reference.Move("deposit", amount), Steps);
+        steps.Add($"deposit {amount} {payment}");
+        var (outcome, _) = await Accounts.DepositAsync(new UserId(1), new MicroDollars(amount), "operator", payment);
+        if (outcome is not MovementOutcome.Repeated)
+            (outcome is MovementOutcome.Done).ShouldBe(reference.Move("deposit", amount), Steps);
         await CompareAsync();
+        return outcome;
     }
 
     public async Task CorrectAsync(long amount)
@@ -140,6 +142,14 @@ internal sealed class LedgerUnderTest : IAsyncDisposable
     {
         steps.Add($"{time} pass");
         Time.Advance(time);
+        await CompareAsync();
+    }
+
+    /// <summary>Somebody sets the clock.</summary>
+    public async Task JumpAsync(TimeSpan by)
+    {
+        steps.Add($"{by} jump");
+        Time.AdjustTime(Time.GetUtcNow() + by);
         await CompareAsync();
     }
 
@@ -201,6 +211,8 @@ internal sealed class LedgerUnderTest : IAsyncDisposable
     public async Task RepeatAsync(Request request)
     {
         steps.Add("reserve again");
+        if (request.Expected.Lock is null && price is null)
+            (await Ledger.ReserveAsync(Terms(1, request.Reservation.Request))).IsRepeated.ShouldBeTrue(Steps);
         var repeated = await Ledger.ReserveAsync(Terms(1, request.Reservation.Request));
         repeated.Reservation.ShouldBeNull();
         (repeated.IsRepeated || repeated.Shortfall is not null).ShouldBeTrue(Steps);
