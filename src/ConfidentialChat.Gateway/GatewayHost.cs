@@ -217,6 +217,7 @@ public sealed class GatewayHost
         services.AddSingleton<CredentialStatements>();
         services.AddSingleton<KnownApiKeys>();
         services.AddSingleton<Callers>();
+        services.AddSingleton<NodeLatency>();
         services.AddSingleton<KnownNodes>();
         services.AddSingleton<NodeClock>();
         services.AddSingleton<NodeMessages>();

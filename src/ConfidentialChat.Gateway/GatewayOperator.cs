@@ -61,17 +61,32 @@ public sealed class GatewayOperator
     /// <summary>Makes a further API key for a user, who is made where missing.</summary>
     /// <returns>The key, to be shown once: only its hash is kept.</returns>
     /// <exception cref="ArgumentException">As with <see cref="CreateUserAsync"/>.</exception>
-    public Task<NewSecret> CreateApiKeyAsync(string user, CancellationToken cancellation = default)
+    public Task<NewSecret> CreateApiKeyAsync(string user, CancellationToken cancellation = default) =>
+        CreateApiKeyAsync(user, ApiKeyScopes.Inference, expiresAt: null, cancellation);
+
+    /// <summary>Makes a further API key for a user, who is made where missing.</summary>
+    /// <param name="user">Whose it is.</param>
+    /// <param name="scopes">What it opens: something.</param>
+    /// <param name="expiresAt">From when on it does not; null: it does until it is revoked.</param>
+    /// <param name="cancellation">Gives up.</param>
+    /// <returns>The key, to be shown once: only its hash is kept.</returns>
+    /// <exception cref="ArgumentException">As with <see cref="CreateUserAsync"/>, or there is no scope, or its end is past.</exception>
+    public Task<NewSecret> CreateApiKeyAsync(
+        string user, ApiKeyScopes scopes, DateTimeOffset? expiresAt, CancellationToken cancellation = default)
     {
         cancellation.ThrowIfCancellationRequested();
-        return Task.FromResult(CreateApiKey(user, newUser: false)!);
+        if (scopes is not (ApiKeyScopes.Inference or ApiKeyScopes.Admin or (ApiKeyScopes.Inference | ApiKeyScopes.Admin)))
+            throw new ArgumentException("A key opens something: inference, admin or both.", nameof(scopes));
+        if (expiresAt <= time.GetUtcNow())
+            throw new ArgumentException("A key ends after now.", nameof(expiresAt));
+        return Task.FromResult(CreateApiKey(user, newUser: false, scopes, expiresAt)!);
     }
 
     /// <summary>Whether the gateway would let this API key in.</summary>
     public Task<bool> KnowsApiKeyAsync(string apiKey, CancellationToken cancellation = default)
     {
         cancellation.ThrowIfCancellationRequested();
-        return Task.FromResult(BearerSecret.FromText(SecretKind.ApiKey, apiKey) is { } secret && secret.Matches(credentials.FindApiKey(secret.Prefix)));
+        return Task.FromResult(BearerSecret.FromText(SecretKind.ApiKey, apiKey) is { } secret && secret.Matches(credentials.FindApiKey(secret.Prefix, time.GetUtcNow())));
     }
 
     /// <summary>Revokes an API key by its public prefix; a running gateway refuses it within a second.</summary>
@@ -87,7 +102,12 @@ public sealed class GatewayOperator
         CancellationToken cancellation = default) => database.QueryAsync<IReadOnlyList<ApiKeyEntry>>(async state =>
         await state.ApiKeys
             .OrderBy(row => row.User!.Name).ThenBy(row => row.Id)
-            .Select(row => new ApiKeyEntry(row.Prefix, row.User!.Name, row.CreatedAt, row.RevokedAt))
+            .Select(row => new ApiKeyEntry(row.Prefix, row.User!.Name, row.CreatedAt, row.RevokedAt)
+            {
+                Scopes = ApiKeyScopeText.Read(row.Scopes),
+                ExpiresAt = row.ExpiresAt,
+                LastUsedAt = row.LastUsedAt,
+            })
             .ToListAsync(cancellation));
 
     /// <summary>The enrolled nodes in the order of their numbers, as they last said that they are.</summary>
@@ -145,12 +165,12 @@ public sealed class GatewayOperator
         return Task.FromResult(new NewSecret(text, secret.Prefix, now + lifetime));
     }
 
-    private NewSecret? CreateApiKey(string user, bool newUser)
+    private NewSecret? CreateApiKey(string user, bool newUser, ApiKeyScopes scopes = ApiKeyScopes.Inference, DateTimeOffset? expiresAt = null)
     {
         if (string.IsNullOrWhiteSpace(user) || user.Length > MaxNameLength || !ForeignText.IsPlain(user))
             throw new ArgumentException($"A user's name has 1 to {MaxNameLength} characters, and no controls, marks of direction or signs that are not seen.", nameof(user));
         var secret = BearerSecret.Create(SecretKind.ApiKey, out var text);
-        return credentials.AddApiKey(user, newUser, secret, time.GetUtcNow()) ? new NewSecret(text, secret.Prefix, null) : null;
+        return credentials.AddApiKey(user, newUser, secret, scopes, expiresAt, time.GetUtcNow()) ? new NewSecret(text, secret.Prefix, expiresAt) : null;
     }
 }
 

@@ -7,7 +7,17 @@ namespace ConfidentialChat.Gateway;
 /// <param name="User">Whose key it is.</param>
 /// <param name="CreatedAt">When it was made.</param>
 /// <param name="RevokedAt">Null while it opens.</param>
-public sealed record ApiKeyEntry(string Prefix, string User, DateTimeOffset CreatedAt, DateTimeOffset? RevokedAt);
+public sealed record ApiKeyEntry(string Prefix, string User, DateTimeOffset CreatedAt, DateTimeOffset? RevokedAt)
+{
+    /// <summary>What it opens.</summary>
+    public ApiKeyScopes Scopes { get; init; } = ApiKeyScopes.Inference;
+
+    /// <summary>Null where it does not expire.</summary>
+    public DateTimeOffset? ExpiresAt { get; init; }
+
+    /// <summary>Down to a minute; null where it never was, or not since that is known.</summary>
+    public DateTimeOffset? LastUsedAt { get; init; }
+}
 
 /// <summary>An enrolled node as its operator sees it.</summary>
 public sealed record NodeEntry

@@ -180,6 +180,14 @@ public sealed class ApiDocsTests
         await MeetSlowlyAsync(met);
         await MeetSealedAsync(met);
 
+        // A key that is for something else.
+        using var clerk = gateway.Client((await gateway.Operator.CreateApiKeyAsync("clerk", ApiKeyScopes.Admin, expiresAt: null)).Text);
+        foreach (var (operation, _, _) in Operations().Where(operation => operation.Responses.Exists(response => response.Name == "403")))
+        {
+            var url = operation.Replace("{id}", "1", StringComparison.Ordinal).Replace("{digest}", "0", StringComparison.Ordinal);
+            (await MeetAsync(met, clerk, operation, 403, Request(url, operation.StartsWith("POST", StringComparison.Ordinal) ? Http.Json("{}") : null))).Dispose();
+        }
+
         // Locks, while none is open.
         async Task LockAsync(int status, HttpContent body) => await MeetAsync(met, user, "POST /v1/nodes/lock", status, body);
         await LockAsync(400, Http.Json("["));
@@ -209,6 +217,21 @@ public sealed class ApiDocsTests
             node.Script = context => ScriptedNode.AnswerAsync(context, 200, ScriptedNode.SealedAnswer);
             await ConfidentialAsync(200, Http.Json(locked.Envelope()));
         }
+
+        // Where it costs something: a lock that is paid for, and no balance for what its request needs beyond it.
+        await gateway.SetPriceAsync(node, 1_000_000, 1_000_000);
+        await gateway.DepositAsync(8192);
+        foreach (var endpoint in EnvelopeEndpoint.Table)
+        {
+            var locked = await LockedNode.LockAsync(user);
+            var envelope = locked.Envelope(64, ("num_compute_units", 9000));
+            await MeetAsync(met, user, $"POST {endpoint.Path}", 402, Http.Json(envelope));
+            gateway.Clock.Advance(TimeSpan.FromSeconds(6)); // the lock expires, and its units are the next one's
+            await node.BeatAsync();
+        }
+
+        (await gateway.Accounts.SetPriceAsync(new NodeId(node.Id), GatewayUnderTest.Model, null, "operator")).ShouldBeTrue();
+        await gateway.App.Services.GetRequiredService<KnownNodes>().ReloadAsync();
 
         for (var open = 0; open < 8; open++)
             await LockAsync(200, Http.Json($$"""{"model":"{{GatewayUnderTest.Model}}"}"""));
@@ -307,7 +330,11 @@ public sealed class ApiDocsTests
         await RelayAsync(200, call);
         await RelayAsync(400, Next() with { Units = "0" });
         await RelayAsync(401, Next(), anyone);
+        await gateway.SetPriceAsync(node, 1_000_000, 1_000_000);
         await RelayAsync(402, Next() with { Units = "2000000000" });
+        await RelayAsync(412, Next() with { Changes = [(RelayHeaders.MaxPrice, "0, 1000000, 0")] });
+        (await gateway.Accounts.SetPriceAsync(new NodeId(node.Id), GatewayUnderTest.Model, null, "operator")).ShouldBeTrue();
+        await gateway.App.Services.GetRequiredService<KnownNodes>().ReloadAsync();
         await RelayAsync(404, Next() with { Url = "/v2/nodes/99/relay" });
         await RelayAsync(409, Next() with { Id = call.Id });
         await RelayAsync(413, Next() with { Body = new ByteArrayContent(new byte[RelayedBytes + 1]) });
@@ -462,7 +489,7 @@ public sealed class ApiDocsTests
         var headers = Document().GetProperty("paths").GetProperty(Endpoints.Relay).GetProperty("post").GetProperty("parameters").EnumerateArray()
             .Where(parameter => parameter.GetProperty("in").GetString() == "header").ToList();
         headers.Select(header => header.GetProperty("name").GetString())
-            .ShouldBe([RelayHeaders.Model, RelayHeaders.RequestId, RelayHeaders.KeySet, RelayHeaders.MaxUnits], ignoreOrder: true);
+            .ShouldBe([RelayHeaders.Model, RelayHeaders.RequestId, RelayHeaders.KeySet, RelayHeaders.MaxUnits, RelayHeaders.MaxPrice], ignoreOrder: true);
         foreach (var header in headers)
         {
             var call = new SealedCall(node.Id, keys.Digest) { Changes = [(header.GetProperty("name").GetString()!, null), ("Incremental", null)] };
@@ -479,11 +506,13 @@ public sealed class ApiDocsTests
         using var platform = new SimulatedPlatform();
         using var user = await gateway.UserAsync();
         await node.AttestAsync(platform);
+        await gateway.SetPriceAsync(node, 1, 2, 3);
         var example = Document().GetProperty("paths").GetProperty(Endpoints.Nodes).GetProperty("get")
             .GetProperty("responses").GetProperty("200").GetProperty("content").GetProperty("application/json").GetProperty("example");
         var answer = await (await user.GetAsync($"{Endpoints.Nodes}?model={GatewayUnderTest.Model}")).JsonAsync();
         Shape(answer).ShouldBe(Shape(example));
         Shape(answer.GetProperty("nodes")[0]).ShouldBe(Shape(example.GetProperty("nodes")[0]));
+        Shape(answer.GetProperty("nodes")[0].GetProperty("price")).ShouldBe(Shape(example.GetProperty("nodes")[0].GetProperty("price")));
     }
 
     [Fact]

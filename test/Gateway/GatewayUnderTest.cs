@@ -2,8 +2,11 @@ using System.Net;
 using System.Net.Http.Headers;
 using System.Text;
 using System.Text.Json;
+using ConfidentialChat.Gateway.Metering;
+using ConfidentialChat.Gateway.Nodes;
 using ConfidentialChat.Gateway.State;
 using ConfidentialChat.Hosting;
+using ConfidentialChat.Protocol;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.DependencyInjection;
@@ -93,6 +96,31 @@ internal sealed class GatewayUnderTest : IAsyncDisposable
     }
 
     public Task<StackRow> StackAsync() => ReadAsync(state => state.Stacks.AsNoTracking().SingleAsync());
+
+    /// <summary>Units of all users: those that were charged, and those that running requests and open locks hold.</summary>
+    public Task<(long Used, long Reserved)> UnitsAsync() => ReadAsync(async state => (
+        await state.Settlements.SumAsync(row => row.ChargedPrompt + row.ChargedCompletion + row.ChargedPixels),
+        await state.Reservations.Where(row => row.State == "held").SumAsync(row => row.Held)));
+
+    /// <summary>Micro-dollars of the one user.</summary>
+    public Task<(long Balance, long Held)> FundsAsync() => ReadAsync(async state =>
+        (await state.Users.AsNoTracking().SingleAsync()) is var user ? (user.Balance, user.Held) : default);
+
+    public Task<List<LedgerRow>> LedgerAsync() => ReadAsync(state => state.Ledger.AsNoTracking().OrderBy(row => row.Id).ToListAsync());
+
+    /// <summary>To the first user.</summary>
+    public async Task DepositAsync(long amount) =>
+        (await Accounts.DepositAsync(new UserId(1), new MicroDollars(amount), "operator")).Outcome.ShouldBe(MovementOutcome.Done);
+
+    /// <summary>Micro-dollars for a million units of each kind.</summary>
+    public async Task SetPriceAsync(ScriptedNode node, long prompt, long completion, long image = 0)
+    {
+        UnitPrices.TryCreate(prompt, completion, image, out var prices).ShouldBeTrue();
+        (await Accounts.SetPriceAsync(new NodeId(node.Id), Model, prices, "operator")).ShouldBeTrue();
+        await App.Services.GetRequiredService<KnownNodes>().ReloadAsync();
+    }
+
+    public Accounts Accounts => App.Services.GetRequiredService<Accounts>();
 
     public Task<LockRow> LastLockAsync() => ReadAsync(state => state.Locks.AsNoTracking().OrderBy(row => row.Id).LastAsync());
 

@@ -28,7 +28,7 @@ public sealed class LockTests
         var response = await user.PostAsync("/v1/nodes/lock", Http.Json("""{"model":"test-model","extra":[1,{}]}"""));
 
         (await response.Content.ReadAsStringAsync()).ShouldBe(
-            $$"""{"public_key":"{{node.KeySets[0].X25519.ToString().Replace("+", "\\u002B", StringComparison.Ordinal)}}","node_small_id":1,"stack_small_id":1,"stack_entry_digest":null}""");
+            $$"""{"public_key":"{{node.KeySets[0].X25519.ToString().Replace("+", "\\u002B", StringComparison.Ordinal)}}","node_small_id":1,"stack_small_id":1,"stack_entry_digest":null,"price":null}""");
         var stack = await gateway.StackAsync();
         (stack.Total, stack.Used, stack.Reserved).ShouldBe((1_000_000_000, 0, 8192));
     }

@@ -56,9 +56,9 @@ public sealed class SealedRelayTests : IDisposable
         (token.Node.Value, token.KeySet, token.Endpoint, token.Model, token.Units.Value, token.Request.Value)
             .ShouldBe((node.Id, keys.Digest, RelayHeaders.RelayEndpoint, GatewayUnderTest.Model, 4096, call.Id));
 
-        (await gateway.StackAsync()).Reserved.ShouldBe(4096); // the body's length enters nothing
+        (await gateway.UnitsAsync()).Reserved.ShouldBe(4096); // the body's length enters nothing
         await node.VouchAsync(Usage(call, 100, 20));
-        var stack = await gateway.StackAsync();
+        var stack = await gateway.UnitsAsync();
         (stack.Reserved, stack.Used).ShouldBe((0, 120));
     }
 
@@ -131,6 +131,7 @@ public sealed class SealedRelayTests : IDisposable
         await RefuseAsync(RequestError.UnknownNodeKey, call with { KeySet = plain }); // of envelope v1 alone
         await RefuseAsync(RequestError.NotFound, call with { Node = 99 });
         await RefuseAsync(RequestError.ModelNotFound, call with { Changes = [(RelayHeaders.Model, "another")] });
+        await gateway.SetPriceAsync(node, 1, 1);
         await RefuseAsync(RequestError.BalanceError, call with { Units = "999999999999" });
         await (await anyone.SendAsync(call.Request())).ShouldBeProblemAsync(RequestError.AuthError, forwarded: false);
         var json = (call with { Body = new ByteArrayContent("{}"u8.ToArray()) }).Request();
@@ -189,7 +190,7 @@ public sealed class SealedRelayTests : IDisposable
             context, error.Row().Status, Encoding.UTF8.GetString(new ProblemDocument(error).ToJson()), ProblemDocument.MediaType);
         using var user = await gateway.UserAsync();
         await (await user.SendAsync(new SealedCall(node.Id, keys.Digest).Request())).ShouldBeProblemAsync(error, forwarded);
-        (await gateway.StackAsync()).Reserved.ShouldBe(0);
+        (await gateway.UnitsAsync()).Reserved.ShouldBe(0);
         (await gateway.ReservationsAsync()).Single().State.ShouldBe("released");
     }
 
@@ -208,7 +209,7 @@ public sealed class SealedRelayTests : IDisposable
         node.Script = context => ScriptedNode.AnswerAsync(context, status, body, contentType);
         using var user = await gateway.UserAsync();
         await (await user.SendAsync(new SealedCall(node.Id, keys.Digest).Request())).ShouldBeProblemAsync(RequestError.InternalError, forwarded: null);
-        (await gateway.StackAsync()).Reserved.ShouldBe(isReleased ? 0 : 4096); // it may have computed
+        (await gateway.UnitsAsync()).Reserved.ShouldBe(isReleased ? 0 : 4096); // it may have computed
     }
 
     [Fact]
@@ -220,7 +221,7 @@ public sealed class SealedRelayTests : IDisposable
         await node.StopAsync();
         using var user = await gateway.UserAsync();
         await (await user.SendAsync(new SealedCall(node.Id, keys.Digest).Request())).ShouldBeProblemAsync(RequestError.ServiceUnavailable, forwarded: false);
-        (await gateway.StackAsync()).Reserved.ShouldBe(0);
+        (await gateway.UnitsAsync()).Reserved.ShouldBe(0);
     }
 
     // Without "Expect: 100-continue" the gateway would still be sending when the node closes, and meet a reset instead of the words.
@@ -248,7 +249,7 @@ public sealed class SealedRelayTests : IDisposable
             await (await user.SendAsync(request)).ShouldBeProblemAsync(RequestError.TooManyRequests, forwarded: false);
         }
 
-        (await gateway.StackAsync()).Reserved.ShouldBe(0);
+        (await gateway.UnitsAsync()).Reserved.ShouldBe(0);
     }
 
     [Fact]
@@ -266,7 +267,7 @@ public sealed class SealedRelayTests : IDisposable
         response.Headers.ConnectionClose.ShouldBe(true);
         node.RequestsSeen.ShouldBe(0); // it broke off
         await node.VouchAsync(Usage(call, 0, 0)); // as a node does for whatever it was given a token for
-        (await gateway.StackAsync()).Reserved.ShouldBe(0);
+        (await gateway.UnitsAsync()).Reserved.ShouldBe(0);
     }
 
     [Fact]

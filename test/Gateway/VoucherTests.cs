@@ -45,7 +45,7 @@ public sealed class VoucherTests : IAsyncLifetime
         var signed = node.Sign(reports);
         await node.DeliverAsync([.. reports.Zip(signed, Delivered)]);
 
-        var stack = await gateway.StackAsync();
+        var stack = await gateway.UnitsAsync();
         (stack.Reserved, stack.Used).ShouldBe((0, reports.Sum(report => report.Usage.Units.Value)));
         var kept = await gateway.ReadAsync(state => state.Vouchers.AsNoTracking().ToDictionaryAsync(row => row.RequestId, row => row.Signed));
         foreach (var (report, bytes) in reports.Zip(signed))
@@ -314,7 +314,7 @@ public sealed class VoucherTests : IAsyncLifetime
         await using var its = await ScriptedNode.StartAsync(frugal);
         var keys = await its.AttestAsync(platform);
         await its.VouchAsync(Report(await RequestAsync(frugal, its, keys.Digest), 16, 32));
-        (await frugal.StackAsync()).Used.ShouldBe(48);
+        (await frugal.UnitsAsync()).Used.ShouldBe(48);
         (await frugal.ReadAsync(state => state.Vouchers.CountAsync())).ShouldBe(0);
     }
 
@@ -340,7 +340,7 @@ public sealed class VoucherTests : IAsyncLifetime
 
     private async Task<(long Used, long Reserved)> UsedAsync()
     {
-        var stack = await gateway.StackAsync();
+        var stack = await gateway.UnitsAsync();
         return (stack.Used, stack.Reserved);
     }
 

@@ -1,4 +1,5 @@
 // spec/gateway.md section 5 rules 3, 7 and 8.
+using ConfidentialChat.Gateway.Auth;
 using ConfidentialChat.Gateway.Relay;
 using ConfidentialChat.Hosting;
 
@@ -6,7 +7,7 @@ namespace ConfidentialChat.Gateway.Metering;
 
 /// <summary>Ends locks and reservations whose time has come.</summary>
 internal sealed class Sweeper(
-    Ledger ledger, InFlight inFlight, GatewayOptions options, TimeProvider time, Seldom seldom, ILogger<Sweeper> log) : BackgroundService
+    Ledger ledger, InFlight inFlight, KnownApiKeys apiKeys, GatewayOptions options, TimeProvider time, Seldom seldom, ILogger<Sweeper> log) : BackgroundService
 {
     private static readonly TimeSpan Interval = TimeSpan.FromSeconds(1);
 
@@ -15,6 +16,7 @@ internal sealed class Sweeper(
 
     public async Task SweepAsync()
     {
+        apiKeys.WriteUses();
         var overdue = await ledger.SweepAsync(inFlight.TakeDue(options.ReportDeadline / DeadlineParts), options.ReportDeadline, options.VoucherRetention);
         foreach (var node in overdue.CountBy(node => node))
         {

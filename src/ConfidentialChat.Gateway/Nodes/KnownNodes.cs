@@ -1,4 +1,4 @@
-// spec/gateway.md section 3.
+// spec/gateway.md section 3; section 10 rule 10.
 using System.Collections.Frozen;
 using System.Globalization;
 using ConfidentialChat.Gateway.Metering;
@@ -10,18 +10,19 @@ using ConfidentialChat.Protocol.Relay;
 namespace ConfidentialChat.Gateway.Nodes;
 
 /// <summary>The enrolled nodes: a picture in memory, which is replaced whole after each change. Safe from any thread.</summary>
-internal sealed class KnownNodes(IStateWriter state, RelayKeySeal seal, GatewayOptions options, TimeProvider time)
+internal sealed class KnownNodes(IStateWriter state, RelayKeySeal seal, NodeLatency latency, GatewayOptions options, TimeProvider time)
 {
     private const int MissedBeats = 3;
 
-    private readonly Latest<Picture> latest = new(new Picture([]));
+    private readonly Latest<Picture> latest = new(new Picture([], latency));
 
     /// <summary>Completes when what was committed before is in the latest.Value.</summary>
     public Task ReloadAsync()
     {
         var before = latest.Value;
         return latest.ReadAsync(
-            state, async rows => new Picture([.. (await rows.Nodes.AllAsync()).Select(record => KnownNode.Of(record, before.Find(record.Id), seal))]));
+            state,
+            async rows => new Picture([.. (await rows.Nodes.AllAsync()).Select(record => KnownNode.Of(record, before.Find(record.Id), seal))], latency));
     }
 
     /// <summary>The gateway failed to reach it at this address: no locks until it is reached again. Where it has moved meanwhile, nothing.</summary>
@@ -60,7 +61,7 @@ internal sealed class KnownNodes(IStateWriter state, RelayKeySeal seal, GatewayO
             ? Find(new NodeId(number))
             : null;
 
-    /// <summary>The healthy nodes that serve a model, the least loaded first. Price comes before load once there are prices.</summary>
+    /// <summary>The healthy nodes that serve a model: those with evidence first, of these the cheapest, then the fastest, then the least loaded.</summary>
     public IEnumerable<KnownNode> Serving(string model)
     {
         var now = time.GetUtcNow();
@@ -90,19 +91,23 @@ internal sealed class KnownNodes(IStateWriter state, RelayKeySeal seal, GatewayO
         private readonly FrozenDictionary<NodeId, KnownNode> byId;
         private readonly FrozenDictionary<string, KnownNode[]> byModel;
 
-        public Picture(KnownNode[] nodes)
+        public Picture(KnownNode[] nodes, NodeLatency latency)
         {
             Nodes = nodes;
             byId = nodes.ToFrozenDictionary(node => node.Id);
-            byModel = nodes.OrderBy(node => node.Load).ThenBy(node => node.Id.Value)
+            byModel = nodes.OrderBy(node => latency.Of(node.Id)).ThenBy(node => node.Load).ThenBy(node => node.Id.Value)
                 .SelectMany(node => node.Models, (node, served) => (served.Model, Node: node))
                 .GroupBy(served => served.Model, served => served.Node, StringComparer.Ordinal)
-                .ToFrozenDictionary(model => model.Key, model => model.ToArray(), StringComparer.Ordinal);
+                .ToFrozenDictionary(model => model.Key, model => InOrder(model.Key, model), StringComparer.Ordinal);
         }
 
         public KnownNode[] Nodes { get; }
 
         public KnownNode? Find(NodeId node) => byId.GetValueOrDefault(node);
+
+        // Behind the order that holds for all models.
+        private static KnownNode[] InOrder(string model, IEnumerable<KnownNode> nodes) =>
+            [.. nodes.OrderBy(node => node.Newest?.Bundle is null).ThenBy(node => node.PriceOf(model)?.Units.Sum ?? MicroDollars.Zero)];
 
         public KnownNode[] Serving(string model) => byModel.GetValueOrDefault(model) ?? [];
     }

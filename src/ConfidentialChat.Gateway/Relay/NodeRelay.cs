@@ -16,6 +16,7 @@ internal sealed class NodeRelay(
     NodeConnections connections,
     Ledger ledger,
     KnownNodes nodes,
+    NodeLatency latency,
     RefusedBytes refused,
     GatewayOptions options,
     TimeProvider time,
@@ -51,7 +52,7 @@ internal sealed class NodeRelay(
             Units = reservation.Held,
             Expires = time.GetUtcNow() + RelayToken.MaxLifetime,
         };
-        var transformer = new RelayTransformer(admitted.Route, reservation, token.Write(admitted.Node.RelayKey!), ledger);
+        var transformer = new RelayTransformer(admitted.Route, reservation, token.Write(admitted.Node.RelayKey!), ledger, time);
 
         // YARP reads what it sends from here.
         context.Request.Body = body;
@@ -62,6 +63,9 @@ internal sealed class NodeRelay(
         var address = admitted.Node.Address;
         var error = await forwarder.SendAsync(
             context, address.Prefix, connections.To(address), Forwarding, transformer, context.RequestAborted);
+
+        if (transformer is { Answer.Kind: NodeAnswerKind.Accepted, AnsweredAt: { } answered })
+            latency.Note(admitted.Node.Id, time.GetElapsedTime(started, answered));
 
         // 9 settle: the report comes by itself; here the lock goes back, or not
         var (outcome, answer) = await EndAsync(context, admitted, reservation, transformer.Answer, error, body);

@@ -9,10 +9,14 @@ using Yarp.ReverseProxy.Forwarder;
 namespace ConfidentialChat.Gateway.Relay;
 
 /// <summary>What passes between one client and one node, and the moment in which the node accepts.</summary>
-internal sealed class RelayTransformer(RelayRoute route, Reservation reservation, string relayToken, Ledger ledger) : HttpTransformer
+internal sealed class RelayTransformer(
+    RelayRoute route, Reservation reservation, string relayToken, Ledger ledger, TimeProvider time) : HttpTransformer
 {
     /// <summary>Null until the head of the node's answer is here.</summary>
     public NodeAnswer? Answer { get; private set; }
+
+    /// <summary>A timestamp of that moment.</summary>
+    public long? AnsweredAt { get; private set; }
 
     public override ValueTask TransformRequestAsync(
         HttpContext httpContext, HttpRequestMessage proxyRequest, string destinationPrefix, CancellationToken cancellationToken)
@@ -35,6 +39,7 @@ internal sealed class RelayTransformer(RelayRoute route, Reservation reservation
     {
         if (proxyResponse is null)
             return false;
+        AnsweredAt = time.GetTimestamp();
         httpContext.Features.GetRequiredFeature<IHttpResponseFeature>().ReasonPhrase = null; // the node's own words
 
         var answer = await NodeAnswer.JudgeAsync(proxyResponse, route, cancellationToken);

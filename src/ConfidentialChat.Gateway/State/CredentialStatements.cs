@@ -13,18 +13,23 @@ internal sealed class CredentialStatements(Database database)
 {
     /// <summary>Makes an API key, and its user where that is missing.</summary>
     /// <returns>False, and nothing is made, where the user is there already and <paramref name="newUser"/> asks for a new one.</returns>
-    public bool AddApiKey(string user, bool newUser, BearerSecret secret, DateTimeOffset now) => database.Use(connection =>
+    public bool AddApiKey(
+        string user, bool newUser, BearerSecret secret, ApiKeyScopes scopes, DateTimeOffset? expiresAt, DateTimeOffset now) => database.Use(connection =>
     {
         using var addUser = Prepare(connection, "INSERT INTO users (name, created_at) VALUES (?, ?) ON CONFLICT (name) DO NOTHING").Bind(0, user).Bind(1, now);
-        using var addKey = Prepare(connection, "INSERT INTO api_keys (user_id, prefix, hash, created_at) SELECT id, ?, ?, ? FROM users WHERE name = ?")
-            .Bind(0, secret.Prefix).Bind(1, secret.Hash).Bind(2, now).Bind(3, user);
+        using var addKey = Prepare(connection, """
+            INSERT INTO api_keys (user_id, prefix, hash, created_at, scopes, expires_at) SELECT id, ?, ?, ?, ?, ? FROM users WHERE name = ?
+            """).Bind(0, secret.Prefix).Bind(1, secret.Hash).Bind(2, now).Bind(3, ApiKeyScopeText.Write(scopes))
+            .Bind(4, expiresAt?.ToUnixTimeMilliseconds()).Bind(5, user);
         return Change(connection, () => (addUser.Run() == 1 || !newUser) && addKey.Run() == 1);
     });
 
-    /// <summary>The hash of an API key that is not revoked; null where there is none of this prefix.</summary>
-    public byte[]? FindApiKey(string prefix) => database.Use(connection =>
+    /// <summary>The hash of an API key that opens; null where there is none of this prefix.</summary>
+    public byte[]? FindApiKey(string prefix, DateTimeOffset now) => database.Use(connection =>
     {
-        using var find = Prepare(connection, "SELECT hash FROM api_keys WHERE prefix = ? AND revoked_at IS NULL").Bind(0, prefix);
+        using var find = Prepare(
+            connection, "SELECT hash FROM api_keys WHERE prefix = ? AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?)")
+            .Bind(0, prefix).Bind(1, now);
         return find.Single(row => row.Bytes(0));
     });
 

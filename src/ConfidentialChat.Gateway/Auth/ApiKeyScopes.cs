@@ -1,0 +1,28 @@
+// spec/gateway.md section 10 rule 9.
+namespace ConfidentialChat.Gateway;
+
+/// <summary>What an API key opens. One scope says nothing of the other.</summary>
+[Flags]
+public enum ApiKeyScopes
+{
+    None = 0,
+
+    /// <summary>Requests, and what a user sees of his own.</summary>
+    Inference = 1,
+
+    /// <summary>Users, keys, deposits, prices and usage of all.</summary>
+    Admin = 2,
+}
+
+/// <summary>Scopes as a row has them: words with a blank between.</summary>
+internal static class ApiKeyScopeText
+{
+    private static readonly (ApiKeyScopes Scope, string Word)[] Words = [(ApiKeyScopes.Inference, "inference"), (ApiKeyScopes.Admin, "admin")];
+
+    public static string Write(ApiKeyScopes scopes) => string.Join(' ', Words.Where(word => scopes.HasFlag(word.Scope)).Select(word => word.Word));
+
+    /// <summary>A word that is not known opens nothing.</summary>
+    public static ApiKeyScopes Read(string text) => text.Split(' ')
+        .Select(word => Array.Find(Words, known => known.Word == word).Scope)
+        .Aggregate(ApiKeyScopes.None, (all, scope) => all | scope);
+}
