@@ -24,6 +24,7 @@ public class ApiException : ConfidentialChatException
         Status = answer.Status;
         Code = error.Code;
         Param = error.Param;
+        Shortfall = Status == 402 ? error.Shortfall : null;
         Body = answer.Body;
         Headers = answer.Headers;
         RetryAfter = answer.RetryAfter;
@@ -38,6 +39,9 @@ public class ApiException : ConfidentialChatException
 
     /// <summary>The member at fault of an <c>INVALID_FIELD</c>.</summary>
     public string? Param { get; }
+
+    /// <summary>Of a <c>BALANCE_ERROR</c>: what the request may cost and what the balance has, by the gateway's word; null where it says none.</summary>
+    public Shortfall? Shortfall { get; }
 
     /// <summary>The body as it came, at most 64 KiB of it; JSON or not.</summary>
     public string Body { get; }
@@ -65,6 +69,8 @@ public class ApiException : ConfidentialChatException
             : $"The {who} answered {status} {row.Code}: {new Rejection(row.Error, Rejection.IsFieldName(error.Param) ? error.Param : null).Message}";
         return status switch
         {
+            402 when error.Shortfall is { } shortfall => text
+                + $" It may cost {shortfall.Needed.ToDollars()} dollars, and {shortfall.Available.ToDollars()} are there.",
             401 => text + $"\nhint: the gateway at {nameof(ConfidentialChatOptions.ServerUrl)} does not know this key.",
             >= 300 and < 400 => text
                 + $"\nhint: redirects are not followed; set {nameof(ConfidentialChatOptions.ServerUrl)} to the final address.",
@@ -116,6 +122,9 @@ public sealed class GatewayApiException : ApiException
     /// <summary>The node does not serve that here any more: another may.</summary>
     internal bool IsNodeGone => Status == 404 && Forwarded is false;
 
+    /// <summary>The node costs more than it was listed at; nothing went to it, and nothing is held.</summary>
+    internal bool IsPriceChanged => Forwarded is false && Code == RequestError.PriceChanged.Row().Code;
+
     /// <summary>Nobody serves the model.</summary>
     internal bool IsModelUnknown => Code == RequestError.ModelNotFound.Row().Code;
 
@@ -164,7 +173,7 @@ internal sealed record ApiAnswer(int Status, string Body, IReadOnlyDictionary<st
 }
 
 /// <summary>What can be read of an error's body: <c>{"error":{…}}</c>, or a problem document (RFC 9457).</summary>
-internal readonly record struct ApiError(string? Code, string? Param, string? Type, bool? Forwarded)
+internal readonly record struct ApiError(string? Code, string? Param, string? Type, bool? Forwarded, Shortfall? Shortfall = null)
 {
     public static ApiError Read(string body)
     {
@@ -181,7 +190,8 @@ internal readonly record struct ApiError(string? Code, string? Param, string? Ty
                 Text(error, "type"),
                 root.TryGetProperty("forwarded"u8, out var forwarded) && forwarded.ValueKind is JsonValueKind.True or JsonValueKind.False
                     ? forwarded.GetBoolean()
-                    : null);
+                    : null,
+                Shortfall.TryRead(error));
         }
         catch (Exception e) when (e is JsonException or InvalidOperationException)
         {

@@ -86,7 +86,8 @@ public sealed class GatewayOperator
     public Task<bool> KnowsApiKeyAsync(string apiKey, CancellationToken cancellation = default)
     {
         cancellation.ThrowIfCancellationRequested();
-        return Task.FromResult(BearerSecret.FromText(SecretKind.ApiKey, apiKey) is { } secret && secret.Matches(credentials.FindApiKey(secret.Prefix, time.GetUtcNow())));
+        return Task.FromResult(
+            BearerSecret.FromText(SecretKind.ApiKey, apiKey) is { } secret && secret.Matches(credentials.FindApiKey(secret.Prefix, time.GetUtcNow())));
     }
 
     /// <summary>Revokes an API key by its public prefix; a running gateway refuses it within a second.</summary>

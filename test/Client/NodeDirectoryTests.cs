@@ -1,5 +1,7 @@
 using ConfidentialChat.Attestation.Nvidia;
+using ConfidentialChat.Protocol;
 using ConfidentialChat.Protocol.Errors;
+using ConfidentialChat.Protocol.V2;
 
 namespace ConfidentialChat.Client.Tests;
 
@@ -149,13 +151,95 @@ public sealed class NodeDirectoryTests
     {
         await using var gateway = await RelayGateway.StartAsync();
         gateway.Nodes.Clear();
-        gateway.Nodes.AddRange([new() { Id = 1, Price = "2.5" }, new() { Id = 2, Price = "2" }, new() { Id = 4, Price = "2.0" }]);
+        gateway.Nodes.AddRange(
+            [new() { Id = 1, Price = Price(300, 201) }, new() { Id = 2, Price = Price(200, 300) }, new() { Id = 4, Price = Price(300, 200) }]);
         using var client = gateway.Client();
         for (var i = 0; i < 60; i++)
             await client.ConfidentialChat.CreateAsync(Chats.Request, Cancellation);
         var relayed = gateway.Asked.Where(path => path.EndsWith("/relay", StringComparison.Ordinal)).Distinct().Order();
         relayed.ShouldBe(["/v2/nodes/2/relay", "/v2/nodes/4/relay"]); // one of sixty is missed once in 2^59
     }
+
+    [Fact]
+    public async Task What_is_free_is_the_cheapest()
+    {
+        await using var gateway = await RelayGateway.StartAsync();
+        gateway.Nodes.Add(new() { Id = 1, Price = Price(0, 1) });
+        using var client = gateway.Client();
+        for (var i = 0; i < 20; i++)
+            await client.ConfidentialChat.CreateAsync(Chats.Request, Cancellation);
+        gateway.Asked.ShouldNotContain("/v2/nodes/1/relay");
+        gateway.Headers.ShouldAllBe(headers => headers[RelayHeaders.MaxPrice] == "0, 0, 0");
+    }
+
+    [Fact]
+    public async Task A_request_names_the_price_that_was_listed_and_one_that_rose_is_asked_for_again_and_sealed_anew()
+    {
+        await using var gateway = await RelayGateway.StartAsync();
+        gateway.Nodes.Clear();
+        gateway.Nodes.AddRange([new() { Id = 1, Price = Price(100, 200) }, new() { Id = 2, Price = Price(150, 200) }]);
+        using var client = gateway.Client();
+        await client.ConfidentialChat.CreateAsync(Chats.Request, Cancellation);
+        gateway.Nodes[0].Price = Price(151, 200);
+        gateway.Relay = context =>
+        {
+            gateway.Relay = null;
+            return context.ProblemAsync(RequestError.PriceChanged, forwarded: false);
+        };
+        await client.ConfidentialChat.CreateAsync(Chats.Request, Cancellation);
+        gateway.Headers.Select(headers => headers[RelayHeaders.MaxPrice]).ShouldBe(["100, 200, 0", "100, 200, 0", "150, 200, 0"]);
+        gateway.Headers.Select(headers => headers[RelayHeaders.RequestId]).Distinct().Count().ShouldBe(3);
+        gateway.Asked.Where(path => path.EndsWith("/relay", StringComparison.Ordinal))
+            .ShouldBe(["/v2/nodes/1/relay", "/v2/nodes/1/relay", "/v2/nodes/2/relay"]);
+        gateway.Bundles.ShouldBe(2); // nobody's keys have changed
+    }
+
+    [Fact]
+    public async Task A_gateway_that_says_of_every_price_that_it_rose_is_asked_once_more_and_then_believed()
+    {
+        await using var gateway = await RelayGateway.StartAsync();
+        gateway.Relay = context => context.ProblemAsync(RequestError.PriceChanged, forwarded: false);
+        using var client = gateway.Client();
+        var failure = await Should.ThrowAsync<GatewayApiException>(() => client.ConfidentialChat.CreateAsync(Chats.Request, Cancellation));
+        (failure.Status, failure.Code, gateway.Relays).ShouldBe((412, "PRICE_CHANGED", 2));
+    }
+
+    [Theory]
+    [InlineData("7")]
+    [InlineData("2.5")]
+    [InlineData("[]")]
+    [InlineData("{}")]
+    [InlineData("{\"prompt\":1,\"completion\":2}")]
+    [InlineData("{\"prompt\":1,\"completion\":-2,\"image\":0}")]
+    [InlineData("{\"prompt\":1,\"completion\":2.5,\"image\":0}")]
+    [InlineData("{\"prompt\":1,\"completion\":2,\"image\":1000000000001}")]
+    public async Task A_price_that_is_none_makes_a_list_malformed(string price)
+    {
+        await using var gateway = await RelayGateway.StartAsync();
+        gateway.Node.Price = price;
+        using var client = gateway.Client();
+        await Should.ThrowAsync<InvalidAnswerException>(() => client.ConfidentialChat.CreateAsync(Chats.Request, Cancellation));
+    }
+
+    [Fact]
+    public async Task Too_little_balance_is_said_with_its_figures()
+    {
+        await using var gateway = await RelayGateway.StartAsync();
+        gateway.Relay = context =>
+        {
+            context.Response.StatusCode = 402;
+            context.Response.ContentType = ProblemDocument.MediaType;
+            var shortfall = new Shortfall(new MicroDollars(1_200_345), new MicroDollars(7));
+            return context.Response.Body.WriteAsync(new ProblemDocument(RequestError.BalanceError, false) { Shortfall = shortfall }.ToJson()).AsTask();
+        };
+        using var client = gateway.Client();
+        var failure = await Should.ThrowAsync<GatewayApiException>(() => client.ConfidentialChat.CreateAsync(Chats.Request, Cancellation));
+        failure.Shortfall.ShouldBe(new Shortfall(new MicroDollars(1_200_345), new MicroDollars(7)));
+        failure.Message.ShouldContain("1.200345 dollars");
+        failure.IsRetryable.ShouldBeFalse();
+    }
+
+    private static string Price(long prompt, long completion) => $$"""{"prompt":{{prompt}},"completion":{{completion}},"image":0}""";
 
     [Fact]
     public async Task A_node_that_is_refused_does_not_keep_another_from_answering()

@@ -34,8 +34,8 @@ public sealed class RelayTests
         await client.ConfidentialChat.CreateAsync(Chats.Request, TestContext.Current.CancellationToken);
         var (call, headers) = (gateway.Calls.Single(), gateway.Headers.Single());
         headers.Keys.Order(StringComparer.OrdinalIgnoreCase).ShouldBe(
-            ["Accept", "Authorization", "Confidential-Key-Set", "Confidential-Max-Units", "Confidential-Model", "Confidential-Request-Id", "Content-Length",
-                "Content-Type", "Host", "Incremental"]);
+            ["Accept", "Authorization", "Confidential-Key-Set", "Confidential-Max-Price", "Confidential-Max-Units", "Confidential-Model",
+                "Confidential-Request-Id", "Content-Length", "Content-Type", "Host", "Incremental"]);
         call.MessageSize.ShouldBe(2048);
         headers[RelayHeaders.MaxUnits].ToString().ShouldBe("16384"); // 2048 of the prompt and 8192, up to a power of two
         call.Inner.Fits(Id(headers[RelayHeaders.RequestId]!), "tiny", new ComputeUnits(16384)).ShouldBeNull();

@@ -601,7 +601,7 @@ public sealed class RetryTests
 
     private static Task Busy(NodeCall call) => call.Context.RefuseAsync(new Rejection(RequestError.TooManyRequests));
 
-    private static bool IsFree(RequestErrorRow row) => row.Status is 425 or 429 or 503 || row.Error == RequestError.UnknownNodeKey;
+    private static bool IsFree(RequestErrorRow row) => row.Status is 412 or 425 or 429 or 503 || row.Error == RequestError.UnknownNodeKey;
 
     // So many requests are refused, then one is served, and so on; whole answers and streams count for themselves.
     private static Task<TestGateway> ThatRefusesAsync(int times, Func<NodeCall, Task> refuse, Func<NodeCall, Task>? then = null)

@@ -43,7 +43,8 @@ internal sealed class TestNode : IDisposable
 
     public TimeSpan Lifetime { get; init; } = TimeSpan.FromHours(1);
 
-    public string? Price { get; init; }
+    /// <summary>JSON; null: free.</summary>
+    public string? Price { get; set; }
 
     /// <summary>What is handed out as its bundle.</summary>
     public byte[] Bundle { get => bundle ??= Issue(new byte[32]); set => bundle = value; }

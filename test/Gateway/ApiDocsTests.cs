@@ -185,7 +185,8 @@ public sealed class ApiDocsTests
         foreach (var (operation, _, _) in Operations().Where(operation => operation.Responses.Exists(response => response.Name == "403")))
         {
             var url = operation.Replace("{id}", "1", StringComparison.Ordinal).Replace("{digest}", "0", StringComparison.Ordinal);
-            (await MeetAsync(met, clerk, operation, 403, Request(url, operation.StartsWith("POST", StringComparison.Ordinal) ? Http.Json("{}") : null))).Dispose();
+            var body = operation.StartsWith("POST", StringComparison.Ordinal) ? Http.Json("{}") : null;
+            (await MeetAsync(met, clerk, operation, 403, Request(url, body))).Dispose();
         }
 
         // Locks, while none is open.

@@ -3,6 +3,7 @@ using System.Globalization;
 using System.Net;
 using System.Net.Http.Headers;
 using System.Text;
+using ConfidentialChat.Protocol;
 using ConfidentialChat.Protocol.Oblivious;
 using ConfidentialChat.Protocol.V2;
 
@@ -66,7 +67,7 @@ internal sealed class GatewayConnection : IDisposable
     }
 
     /// <summary>Posts a sealed request, spec/envelope-v2.md section 3, and waits for the headers of an answer that may be opened.</summary>
-    public Task<HttpResponseMessage> RelayAsync(VerifiedNode node, ReadOnlyMemory<byte> body, InnerCall call, CallClock clock)
+    public Task<HttpResponseMessage> RelayAsync(VerifiedNode node, UnitPrices? price, ReadOnlyMemory<byte> body, InnerCall call, CallClock clock)
     {
         var path = string.Create(CultureInfo.InvariantCulture, $"v2/nodes/{node.Id.Value}/relay");
         var request = new HttpRequestMessage(HttpMethod.Post, new Uri(root, path)) { Content = ContentOf(body, ChunkedRequestSealer.MediaType) };
@@ -74,6 +75,8 @@ internal sealed class GatewayConnection : IDisposable
         request.Headers.TryAddWithoutValidation(RelayHeaders.RequestId, call.Request.ToString());
         request.Headers.TryAddWithoutValidation(RelayHeaders.KeySet, node.KeySetText);
         request.Headers.TryAddWithoutValidation(RelayHeaders.MaxUnits, call.MaxUnits.Value.ToString(CultureInfo.InvariantCulture));
+        if (price is { } seen)
+            request.Headers.TryAddWithoutValidation(RelayHeaders.MaxPrice, seen.ToString());
         request.Headers.TryAddWithoutValidation("Incremental", "?1"); // RFC 10036: nobody on the way is to wait for the end
         return SendAsync(
             request, ChunkedAnswerSealer.MediaType, response => response.StatusCode is HttpStatusCode.OK,

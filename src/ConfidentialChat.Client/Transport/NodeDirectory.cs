@@ -67,6 +67,17 @@ internal sealed class NodeDirectory(GatewayConnection connection, NodeJudge judg
         return list.Draw(time) ?? throw Refusal(list);
     }
 
+    /// <summary>What the node costs, as it was listed last; null where it is not any more.</summary>
+    public UnitPrices? PriceOf(string model, VerifiedNode node) => Of(model).Current?.PriceOf(node);
+
+    /// <summary>Looks anew, because a node costs more by now: it, or one that is cheaper then.</summary>
+    /// <exception cref="AttestationException">The policy accepts none.</exception>
+    public async Task<VerifiedNode> ChooseAgainAsync(string model, VerifiedNode node, UnitPrices? seen, CallClock clock)
+    {
+        var list = await LookFromAsync(model, Of(model), clock, look => look.PriceOf(node) == seen).ConfigureAwait(false);
+        return list.Draw(time) ?? throw Refusal(list);
+    }
+
     /// <summary>The verified node of the model that has this key of envelope v1. One that is not known is looked for once.</summary>
     /// <exception cref="AttestationException">There is none.</exception>
     public async Task<VerifiedNode> FindAsync(string model, X25519PublicKey key, CallClock clock)
@@ -204,7 +215,7 @@ internal sealed class NodeDirectory(GatewayConnection connection, NodeJudge judg
     private async Task<NodeList> VerifyAsync(string model, string? tag, IReadOnlyList<OfferedNode> listed, CallClock clock)
     {
         var looks = await Task.WhenAll(listed.Select(node => VerifyAsync(node, clock))).ConfigureAwait(false);
-        var accepted = new List<(VerifiedNode, decimal?)>();
+        var accepted = new List<(VerifiedNode, UnitPrices)>();
         var refused = new List<UnverifiedNode>();
         foreach (var (entry, (node, refusal, _)) in listed.Zip(looks))
         {

@@ -1,5 +1,6 @@
 // spec/envelope-v2.md section 2.
 using System.Security.Cryptography;
+using ConfidentialChat.Protocol;
 
 namespace ConfidentialChat.Client.Transport;
 
@@ -10,6 +11,7 @@ internal sealed class NodeList
     private static readonly TimeSpan LookAgain = TimeSpan.FromMinutes(1);
 
     private readonly VerifiedNode[] cheapest;
+    private readonly IReadOnlyList<(VerifiedNode Node, UnitPrices Price)> accepted;
     private readonly long looked;
 
     /// <param name="tag">The list's entity tag; null where it had none.</param>
@@ -20,14 +22,15 @@ internal sealed class NodeList
     public NodeList(
         string? tag,
         IReadOnlyList<OfferedNode> listed,
-        IReadOnlyList<(VerifiedNode Node, decimal? Price)> accepted,
+        IReadOnlyList<(VerifiedNode Node, UnitPrices Price)> accepted,
         IReadOnlyList<UnverifiedNode> refused,
         TimeProvider time)
     {
         (Tag, Listed, Refused) = (tag, listed, refused);
+        this.accepted = accepted;
         Accepted = [.. accepted.Select(node => node.Node)];
-        var lowest = accepted.Min(node => node.Price); // of those that have one
-        cheapest = [.. accepted.Where(node => node.Price is null || node.Price == lowest).Select(node => node.Node)];
+        var lowest = accepted.Count == 0 ? default : accepted.Min(node => node.Price.Sum);
+        cheapest = [.. accepted.Where(node => node.Price.Sum == lowest).Select(node => node.Node)];
         looked = time.GetTimestamp();
     }
 
@@ -49,6 +52,18 @@ internal sealed class NodeList
         {
             if (cheapest[(first + i) % cheapest.Length] is var node && node.MayBeSealedTo(time))
                 return node;
+        }
+
+        return null;
+    }
+
+    /// <summary>What a node costs by this list; null where it is none of it.</summary>
+    public UnitPrices? PriceOf(VerifiedNode node)
+    {
+        foreach (var (known, price) in accepted)
+        {
+            if (ReferenceEquals(known, node))
+                return price;
         }
 
         return null;

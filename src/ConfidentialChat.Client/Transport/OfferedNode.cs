@@ -8,8 +8,8 @@ namespace ConfidentialChat.Client.Transport;
 /// <param name="Node">The node.</param>
 /// <param name="KeySet">Its newest.</param>
 /// <param name="Bundle">SHA-256 of the bundle, 64 digits of lower-case hexadecimal.</param>
-/// <param name="Price">Null where there are no prices.</param>
-internal sealed record OfferedNode(NodeId Node, KeySetDigest KeySet, string Bundle, decimal? Price)
+/// <param name="Price">Of the model that was asked for; nothing where it is free.</param>
+internal sealed record OfferedNode(NodeId Node, KeySetDigest KeySet, string Bundle, UnitPrices Price)
 {
     /// <summary>So many of a list are looked at.</summary>
     public const int MaxCount = 8;
@@ -46,15 +46,27 @@ internal sealed record OfferedNode(NodeId Node, KeySetDigest KeySet, string Bund
 
     private static OfferedNode? Read(JsonElement node)
     {
-        decimal price = 0;
         return node.ValueKind == JsonValueKind.Object
             && node.TryGetProperty("id"u8, out var id) && id.ValueKind == JsonValueKind.Number && id.TryGetInt64(out var number) && number >= 0
             && KeySetDigest.TryParse(Text(node, "key_set"u8), out var keySet)
             && Text(node, "bundle"u8) is { Length: 64 } bundle && bundle.All(char.IsAsciiHexDigitLower)
-            && (!node.TryGetProperty("price"u8, out var said) || said.ValueKind == JsonValueKind.Null
-                || (said.ValueKind == JsonValueKind.Number && said.TryGetDecimal(out price)))
-            ? new OfferedNode(new NodeId(number), keySet, bundle, said.ValueKind == JsonValueKind.Number ? price : null)
+            && TryReadPrice(node, out var price)
+            ? new OfferedNode(new NodeId(number), keySet, bundle, price)
             : null;
+    }
+
+    private static bool TryReadPrice(JsonElement node, out UnitPrices price)
+    {
+        price = default;
+        return !node.TryGetProperty("price"u8, out var said) || said.ValueKind == JsonValueKind.Null
+            || (said.ValueKind == JsonValueKind.Object && Part("prompt"u8, out var prompt) && Part("completion"u8, out var completion)
+                && Part("image"u8, out var image) && UnitPrices.TryCreate(prompt, completion, image, out price));
+
+        bool Part(ReadOnlySpan<byte> name, out long number)
+        {
+            number = 0;
+            return said.TryGetProperty(name, out var part) && part.ValueKind == JsonValueKind.Number && part.TryGetInt64(out number);
+        }
     }
 
     private static string? Text(JsonElement node, ReadOnlySpan<byte> name) =>

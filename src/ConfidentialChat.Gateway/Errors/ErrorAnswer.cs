@@ -27,7 +27,8 @@ internal sealed class ErrorAnswer(Rejection rejection, int? retryAfterSeconds = 
         var response = httpContext.Response;
         var row = rejection.Error.Row();
         var speaksProblems = Endpoints.SpeaksProblems(httpContext.Request.Path);
-        var body = speaksProblems ? new ProblemDocument(rejection.Error, Forwarded, rejection.Field) { Shortfall = rejection.Shortfall }.ToJson() : rejection.ToJson();
+        var body = !speaksProblems ? rejection.ToJson()
+            : new ProblemDocument(rejection.Error, Forwarded, rejection.Field) { Shortfall = rejection.Shortfall }.ToJson();
         response.StatusCode = row.Status;
         response.ContentType = speaksProblems ? ProblemDocument.MediaType : "application/json";
         response.ContentLength = body.Length;

@@ -28,7 +28,7 @@ internal sealed class Accounts(IStateWriter state, TimeProvider time)
                     return new Movement(MovementOutcome.UnknownUser, default);
                 if (await ledger.TryCreditAsync(user, amount) is not { } carry)
                     return new Movement(MovementOutcome.OutOfBounds, before);
-                var entry = new LedgerEntry(user, EntryKind.Deposit, amount.Value, carry) { MadeBy = by, Reference = reference };
+                var entry = new LedgerEntry(user, LedgerKind.Deposit, amount.Value, carry) { MadeBy = by, Reference = reference };
                 if (!await ledger.TryInsertEntryAsync(entry, now))
                 {
                     await ledger.TryDebitAsync(user, amount);
@@ -55,7 +55,7 @@ internal sealed class Accounts(IStateWriter state, TimeProvider time)
                 if (await (isAdded ? ledger.TryCreditAsync(user, amount) : ledger.TryDebitAsync(user, amount)) is not { } carry)
                     return new Movement(MovementOutcome.OutOfBounds, before);
                 var signed = isAdded ? amount.Value : -amount.Value;
-                await ledger.TryInsertEntryAsync(new LedgerEntry(user, EntryKind.Correction, signed, carry) { MadeBy = by }, now);
+                await ledger.TryInsertEntryAsync(new LedgerEntry(user, LedgerKind.Correction, signed, carry) { MadeBy = by }, now);
                 await ledger.InsertAuditAsync(new AuditEntry(by, "correction", $"user {user}", Detail(signed, note)), now);
                 return await DoneAsync(ledger, user);
             },

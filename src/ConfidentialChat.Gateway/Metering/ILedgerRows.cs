@@ -185,7 +185,7 @@ internal readonly record struct Funds(MicroDollars Balance, MicroDollars Held, i
 /// <param name="Kind">Why.</param>
 /// <param name="Amount">Micro-dollars by which the balance moved: below zero what was paid.</param>
 /// <param name="Carry">The user's, after it.</param>
-internal sealed record LedgerEntry(UserId User, EntryKind Kind, long Amount, int Carry)
+internal sealed record LedgerEntry(UserId User, LedgerKind Kind, long Amount, int Carry)
 {
     public RequestId? Request { get; init; }
 
@@ -198,7 +198,7 @@ internal sealed record LedgerEntry(UserId User, EntryKind Kind, long Amount, int
     public string? Reference { get; init; }
 }
 
-internal enum EntryKind
+internal enum LedgerKind
 {
     Deposit,
     Purchase,

@@ -215,7 +215,7 @@ internal sealed class Ledger(IStateWriter state, TimeProvider time)
                 if (reservation.Stack is { } stack)
                     await ledger.ChargeAsync(stack, reservation.Held, charged.Units);
                 else
-                    await ChargeAsync(ledger, EntryKind.Settlement, request, reservation, reservation.HeldMoney, charged, now);
+                    await ChargeAsync(ledger, LedgerKind.Settlement, request, reservation, reservation.HeldMoney, charged, now);
                 await KeepAsync(ledger, request, reported, now);
                 return isCapped ? Settlement.Capped : Settlement.Settled;
             case ReservationState.Unreported:
@@ -230,7 +230,7 @@ internal sealed class Ledger(IStateWriter state, TimeProvider time)
                 else if (reservation.Prices is { } prices && await ledger.FundsAsync(reservation.User) is { } funds)
                 {
                     late = prices.Within(late, funds.Most);
-                    await ChargeAsync(ledger, EntryKind.Correction, request, reservation, MicroDollars.Zero, late, now);
+                    await ChargeAsync(ledger, LedgerKind.Correction, request, reservation, MicroDollars.Zero, late, now);
                 }
 
                 if (!await ledger.TryReplaceSettlementAsync(request, report.Usage, late, now))
@@ -246,7 +246,7 @@ internal sealed class Ledger(IStateWriter state, TimeProvider time)
 
     // At the price that was fixed; what is free moves no money.
     private static async ValueTask ChargeAsync(
-        ILedgerRows ledger, EntryKind kind, RequestId request, KnownReservation reservation, MicroDollars held, Usage charged, DateTimeOffset now)
+        ILedgerRows ledger, LedgerKind kind, RequestId request, KnownReservation reservation, MicroDollars held, Usage charged, DateTimeOffset now)
     {
         if (reservation.Prices is not { } prices)
             return;
@@ -274,7 +274,7 @@ internal sealed class Ledger(IStateWriter state, TimeProvider time)
         var isGrown = await ledger.TryGrowAsync(stack.Id, missing, LargestStack);
         if (isGrown && await hold())
         {
-            var entry = new LedgerEntry(stack.User, EntryKind.Purchase, -amount.Value, carry) { Stack = stack.Id, Units = missing };
+            var entry = new LedgerEntry(stack.User, LedgerKind.Purchase, -amount.Value, carry) { Stack = stack.Id, Units = missing };
             await WriteAsync(ledger, entry, now);
             return (true, null);
         }
@@ -292,7 +292,7 @@ internal sealed class Ledger(IStateWriter state, TimeProvider time)
         if (!await ledger.TryShrinkAsync(stack.Id, stack.Room))
             return;
         if (await ledger.TryCreditAsync(stack.User, amount) is { } carry)
-            await WriteAsync(ledger, new LedgerEntry(stack.User, EntryKind.Refund, amount.Value, carry) { Stack = stack.Id, Units = stack.Room }, now);
+            await WriteAsync(ledger, new LedgerEntry(stack.User, LedgerKind.Refund, amount.Value, carry) { Stack = stack.Id, Units = stack.Room }, now);
         else
             await ledger.TryGrowAsync(stack.Id, stack.Room, LargestStack);
     }

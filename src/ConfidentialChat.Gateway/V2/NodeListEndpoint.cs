@@ -19,7 +19,8 @@ internal sealed class NodeListEndpoint(KnownNodes nodes)
     {
         if (context.Request.Query["model"] is not [{ Length: > 0 } model])
             return new(new ErrorAnswer(RequestError.InvalidField, "model") { Forwarded = false });
-        var list = new NodeListAnswer([.. nodes.Serving(model).Where(node => node.Newest!.Bundle is not null).Take(MaxNodes).Select(node => ListedNode.Of(node, model))]);
+        var serving = nodes.Serving(model).Where(node => node.Newest!.Bundle is not null).Take(MaxNodes);
+        var list = new NodeListAnswer([.. serving.Select(node => ListedNode.Of(node, model))]);
         if (list.Nodes.Count == 0)
         {
             var error = nodes.IsAnnounced(model) ? RequestError.ServiceUnavailable : RequestError.ModelNotFound;

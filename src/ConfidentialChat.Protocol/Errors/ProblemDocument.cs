@@ -64,7 +64,7 @@ public sealed record ProblemDocument(RequestError Error, bool? Forwarded = null,
                 ? said.GetBoolean()
                 : (bool?)null;
             var field = Text(root, "param"u8);
-            problem = new ProblemDocument(error.Value, forwarded, Rejection.IsFieldName(field) ? field : null) { Shortfall = Shortfall.Read(root) };
+            problem = new ProblemDocument(error.Value, forwarded, Rejection.IsFieldName(field) ? field : null) { Shortfall = Shortfall.TryRead(root) };
             return true;
         }
         catch (Exception e) when (e is JsonException or InvalidOperationException)

@@ -106,7 +106,7 @@ public sealed record Rejection(RequestError Error, string? Field = null)
                 || RequestErrors.FromCode(code.GetString()) is not { } row)
                 return false;
             var field = error.TryGetProperty("param"u8, out var param) && param.ValueKind == JsonValueKind.String ? param.GetString() : null;
-            rejection = new Rejection(row.Error, IsFieldName(field) ? field : null) { Shortfall = Shortfall.Read(error) };
+            rejection = new Rejection(row.Error, IsFieldName(field) ? field : null) { Shortfall = Shortfall.TryRead(error) };
             return true;
         }
         catch (Exception e) when (e is JsonException or InvalidOperationException)

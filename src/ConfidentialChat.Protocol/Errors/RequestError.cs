@@ -16,12 +16,10 @@ public enum RequestError
     StreamMismatch,
     ContextTooLarge,
     BalanceError,
-    Forbidden,
     NotFound,
     ModelNotFound,
     MethodNotAllowed,
     Replay,
-    PriceChanged,
     BodyTooLarge,
     UnsupportedMediaType,
     UnavailableStack,
@@ -32,6 +30,8 @@ public enum RequestError
     ServiceUnavailable,
     BodyTooSlow,
     EndpointNotServed,
+    Forbidden,
+    PriceChanged,
 }
 
 /// <summary>When a request that failed may be made again.</summary>

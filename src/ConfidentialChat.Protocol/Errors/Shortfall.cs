@@ -14,7 +14,8 @@ public sealed record Shortfall(MicroDollars Needed, MicroDollars Available)
         json.WriteNumber("available"u8, Available.Value);
     }
 
-    internal static Shortfall? Read(JsonElement error) =>
+    /// <summary>Reads the two members of a peer's error, an object; null where they are none.</summary>
+    public static Shortfall? TryRead(JsonElement error) =>
         TryRead(error, "needed"u8, out var needed) && TryRead(error, "available"u8, out var available) ? new Shortfall(needed, available) : null;
 
     private static bool TryRead(JsonElement error, ReadOnlySpan<byte> name, out MicroDollars amount)

@@ -383,7 +383,12 @@ public sealed class LedgerTests
         }
 
         UnitPrices.TryCreate(1, 1, UnitPrices.MaxValue + 1, out _).ShouldBeFalse();
-        foreach (var text in (string?[])[null, "", "1", "1, 2", "1, 2, 3, 4", "1, -2, 3", "1, 2, 3.5", "+1, 2, 3", "1, 2, 1000000000001", "1, , 3", "１, 2, 3", "1 0, 2, 3"])
+        string?[] texts =
+        [
+            null, "", "1", "1, 2", "1, 2, 3, 4", "1, -2, 3", "1, 2, 3.5", "+1, 2, 3", "1, 2, 1000000000001", "1, , 3", "\uff11, 2, 3", "1 0, 2, 3",
+            "99999999999999999999, 2, 3",
+        ];
+        foreach (var text in texts)
             UnitPrices.TryParse(text, out _).ShouldBeFalse(text);
         UnitPrices.TryParse(Prices(1, 2, UnitPrices.MaxValue).ToString(), out var read).ShouldBeTrue();
         read.ShouldBe(Prices(1, 2, UnitPrices.MaxValue));

@@ -32,6 +32,7 @@ internal sealed class LedgerUnderTest : IAsyncDisposable
     private Price? price;
     private int prices;
     private GatewayDbContext? check;
+    private System.Data.Common.DbCommand? rules;
     private ReferenceLedger reference;
     private readonly int maxOpen;
     private Stack? stack;
@@ -264,6 +265,8 @@ internal sealed class LedgerUnderTest : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         writer.Dispose();
+        if (rules is not null)
+            await rules.DisposeAsync();
         if (check is not null)
             await check.DisposeAsync();
         Directory.Delete(directory, recursive: true);
@@ -297,13 +300,15 @@ internal sealed class LedgerUnderTest : IAsyncDisposable
     private async Task CheckAsync()
     {
         await writer.RunAsync(_ => ValueTask.FromResult(true)); // what is written lazily
-        check ??= database.CreateContext();
-        var connection = check.Database.GetDbConnection();
-        if (connection.State is not System.Data.ConnectionState.Open)
+        if (check is null)
+        {
+            check = database.CreateContext();
             await check.Database.OpenConnectionAsync();
-        using var command = connection.CreateCommand();
-        command.CommandText = Rules;
-        using var row = await command.ExecuteReaderAsync();
+            rules = check.Database.GetDbConnection().CreateCommand();
+            rules.CommandText = Rules;
+        }
+
+        await using var row = await rules!.ExecuteReaderAsync();
         (await row.ReadAsync()).ShouldBeTrue();
         (row.GetInt64(0), row.GetInt64(1), row.GetInt64(2)).ShouldBe((reference.Balance, reference.Held, reference.Carry), Steps);
         row.GetInt64(3).ShouldBe(row.GetInt64(0), Steps);

@@ -15,6 +15,7 @@ internal sealed class RelayedRequest(GatewayConnection connection, NodeDirectory
 {
     private VerifiedNode? lost; // once a call
     private TimeSpan? clockError; // likewise
+    private bool isDearer; // likewise
 
     public required PlainRequest Request { get; init; }
 
@@ -30,15 +31,21 @@ internal sealed class RelayedRequest(GatewayConnection connection, NodeDirectory
         var node = await directory.ChooseAsync(Request.Model, clock).ConfigureAwait(false);
         while (true)
         {
+            UnitPrices? price = null;
             try
             {
-                return await SendAsync(node).ConfigureAwait(false);
+                return await SendAsync(node, price = directory.PriceOf(Request.Model, node)).ConfigureAwait(false);
             }
             catch (GatewayApiException e) when ((e.IsKeyUnknown || e.IsNodeGone) && lost is null)
             {
                 // Whoever is on the way could say so: what follows is no more than one look, and a verified key again.
                 lost = node;
                 node = await directory.ChooseAnewAsync(Request.Model, lost, clock).ConfigureAwait(false);
+            }
+            catch (GatewayApiException e) when (e.IsPriceChanged && !isDearer)
+            {
+                isDearer = true;
+                node = await directory.ChooseAgainAsync(Request.Model, node, price, clock).ConfigureAwait(false);
             }
             catch (NodeApiException e) when (e.Date is not null && clockError is null)
             {
@@ -49,7 +56,7 @@ internal sealed class RelayedRequest(GatewayConnection connection, NodeDirectory
         }
     }
 
-    private async Task<InnerAnswer> SendAsync(VerifiedNode node)
+    private async Task<InnerAnswer> SendAsync(VerifiedNode node, UnitPrices? price)
     {
         OnNode?.Invoke(node);
         var call = new InnerCall
@@ -66,7 +73,7 @@ internal sealed class RelayedRequest(GatewayConnection connection, NodeDirectory
             Body = Request.Json,
         };
         using var sealedCall = Seal(call, node, out var awaited);
-        var response = await connection.RelayAsync(node, sealedCall.Body, call, clock).ConfigureAwait(false);
+        var response = await connection.RelayAsync(node, price, sealedCall.Body, call, clock).ConfigureAwait(false);
         InnerAnswer? answer = null;
         try
         {

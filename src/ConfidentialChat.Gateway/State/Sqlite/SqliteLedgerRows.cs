@@ -12,12 +12,14 @@ internal sealed class SqliteLedgerRows : ILedgerRows, IDisposable
     /// <summary>Vouchers that one sweep deletes: others wait for its transaction.</summary>
     private const int MostForgotten = 1000;
 
-    private readonly SqliteStatement makeStack, findStackOf, findPaidStackOf, findStack, findStackOfModel, findRoom, hold, holdForLock, takeOver, freeUnits, chargeUnits;
+    private readonly SqliteStatement makeStack, findStackOf, findPaidStackOf, findStack, findStackOfModel, findRoom;
+    private readonly SqliteStatement hold, holdForLock, takeOver, freeUnits, chargeUnits;
     private readonly SqliteStatement insertLock, findOldest, claimLock, spendLock, returnLock, expireReturned, expireLocks, forgetLocks;
     private readonly SqliteStatement shortenLocks, findPlaces;
     private readonly SqliteStatement insertReservation, findReservation, endReservation, postpone, shortenReservations, endOverdue, blame, insertSettlement;
     private readonly SqliteStatement replaceSettlement, grow, shrink, outpriced, orphaned;
-    private readonly SqliteStatement findFunds, holdMoney, freeMoney, chargeMoney, credit, debit, insertEntry, insertAudit, endPrice, insertPrice, findPrice, findNode;
+    private readonly SqliteStatement findFunds, holdMoney, freeMoney, chargeMoney, credit, debit, insertEntry, insertAudit;
+    private readonly SqliteStatement endPrice, insertPrice, findPrice, findNode;
     private readonly SqliteStatement insertVoucher, findOldestVoucher, forgetVouchers, putSigningKey, endSigningKeys, boundSigningKeys, findSigningKey;
 
     public SqliteLedgerRows(sqlite3 database)
@@ -405,12 +407,12 @@ internal sealed class SqliteLedgerRows : ILedgerRows, IDisposable
         _ => "unreported",
     };
 
-    private static string Spell(EntryKind kind) => kind switch
+    private static string Spell(LedgerKind kind) => kind switch
     {
-        EntryKind.Deposit => "deposit",
-        EntryKind.Purchase => "purchase",
-        EntryKind.Settlement => "settlement",
-        EntryKind.Correction => "correction",
+        LedgerKind.Deposit => "deposit",
+        LedgerKind.Purchase => "purchase",
+        LedgerKind.Settlement => "settlement",
+        LedgerKind.Correction => "correction",
         _ => "refund",
     };
 
