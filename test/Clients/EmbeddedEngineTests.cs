@@ -35,7 +35,8 @@ public sealed class EmbeddedEngineTests(RunningStack stack) : IClassFixture<Runn
 
         text.ShouldBe(FixtureModel.Answer);
         updates.ShouldBeGreaterThan(2);
-        var vectors = (await openai.GetEmbeddingClient(stack.Model).GenerateEmbeddingsAsync([FixtureModel.Answer, FixtureModel.Answer, "words that it does not know"], null, Cancellation)).Value;
+        string[] texts = [FixtureModel.Answer, FixtureModel.Answer, "words that it does not know"];
+        var vectors = (await openai.GetEmbeddingClient(stack.Model).GenerateEmbeddingsAsync(texts, null, Cancellation)).Value;
         vectors[0].ToFloats().ToArray().ShouldBe(vectors[1].ToFloats().ToArray());
         vectors[0].ToFloats().ToArray().ShouldNotBe(vectors[2].ToFloats().ToArray());
     }
@@ -51,7 +52,8 @@ public sealed class EmbeddedEngineTests(RunningStack stack) : IClassFixture<Runn
         response.Text.ShouldBe(FixtureModel.Answer);
         response.FinishReason.ShouldBe(ChatFinishReason.Stop);
         response.Usage!.OutputTokenCount!.Value.ShouldBeGreaterThan(0);
-        var vectors = await client.AsIEmbeddingGenerator(stack.Model).GenerateAsync([FixtureModel.Answer, "words that it does not know"], cancellationToken: Cancellation);
+        string[] texts = [FixtureModel.Answer, "words that it does not know"];
+        var vectors = await client.AsIEmbeddingGenerator(stack.Model).GenerateAsync(texts, cancellationToken: Cancellation);
         vectors[0].Vector.ToArray().ShouldNotBe(vectors[1].Vector.ToArray());
     }
 }

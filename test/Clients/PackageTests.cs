@@ -67,8 +67,8 @@ public sealed class PackageTests(LocalFeed feed, ScriptedStack scripted) : IClas
     [Fact]
     public async Task What_the_docs_say_to_type_has_the_packages_found()
     {
-        var command = Regex.Match(
-            await File.ReadAllTextAsync(Path.Combine(Tree.Root, "docs", "clients.md"), Cancellation), "`(?<command>dotnet nuget add source [^`]+)`").Groups["command"].Value;
+        var page = await File.ReadAllTextAsync(Path.Combine(Tree.Root, "docs", "clients.md"), Cancellation);
+        var command = Regex.Match(page, "`(?<command>dotnet nuget add source [^`]+)`").Groups["command"].Value;
         var home = Directory.CreateTempSubdirectory("cchat-home-").FullName;
         try
         {
@@ -214,11 +214,13 @@ public sealed class PackageTests(LocalFeed feed, ScriptedStack scripted) : IClas
         {
             var clone = Path.Combine(root, "clone");
             (await LocalFeed.RunAsync(root, "git", new Dictionary<string, string>(), "clone", "--quiet", "--shared", Tree.Root, clone)).ExitCode.ShouldBe(0);
-            var file = Path.Combine(clone, "src", "ConfidentialChat.Extensions.AI", "ConfidentialChatServices.cs");
-            var text = await File.ReadAllTextAsync(file, Cancellation);
-            await File.WriteAllTextAsync(
-                file,
-                text.Replace("SectionName", "Section", StringComparison.Ordinal).Replace("failureStatus", "worst", StringComparison.Ordinal), Cancellation);
+            foreach (var file in Directory.GetFiles(Path.Combine(clone, "src", "ConfidentialChat.Extensions.AI"), "*.cs"))
+            {
+                var text = await File.ReadAllTextAsync(file, Cancellation);
+                text = text.Replace("SectionName", "Section", StringComparison.Ordinal).Replace("failureStatus", "worst", StringComparison.Ordinal);
+                await File.WriteAllTextAsync(file, text, Cancellation);
+            }
+
             var (exitCode, said) = await PackAsync(clone, Path.Combine(root, "out"));
             exitCode.ShouldNotBe(0);
             said.ShouldContain("CP0002"); // a member that is gone

@@ -178,8 +178,11 @@ public sealed class ServicesTests(ScriptedStack scripted) : IClassFixture<Script
                 said.ShouldContain("confidentialchat.node.tee=simulated");
         }
 
-        string[] chats = ["gen_ai.operation.name=chat", "gen_ai.response.id=scripted-1", "gen_ai.response.model=scripted", "gen_ai.response.finish_reasons=[\"stop\"]",
-            "gen_ai.usage.input_tokens=2", "gen_ai.usage.output_tokens=8"];
+        string[] chats =
+        [
+            "gen_ai.operation.name=chat", "gen_ai.response.id=scripted-1", "gen_ai.response.model=scripted", "gen_ai.response.finish_reasons=[\"stop\"]",
+            "gen_ai.usage.input_tokens=2", "gen_ai.usage.output_tokens=8",
+        ];
         foreach (var span in spans.Take(2))
             chats.ShouldBeSubsetOf(span.TagObjects.Select(tag => $"{tag.Key}={Shown(tag.Value)}"));
         spans.ElementAt(1).TagObjects.Select(tag => tag.Key).ShouldContain("gen_ai.response.time_to_first_chunk");

@@ -38,7 +38,8 @@ internal static class ApiAnswers
     public static EngineStep[] Call(string api) => EngineStep.Answer(200, api switch
     {
         "chat" => Completion(
-            """{"role":"assistant","content":null,"tool_calls":[{"id":"call_1","type":"function","function":{"name":"weather","arguments":"{\"city\":\"Łódź\"}"}}]}""", "tool_calls"),
+            """{"role":"assistant","content":null,"tool_calls":[{"id":"call_1","type":"function","function":{"name":"weather","arguments":"{\"city\":\"Łódź\"}"}}]}""",
+            "tool_calls"),
         "responses" => Response(CallItem("completed", """{"city":"Łódź"}""")),
         _ => Message("""{"type":"tool_use","id":"toolu_1","name":"weather","input":{"city":"Łódź"}}""", "tool_use"),
     });
@@ -103,7 +104,8 @@ internal static class ApiAnswers
             EngineStep.Named("response.function_call_arguments.done", """
                 "sequence_number":4,"item_id":"fc_1","output_index":0,"arguments":"{\"city\":\"Łódź\"}"
                 """),
-            EngineStep.Named("response.output_item.done", $"\"sequence_number\":5,\"output_index\":0,\"item\":{CallItem("completed", """{"city":"Łódź"}""")}"),
+            EngineStep.Named(
+                "response.output_item.done", $"\"sequence_number\":5,\"output_index\":0,\"item\":{CallItem("completed", """{"city":"Łódź"}""")}"),
             EngineStep.Named("response.completed", $"\"sequence_number\":6,\"response\":{Response(CallItem("completed", """{"city":"Łódź"}"""))}"),
         ],
         _ =>
@@ -113,7 +115,8 @@ internal static class ApiAnswers
             EngineStep.Named("content_block_delta", "\"index\":0,\"delta\":{\"type\":\"thinking_delta\",\"thinking\":\"They want the weather.\"}"),
             EngineStep.Named("content_block_delta", "\"index\":0,\"delta\":{\"type\":\"signature_delta\",\"signature\":\"a-signature\"}"),
             EngineStep.Named("content_block_stop", "\"index\":0"),
-            EngineStep.Named("content_block_start", "\"index\":1,\"content_block\":{\"type\":\"tool_use\",\"id\":\"toolu_1\",\"name\":\"weather\",\"input\":{}}"),
+            EngineStep.Named(
+                "content_block_start", "\"index\":1,\"content_block\":{\"type\":\"tool_use\",\"id\":\"toolu_1\",\"name\":\"weather\",\"input\":{}}"),
             EngineStep.Named("content_block_delta", """
                 "index":1,"delta":{"type":"input_json_delta","partial_json":"{\"city\":"}
                 """),

@@ -35,7 +35,8 @@ public sealed class SidecarWireTests(ScriptedStack stack) : IClassFixture<Script
         foreach (var (head, status, code) in pages)
         {
             // No byte of the body is sent: nobody waits for it.
-            var said = await SayAsync(sidecar, $"POST {ApiAnswers.PathOf(api)} HTTP/1.1\r\n{head}\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n\r\n");
+            var said = await SayAsync(
+                sidecar, $"POST {ApiAnswers.PathOf(api)} HTTP/1.1\r\n{head}\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n\r\n");
             said.ShouldStartWith($"HTTP/1.1 {status} ");
             said.ShouldNotContain("Access-Control-Allow-Origin", Case.Insensitive);
             ErrorOf(said, api).GetProperty("code").GetString().ShouldBe(code);

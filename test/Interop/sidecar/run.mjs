@@ -84,9 +84,15 @@ const scenarios = {
     const thinking = { type: "enabled", budget_tokens: 1024 };
     const message = await anthropic.messages.stream({ model, max_tokens: 2048, thinking, tools, messages }).finalMessage();
     const [thought, call] = message.content;
-    const turns = [...messages, { role: "assistant", content: message.content }, { role: "user", content: [{ type: "tool_result", tool_use_id: call.id, content: "rain" }] }];
+    const turns = [
+      ...messages, { role: "assistant", content: message.content },
+      { role: "user", content: [{ type: "tool_result", tool_use_id: call.id, content: "rain" }] },
+    ];
     const answer = await anthropic.messages.create({ model, max_tokens: 2048, thinking, tools, messages: turns });
-    return { thought: thought.thinking, signature: thought.signature, name: call.name, arguments: call.input, stop: message.stop_reason, text: answer.content[0].text };
+    return {
+      thought: thought.thinking, signature: thought.signature, name: call.name, arguments: call.input, stop: message.stop_reason,
+      text: answer.content[0].text,
+    };
   },
   async "count-tokens"() {
     return { tokens: (await anthropic.messages.countTokens({ model, messages: [{ role: "user", content: "one two three" }] })).input_tokens };
