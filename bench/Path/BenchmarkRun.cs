@@ -182,8 +182,19 @@ internal sealed class BenchmarkRun : IAsyncDisposable
             var stack = await StackAsync(cchat, engine, isAttested: prefix.Length == 0);
             checkouts.Add(new Checkout(prefix, cchat, stack));
             routes.AddRange(Ours(stack, engine, prefix, withClient: prefix.Length == 0));
-            if (prefix.Length == 0)
-                routes.AddRange(await SidecarAsync(cchat, stack, engine));
+            if (prefix.Length > 0)
+                return;
+            var priced = await StackAsync(cchat, engine, isAttested: true);
+            await priced.SellAsync();
+            routes.Add(new RelayV2Route
+            {
+                Name = RouteNames.GatewayV2Priced,
+                To = priced.Gateway.Url,
+                Tested = [priced.Gateway],
+                Aside = [priced.Node, engine],
+                Stack = priced,
+            });
+            routes.AddRange(await SidecarAsync(cchat, stack, engine));
         }
     }
 

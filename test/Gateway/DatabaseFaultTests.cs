@@ -2,8 +2,13 @@ using System.Collections.Concurrent;
 using System.Diagnostics;
 using System.Globalization;
 using System.Net;
+using ConfidentialChat.Attestation.Simulated;
+using ConfidentialChat.Gateway.Metering;
 using ConfidentialChat.Gateway.State;
 using ConfidentialChat.Gateway.State.Sqlite;
+using ConfidentialChat.Protocol;
+using ConfidentialChat.Protocol.Errors;
+using ConfidentialChat.Protocol.Oblivious;
 using ConfidentialChat.Protocol.Relay;
 using Microsoft.Data.Sqlite;
 using Microsoft.EntityFrameworkCore;
@@ -73,6 +78,51 @@ public sealed class DatabaseFaultTests
             await answers.Task;
             await (refuses ? ScriptedNode.RefuseAsync(context, 429, "TOO_MANY_REQUESTS") : ScriptedNode.AnswerAsync(context, 200, ScriptedNode.SealedAnswer));
         }
+    }
+
+    [Fact]
+    public async Task While_the_disk_is_full_nothing_is_sold_and_afterwards_no_money_is_lost_or_charged_twice()
+    {
+        using var disk = SmallDisk.Mount();
+        using var platform = new SimulatedPlatform();
+        await using var gateway = await GatewayUnderTest.StartAsync(options => options with { DataDirectory = Path.Combine(disk.Path, "data") });
+        await using var node = await ScriptedNode.StartAsync(gateway);
+        var keys = await node.AttestAsync(platform);
+        using var user = await gateway.UserAsync();
+        await gateway.SetPriceAsync(node, 1_000_000, 1_000_000);
+        await gateway.DepositAsync(1_000_000_000);
+        node.Script = context => ScriptedNode.AnswerAsync(context, 200, "sealed", ChunkedAnswerSealer.MediaType);
+        var call = new SealedCall(node.Id, keys.Digest);
+        (await user.SendAsync(call.Request())).StatusCode.ShouldBe(HttpStatusCode.OK);
+        await node.SeenAsync();
+        var report = new UsageReport(call.Id, GatewayUnderTest.Model, 60, 40, 0);
+        node.Script = context => ScriptedNode.AnswerAsync(
+            context, 429, """{"type":"about:blank","code":"TOO_MANY_REQUESTS"}""", ProblemDocument.MediaType);
+
+        disk.Fill();
+        HttpResponseMessage refused;
+        var told = 0;
+        do // the log's last page has room
+        {
+            refused = await user.SendAsync((call with { Id = Guid.NewGuid() }).Request());
+            told += refused.StatusCode is HttpStatusCode.TooManyRequests ? 1 : 0;
+        }
+        while (refused.StatusCode is HttpStatusCode.TooManyRequests && told < 1000);
+        await refused.ShouldBeProblemAsync(RequestError.ServiceUnavailable, forwarded: null);
+        await (await node.PostVouchersAsync(new DeliveredVoucher(report.Request, Convert.ToBase64String(node.Sign([report])[0])))).ShouldBeErrorAsync(503, "SERVICE_UNAVAILABLE");
+        await Should.ThrowAsync<GatewayStateException>(() => gateway.Accounts.DepositAsync(new UserId(1), new MicroDollars(5), "operator", "paid"));
+
+        disk.Clear();
+        await ReadyAsync(gateway);
+        await node.BeatAsync();
+        await node.VouchAsync(report);
+        await node.VouchAsync(report);
+        (await gateway.Accounts.DepositAsync(new UserId(1), new MicroDollars(5), "operator", "paid")).Outcome.ShouldBe(MovementOutcome.Done);
+        (await gateway.Accounts.DepositAsync(new UserId(1), new MicroDollars(5), "operator", "paid")).Outcome.ShouldBe(MovementOutcome.Repeated);
+        gateway.Clock.Advance(TimeSpan.FromMinutes(11)); // of what was refused while nothing could be written the hold ends here
+        await gateway.SweepAsync();
+        (await gateway.FundsAsync()).ShouldBe((1_000_000_000 - 100 + 5, 0));
+        (await gateway.LedgerAsync()).Sum(row => row.Amount).ShouldBe(1_000_000_000 - 100 + 5);
     }
 
     [Fact]

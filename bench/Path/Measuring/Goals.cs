@@ -15,6 +15,7 @@ internal static class Goals
             Ratio("node : its floor, CPU a request", RouteNames.Node, RouteNames.FloorNode, request, 1.3),
             Ratio("node : its floor, CPU a chunk", RouteNames.Node, RouteNames.FloorNode, chunk, 1.3),
             Ratio("gateway v2 : YARP, CPU a request", RouteNames.GatewayV2, RouteNames.Yarp, request, 1.5),
+            Apart("gateway v2, added latency of a price", RouteNames.GatewayV2Priced, RouteNames.GatewayV2, 0.3),
             Ratio("node v2 : floor v2, CPU a request", RouteNames.NodeV2, RouteNames.FloorNodeV2, request, 1.3),
             Ratio("node v2 : floor v2 with receipts, CPU a request", RouteNames.NodeV2, RouteNames.FloorNodeV2Signing, request, 1.3),
             Ratio("node v2 : floor v2, CPU a chunk", RouteNames.NodeV2, RouteNames.FloorNodeV2, chunk, 1.3),
@@ -44,6 +45,11 @@ internal static class Goals
         Goal? Added(string name, string route, double bound) =>
             results.Route(route) is { } client && results.Route(RouteNames.Engine) is { } engine
                 ? new Goal(name, client.Median(latency) - engine.Median(latency), bound, IsUpper: true, "ms")
+                : null;
+
+        Goal? Apart(string name, string route, string baseline, double bound) =>
+            results.Route(route) is { } ours && results.Route(baseline) is { } theirs
+                ? new Goal(name, ours.Median(latency) - theirs.Median(latency), bound, IsUpper: true, "ms")
                 : null;
 
         Goal? Start(string name, double bound) =>

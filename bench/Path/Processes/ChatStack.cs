@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using ConfidentialChat.Bench.WholePath.Servers;
+using Microsoft.Data.Sqlite;
 
 namespace ConfidentialChat.Bench.WholePath.Processes;
 
@@ -106,6 +107,22 @@ internal sealed class ChatStack : IAsyncDisposable
             ],
             "gateway", isPinned: false, endsWithInput: false);
         return clock.Elapsed;
+    }
+
+    /// <summary>From now on its model has a price, and each user more than any run spends; the gateway notices within a second.</summary>
+    public async Task SellAsync()
+    {
+        await using var database = new SqliteConnection($"Data Source={Path.Combine(GatewayData, "gateway.db")};Pooling=False");
+        await database.OpenAsync();
+        await using var command = database.CreateCommand();
+        command.CommandText = """
+            INSERT INTO prices (node_id, model, prompt, completion, image, valid_from, set_by)
+                SELECT node_id, model, 150000, 600000, 0, 0, 'operator' FROM node_models;
+            UPDATE users SET balance = 1000000000000;
+            INSERT INTO ledger (user_id, kind, amount, carry, made_by, created_at) SELECT id, 'deposit', balance, 0, 'operator', 0 FROM users
+            """;
+        await command.ExecuteNonQueryAsync();
+        await Task.Delay(TimeSpan.FromSeconds(1.5));
     }
 
     public async ValueTask DisposeAsync()
