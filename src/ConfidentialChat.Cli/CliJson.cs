@@ -1,6 +1,7 @@
 using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using ConfidentialChat.Cli.Agents;
 using ConfidentialChat.Gateway;
 using ConfidentialChat.Gateway.Nodes;
 
@@ -13,6 +14,9 @@ namespace ConfidentialChat.Cli;
 [JsonSerializable(typeof(Commands.Versions))]
 [JsonSerializable(typeof(IReadOnlyList<ApiKeyEntry>))]
 [JsonSerializable(typeof(IReadOnlyList<NodeEntry>))]
+[JsonSerializable(typeof(ConnectJournalFile))]
+[JsonSerializable(typeof(Commands.SidecarStatus))]
+[JsonSerializable(typeof(string))]
 internal sealed partial class CliJson : JsonSerializerContext
 {
     /// <summary>Without escapes of what needs none: keys and URLs stay readable.</summary>
@@ -25,6 +29,9 @@ internal sealed partial class CliJson : JsonSerializerContext
             new JsonStringEnumConverter<NodeCondition>(JsonNamingPolicy.SnakeCaseLower),
             new JsonStringEnumConverter<NodeRefusal>(JsonNamingPolicy.SnakeCaseLower),
             new JsonStringEnumConverter<TablesAge>(JsonNamingPolicy.SnakeCaseLower),
+            new JsonStringEnumConverter<ConnectionState>(JsonNamingPolicy.SnakeCaseLower),
+            new JsonStringEnumConverter<ConfigurationFormat>(JsonNamingPolicy.SnakeCaseLower),
+            new JsonStringEnumConverter<Commands.ConnectionCondition>(JsonNamingPolicy.SnakeCaseLower),
         },
     });
 }

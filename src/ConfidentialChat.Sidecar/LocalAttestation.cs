@@ -11,7 +11,7 @@ using Microsoft.AspNetCore.Http;
 namespace ConfidentialChat.Sidecar;
 
 /// <summary>Shows whom a model's requests are sealed to, and every check of the verdict; verifies where none is kept.</summary>
-internal sealed class LocalAttestation(NodeVerdicts verdicts)
+internal sealed class LocalAttestation(NodeVerdicts verdicts, SidecarOptions options)
 {
     private static readonly JsonWriterOptions Readable = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
@@ -31,12 +31,13 @@ internal sealed class LocalAttestation(NodeVerdicts verdicts)
         }
     }
 
-    private static async Task WriteAsync(HttpResponse response, string model, IReadOnlyList<VerifiedNode> nodes)
+    private async Task WriteAsync(HttpResponse response, string model, IReadOnlyList<VerifiedNode> nodes)
     {
         var buffer = new ArrayBufferWriter<byte>(4096);
         using (var json = new Utf8JsonWriter(buffer, Readable))
         {
             json.WriteStartObject();
+            json.WriteString("gateway", options.Client.ServerUrl?.GetLeftPart(UriPartial.Authority));
             json.WriteString("model", model);
             json.WriteStartArray("nodes");
             foreach (var node in nodes)

@@ -63,6 +63,9 @@ internal sealed class EngineReply
 
     private bool IsMessages => path == "/v1/messages";
 
+    /// <summary>Null where the script has no task, or the request is none of an agent at work.</summary>
+    public EngineTask? Task => Script.Shell is { } command ? EngineTask.Find(request, path, command) : null;
+
     /// <summary>The text of a token: its number, filled up.</summary>
     public static string Word(int number, int bytes) => (number.ToString(CultureInfo.InvariantCulture) + " ").PadLeft(bytes, '.');
 

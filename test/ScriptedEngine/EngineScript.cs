@@ -58,6 +58,12 @@ public sealed record EngineScript
     /// <summary>Milliseconds before each token.</summary>
     public int DelayMs { get; init; }
 
+    /// <summary>
+    /// What a coding agent's shell is to do: a stream that offers a shell is answered with one call of it, and the next with the task's end. Null
+    /// calls nothing.
+    /// </summary>
+    public string? Shell { get; init; }
+
     /// <summary>What is done with requests, in the order in which they come. A request that none is left for gets the deterministic answer.</summary>
     public IReadOnlyList<EngineExchange> Exchanges { get; init; } = [];
 

@@ -322,6 +322,13 @@ public sealed class ScriptedEngine : IAsyncDisposable
 
         reply.Http.Response.ContentType = "text/event-stream";
         await reply.Http.Response.Body.FlushAsync(reply.Http.RequestAborted);
+        if (reply.Task is { } task)
+        {
+            foreach (var (name, data) in task.Events())
+                await EventAsync(reply, data, name);
+            return;
+        }
+
         foreach (var (name, data, isToken) in reply.NamedEvents())
         {
             if (isToken && reply.Script.DelayMs > 0)
