@@ -3,6 +3,7 @@ using ConfidentialChat.Client;
 using ConfidentialChat.Hosting.Bodies;
 using ConfidentialChat.Hosting.Connections;
 using ConfidentialChat.Protocol;
+using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Sidecar.Errors;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.Primitives;
@@ -47,6 +48,7 @@ internal sealed class LocalInference(
 
         // 3 sealed to a verified node, or not sent at all
         OpenedAnswer answer;
+        long? estimate = row.Endpoint is InferenceEndpoint.CountTokens ? TokenEstimate.Of(body.Span) : null;
         var record = context.Record();
         try
         {
@@ -56,6 +58,11 @@ internal sealed class LocalInference(
                     record.BodyBytes = body.Length;
                 answer = await client.SendAsync(row.Endpoint, body.Memory, Call(context, row), context.RequestAborted);
             }
+        }
+        catch (NodeApiException e) when (estimate is { } tokens && e.Code == RequestError.EndpointNotServed.Row().Code)
+        {
+            await TokenEstimate.WriteAsync(context, tokens);
+            return;
         }
         catch (Exception e) when (SidecarRefusal.Of(e) is { } refusal)
         {
@@ -114,11 +121,14 @@ internal sealed class LocalInference(
     private async ValueTask<(ReceivedBody? Body, SidecarError Fault)> ReadAsync(HttpContext context)
     {
         var request = context.Request;
-        if (!IsPlain(request.Headers.ContentEncoding) || !IsJson(request.ContentType))
+        if (!PackedBody.TryKnow(request.Headers.ContentEncoding, out var coding) || !IsJson(request.ContentType))
             return (null, SidecarError.UnsupportedMediaType);
         context.Recognise(options.MaxBodyBytes);
+        PackedBody? packed = null;
         try
         {
+            if (coding is not null && (packed = PackedBody.TryUnpack(context, coding, room)) is null)
+                return (null, SidecarError.TooManyRequests);
             var (body, fault) = await BodyReader.ReadAsync(context, new BodyLimits(options.MaxBodyBytes, options.UploadTimeout), room, time);
             return (body, fault switch
             {
@@ -127,14 +137,16 @@ internal sealed class LocalInference(
                 _ => SidecarError.TooManyRequests,
             });
         }
-        catch (IOException e) when (e is not BadHttpRequestException)
+        catch (Exception e) when ((packed is not null && PackedBody.IsBroken(e)) || (e is IOException and not BadHttpRequestException))
         {
             context.Response.Headers.Connection = "close"; // nobody knows where the next request would begin
             return (null, SidecarError.InvalidRequest);
         }
+        finally
+        {
+            packed?.Dispose();
+        }
     }
-
-    private static bool IsPlain(StringValues encoding) => encoding.Count == 0 || string.Equals(encoding, "identity", StringComparison.OrdinalIgnoreCase);
 
     // Also: a page can send other types than this one without asking its browser first.
     private static bool IsJson(string? contentType) =>

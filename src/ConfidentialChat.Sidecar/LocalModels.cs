@@ -14,13 +14,16 @@ internal sealed class LocalModels(ConfidentialChatClient client)
 {
     private const int MostNamed = 32;
 
-    public Task ListAsync(HttpContext context) => AnswerAsync(context, list => list.ToJson());
+    public Task ListAsync(HttpContext context) =>
+        AnswerAsync(context, list => ApiShapes.Of(context) is ApiShape.Anthropic ? AnthropicModels.List(list) : list.ToJson());
 
     public Task FindAsync(HttpContext context)
     {
         // The server leaves an escaped slash as it is, and clients escape those of a name.
         var id = (context.GetRouteValue("id") as string ?? "").Replace("%2F", "/", StringComparison.OrdinalIgnoreCase);
-        return AnswerAsync(context, list => list.Data.FirstOrDefault(model => string.Equals(model.Id, id, StringComparison.Ordinal))?.ToJson());
+        return AnswerAsync(context, list => list.Data.FirstOrDefault(model => string.Equals(model.Id, id, StringComparison.Ordinal)) is { } model
+            ? ApiShapes.Of(context) is ApiShape.Anthropic ? AnthropicModels.One(model) : model.ToJson()
+            : null);
     }
 
     /// <summary>A refusal of a model that nobody serves, with those that there are.</summary>

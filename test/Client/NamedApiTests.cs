@@ -94,7 +94,7 @@ public sealed class NamedApiTests
             () => client.SendAsync(InferenceEndpoint.CountTokens, Utf8(Messages), cancellation: Cancellation));
         await Should.ThrowAsync<ArgumentException>(() => client.SendAsync(
             InferenceEndpoint.Responses, Utf8("""{"model":"tiny","input":"x","max_output_tokens":1,"max_output_tokens":2}"""), cancellation: Cancellation));
-        CallOptions[] odd = [new() { AnthropicVersion = "a\nb" }, new() { AnthropicBeta = "" }, new() { AnthropicBeta = new string('b', 257) }];
+        CallOptions[] odd = [new() { AnthropicVersion = "a\nb" }, new() { AnthropicBeta = "" }, new() { AnthropicBeta = new string('b', 1025) }];
         foreach (var options in odd)
             await Should.ThrowAsync<ArgumentException>(() => client.SendAsync(InferenceEndpoint.Messages, Utf8(Messages), options, Cancellation));
         await Should.ThrowAsync<ArgumentException>(

@@ -14,7 +14,15 @@ install() {
 }
 
 install sidecar "OpenAI's and Anthropic's clients"
-if [[ ${CONFIDENTIALCHAT_SLOW:-} == 1 ]]; then install frameworks "the Vercel AI SDK and LangChain"; fi # 100 MB
+if [[ ${CONFIDENTIALCHAT_SLOW:-} == 1 ]]; then
+  install frameworks "the Vercel AI SDK and LangChain" # 100 MB
+  install agents "opencode, Codex and Claude Code" # 1.2 GB
+  if [[ ! -f agents/node_modules/.placed ]]; then # their own scripts: the program for this machine, which is there, into its place
+    (cd agents/node_modules/opencode-ai && node postinstall.mjs >&2)
+    (cd agents/node_modules/@anthropic-ai/claude-code && node install.cjs >&2)
+    touch agents/node_modules/.placed
+  fi
+fi
 
 cd atoma
 

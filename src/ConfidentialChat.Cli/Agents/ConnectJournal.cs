@@ -196,7 +196,8 @@ internal sealed class ConnectJournal : IDisposable
         foreach (var connection in connections.Where(one => one.State is not ConnectionState.Connected).ToList())
         {
             var target = TargetOf(connection.File);
-            File.Delete(ConfigurationFile.Beside(target, connection.Id));
+            if (ConfigurationFile.Beside(target, connection.Id) is var beside && File.Exists(beside))
+                File.Delete(beside);
             if (Stands(connection))
             {
                 connections.RemoveAll(one => one.Id == connection.Replaces);

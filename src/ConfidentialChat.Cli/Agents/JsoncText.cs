@@ -63,12 +63,16 @@ internal sealed class JsoncText : ConfigurationText
         var (start, end) = (member.NameStart, member.Value.End);
         while (start > parent.Start + 1 && text[start - 1] is ' ' or '\t')
             start--;
-        if (start > parent.Start + 1 && text[start - 1] == '\n')
-            start -= start > 1 && text[start - 2] == '\r' ? 2 : 1;
+        var hasLine = start > parent.Start + 1 && text[start - 1] == '\n';
+        if (hasLine)
+            start -= text[start - 2] == '\r' ? 2 : 1;
         if (Comma(end) is { } behind)
         {
-            var rest = string.Concat(text.AsSpan(end, behind - end), text.AsSpan(behind + 1));
-            Become(string.Concat(text.AsSpan(0, start), rest)); // a comment between the two stays
+            var next = behind + 1;
+            while (!hasLine && text[next] is ' ' or '\t')
+                next++;
+            var blank = !hasLine && start < member.NameStart ? text[start..(start + 1)] : "";
+            Become(string.Concat(text.AsSpan(0, start), blank, string.Concat(text.AsSpan(end, behind - end), text.AsSpan(next)))); // a comment between the two stays
         }
         else if (at > 0 && Comma(parent.Members[at - 1].Value.End) is { } before && before < start)
         {

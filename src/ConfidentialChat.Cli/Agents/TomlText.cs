@@ -96,7 +96,7 @@ internal sealed class TomlText : ConfigurationText
         var (from, to) = TableSpan(path);
         if (to <= from)
             return;
-        if (to == text.Length && from > 0 && IsLineBreak(LineStart(text, from - 1)))
+        if ((to == text.Length || IsLineBreak(to)) && from > 0 && IsLineBreak(LineStart(text, from - 1)))
             from = LineStart(text, from - 1); // the gap before it
         Become(string.Concat(text.AsSpan(0, from), text.AsSpan(to)));
     }

@@ -93,7 +93,7 @@ internal sealed record PlainRequest
         value is null ? null
         : Endpoint.Row().Api is not InferenceApi.Messages ? throw new ArgumentException($"{name}: this endpoint's API has no such header.", name)
         : InnerCall.IsAnthropicHeader(value) ? value
-        : throw new ArgumentException($"{name}: 1 to 256 letters, digits, blanks and ,.-_: are wanted.", name);
+        : throw new ArgumentException($"{name}: 1 to 1024 letters, digits, blanks and ,.-_: are wanted.", name);
 
     private static int Count(long? number) => (int)Math.Clamp(number ?? 1, 1, int.MaxValue);
 

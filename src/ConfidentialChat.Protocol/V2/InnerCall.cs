@@ -21,7 +21,7 @@ public sealed record InnerCall
     private const string Paced = "?1"; // RFC 9651 section 3.3.6
     private const string AnthropicVersionField = "anthropic-version";
     private const string AnthropicBetaField = "anthropic-beta";
-    private const int AnthropicMax = 256; // characters
+    private const int AnthropicMax = 1024; // characters: agents name ten betas and more
     private const string Json = "application/json";
     private const string DateFormat = "r"; // IMF-fixdate, RFC 9110 section 5.6.7
 
@@ -66,7 +66,7 @@ public sealed record InnerCall
     /// <summary>The message as it was read, without its padding; empty of a call that was not.</summary>
     public ReadOnlyMemory<byte> Message { get; private init; }
 
-    /// <summary>Whether a header of Anthropic's API is one that the message carries: 1 to 256 letters, digits, blanks and <c>,.-_:</c>.</summary>
+    /// <summary>Whether a header of Anthropic's API is one that the message carries: 1 to 1024 letters, digits, blanks and <c>,.-_:</c>.</summary>
     public static bool IsAnthropicHeader(string value) =>
         value is { Length: > 0 and <= AnthropicMax } && value[0] != ' ' && value[^1] != ' ' && !value.AsSpan().ContainsAnyExcept(AnthropicSigns);
 

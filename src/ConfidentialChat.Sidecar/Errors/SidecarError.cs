@@ -59,7 +59,7 @@ internal static class SidecarErrors
         new(SidecarError.BodyTooLarge, 413, "BODY_TOO_LARGE", "request_too_large", "The body is larger than what can be sealed."),
         new(
             SidecarError.UnsupportedMediaType, 415, "UNSUPPORTED_MEDIA_TYPE", Request,
-            "A request has a body of the type application/json, not compressed: what is sealed is padded, and compressed text would show its content by its size."),
+            $"A request has a body of the type application/json, in one of these codings: {PackedBody.Codings}."),
         new(
             SidecarError.HostRefused, 421, "HOST_REFUSED", "permission_error",
             "The Host header does not name this machine: ask 127.0.0.1 or localhost, or start the sidecar with --host-name."),

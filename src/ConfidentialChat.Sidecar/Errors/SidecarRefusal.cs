@@ -83,7 +83,7 @@ internal sealed record SidecarRefusal(int Status, string Code, string Type, stri
         if (RetryAfter is { } seconds)
             response.Headers.RetryAfter = seconds.ToString(CultureInfo.InvariantCulture);
         if (Status is StatusCodes.Status415UnsupportedMediaType)
-            response.Headers.AcceptEncoding = "identity"; // RFC 9110 section 15.5.16
+            response.Headers.AcceptEncoding = PackedBody.Codings; // RFC 9110 section 15.5.16
         if (!HttpMethods.IsHead(context.Request.Method))
             await response.Body.WriteAsync(body, context.RequestAborted);
     }

@@ -396,16 +396,16 @@ public sealed class SidecarRefusalTests(ScriptedStack stack) : IClassFixture<Scr
     }
 
     [Fact]
-    public async Task Compressed_or_untyped_bodies_are_refused()
+    public async Task Untyped_bodies_and_codings_that_nobody_knows_are_refused()
     {
         await using var sidecar = await StartAsync();
-        foreach (var encoding in (string[])["gzip", "zstd", "br", "deflate"])
+        foreach (var encoding in (string[])["compress", "gzip, br", "dcz", "gzip,identity"])
         {
             var content = new StringContent(Good, Encoding.UTF8, "application/json");
-            content.Headers.ContentEncoding.Add(encoding);
+            content.Headers.TryAddWithoutValidation("Content-Encoding", encoding).ShouldBeTrue();
             using var answer = await sidecar.SendAsync(HttpMethod.Post, ChatPath, content);
             (await ErrorAsync(answer)).Code.ShouldBe("UNSUPPORTED_MEDIA_TYPE");
-            answer.Headers.GetValues("Accept-Encoding").ShouldBe(["identity"]);
+            answer.Headers.GetValues("Accept-Encoding").SelectMany(value => value.Split(", ")).ShouldContain("zstd");
         }
 
         using var form = await sidecar.SendAsync(HttpMethod.Post, ChatPath, new StringContent(Good, Encoding.UTF8, "application/x-www-form-urlencoded"));

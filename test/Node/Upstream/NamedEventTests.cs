@@ -448,6 +448,13 @@ public sealed class NamedEventTests
     [InlineData("\"tools\":[7]", "tools")]
     [InlineData("\"tools\":[],\"tools\":[]", "tools")]
     [InlineData("\"tools\":[{\"type\":\"function\",\"name\":\"f\",\"parameters\":{\"properties\":{\"url\":{\"default\":\"https://x.example\"}}}},{\"type\":\"custom\",\"name\":\"g\"}]", null)]
+    [InlineData("\"tools\":[{\"type\":\"namespace\",\"name\":\"n\",\"tools\":[{\"type\":\"function\",\"name\":\"f\",\"parameters\":{}},{\"type\":\"custom\",\"name\":\"g\"}]}]", null)]
+    [InlineData("\"tools\":[{\"type\":\"namespace\",\"name\":\"n\",\"tools\":[{\"type\":\"web_search\"}]}]", "tools")]
+    [InlineData("\"tools\":[{\"type\":\"namespace\",\"name\":\"n\",\"tools\":[{\"type\":\"namespace\",\"tools\":[]}]}]", "tools")]
+    [InlineData("\"tools\":[{\"type\":\"namespace\",\"name\":\"n\",\"tools\":[],\"tools\":[{\"type\":\"mcp\"}]}]", "tools")]
+    [InlineData("\"tools\":[{\"type\":\"namespace\",\"name\":\"n\",\"Tools\":[{\"type\":\"mcp\"}],\"tools\":[]}]", "tools")]
+    [InlineData("\"tools\":[{\"type\":\"namespace\",\"name\":\"n\"}]", "tools")]
+    [InlineData("\"tools\":[{\"type\":\"namespace\",\"name\":\"n\",\"tools\":{}}]", "tools")]
     [InlineData("\"chat_template_kwargs\":{\"chat_template\":\"x\"}", "chat_template_kwargs")]
     [InlineData("\"prompt_cache_key\":\"k\",\"cache_salt\":\"mine\",\"request_id\":\"r\",\"priority\":-1", null)]
     public async Task Of_responses_what_reaches_beyond_the_request_is_refused_by_name(string members, string? field)

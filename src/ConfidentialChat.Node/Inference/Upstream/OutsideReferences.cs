@@ -38,6 +38,10 @@ internal static class OutsideReferences
 
     private static readonly string[] ToolsOfResponses = ["function", "custom", "local_shell", "apply_patch"];
 
+    // Holds tools of its own, each of which the caller's program carries out.
+    private const string Namespace = "namespace";
+    private static readonly string[] ToolsOfNamespace = ["function", "custom"];
+
     // The caller's own program carries these out; their names end with a date.
     private static readonly string[] ToolsOfMessages = ["bash_", "text_editor_", "computer_", "memory_"];
 
@@ -57,7 +61,8 @@ internal static class OutsideReferences
         RefuseAny(members, RefusedOfResponses);
         if (members.Find("background") is { } background && !JsonMembers.IsNull(background) && !JsonMembers.IsFalse(background))
             throw new RefusedFieldException("background");
-        CheckTools(members, static type => ToolsOfResponses.Contains(type, StringComparer.Ordinal));
+        if (members.Find("tools") is { } tools && !JsonMembers.IsNull(tools))
+            CheckTools(tools, static tool => tool.Type is Namespace ? IsNamespace(tool.Tools) : ToolsOfResponses.Contains(tool.Type, StringComparer.Ordinal));
         CheckItems(input);
         return Check(input, "input", SaidInResponses, MemberOfPart, isApart: true);
     }
@@ -67,7 +72,9 @@ internal static class OutsideReferences
     public static long CheckMessages(JsonMembers members, ReadOnlyMemory<byte> messages)
     {
         RefuseAny(members, RefusedOfMessages);
-        CheckTools(members, static type => type is null or "custom" || Array.Exists(ToolsOfMessages, name => type.StartsWith(name, StringComparison.Ordinal)));
+        if (members.Find("tools") is { } tools && !JsonMembers.IsNull(tools))
+            CheckTools(tools, static tool =>
+                tool.Type is null or "custom" || Array.Exists(ToolsOfMessages, name => tool.Type.StartsWith(name, StringComparison.Ordinal)));
         var system = members.Find("system") is { } said ? Check(said, "system", FrozenSet<string>.Empty, MemberOfItem, isApart: true) : 0;
         return system + Check(messages, "messages", SaidInMessages, MemberOfPart, isApart: true);
     }
@@ -78,23 +85,21 @@ internal static class OutsideReferences
             throw new RefusedFieldException(name);
     }
 
-    private static void CheckTools(JsonMembers members, Func<string?, bool> isTaken)
+    private static void CheckTools(ReadOnlyMemory<byte> tools, Func<Item, bool> isTaken)
     {
-        if (members.Find("tools") is not { } tools || JsonMembers.IsNull(tools))
-            return;
-        foreach (var type in Types(tools, "tools"))
-        {
-            if (type.HasOther || !isTaken(type.Type))
-                throw new RefusedFieldException("tools");
-        }
+        if (!Items(tools, "tools").TrueForAll(tool => !tool.HasOther && isTaken(tool)))
+            throw new RefusedFieldException("tools");
     }
+
+    private static bool IsNamespace(ReadOnlyMemory<byte>? tools) => tools is { } held
+        && Items(held, "tools").TrueForAll(tool => !tool.HasOther && ToolsOfNamespace.Contains(tool.Type, StringComparer.Ordinal));
 
     // An item that says neither what it is nor who speaks is the id of one that was stored.
     private static void CheckItems(ReadOnlyMemory<byte> input)
     {
         if (JsonMembers.IsString(input))
             return;
-        foreach (var item in Types(input, "input"))
+        foreach (var item in Items(input, "input"))
         {
             if (item.HasOther)
                 throw new RefusedFieldException("input");
@@ -104,17 +109,17 @@ internal static class OutsideReferences
     }
 
     // Of each object of an array its type. One that stands twice, or is no text, is another.
-    private static List<(string? Type, bool HasRole, bool HasOther)> Types(ReadOnlyMemory<byte> array, string field)
+    private static List<Item> Items(ReadOnlyMemory<byte> array, string field)
     {
         var reader = new Utf8JsonReader(array.Span, new JsonReaderOptions { MaxDepth = JsonMembers.DepthMax });
-        var found = new List<(string?, bool, bool)>();
+        var found = new List<Item>();
         if (!reader.Read() || reader.TokenType != JsonTokenType.StartArray)
             throw new RefusedFieldException(field);
         while (reader.Read() && reader.TokenType != JsonTokenType.EndArray)
         {
             if (reader.TokenType != JsonTokenType.StartObject)
                 throw new RefusedFieldException(field);
-            var (type, hasRole, hasOther) = (default(string), false, false);
+            var (type, hasRole, hasOther, tools) = (default(string), false, false, default(ReadOnlyMemory<byte>?));
             while (reader.Read() && reader.TokenType == JsonTokenType.PropertyName)
             {
                 var name = UpstreamRequest.Fold(JsonMembers.Name(ref reader, out var isText));
@@ -123,14 +128,26 @@ internal static class OutsideReferences
                 hasRole |= name == "role" && reader.TokenType == JsonTokenType.String;
                 if (name == "type" && reader.TokenType == JsonTokenType.String)
                     type = JsonMembers.Name(ref reader) ?? "";
+                var start = (int)reader.TokenStartIndex;
                 reader.Skip();
+                if (name != "tools")
+                    continue;
+                hasOther |= tools is not null;
+                tools = array[start..(int)reader.BytesConsumed];
             }
 
-            found.Add((type, hasRole, hasOther));
+            found.Add(new Item(type, hasRole, hasOther, tools));
         }
 
         return found;
     }
+
+    /// <summary>What is read of an object in an array.</summary>
+    /// <param name="Type">Null where it has none.</param>
+    /// <param name="HasRole">Whether it says who speaks.</param>
+    /// <param name="HasOther">Whether something stands twice, or is of another kind.</param>
+    /// <param name="Tools">Null where it holds none.</param>
+    private readonly record struct Item(string? Type, bool HasRole, bool HasOther, ReadOnlyMemory<byte>? Tools);
 
     // A URL is a part of the prompt, and whoever it leads to would read it: only what lies in the request itself passes.
     private static long Check(ReadOnlyMemory<byte> value, string field, FrozenSet<string> said, int saidAt, bool isApart)
