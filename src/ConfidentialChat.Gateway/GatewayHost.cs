@@ -6,7 +6,7 @@ using ConfidentialChat.Gateway.Metering;
 using ConfidentialChat.Gateway.Nodes;
 using ConfidentialChat.Gateway.Relay;
 using ConfidentialChat.Gateway.State;
-using ConfidentialChat.Gateway.State.Sqlite;
+using ConfidentialChat.Gateway.State.Postgres;
 using ConfidentialChat.Gateway.V1;
 using ConfidentialChat.Gateway.V2;
 using ConfidentialChat.Hosting;
@@ -55,18 +55,19 @@ public sealed class GatewayHost
         HeapLimit.Require(HeapLimit.Bytes, (message, hint) => new GatewayOptionsException(message, hint));
         var limits = ConnectionLimits.Within(
             options.MaxConnections, listen.Trusted, OpenFiles.Limit, (message, hint) => new GatewayOptionsException(message, hint));
-        var directory = DataDirectory.Open(options.DataDirectory);
+        var directory = DataDirectory.Open(options.DataDirectory, PostgresServer.From(options.Postgres));
         var occupation = await directory.OccupyAsync(progress, cancellation);
         ListenSocket[] places = [];
         GatewayKey? key = null;
+        Database? database = null;
         WebApplication? app = null;
         try
         {
             // The database comes last: whatever else refuses the start leaves its tables to the version that they are of.
             places = BindPlaces(listen);
             key = directory.LoadOrCreateKey();
-            var database = await Database.OpenAsync(directory, isOccupied: true, progress, cancellation);
-            database.Use(SqliteLedgerRows.SpendAbandoned); // not by the writer, which would log what is told here
+            database = await Database.OpenAsync(directory, isOccupied: true, progress, cancellation);
+            database.SpendAbandoned(); // not by the writer, which would log what is told here
             Array.ForEach(places, place => place.Listen());
             app = Build(options, listen, limits, origins, key, database, directory, occupation, places, configure);
             Assemble(app, options);
@@ -81,8 +82,9 @@ public sealed class GatewayHost
                 await app.DisposeAsync();
             Array.ForEach(places, place => place.Dispose());
             key?.Dispose();
+            database?.Dispose();
             occupation.Dispose();
-            if (SqliteFault.Of(e, directory.DatabasePath) is { } fault)
+            if (database?.Fault(e) is { } fault)
                 throw fault;
             throw;
         }
@@ -209,12 +211,12 @@ public sealed class GatewayHost
         services.AddSingleton<Seldom>();
         services.AddSingleton<Reload>();
         services.AddSingleton<ConnectionPlaces>();
-        services.AddSingleton(database);
+        services.AddSingleton(_ => database); // by a factory, so that the container lets go of it
         services.AddSingleton(_ => key); // by a factory, so that the container erases it
         services.AddSingleton(key.Seal);
         services.AddSingleton<WriteHealth>();
-        services.AddSingleton<IStateWriter, SqliteWriter>();
-        services.AddSingleton<CredentialStatements>();
+        services.AddSingleton(provider => database.CreateWriter(provider.GetRequiredService<WriteHealth>()));
+        services.AddSingleton(database.CreateCredentials());
         services.AddSingleton<KnownApiKeys>();
         services.AddSingleton<Callers>();
         services.AddSingleton<NodeLatency>();

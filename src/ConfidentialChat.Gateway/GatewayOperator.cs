@@ -1,6 +1,8 @@
 using ConfidentialChat.Gateway.Auth;
 using ConfidentialChat.Gateway.Nodes;
 using ConfidentialChat.Gateway.State;
+using ConfidentialChat.Gateway.State.Postgres;
+using ConfidentialChat.Gateway.State.Sqlite;
 using ConfidentialChat.Protocol;
 using Microsoft.EntityFrameworkCore;
 
@@ -16,14 +18,14 @@ public sealed class GatewayOperator
 
     private readonly DataDirectory directory;
     private readonly Database database;
-    private readonly CredentialStatements credentials;
+    private readonly ICredentialStatements credentials;
     private readonly TimeProvider time;
 
     private GatewayOperator(DataDirectory directory, Database database, TimeProvider time)
     {
         this.directory = directory;
         this.database = database;
-        credentials = new CredentialStatements(database);
+        credentials = database.CreateCredentials();
         this.time = time;
     }
 
@@ -31,23 +33,37 @@ public sealed class GatewayOperator
     /// <param name="dataDirectory">As in <see cref="GatewayOptions.DataDirectory"/>.</param>
     /// <param name="time">Null is the system's.</param>
     /// <param name="progress">Hears a line for people where something takes longer than a moment, here as in any other member.</param>
+    /// <param name="postgres">As in <see cref="GatewayOptions.Postgres"/>: no directory is made then; what is in it says why nodes were refused.</param>
     /// <param name="cancellation">Gives up.</param>
-    /// <exception cref="GatewayOptionsException">The directory cannot be used.</exception>
+    /// <exception cref="GatewayOptionsException">The directory cannot be used, or the connection cannot be read.</exception>
     /// <exception cref="GatewayStateException">The database cannot be used, from here as from any other member.</exception>
     public static async Task<GatewayOperator> OpenAsync(
-        string dataDirectory, TimeProvider? time = null, Action<string>? progress = null, CancellationToken cancellation = default)
+        string dataDirectory, TimeProvider? time = null, Action<string>? progress = null, string? postgres = null, CancellationToken cancellation = default)
     {
-        var directory = DataDirectory.Open(dataDirectory);
+        var directory = PostgresServer.From(postgres) is { } server ? DataDirectory.Of(dataDirectory, server) : DataDirectory.Open(dataDirectory);
         return new(directory, await Database.OpenAsync(directory, isOccupied: false, progress, cancellation), time ?? TimeProvider.System);
     }
 
     /// <summary>The version of a database's tables, also of one that this program refuses. Changes nothing.</summary>
     /// <param name="database">Its file.</param>
     /// <exception cref="GatewayStateException">It cannot be read, or is none.</exception>
-    public static TablesVersion ReadTables(string database) => Database.ReadTables(database);
+    public static TablesVersion ReadTables(string database) => SqliteDatabase.ReadTables(database);
+
+    /// <summary>The same of a database at a server.</summary>
+    /// <param name="postgres">As in <see cref="GatewayOptions.Postgres"/>.</param>
+    /// <param name="cancellation">Gives up.</param>
+    /// <exception cref="GatewayOptionsException">The connection cannot be read, or is none.</exception>
+    /// <exception cref="GatewayStateException">It cannot be read, or is another program's.</exception>
+    public static Task<TablesVersion> ReadServerTablesAsync(string postgres, CancellationToken cancellation = default) =>
+        PostgresDatabase.ReadTablesAsync(PostgresServer.From(postgres) ?? throw new ArgumentException("It names no server.", nameof(postgres)), cancellation);
+
+    /// <summary>Whether a connection holds a password: one that does is no argument, because other users of the machine can read those.</summary>
+    /// <exception cref="GatewayOptionsException">It cannot be read.</exception>
+    public static bool HasPassword(string postgres) => PostgresServer.HasPassword(postgres);
 
     /// <summary>The name of the tables that this program makes.</summary>
-    public static string NewestTables() => Database.NewestTables();
+    /// <param name="inServer">At a PostgreSQL server, else in a file.</param>
+    public static string NewestTables(bool inServer = false) => inServer ? PostgresDatabase.NewestTables() : SqliteDatabase.NewestTables();
 
     /// <summary>Makes a user with an API key.</summary>
     /// <returns>The key, to be shown once: only its hash is kept. Null where the name is taken.</returns>

@@ -8,6 +8,12 @@ public sealed record GatewayOptions
     /// <summary>Holds the database and the gateway's key; made with mode 0700 where it is absent.</summary>
     public required string DataDirectory { get; init; }
 
+    /// <summary>
+    /// A PostgreSQL server that has the database, as Npgsql's connection string (<c>Host=db.example;Database=cchat;Username=cchat</c>) or as a
+    /// <c>postgresql://</c> URL; a password in it is shown nowhere. Null: a file in the data directory.
+    /// </summary>
+    public string? Postgres { get; init; }
+
     /// <summary>An IP address, or <c>localhost</c>: 127.0.0.1 and ::1. Other than loopback it needs TLS.</summary>
     public string ListenAddress { get; init; } = "127.0.0.1";
 
@@ -89,6 +95,9 @@ public sealed record GatewayOptions
 
     /// <summary>How long answers in flight may take to end once the gateway is told to stop; as long as a node takes by default.</summary>
     public TimeSpan DrainTimeout { get; init; } = TimeSpan.FromSeconds(60);
+
+    // A record prints its members; one of these may hold a password.
+    public override string ToString() => $"{nameof(GatewayOptions)} {{ {nameof(DataDirectory)} = {DataDirectory} }}";
 }
 
 /// <summary>The options cannot be used. Thrown before anything listens.</summary>

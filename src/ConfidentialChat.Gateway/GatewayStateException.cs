@@ -1,15 +1,24 @@
 namespace ConfidentialChat.Gateway;
 
 /// <summary>The database cannot be used just now. What was to be changed is as it was, unless <see cref="StateFault.Unsynced"/> says otherwise.</summary>
-/// <param name="fault">What is wrong.</param>
-/// <param name="inner">What the system said.</param>
-/// <param name="path">The database's file, for whoever named its directory.</param>
-public sealed class GatewayStateException(StateFault fault, Exception? inner = null, string? path = null) : Exception(Explain(fault, path).Message, inner)
+public sealed class GatewayStateException : Exception
 {
-    public StateFault Fault { get; } = fault;
+    /// <param name="fault">What is wrong.</param>
+    /// <param name="inner">What the system said.</param>
+    /// <param name="path">The database's file, for whoever named its directory.</param>
+    public GatewayStateException(StateFault fault, Exception? inner = null, string? path = null)
+        : this(fault, Explain(fault, path), inner)
+    {
+    }
+
+    /// <summary>For a database that is no file.</summary>
+    internal GatewayStateException(StateFault fault, (string Message, string Hint) words, Exception? inner)
+        : base(words.Message, inner) => (Fault, Hint) = (fault, words.Hint);
+
+    public StateFault Fault { get; }
 
     /// <summary>What the operator can do.</summary>
-    public string Hint => Explain(Fault, null).Hint;
+    public string Hint { get; }
 
     private static (string Message, string Hint) Explain(StateFault fault, string? path)
     {
@@ -33,7 +42,7 @@ public sealed class GatewayStateException(StateFault fault, Exception? inner = n
                 "start that version, or restore the copy that was made before the upgrade; \"cchat version --data DIR\" names both versions"),
             StateFault.Foreign => ($"{path ?? "The file"} is no database of a gateway.", "name the gateway's own directory, or restore the file from a copy"),
             StateFault.Damaged => ($"{database} is damaged.", "stop what uses it and restore a copy; a gateway.db-wal or -shm of before must not stand beside it (docs/operating.md, Restore)"),
-            _ => throw new ArgumentOutOfRangeException(nameof(fault)),
+            _ => ($"{database} cannot be used: its server is not there, or does not take it.", "look at the server and its log; a running gateway goes on by itself"),
         };
     }
 }
@@ -63,4 +72,19 @@ public enum StateFault
 
     /// <summary>The file is a database no more in all its parts.</summary>
     Damaged,
+
+    /// <summary>The server with the database is not reached, or went away.</summary>
+    Unreachable,
+
+    /// <summary>The server does not let this name in, or not do what a gateway does.</summary>
+    Refused,
+
+    /// <summary>The server has no database of this name.</summary>
+    Absent,
+
+    /// <summary>The server takes no changes: it is a standby, or was told to take none.</summary>
+    ReadOnly,
+
+    /// <summary>The server is older than those that are supported.</summary>
+    OldServer,
 }

@@ -9,6 +9,10 @@ using var signals = new Signals(IsTaken, isServer: true);
 var configuration = new ConfigurationBuilder().AddEnvironmentVariables("CONFIDENTIALCHAT_GATEWAY_").AddCommandLine(args).Build();
 try
 {
+    if (new ConfigurationBuilder().AddCommandLine(args).Build()[nameof(GatewayOptions.Postgres)] is { } written && GatewayOperator.HasPassword(written))
+        throw new GatewayOptionsException(
+            "--Postgres holds a password, which other users of this machine can read in its arguments.",
+            "set CONFIDENTIALCHAT_GATEWAY_Postgres, or put the password into a file (mode 0600) that Passfile=FILE names");
     var options = Read() ?? new GatewayOptions { DataDirectory = "" };
     await using var gateway = await GatewayHost.CreateAsync(options, builder =>
     {

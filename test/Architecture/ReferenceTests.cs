@@ -17,7 +17,10 @@ public sealed class ReferenceTests
             ["Microsoft.Extensions.AI", "Microsoft.Extensions.Diagnostics.HealthChecks", "Microsoft.Extensions.Options.ConfigurationExtensions"],
         ["ConfidentialChat.Hosting"] = [],
         ["ConfidentialChat.Gateway"] =
-            ["Microsoft.EntityFrameworkCore.Design", "Microsoft.EntityFrameworkCore.Sqlite", "Scalar.AspNetCore", "Yarp.ReverseProxy"],
+            [
+                "Microsoft.EntityFrameworkCore.Design", "Microsoft.EntityFrameworkCore.Sqlite", "Npgsql.EntityFrameworkCore.PostgreSQL", "Scalar.AspNetCore",
+                "Yarp.ReverseProxy",
+            ],
         ["ConfidentialChat.Node"] = ["Scalar.AspNetCore"],
         ["ConfidentialChat.Sidecar"] = [],
         ["ConfidentialChat.FixtureModel"] = [],

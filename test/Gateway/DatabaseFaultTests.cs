@@ -154,7 +154,7 @@ public sealed class DatabaseFaultTests
     public async Task After_a_sync_that_failed_nothing_is_called_durable_and_the_gateway_is_not_ready_until_it_starts_again()
     {
         var directory = Directory.CreateTempSubdirectory("gateway-test-").FullName;
-        var database = await Database.OpenAsync(DataDirectory.Open(directory), isOccupied: false, null, TestContext.Current.CancellationToken);
+        var database = await SqliteDatabase.OpenAsync(DataDirectory.Open(directory), isOccupied: false, null, TestContext.Current.CancellationToken);
         using (var log = new CapturedLog())
         {
             var health = new WriteHealth(TimeProvider.System, new LoggerFactory([log]).CreateLogger<WriteHealth>());

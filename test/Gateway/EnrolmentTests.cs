@@ -8,7 +8,7 @@ using Microsoft.EntityFrameworkCore;
 
 namespace ConfidentialChat.Gateway.Tests;
 
-public sealed class EnrolmentTests
+public class EnrolmentTests
 {
     [Fact]
     public async Task A_token_enrols_one_node_once_however_many_try_at_the_same_time()

@@ -5,6 +5,7 @@ using System.Text.Json;
 using ConfidentialChat.Gateway.Metering;
 using ConfidentialChat.Gateway.Nodes;
 using ConfidentialChat.Gateway.State;
+using ConfidentialChat.Gateway.Tests.Postgres;
 using ConfidentialChat.Hosting;
 using ConfidentialChat.Protocol;
 using Microsoft.AspNetCore.Builder;
@@ -21,14 +22,18 @@ internal sealed class GatewayUnderTest : IAsyncDisposable
     public const string Model = "test-model";
 
     private readonly string directory;
+    private readonly PostgresUnderTest? ownServer;
 
-    private GatewayUnderTest(WebApplication app, GatewayOperator gatewayOperator, SettableClock clock, string dataDirectory, string directory, CapturedLog log)
+    private GatewayUnderTest(
+        WebApplication app, GatewayOperator gatewayOperator, SettableClock clock, GatewayOptions options, string directory, PostgresUnderTest? ownServer, CapturedLog log)
     {
+        this.ownServer = ownServer;
+        Postgres = options.Postgres;
         App = app;
         Operator = gatewayOperator;
         Clock = clock;
         Log = log;
-        DataDirectory = dataDirectory;
+        DataDirectory = options.DataDirectory;
         this.directory = directory;
         Url = new Uri(app.Urls.First());
     }
@@ -45,6 +50,9 @@ internal sealed class GatewayUnderTest : IAsyncDisposable
 
     public string DataDirectory { get; }
 
+    /// <summary>The connection; null where the state is in a file.</summary>
+    public string? Postgres { get; }
+
     public static async Task<GatewayUnderTest> StartAsync(Func<GatewayOptions, GatewayOptions>? change = null)
     {
         var directory = Directory.CreateTempSubdirectory("gateway-test-").FullName;
@@ -52,13 +60,17 @@ internal sealed class GatewayUnderTest : IAsyncDisposable
         var log = new CapturedLog();
         var options = new GatewayOptions { DataDirectory = Path.Combine(directory, "data"), Port = 0, DrainTimeout = TimeSpan.FromSeconds(5) };
         options = change?.Invoke(options) ?? options;
+        var server = options.Postgres is null && StateEngine.IsPostgres ? await PostgresUnderTest.SharedAsync() : null;
+        if (server is not null)
+            options = options with { Postgres = server.CreateDatabase() };
         var app = await GatewayHost.CreateAsync(options, builder =>
         {
             builder.Services.AddSingleton<TimeProvider>(clock);
             builder.Logging.ClearProviders().AddProvider(log);
         });
         await app.StartAsync();
-        return new GatewayUnderTest(app, await GatewayOperator.OpenAsync(options.DataDirectory, clock), clock, options.DataDirectory, directory, log);
+        return new GatewayUnderTest(
+            app, await GatewayOperator.OpenAsync(options.DataDirectory, clock, postgres: options.Postgres), clock, options, directory, server, log);
     }
 
     /// <summary>A client that shows a good key.</summary>
@@ -74,7 +86,6 @@ internal sealed class GatewayUnderTest : IAsyncDisposable
 
     /// <summary>What was done past the gateway is noticed within a second; here at once.</summary>
     public Task NoticeAsync() => App.Services.GetRequiredService<ForeignChanges>().LookAsync();
-
 
     /// <summary>A client; one that hangs up at once does not read on for what it no longer wants, as .NET's would by default.</summary>
     public HttpClient Client(string? key = null, bool hangsUpAtOnce = false)
@@ -133,6 +144,7 @@ internal sealed class GatewayUnderTest : IAsyncDisposable
         await App.StopAsync();
         await App.DisposeAsync();
         Directory.Delete(directory, recursive: true);
+        ownServer?.Drop(Postgres!);
     }
 }
 

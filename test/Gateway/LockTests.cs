@@ -3,7 +3,7 @@ using Microsoft.EntityFrameworkCore;
 
 namespace ConfidentialChat.Gateway.Tests;
 
-public sealed class LockTests
+public class LockTests
 {
     [Fact]
     public async Task A_model_that_its_node_cannot_serve_just_now_is_not_unknown()

@@ -4,7 +4,7 @@ using Microsoft.EntityFrameworkCore;
 
 namespace ConfidentialChat.Gateway.Tests;
 
-public sealed class MeteringTests
+public class MeteringTests
 {
     private const string Chat = GatewayUnderTest.ChatPath;
     private const int Held = 8192 + 64;

@@ -12,7 +12,7 @@ using Microsoft.EntityFrameworkCore;
 namespace ConfidentialChat.Gateway.Tests;
 
 /// <summary>spec/gateway.md section 10, over HTTP.</summary>
-public sealed class MoneyTests : IAsyncLifetime
+public class MoneyTests : IAsyncLifetime
 {
     private readonly SimulatedPlatform platform = new();
     private GatewayUnderTest gateway = null!;

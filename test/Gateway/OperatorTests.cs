@@ -4,7 +4,7 @@ using Microsoft.EntityFrameworkCore;
 namespace ConfidentialChat.Gateway.Tests;
 
 /// <summary>What an operator lists, revokes and removes holds within a second.</summary>
-public sealed class OperatorTests
+public class OperatorTests
 {
     [Fact]
     public async Task Keys_are_listed_by_their_public_part_and_a_revoked_one_opens_nothing()

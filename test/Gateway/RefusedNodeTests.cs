@@ -5,7 +5,7 @@ using ConfidentialChat.Protocol.Relay;
 namespace ConfidentialChat.Gateway.Tests;
 
 /// <summary>spec/gateway.md section 2: what a node that is refused is not told, and its operator is.</summary>
-public sealed class RefusedNodeTests
+public class RefusedNodeTests
 {
     [Theory]
     [InlineData("[null]")]

@@ -17,16 +17,21 @@ public sealed class SchemaTests : IDisposable
 
     public void Dispose() => Directory.Delete(directory, recursive: true);
 
-    [Fact]
-    public void The_script_is_what_the_migrations_make()
+    [Theory]
+    [InlineData("Sqlite")]
+    [InlineData("Postgres")]
+    public void The_script_is_what_the_migrations_make(string engine)
     {
-        using var context = Design();
+        using GatewayDbContext context = engine is "Sqlite"
+            ? Design()
+            : new PostgresGatewayDbContext(new DbContextOptionsBuilder<PostgresGatewayDbContext>().UseNpgsql("Host=localhost").Options);
         var actual = context.GetService<IMigrator>().GenerateScript(options: MigrationsSqlGenerationOptions.NoTransactions).ReplaceLineEndings("\n").TrimEnd()
             + "\n";
-        var path = Path.Combine(Tree.Root, "src", "ConfidentialChat.Gateway", "State", "Migrations", "Sqlite", "Schema.sql");
+        var path = Path.Combine(Tree.Root, "src", "ConfidentialChat.Gateway", "State", "Migrations", engine, "Schema.sql");
         if (Environment.GetEnvironmentVariable(Accept) == "1")
             File.WriteAllText(path, actual);
         File.ReadAllText(path).ShouldBe(actual, $"{Accept}=1 writes it anew");
+        context.Database.HasPendingModelChanges().ShouldBeFalse();
     }
 
     [Fact]

@@ -16,14 +16,14 @@ public sealed class WriterTests : IAsyncLifetime
     private static bool isAsking;
 
     private readonly DirectoryInfo directory = Directory.CreateTempSubdirectory("writer-test-");
-    private Database database = null!;
+    private SqliteDatabase database = null!;
     private SqliteWriter writer = null!;
 
     private string LogPath => Directory.GetFiles(directory.FullName, "*-wal").Single();
 
     public async ValueTask InitializeAsync()
     {
-        database = await Database.OpenAsync(DataDirectory.Open(directory.FullName), isOccupied: false, null, default);
+        database = await SqliteDatabase.OpenAsync(DataDirectory.Open(directory.FullName), isOccupied: false, null, default);
         using (var connection = database.Connect())
         {
             Run(connection, "INSERT INTO users (id, name, created_at) VALUES (1, 'alice', 0)");

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Net;
+using ConfidentialChat.Gateway;
 using ConfidentialChat.Hosting.Connections;
 using ConfidentialChat.Protocol;
 
@@ -63,6 +64,29 @@ internal static class CommonOptions
         HelpName = "DIR",
         DefaultValueFactory = _ => new DirectoryInfo(DefaultDataDirectory()),
     };
+
+    /// <summary>Holds the connection to a PostgreSQL server, its password too.</summary>
+    public const string PostgresVariable = "CONFIDENTIALCHAT_POSTGRES";
+
+    /// <summary>For <c>gateway</c> and the commands beside it; <see cref="ReadPostgres"/> has its value.</summary>
+    public static Option<string?> Postgres() => new("--postgres")
+    {
+        Description = $"PostgreSQL server that has the gateway's database, like \"Host=db.example;Database=cchat;Username=cchat\". Default: {PostgresVariable}; without that a file under --data.",
+        HelpName = "CONNECTION",
+    };
+
+    /// <summary>What the option names, else the variable; null where both are silent.</summary>
+    /// <exception cref="CommandException">The argument holds a password.</exception>
+    public static string? ReadPostgres(ParseResult parsed, Option<string?> option)
+    {
+        if (parsed.GetValue(option) is not { Length: > 0 } written)
+            return Secret(PostgresVariable);
+        return !GatewayOperator.HasPassword(written)
+            ? written
+            : throw new CommandException(
+                $"{option.Name} holds a password, which other users of this machine can read in its arguments.",
+                $"put the connection into {PostgresVariable}, or the password into a file (mode 0600) that Passfile=FILE names", ExitCode.Usage);
+    }
 
     public static Option<FileInfo?> Model() => new("--model")
     {

@@ -7,6 +7,7 @@ namespace ConfidentialChat.Cli.Commands;
 internal static class GatewayCommand
 {
     private static readonly Option<DirectoryInfo> Data = CommonOptions.Data("the database and the gateway's key", made: true);
+    private static readonly Option<string?> Postgres = CommonOptions.Postgres();
     private static readonly Option<string> Listen = new("--listen")
     {
         Description = "Address to listen on; localhost is 127.0.0.1 and ::1, :: is IPv4 too. Other than loopback it needs TLS.",
@@ -61,7 +62,7 @@ internal static class GatewayCommand
     {
         var command = new Command("gateway", "Run a gateway: it authenticates, routes and bounds requests that it cannot read.")
         {
-            Data, Listen, Port, LockSeconds, StackUnits, Certificate, Key, TlsName, MaxConnections, MaxBufferedMib, TrustedProxies, CorsOrigins, NoDocs,
+            Data, Postgres, Listen, Port, LockSeconds, StackUnits, Certificate, Key, TlsName, MaxConnections, MaxBufferedMib, TrustedProxies, CorsOrigins, NoDocs,
             DrainSeconds, VoucherDays, LogRequests,
             DangerousPlainHttp, ServerRun.Json, ServerRun.ExitWithStdin,
         };
@@ -86,6 +87,7 @@ internal static class GatewayCommand
     private static GatewayOptions Options(ParseResult parsed) => new()
     {
         DataDirectory = parsed.GetRequiredValue(Data).FullName,
+        Postgres = CommonOptions.ReadPostgres(parsed, Postgres),
         ListenAddress = parsed.GetRequiredValue(Listen),
         Port = parsed.GetValue(Port),
         LockSeconds = parsed.GetValue(LockSeconds),

@@ -9,11 +9,18 @@ internal static class GatewayData
 {
     public static readonly Option<DirectoryInfo> Option = CommonOptions.Data("the gateway's database; one that \"up\" made is found too");
 
+    public static readonly Option<string?> Postgres = CommonOptions.Postgres();
+
     public static readonly Option<bool> Json = new("--json") { Description = "Print JSON." };
 
     /// <summary>A key made for a gateway that is not there would open nothing.</summary>
-    public static Task<GatewayOperator> OpenAsync(ParseResult parsed, CancellationToken cancellation) =>
-        GatewayOperator.OpenAsync(Find(parsed.GetRequiredValue(Option).FullName), progress: Console.Error.WriteLine, cancellation: cancellation);
+    public static Task<GatewayOperator> OpenAsync(ParseResult parsed, CancellationToken cancellation)
+    {
+        var directory = parsed.GetRequiredValue(Option).FullName;
+        return CommonOptions.ReadPostgres(parsed, Postgres) is { } server
+            ? GatewayOperator.OpenAsync(directory, progress: Console.Error.WriteLine, postgres: server, cancellation: cancellation)
+            : GatewayOperator.OpenAsync(Find(directory), progress: Console.Error.WriteLine, cancellation: cancellation);
+    }
 
     /// <summary>The directory with the database: <c>up</c> keeps the gateway's data one level down.</summary>
     public static string Find(string directory)

@@ -29,7 +29,7 @@ internal static class KeysCommand
     private static Command CreateCommand()
     {
         var command = new Command(
-            "create", "Make an API key and print it. It is shown this once; the gateway keeps a hash.") { User, GatewayData.Option, GatewayData.Json };
+            "create", "Make an API key and print it. It is shown this once; the gateway keeps a hash.") { User, GatewayData.Option, GatewayData.Postgres, GatewayData.Json };
         command.SetAction(async (parsed, cancellation) =>
         {
             var gateway = await GatewayData.OpenAsync(parsed, cancellation);
@@ -55,7 +55,7 @@ internal static class KeysCommand
 
     private static Command ListCommand()
     {
-        var command = new Command("list", "List all API keys by their public part; revoked ones too.") { GatewayData.Option, GatewayData.Json };
+        var command = new Command("list", "List all API keys by their public part; revoked ones too.") { GatewayData.Option, GatewayData.Postgres, GatewayData.Json };
         command.SetAction(async (parsed, cancellation) =>
         {
             var keys = await (await GatewayData.OpenAsync(parsed, cancellation)).ListApiKeysAsync(cancellation);
@@ -72,7 +72,7 @@ internal static class KeysCommand
     {
         var command = new Command("revoke", "Revoke an API key: from the gateway's next request on it opens nothing. Requests in flight end as they would.")
         {
-            Prefix, GatewayData.Option,
+            Prefix, GatewayData.Option, GatewayData.Postgres,
         };
         command.SetAction(async (parsed, cancellation) =>
         {

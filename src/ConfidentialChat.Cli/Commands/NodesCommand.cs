@@ -20,7 +20,7 @@ internal static class NodesCommand
 
     private static Command ListCommand()
     {
-        var command = new Command("list", "List the enrolled nodes as they last said that they are.") { GatewayData.Option, GatewayData.Json };
+        var command = new Command("list", "List the enrolled nodes as they last said that they are.") { GatewayData.Option, GatewayData.Postgres, GatewayData.Json };
         command.SetAction(async (parsed, cancellation) =>
         {
             var gateway = await GatewayData.OpenAsync(parsed, cancellation);
@@ -54,7 +54,7 @@ internal static class NodesCommand
 
     private static Command TokenCommand()
     {
-        var command = new Command("token", "Make a token with which one node enrols, and print it. It is good once, and for an hour.") { GatewayData.Option };
+        var command = new Command("token", "Make a token with which one node enrols, and print it. It is good once, and for an hour.") { GatewayData.Option, GatewayData.Postgres };
         command.SetAction(async (parsed, cancellation) =>
         {
             var gateway = await GatewayData.OpenAsync(parsed, cancellation);
@@ -68,7 +68,7 @@ internal static class NodesCommand
     {
         var command = new Command("remove", "Take a node out: no further requests, and it is heard no more until it enrols with a new token. What it serves now ends, and is not charged.")
         {
-            Number, GatewayData.Option,
+            Number, GatewayData.Option, GatewayData.Postgres,
         };
         command.SetAction(async (parsed, cancellation) =>
         {

@@ -16,19 +16,26 @@ internal static class VersionCommand
         Description = "A gateway's data directory: its database is read and not changed.",
         HelpName = "DIR",
     };
+    private static readonly Option<string?> Postgres = new("--postgres")
+    {
+        Description = $"PostgreSQL server whose database is read and not changed; without a value that of {CommonOptions.PostgresVariable}.",
+        HelpName = "CONNECTION",
+        Arity = ArgumentArity.ZeroOrOne,
+    };
     private static readonly Option<bool> Json = new("--json") { Description = "Print JSON." };
 
     public static Command Create()
     {
-        var command = new Command("version", "Print the version of cchat and of the tables that it makes; with --data also of a gateway's database.") { Data, Json };
-        command.SetAction(parsed =>
+        var command = new Command("version", "Print the version of cchat and of the tables that it makes; with --data or --postgres also of a gateway's database.") { Data, Postgres, Json };
+        command.SetAction(async (parsed, cancellation) =>
         {
-            var database = parsed.GetValue(Data) is { } directory
-                ? GatewayOperator.ReadTables(Path.Combine(GatewayData.Find(directory.FullName), "gateway.db"))
+            var server = parsed.GetResult(Postgres) is { Implicit: false } ? CommonOptions.ReadPostgres(parsed, Postgres) : null;
+            var database = server is not null ? await GatewayOperator.ReadServerTablesAsync(server, cancellation)
+                : parsed.GetValue(Data) is { } directory ? GatewayOperator.ReadTables(Path.Combine(GatewayData.Find(directory.FullName), "gateway.db"))
                 : null;
             var version = new Versions(
                 typeof(VersionCommand).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()!.InformationalVersion,
-                GatewayOperator.NewestTables(),
+                GatewayOperator.NewestTables(inServer: server is not null),
                 database?.Name,
                 database?.Age);
             if (parsed.GetValue(Json))

@@ -99,6 +99,7 @@ internal sealed class LocalStack : IAsyncDisposable
             Environment.SetEnvironmentVariable(variable, null); // the gateway inherits this process's variables
         }
 
+        Environment.SetEnvironmentVariable(CommonOptions.PostgresVariable, null); // this gateway keeps its state in the directory, whatever others do
         var policy = options.Evidence == EvidenceOption.None ? null : Use(() => StackPolicy.Keep(options.DataDirectory, options.Policy, progress));
         progress("gateway: starting");
         var (apiKey, enrolmentToken) = await CredentialsAsync(options.DataDirectory, gatewayData, cancellation);

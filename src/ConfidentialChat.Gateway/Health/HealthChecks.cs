@@ -13,18 +13,13 @@ internal static class HealthChecks
     /// Ready while the database can be read, and took the last change; a gateway that stops is turned away before this (see
     /// <see cref="Draining"/>).
     /// </summary>
-    public static IResult Ready(Database database, WriteHealth health)
+    public static async Task<IResult> Ready(Database database, WriteHealth health)
     {
         if (!health.IsGood)
             return new ErrorAnswer(RequestError.ServiceUnavailable);
         try
         {
-            database.Use(connection =>
-            {
-                using var command = connection.CreateCommand();
-                command.CommandText = "SELECT 1 FROM nodes LIMIT 1";
-                return command.ExecuteScalar();
-            });
+            await database.LookAsync();
             return Ok();
         }
         catch (Exception e) when (e is GatewayStateException or System.Data.Common.DbException)

@@ -13,7 +13,7 @@ namespace ConfidentialChat.Gateway.Nodes;
 
 /// <summary>A node joins, or comes back under its old number.</summary>
 internal sealed class Enrolment(
-    NodeMessages messages, KnownNodes nodes, DroppedKeys dropped, SigningKeys signing, IStateWriter state, CredentialStatements credentials,
+    NodeMessages messages, KnownNodes nodes, DroppedKeys dropped, SigningKeys signing, IStateWriter state, ICredentialStatements credentials,
     GatewayKey gatewayKey, GatewayOptions options, TimeProvider time, ILogger<Enrolment> log)
 {
     /// <summary>Enrolments whose bodies are read at once: one token may be shown by many before it is spent. Together they have 1 MiB.</summary>

@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Security.Cryptography;
 using ConfidentialChat.Gateway.Nodes;
+using ConfidentialChat.Gateway.State.Postgres;
 using ConfidentialChat.Hosting;
 using ConfidentialChat.Protocol.Primitives;
 
@@ -14,7 +15,10 @@ internal sealed class DataDirectory
 
     private readonly string path;
 
-    private DataDirectory(string path) => this.path = path;
+    private DataDirectory(string path, PostgresServer? server) => (this.path, Server) = (path, server);
+
+    /// <summary>Which server has the database; null where it is a file here.</summary>
+    public PostgresServer? Server { get; }
 
     public string DatabasePath => Path.Combine(path, "gateway.db");
 
@@ -31,13 +35,15 @@ internal sealed class DataDirectory
     /// <summary>The number of the process that holds the lock; not in the locked file, which others may not read then.</summary>
     private string ProcessPath => Path.Combine(path, "gateway.pid");
 
+    /// <param name="path">Made where it is missing.</param>
+    /// <param name="server">Which server has the database; null where it is a file here.</param>
     /// <exception cref="GatewayOptionsException">The directory cannot be made or written.</exception>
-    public static DataDirectory Open(string path)
+    public static DataDirectory Open(string path, PostgresServer? server = null)
     {
         try
         {
             var full = Path.GetFullPath(path);
-            var directory = new DataDirectory(full);
+            var directory = new DataDirectory(full, server);
             if (System.Text.Encoding.UTF8.GetByteCount(directory.DatabasePath) > MaxPathBytes)
                 throw new GatewayOptionsException(
                     $"The path of the data directory '{path}' is too long.",
@@ -45,7 +51,7 @@ internal sealed class DataDirectory
             PrivateFile.MakeDirectory(full);
 
             // SQLite gives its companions (-wal, -shm) the mode of this file, so it is made here and not by SQLite.
-            if (!File.Exists(directory.DatabasePath))
+            if (server is null && !File.Exists(directory.DatabasePath))
                 TryCreate(directory.DatabasePath, []);
             return directory;
         }
@@ -54,6 +60,9 @@ internal sealed class DataDirectory
             throw new GatewayOptionsException($"The data directory '{path}' cannot be used.", "name a directory that this process may make or write", e);
         }
     }
+
+    /// <summary>For a command, which needs no directory where a server has the database: nothing is made.</summary>
+    public static DataDirectory Of(string path, PostgresServer server) => new(Path.GetFullPath(path), server);
 
     /// <summary>
     /// Makes this process the one that serves the directory, or changes the tables of its database, until the result is disposed of. The

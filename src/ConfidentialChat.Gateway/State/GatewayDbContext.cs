@@ -194,3 +194,21 @@ internal sealed class SqliteGatewayDbContext(DbContextOptions<SqliteGatewayDbCon
             new(new DbContextOptionsBuilder<SqliteGatewayDbContext>().UseSqlite("Data Source=:memory:").Options);
     }
 }
+
+/// <summary>The tables in PostgreSQL. Texts compare by their bytes, as in SQLite, and no index depends on how a system's library sorts.</summary>
+internal sealed class PostgresGatewayDbContext(DbContextOptions<PostgresGatewayDbContext> options) : GatewayDbContext(options)
+{
+    protected override void OnModelCreating(ModelBuilder modelBuilder)
+    {
+        base.OnModelCreating(modelBuilder);
+        foreach (var property in modelBuilder.Model.GetEntityTypes().SelectMany(entity => entity.GetProperties()).Where(property => property.ClrType == typeof(string)))
+            property.SetCollation("C");
+    }
+
+    /// <summary>For <c>dotnet ef migrations add</c> only.</summary>
+    internal sealed class Design : IDesignTimeDbContextFactory<PostgresGatewayDbContext>
+    {
+        public PostgresGatewayDbContext CreateDbContext(string[] args) =>
+            new(new DbContextOptionsBuilder<PostgresGatewayDbContext>().UseNpgsql("Host=localhost").Options);
+    }
+}

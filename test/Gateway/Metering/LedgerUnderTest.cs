@@ -1,6 +1,7 @@
 using ConfidentialChat.Gateway.Metering;
 using ConfidentialChat.Gateway.State;
-using ConfidentialChat.Gateway.State.Sqlite;
+using ConfidentialChat.Gateway.State.Postgres;
+using ConfidentialChat.Gateway.Tests.Postgres;
 using ConfidentialChat.Protocol;
 using ConfidentialChat.Protocol.Relay;
 using Microsoft.EntityFrameworkCore;
@@ -9,7 +10,7 @@ using Microsoft.Extensions.Time.Testing;
 
 namespace ConfidentialChat.Gateway.Tests.Metering;
 
-/// <summary>The ledger on a real SQLite file beside its reference: every step is made on both, and then all rows are compared.</summary>
+/// <summary>The ledger on a real SQLite file, or a PostgreSQL server, beside its reference: every step is made on both, and then all rows are compared.</summary>
 internal sealed class LedgerUnderTest : IAsyncDisposable
 {
     public const string Model = "tiny";
@@ -27,7 +28,7 @@ internal sealed class LedgerUnderTest : IAsyncDisposable
 
     private readonly string directory;
     private readonly Database database;
-    private SqliteWriter writer;
+    private IStateWriter writer;
     private readonly List<string> steps = [];
     private Price? price;
     private int prices;
@@ -61,7 +62,8 @@ internal sealed class LedgerUnderTest : IAsyncDisposable
     public static async Task<LedgerUnderTest> OpenAsync(long total = 1000, int maxOpen = 4)
     {
         var directory = Directory.CreateTempSubdirectory("ledger-test-").FullName;
-        var database = await Database.OpenAsync(DataDirectory.Open(directory), isOccupied: false, null, default);
+        var server = StateEngine.IsPostgres ? PostgresServer.From((await PostgresUnderTest.SharedAsync()).CreateDatabase()) : null;
+        var database = await Database.OpenAsync(DataDirectory.Open(directory, server), isOccupied: false, null, default);
         await using (var state = database.CreateContext())
         {
             state.Users.Add(new UserRow { Id = 1, Name = "alice", CreatedAt = DateTimeOffset.UnixEpoch });
@@ -90,8 +92,8 @@ internal sealed class LedgerUnderTest : IAsyncDisposable
     public async Task CrashAsync()
     {
         steps.Add("crash");
-        writer.Dispose();
-        database.Use(SqliteLedgerRows.SpendAbandoned);
+        ((IDisposable)writer).Dispose();
+        database.SpendAbandoned();
         (writer, Ledger, Accounts) = Start();
         reference.Crash();
         await CompareAsync();
@@ -264,11 +266,12 @@ internal sealed class LedgerUnderTest : IAsyncDisposable
 
     public async ValueTask DisposeAsync()
     {
-        writer.Dispose();
+        ((IDisposable)writer).Dispose();
         if (rules is not null)
             await rules.DisposeAsync();
         if (check is not null)
             await check.DisposeAsync();
+        database.Dispose();
         Directory.Delete(directory, recursive: true);
     }
 
@@ -288,9 +291,9 @@ internal sealed class LedgerUnderTest : IAsyncDisposable
 
     private static ReferenceLedger Fresh(long total, int maxOpen) => new(total, maxOpen, (long)ReportDeadline.TotalMilliseconds);
 
-    private (SqliteWriter Writer, Ledger Ledger, Accounts Accounts) Start()
+    private (IStateWriter Writer, Ledger Ledger, Accounts Accounts) Start()
     {
-        var started = new SqliteWriter(database, new WriteHealth(Time, NullLogger<WriteHealth>.Instance));
+        var started = database.CreateWriter(new WriteHealth(Time, NullLogger<WriteHealth>.Instance));
         return (started, new Ledger(started, Time), new Accounts(started, Time));
     }
 

@@ -1,18 +1,11 @@
 using ConfidentialChat.Gateway.Auth;
 using ConfidentialChat.Gateway.Nodes;
-using ConfidentialChat.Gateway.State.Sqlite;
 using Microsoft.Data.Sqlite;
 
-namespace ConfidentialChat.Gateway.State;
+namespace ConfidentialChat.Gateway.State.Sqlite;
 
-/// <summary>
-/// Makes, finds and ends credentials by hand: commands that do this and end would otherwise spend most of their time on making EF Core's
-/// model, and that within a transaction, for which a gateway beside them waits. Safe from any thread.
-/// </summary>
-internal sealed class CredentialStatements(Database database)
+internal sealed class SqliteCredentialStatements(SqliteDatabase database) : ICredentialStatements
 {
-    /// <summary>Makes an API key, and its user where that is missing.</summary>
-    /// <returns>False, and nothing is made, where the user is there already and <paramref name="newUser"/> asks for a new one.</returns>
     public bool AddApiKey(
         string user, bool newUser, BearerSecret secret, ApiKeyScopes scopes, DateTimeOffset? expiresAt, DateTimeOffset now) => database.Use(connection =>
     {
@@ -24,7 +17,6 @@ internal sealed class CredentialStatements(Database database)
         return Change(connection, () => (addUser.Run() == 1 || !newUser) && addKey.Run() == 1);
     });
 
-    /// <summary>The hash of an API key that opens; null where there is none of this prefix.</summary>
     public byte[]? FindApiKey(string prefix, DateTimeOffset now) => database.Use(connection =>
     {
         using var find = Prepare(
@@ -33,7 +25,6 @@ internal sealed class CredentialStatements(Database database)
         return find.Single(row => row.Bytes(0));
     });
 
-    /// <returns>False where there is no such key, or it was revoked before.</returns>
     public bool RevokeApiKey(string prefix, DateTimeOffset now) => database.Use(connection =>
     {
         using var revoke = Prepare(connection, "UPDATE api_keys SET revoked_at = ? WHERE prefix = ? AND revoked_at IS NULL").Bind(0, now).Bind(1, prefix);
@@ -47,15 +38,12 @@ internal sealed class CredentialStatements(Database database)
         return add.Run();
     });
 
-    /// <summary>A token by its public prefix, spent or not.</summary>
     public EnrolmentToken? FindEnrolmentToken(string prefix) => database.Use(connection =>
     {
         using var find = Prepare(connection, "SELECT id, hash FROM enrolment_tokens WHERE prefix = ?").Bind(0, prefix);
         return find.Single(row => new EnrolmentToken(row.Integer(0), row.Bytes(1)));
     });
 
-    /// <summary>Ends what a node has: its models, its key sets, its relay key. Its row stays, because stacks are of it.</summary>
-    /// <returns>False where there is no such node.</returns>
     public bool RemoveNode(long id, DateTimeOffset now) => database.Use(connection =>
     {
         using var remove = Prepare(connection, "UPDATE nodes SET removed_at = ?, relay_key = NULL WHERE id = ? AND removed_at IS NULL")
