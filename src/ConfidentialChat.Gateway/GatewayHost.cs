@@ -1,4 +1,5 @@
 using System.Net;
+using ConfidentialChat.Gateway.Admin;
 using ConfidentialChat.Gateway.Auth;
 using ConfidentialChat.Gateway.Errors;
 using ConfidentialChat.Gateway.Health;
@@ -200,6 +201,12 @@ public sealed class GatewayHost
         app.MapPost(Endpoints.Evidence, callers.Only(services.GetRequiredService<EvidenceEndpoint>().ChallengeAsync));
         app.MapGet(Endpoints.Collateral, callers.Only(services.GetRequiredService<CollateralEndpoint>().HandleAsync));
         app.MapPost(Endpoints.Relay, callers.Only(services.GetRequiredService<RelayEndpoint>().HandleAsync));
+
+        var own = services.GetRequiredService<OwnMoneyEndpoint>();
+        app.MapGet(Endpoints.Balance, callers.Only(own.BalanceAsync));
+        app.MapGet(Endpoints.Usage, callers.Only(own.SumAsync));
+        app.MapGet(Endpoints.RequestUsage, callers.Only(own.RequestAsync));
+        services.GetRequiredService<AdminEndpoints>().Map(app, callers);
     }
 
     private static void AddServices(IServiceCollection services, GatewayOptions options, GatewayKey key, Database database)
@@ -231,6 +238,11 @@ public sealed class GatewayHost
         services.AddSingleton<Models>();
         services.AddSingleton<Ledger>();
         services.AddSingleton<Accounts>();
+        services.AddSingleton(provider => new Administration(
+            provider.GetRequiredService<Database>(), provider.GetRequiredService<IStateWriter>(), provider.GetRequiredService<TimeProvider>()));
+        services.AddSingleton<UsageTurns>();
+        services.AddSingleton<OwnMoneyEndpoint>();
+        services.AddSingleton<AdminEndpoints>();
         services.AddSingleton<SigningKeys>();
         services.AddHostedService(provider => provider.GetRequiredService<SigningKeys>());
         services.AddSingleton<VoucherCheck>();

@@ -1,6 +1,7 @@
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using System.Text.Json.Serialization.Metadata;
+using ConfidentialChat.Gateway.Admin;
 using ConfidentialChat.Gateway.Health;
 using ConfidentialChat.Gateway.Nodes;
 using ConfidentialChat.Gateway.V1;
@@ -14,6 +15,17 @@ namespace ConfidentialChat.Gateway;
 [JsonSerializable(typeof(LockAnswer))]
 [JsonSerializable(typeof(ModelList))]
 [JsonSerializable(typeof(NodeListAnswer))]
+[JsonSerializable(typeof(FundsEntry))]
+[JsonSerializable(typeof(UsageList))]
+[JsonSerializable(typeof(RequestEntry))]
+[JsonSerializable(typeof(UserEntry))]
+[JsonSerializable(typeof(MovementEntry))]
+[JsonSerializable(typeof(MadeKey))]
+[JsonSerializable(typeof(Listed<UserEntry>))]
+[JsonSerializable(typeof(Listed<ApiKeyEntry>))]
+[JsonSerializable(typeof(Listed<MoneyEntry>))]
+[JsonSerializable(typeof(Listed<PriceEntry>))]
+[JsonSerializable(typeof(Listed<AuditLine>))]
 internal sealed partial class GatewayJson : JsonSerializerContext;
 
 /// <summary>An answer of the gateway's own, of known length.</summary>

@@ -1,3 +1,4 @@
+using ConfidentialChat.Gateway.Admin;
 using ConfidentialChat.Gateway.Auth;
 using ConfidentialChat.Gateway.Nodes;
 using ConfidentialChat.Gateway.State;
@@ -27,7 +28,11 @@ public sealed class GatewayOperator
         this.database = database;
         credentials = database.CreateCredentials();
         this.time = time;
+        Administration = new Administration(database, state: null, time);
     }
+
+    /// <summary>Users, keys, money and prices, with a log of what was done.</summary>
+    public Administration Administration { get; }
 
     /// <summary>Makes the directory and the database where they are absent.</summary>
     /// <param name="dataDirectory">As in <see cref="GatewayOptions.DataDirectory"/>.</param>

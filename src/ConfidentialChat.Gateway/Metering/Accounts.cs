@@ -15,11 +15,13 @@ internal sealed class Accounts(IStateWriter state, TimeProvider time)
     /// <param name="user">Who has it from now on.</param>
     /// <param name="amount">More than nothing.</param>
     /// <param name="by">Who does it; spec/gateway.md section 10 rule 8.</param>
-    /// <param name="reference">The payer's; a second deposit of it changes nothing. Null: every one counts.</param>
-    public Task<Movement> DepositAsync(UserId user, MicroDollars amount, string by, string? reference = null)
+    /// <param name="reference">The payer's; a second movement of it changes nothing. Null: every one counts.</param>
+    /// <param name="note">For the audit log.</param>
+    public Task<Movement> DepositAsync(UserId user, MicroDollars amount, string by, string? reference = null, string? note = null)
     {
         RequireAmount(amount);
         RequireText(by, reference);
+        RequireText(by, note);
         return state.RunAsync(
             async rows =>
             {
@@ -35,17 +37,20 @@ internal sealed class Accounts(IStateWriter state, TimeProvider time)
                     return new Movement(MovementOutcome.Repeated, before);
                 }
 
-                await ledger.InsertAuditAsync(new AuditEntry(by, "deposit", $"user {user}", Detail(amount.Value, reference)), now);
+                await ledger.InsertAuditAsync(new AuditEntry(by, "deposit", $"user {user}", Detail(amount.Value, reference, note)), now);
                 return await DoneAsync(ledger, user);
             },
             Commit.Durably);
     }
 
     /// <summary>Moves a balance by hand, on the disk before it returns: up, or down by no more than is not held.</summary>
-    public Task<Movement> CorrectAsync(UserId user, MicroDollars amount, bool isAdded, string by, string? note = null)
+    /// <inheritdoc cref="DepositAsync"/>
+    public Task<Movement> CorrectAsync(
+        UserId user, MicroDollars amount, bool isAdded, string by, string? note = null, string? reference = null)
     {
         RequireAmount(amount);
         RequireText(by, note);
+        RequireText(by, reference);
         return state.RunAsync(
             async rows =>
             {
@@ -55,8 +60,15 @@ internal sealed class Accounts(IStateWriter state, TimeProvider time)
                 if (await (isAdded ? ledger.TryCreditAsync(user, amount) : ledger.TryDebitAsync(user, amount)) is not { } carry)
                     return new Movement(MovementOutcome.OutOfBounds, before);
                 var signed = isAdded ? amount.Value : -amount.Value;
-                await ledger.TryInsertEntryAsync(new LedgerEntry(user, LedgerKind.Correction, signed, carry) { MadeBy = by }, now);
-                await ledger.InsertAuditAsync(new AuditEntry(by, "correction", $"user {user}", Detail(signed, note)), now);
+                var entry = new LedgerEntry(user, LedgerKind.Correction, signed, carry) { MadeBy = by, Reference = reference };
+                if (!await ledger.TryInsertEntryAsync(entry, now))
+                {
+                    // Back: of the reference there is a movement. What was taken was not held, and what was added nobody can hold yet.
+                    await (isAdded ? ledger.TryDebitAsync(user, amount) : ledger.TryCreditAsync(user, amount));
+                    return new Movement(MovementOutcome.Repeated, before);
+                }
+
+                await ledger.InsertAuditAsync(new AuditEntry(by, "correction", $"user {user}", Detail(signed, reference, note)), now);
                 return await DoneAsync(ledger, user);
             },
             Commit.Durably);
@@ -93,7 +105,8 @@ internal sealed class Accounts(IStateWriter state, TimeProvider time)
     private static async ValueTask<Movement> DoneAsync(ILedgerRows ledger, UserId user) =>
         new(MovementOutcome.Done, (await ledger.FundsAsync(user)).GetValueOrDefault());
 
-    private static string Detail(long amount, string? text) => string.Create(CultureInfo.InvariantCulture, $"{amount}{(text is null ? "" : " ")}{text}");
+    private static string Detail(long amount, string? reference, string? note) =>
+        string.Join(' ', new[] { amount.ToString(CultureInfo.InvariantCulture), reference, note }.Where(text => text is not null));
 
     private static void RequireAmount(MicroDollars amount) => ArgumentOutOfRangeException.ThrowIfLessThan(amount, new MicroDollars(1), nameof(amount));
 

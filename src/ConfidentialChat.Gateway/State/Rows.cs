@@ -325,7 +325,7 @@ internal sealed class AuditRow
 
     public required DateTimeOffset CreatedAt { get; init; }
 
-    /// <summary>The public prefix of an API key, or <c>operator</c>: whoever has the database.</summary>
+    /// <summary>The public part of an API key, <c>cc_…</c>, or <c>operator</c>: whoever has the database.</summary>
     public required string Actor { get; init; }
 
     /// <summary>What was done, such as <c>deposit</c> or <c>price.set</c>.</summary>

@@ -20,3 +20,5 @@ public sealed class RefusedNodeTestsOnPostgres : RefusedNodeTests;
 public sealed class SealedRelayTestsOnPostgres : SealedRelayTests;
 
 public sealed class MoneyTestsOnPostgres : MoneyTests;
+
+public sealed class AdministrationTestsOnPostgres : AdministrationTests;

@@ -392,12 +392,12 @@ internal sealed class PostgresLedgerRows : ILedgerRows
         _ => "unreported",
     };
 
-    private static string Spell(EntryKind kind) => kind switch
+    private static string Spell(LedgerKind kind) => kind switch
     {
-        EntryKind.Deposit => "deposit",
-        EntryKind.Purchase => "purchase",
-        EntryKind.Settlement => "settlement",
-        EntryKind.Correction => "correction",
+        LedgerKind.Deposit => "deposit",
+        LedgerKind.Purchase => "purchase",
+        LedgerKind.Settlement => "settlement",
+        LedgerKind.Correction => "correction",
         _ => "refund",
     };
 
