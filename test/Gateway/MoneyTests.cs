@@ -218,6 +218,7 @@ public class MoneyTests : IAsyncLifetime
         (await gateway.FundsAsync()).Balance.ShouldBe(20_000 - 8192 - 64);
 
         (await gateway.Operator.RemoveNodeAsync(node.Id)).ShouldBeTrue();
+        gateway.Clock.Advance(TimeSpan.FromSeconds(10));
         await gateway.SweepAsync();
         await gateway.SweepAsync();
         (await gateway.FundsAsync()).ShouldBe((20_000 - 256, 0));

@@ -24,9 +24,6 @@ internal interface ILedgerRows
     /// <summary><c>reserved += units</c> and one open lock more, where both have room.</summary>
     ValueTask<bool> TryHoldForLockAsync(StackId stack, ComputeUnits units, int maxOpen);
 
-    /// <summary><c>reserved += units</c> where there is room.</summary>
-    ValueTask<bool> TryHoldAsync(StackId stack, ComputeUnits units);
-
     /// <summary><c>reserved += more</c> where there is room, and one open lock less: a request takes its hold over.</summary>
     ValueTask<bool> TryTakeOverAsync(StackId stack, ComputeUnits more);
 

@@ -170,9 +170,10 @@ internal sealed class Ledger(IStateWriter state, TimeProvider time)
     /// <param name="relays">Requests still under way: their deadline begins when they end.</param>
     /// <param name="deadline">How long a reservation waits for its report.</param>
     /// <param name="retention">How long vouchers are kept.</param>
+    /// <param name="refunds">Whether stacks of removed nodes are looked for too, which costs a look at all nodes.</param>
     /// <returns>A node for each reservation without a report.</returns>
     public Task<IReadOnlyList<NodeId>> SweepAsync(
-        IReadOnlyList<RequestId> relays, TimeSpan deadline, TimeSpan retention) => state.RunAsync<IReadOnlyList<NodeId>>(async rows =>
+        IReadOnlyList<RequestId> relays, TimeSpan deadline, TimeSpan retention, bool refunds) => state.RunAsync<IReadOnlyList<NodeId>>(async rows =>
     {
         var (ledger, now) = (rows.Ledger, time.GetUtcNow());
         await ledger.ShortenLocksAsync(now + LongestLock);
@@ -190,8 +191,12 @@ internal sealed class Ledger(IStateWriter state, TimeProvider time)
             await ledger.BlameAsync(missing.Node);
         }
 
-        foreach (var orphaned in await ledger.OrphanedStacksAsync(MostRefunded))
-            await RefundAsync(ledger, orphaned, now);
+        if (refunds)
+        {
+            foreach (var orphaned in await ledger.OrphanedStacksAsync(MostRefunded))
+                await RefundAsync(ledger, orphaned, now);
+        }
+
         return [.. overdue.Select(reservation => reservation.Node)];
     });
 

@@ -14,10 +14,18 @@ internal sealed class Sweeper(
     /// <summary>A running request's deadline is as exact as a hundredth of it: not each is written at every sweep.</summary>
     private const int DeadlineParts = 100;
 
+    private static readonly TimeSpan RefundInterval = TimeSpan.FromSeconds(10);
+
+    private long? refunded; // when stacks of removed nodes were last looked for
+
     public async Task SweepAsync()
     {
         apiKeys.WriteUses();
-        var overdue = await ledger.SweepAsync(inFlight.TakeDue(options.ReportDeadline / DeadlineParts), options.ReportDeadline, options.VoucherRetention);
+        var refunds = refunded is not { } last || time.GetElapsedTime(last) >= RefundInterval;
+        var overdue = await ledger.SweepAsync(
+            inFlight.TakeDue(options.ReportDeadline / DeadlineParts), options.ReportDeadline, options.VoucherRetention, refunds);
+        if (refunds)
+            refunded = time.GetTimestamp();
         foreach (var node in overdue.CountBy(node => node))
         {
             if (seldom.Says("Times that reports were missing, of node", node.Key.Value))

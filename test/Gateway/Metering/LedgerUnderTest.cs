@@ -259,7 +259,7 @@ internal sealed class LedgerUnderTest : IAsyncDisposable
     public async Task SweepAsync(params Request[] running)
     {
         steps.Add($"sweep, {running.Length} running");
-        await Ledger.SweepAsync([.. running.Select(request => request.Reservation.Request)], ReportDeadline, TimeSpan.FromDays(30));
+        await Ledger.SweepAsync([.. running.Select(request => request.Reservation.Request)], ReportDeadline, TimeSpan.FromDays(30), refunds: true);
         reference.Sweep([.. running.Select(request => request.Expected)], Now);
         await CompareAsync();
     }

@@ -139,7 +139,7 @@ public sealed class PostgresLedgerTests : IAsyncLifetime
                         break;
                     case 10:
                         time.Advance(walk.Next(20) == 0 ? Deadline : TimeSpan.FromSeconds(1));
-                        await gateway.Ledger.SweepAsync([], Deadline, TimeSpan.FromDays(30));
+                        await gateway.Ledger.SweepAsync([], Deadline, TimeSpan.FromDays(30), refunds: true);
                         break;
                     case 11:
                         await gateway.Accounts.DepositAsync(new UserId(1), new MicroDollars(walk.Next(1, 200)), "operator");
@@ -155,7 +155,7 @@ public sealed class PostgresLedgerTests : IAsyncLifetime
 
         await ends.WaitAsync(Patience);
         time.Advance(Deadline * 2);
-        await gateways[0].Ledger.SweepAsync([], Deadline, TimeSpan.FromDays(30));
+        await gateways[0].Ledger.SweepAsync([], Deadline, TimeSpan.FromDays(30), refunds: true);
         Holds();
         Run("SELECT held FROM users").ShouldBe(0L);
         Run("SELECT SUM(reserved)::bigint FROM stacks").ShouldBe(0L);

@@ -12,7 +12,7 @@ internal sealed class PostgresLedgerRows : ILedgerRows
     /// <summary>Vouchers that one sweep deletes: others wait for its transaction.</summary>
     private const int MostForgotten = 1000;
 
-    private readonly PostgresStatement makeStack, findStackOf, findPaidStackOf, findStack, findStackOfModel, findRoom, hold, holdForLock, takeOver, freeUnits, chargeUnits;
+    private readonly PostgresStatement makeStack, findStackOf, findPaidStackOf, findStack, findStackOfModel, findRoom, holdForLock, takeOver, freeUnits, chargeUnits;
     private readonly PostgresStatement insertLock, findOldest, claimLock, spendLock, returnLock, expireReturned, expireLocks, forgetLocks;
     private readonly PostgresStatement shortenLocks, findPlaces;
     private readonly PostgresStatement insertReservation, findReservation, endReservation, postpone, shortenReservations, endOverdue, blame, insertSettlement;
@@ -40,7 +40,6 @@ internal sealed class PostgresLedgerRows : ILedgerRows
             UPDATE stacks SET reserved = reserved + $1, open_locks = open_locks + 1
             WHERE id = $2 AND $1 <= total - used - reserved AND open_locks < $3
             """);
-        hold = new(session, "UPDATE stacks SET reserved = reserved + $1 WHERE id = $2 AND $1 <= total - used - reserved");
         takeOver = new(session, """
             UPDATE stacks SET reserved = reserved + $1, open_locks = open_locks - 1 WHERE id = $2 AND $1 <= total - used - reserved
             """);
@@ -175,8 +174,6 @@ internal sealed class PostgresLedgerRows : ILedgerRows
 
     public ValueTask<bool> TryHoldForLockAsync(StackId stack, ComputeUnits units, int maxOpen) =>
         new(holdForLock.Bind(0, units.Value).Bind(1, stack.Value).Bind(2, maxOpen).Run() == 1);
-
-    public ValueTask<bool> TryHoldAsync(StackId stack, ComputeUnits units) => new(hold.Bind(0, units.Value).Bind(1, stack.Value).Run() == 1);
 
     public ValueTask<bool> TryTakeOverAsync(StackId stack, ComputeUnits more) => new(takeOver.Bind(0, more.Value).Bind(1, stack.Value).Run() == 1);
 

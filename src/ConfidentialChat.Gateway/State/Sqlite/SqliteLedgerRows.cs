@@ -13,7 +13,7 @@ internal sealed class SqliteLedgerRows : ILedgerRows, IDisposable
     private const int MostForgotten = 1000;
 
     private readonly SqliteStatement makeStack, findStackOf, findPaidStackOf, findStack, findStackOfModel, findRoom;
-    private readonly SqliteStatement hold, holdForLock, takeOver, freeUnits, chargeUnits;
+    private readonly SqliteStatement holdForLock, takeOver, freeUnits, chargeUnits;
     private readonly SqliteStatement insertLock, findOldest, claimLock, spendLock, returnLock, expireReturned, expireLocks, forgetLocks;
     private readonly SqliteStatement shortenLocks, findPlaces;
     private readonly SqliteStatement insertReservation, findReservation, endReservation, postpone, shortenReservations, endOverdue, blame, insertSettlement;
@@ -41,7 +41,6 @@ internal sealed class SqliteLedgerRows : ILedgerRows, IDisposable
             UPDATE stacks SET reserved = reserved + ?1, open_locks = open_locks + 1
             WHERE id = ?2 AND ?1 <= total - used - reserved AND open_locks < ?3
             """);
-        hold = new(database, "UPDATE stacks SET reserved = reserved + ?1 WHERE id = ?2 AND ?1 <= total - used - reserved");
         takeOver = new(database, """
             UPDATE stacks SET reserved = reserved + ?1, open_locks = open_locks - 1 WHERE id = ?2 AND ?1 <= total - used - reserved
             """);
@@ -168,8 +167,6 @@ internal sealed class SqliteLedgerRows : ILedgerRows, IDisposable
 
     public ValueTask<bool> TryHoldForLockAsync(StackId stack, ComputeUnits units, int maxOpen) =>
         new(holdForLock.Bind(0, units.Value).Bind(1, stack.Value).Bind(2, maxOpen).Run() == 1);
-
-    public ValueTask<bool> TryHoldAsync(StackId stack, ComputeUnits units) => new(hold.Bind(0, units.Value).Bind(1, stack.Value).Run() == 1);
 
     public ValueTask<bool> TryTakeOverAsync(StackId stack, ComputeUnits more) => new(takeOver.Bind(0, more.Value).Bind(1, stack.Value).Run() == 1);
 
@@ -364,7 +361,7 @@ internal sealed class SqliteLedgerRows : ILedgerRows, IDisposable
     {
         foreach (var statement in (SqliteStatement[])
                  [
-                     makeStack, findStackOf, findPaidStackOf, findStack, findStackOfModel, findRoom, hold, holdForLock, takeOver, freeUnits, chargeUnits,
+                     makeStack, findStackOf, findPaidStackOf, findStack, findStackOfModel, findRoom, holdForLock, takeOver, freeUnits, chargeUnits,
                      replaceSettlement, grow, shrink, outpriced, orphaned, findFunds, holdMoney, freeMoney, chargeMoney, credit, debit, insertEntry,
                      insertAudit, endPrice, insertPrice, findPrice, findNode,
                      insertLock, findOldest, claimLock, spendLock, returnLock, expireReturned, expireLocks, forgetLocks, shortenLocks, findPlaces,
