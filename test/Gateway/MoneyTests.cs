@@ -7,6 +7,7 @@ using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.Oblivious;
 using ConfidentialChat.Protocol.Relay;
 using ConfidentialChat.Protocol.V2;
+using Microsoft.AspNetCore.Http;
 using Microsoft.EntityFrameworkCore;
 
 namespace ConfidentialChat.Gateway.Tests;
@@ -186,6 +187,37 @@ public class MoneyTests : IAsyncLifetime
         (await gateway.FundsAsync()).ShouldBe((4_880, 0));
         (await gateway.LedgerAsync()).Select(row => (row.Kind, row.Amount)).ShouldBe([("deposit", 5_000), (kind, -120)]);
         (await gateway.ReadAsync(state => state.Settlements.AsNoTracking().SingleAsync())).Kind.ShouldBe(held == 0 ? "late" : "reported");
+    }
+
+    [Theory]
+    [InlineData("the node breaks off", 0, 0)]
+    [InlineData("the node breaks off", 64, 32)]
+    [InlineData("the client hangs up", 64, 32)]
+    public async Task What_was_computed_of_an_answer_that_came_to_no_end_is_paid_and_no_more(string who, long prompt, long completion)
+    {
+        await gateway.SetPriceAsync(node, 1_000_000, 1_000_000);
+        await gateway.DepositAsync(10_000);
+        var goOn = new TaskCompletionSource();
+        node.Script = async context =>
+        {
+            context.Response.ContentType = ChunkedAnswerSealer.MediaType;
+            await context.Response.WriteAsync("begun");
+            await context.Response.Body.FlushAsync();
+            await goOn.Task;
+            context.Abort();
+        };
+        var call = Call();
+        using var impatient = gateway.Client(user.DefaultRequestHeaders.Authorization!.Parameter, hangsUpAtOnce: true);
+        var response = await impatient.SendAsync(call.Request(), HttpCompletionOption.ResponseHeadersRead);
+        response.StatusCode.ShouldBe(HttpStatusCode.OK);
+        if (who == "the client hangs up")
+            response.Dispose();
+        goOn.SetResult();
+        if (who != "the client hangs up")
+            await Should.ThrowAsync<HttpRequestException>(() => response.Content.ReadAsStringAsync());
+        (await gateway.FundsAsync()).ShouldBe((10_000, 4096)); // until somebody says what it was
+        await node.VouchAsync(Usage(call, prompt, completion));
+        (await gateway.FundsAsync()).ShouldBe((10_000 - prompt - completion, 0));
     }
 
     [Fact]

@@ -283,17 +283,20 @@ public class LedgerTests
         (await ledger.ReserveAsync(1_000_000)).ShouldNotBeNull(); // free by now
     }
 
-    [Fact]
-    public async Task Nothing_is_rounded_however_small_requests_are()
+    [Theory]
+    [InlineData(1_001_000, 1001)]
+    [InlineData(1_000, 1)]
+    [InlineData(999, 0)]
+    public async Task Nothing_is_rounded_however_small_requests_are(long price, long paid)
     {
-        // A thousand requests of 1 unit at 1.001 micro-dollars each.
+        // A thousand requests of 1 unit each, at a micro-dollar and a thousandth of one, at that thousandth, and at less.
         await using var ledger = await LedgerUnderTest.OpenAsync();
         ledger.ComparesAll = false;
-        await ledger.SetPriceAsync(Prices(1_001_000, 0, 0));
+        await ledger.SetPriceAsync(Prices(price, 0, 0));
         await ledger.DepositAsync(2000);
         for (var i = 0; i < 1000; i++)
             await ledger.ReportAsync((await ledger.ReserveAsync(1))!, 1);
-        (ledger.Reference.Balance, ledger.Reference.Carry).ShouldBe((2000 - 1001, 0));
+        (ledger.Reference.Balance, ledger.Reference.Carry).ShouldBe((2000 - paid, price % 1000 * 1000));
         await ledger.CompareAllAsync();
     }
 
