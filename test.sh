@@ -32,7 +32,7 @@ within() {
   return "$status"
 }
 
-# --- What the tests need: Node.js with npm and a C++ tool chain, for the published Atoma SDK and its native hash.
+# --- What the tests need: Node.js with npm for the published clients, and a C++ tool chain for the native hash of the Atoma SDK.
 missing=()
 command -v dotnet >/dev/null || { echo "error: the .NET SDK is not installed" >&2; echo "hint: install .NET 10 from https://dotnet.microsoft.com/download" >&2; exit 2; }
 command -v node >/dev/null || missing+=(nodejs)
@@ -40,6 +40,7 @@ command -v npm >/dev/null || missing+=(npm)
 command -v python3 >/dev/null || missing+=(python3)
 command -v make >/dev/null || missing+=(make)
 command -v g++ >/dev/null || missing+=(g++)
+command -v curl >/dev/null || missing+=(curl) # what the docs have people type
 if ((${#slow[@]})); then # llama.cpp's server is built, and parsers are fuzzed
   command -v cmake >/dev/null || missing+=(cmake)
   command -v afl-fuzz >/dev/null || missing+=(afl++)
