@@ -9,6 +9,7 @@ namespace ConfidentialChat.Sidecar;
 /// <summary>Models as <c>GET /v1/models</c> of Anthropic's API has them, UTF-8 JSON. All stand on one page.</summary>
 internal static class AnthropicModels
 {
+    private const long LastSecond = 253402300799; // of the year 9999
     private static readonly JsonWriterOptions Readable = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
     public static byte[] List(ModelList list) => Written(json =>
@@ -38,7 +39,7 @@ internal static class AnthropicModels
 
     // What the gateway says is a number of its own: one that is no date is the epoch, as the API has it where none is known.
     private static string Date(long? seconds) =>
-        DateTimeOffset.FromUnixTimeSeconds(seconds is >= 0 and <= 253402300799 and var known ? known : 0).UtcDateTime.ToString("yyyy-MM-dd'T'HH:mm:ss'Z'", null);
+        DateTimeOffset.FromUnixTimeSeconds(seconds is >= 0 and <= LastSecond and var known ? known : 0).UtcDateTime.ToString("yyyy-MM-dd'T'HH:mm:ss'Z'", null);
 
     private static byte[] Written(Action<Utf8JsonWriter> write)
     {

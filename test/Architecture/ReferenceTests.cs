@@ -22,9 +22,9 @@ public sealed class ReferenceTests
                 "Yarp.ReverseProxy",
             ],
         ["ConfidentialChat.Node"] = ["Scalar.AspNetCore"],
-        ["ConfidentialChat.Sidecar"] = [],
+        ["ConfidentialChat.Sidecar"] = ["ZstdSharp.Port"],
         ["ConfidentialChat.FixtureModel"] = [],
-        ["ConfidentialChat.Cli"] = ["System.CommandLine"],
+        ["ConfidentialChat.Cli"] = ["System.CommandLine", "Tomlyn", "YamlDotNet"],
     };
 
     [Fact]

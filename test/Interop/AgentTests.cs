@@ -72,10 +72,8 @@ public sealed class AgentTests(AgentStack stack) : IClassFixture<AgentStack>
     {
         using var user = new AgentUser(stack.Sidecar);
         Configure(user, agent);
-        stack.Engine.Script = stack.Engine.Script with
-        {
-            Exchanges = [new EngineExchange { Times = 0, Steps = EngineStep.Answer(400, """{"error":{"message":"This model's maximum context length is 10 tokens.","type":"BadRequestError","code":400}}""") }],
-        };
+        const string refusal = """{"error":{"message":"This model's maximum context length is 10 tokens.","type":"BadRequestError","code":400}}""";
+        stack.Engine.Script = stack.Engine.Script with { Exchanges = [new EngineExchange { Times = 0, Steps = EngineStep.Answer(400, refusal) }] };
         try
         {
             var (_, output, errors) = await user.CchatAsync(["run", agent, "--", .. Arguments(agent)]);
@@ -134,7 +132,10 @@ public sealed class AgentStack : IAsyncLifetime
         await scripted.InitializeAsync();
         Engine.Script = Engine.Script with { Shell = $"echo {ScriptedStack.PromptCanary} > done.txt" };
         proxy = RunningStack.Start(
-            ["proxy", "--port", "0", "--gateway", scripted.Stack.Gateway.ToString().TrimEnd('/'), "--data", scripted.Stack.DataDirectory, "--json", "--exit-with-stdin"]);
+            [
+                "proxy", "--port", "0", "--gateway", scripted.Stack.Gateway.ToString().TrimEnd('/'), "--data", scripted.Stack.DataDirectory, "--json",
+                "--exit-with-stdin",
+            ]);
         _ = proxy.StandardError.ReadToEndAsync();
         Sidecar = System.Text.Json.JsonDocument.Parse((await proxy.StandardOutput.ReadLineAsync())!).RootElement.GetProperty("sidecar").GetString()!;
     }

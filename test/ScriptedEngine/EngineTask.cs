@@ -75,7 +75,8 @@ internal sealed class EngineTask
         return arguments;
     }
 
-    private static IEnumerable<(string? Name, string Data)> Named(IEnumerable<JsonObject> events) => events.Select(one => ((string?)one["type"], one.ToJsonString()));
+    private static IEnumerable<(string? Name, string Data)> Named(IEnumerable<JsonObject> events) =>
+        events.Select(one => ((string?)one["type"], one.ToJsonString()));
 
     private IEnumerable<(string? Name, string Data)> Chunks()
     {

@@ -29,7 +29,7 @@ internal sealed class ConfigurationFile
     public byte[]? Content { get; }
 
     /// <summary>Without the byte order mark; null where there is none yet.</summary>
-    /// <exception cref="ConfigurationException">It is not UTF-8.</exception>
+    /// <exception cref="AgentFileException">It is not UTF-8.</exception>
     public string? Text
     {
         get
@@ -40,7 +40,7 @@ internal sealed class ConfigurationFile
             }
             catch (DecoderFallbackException)
             {
-                throw new ConfigurationException("it is not UTF-8");
+                throw new AgentFileException("it is not UTF-8");
             }
         }
     }
@@ -48,7 +48,7 @@ internal sealed class ConfigurationFile
     private bool HasMark => Content?.AsSpan().StartsWith(Mark) ?? false;
 
     /// <summary>Reads it, links followed.</summary>
-    /// <exception cref="ConfigurationException">It is none that is changed: section 3 rules 1 to 3.</exception>
+    /// <exception cref="AgentFileException">It is none that is changed: section 3 rules 1 to 3.</exception>
     public static ConfigurationFile Read(string path)
     {
         var target = path;
@@ -56,28 +56,28 @@ internal sealed class ConfigurationFile
         {
             target = Follow(link);
             if (!File.Exists(target) && !Directory.Exists(target))
-                throw new ConfigurationException($"it is a link that leads nowhere: {target}");
+                throw new AgentFileException($"it is a link that leads nowhere: {target}");
         }
 
         if (Directory.Exists(target))
-            throw new ConfigurationException("it is a folder");
+            throw new AgentFileException("it is a folder");
         var file = new FileInfo(target);
         if (!file.Exists)
             return new ConfigurationFile(path, target, null);
         if (FileFacts.Of(target) is { } facts)
         {
             if (!facts.IsRegular)
-                throw new ConfigurationException("it is no regular file");
+                throw new AgentFileException("it is no regular file");
             if (FileFacts.Self is { } self && self != 0 && facts.Owner != self)
-                throw new ConfigurationException("it belongs to another user");
+                throw new AgentFileException("it belongs to another user");
             if (facts.Names > 1)
-                throw new ConfigurationException($"it has {facts.Names} names (hard links), and they would part");
+                throw new AgentFileException($"it has {facts.Names} names (hard links), and they would part");
         }
 
         if (!OperatingSystem.IsWindows() && !file.UnixFileMode.HasFlag(UnixFileMode.UserWrite))
-            throw new ConfigurationException("it is read-only");
+            throw new AgentFileException("it is read-only");
         if (file.Length > MaxBytes)
-            throw new ConfigurationException($"it has more than {MaxBytes} bytes");
+            throw new AgentFileException($"it has more than {MaxBytes} bytes");
         return new ConfigurationFile(path, target, File.ReadAllBytes(target));
     }
 
@@ -88,7 +88,8 @@ internal sealed class ConfigurationFile
     public IReadOnlyList<string> MissingFolders()
     {
         var missing = new List<string>();
-        for (var folder = System.IO.Path.GetDirectoryName(Target); folder is not null && !Directory.Exists(folder); folder = System.IO.Path.GetDirectoryName(folder))
+        var folder = System.IO.Path.GetDirectoryName(Target);
+        for (; folder is not null && !Directory.Exists(folder); folder = System.IO.Path.GetDirectoryName(folder))
             missing.Insert(0, folder);
         return missing;
     }
@@ -100,7 +101,7 @@ internal sealed class ConfigurationFile
     /// <summary>Puts another content in its place.</summary>
     /// <param name="content">Null removes the file.</param>
     /// <param name="id">Of the connection.</param>
-    /// <exception cref="ConfigurationException">Another program has written it meanwhile; it is as that left it.</exception>
+    /// <exception cref="AgentFileException">Another program has written it meanwhile; it is as that left it.</exception>
     public void Become(byte[]? content, string id)
     {
         if (content is null)
@@ -150,7 +151,7 @@ internal sealed class ConfigurationFile
     {
         var now = File.Exists(Target) ? File.ReadAllBytes(Target) : null;
         if ((now is null) != (Content is null) || (now is not null && !now.AsSpan().SequenceEqual(Content)))
-            throw new ConfigurationException("another program has written it in this moment, and it is as that left it: try again");
+            throw new AgentFileException("another program has written it in this moment, and it is as that left it: try again");
     }
 
     private static string Follow(FileInfo link)
@@ -161,7 +162,7 @@ internal sealed class ConfigurationFile
         }
         catch (IOException)
         {
-            throw new ConfigurationException("it is a link that leads in a circle");
+            throw new AgentFileException("it is a link that leads in a circle");
         }
     }
 }

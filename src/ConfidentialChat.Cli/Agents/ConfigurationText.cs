@@ -5,7 +5,7 @@ namespace ConfidentialChat.Cli.Agents;
 
 /// <summary>A file of an agent cannot be read or changed as it stands. Shown with the file's name.</summary>
 /// <param name="message">What is wrong, and where.</param>
-internal sealed class ConfigurationException(string message) : Exception(message);
+internal sealed class AgentFileException(string message) : Exception(message);
 
 /// <summary>A text in one of the agents' formats, which is changed by spans: what is not touched keeps every byte.</summary>
 internal abstract class ConfigurationText
@@ -18,7 +18,7 @@ internal abstract class ConfigurationText
 
     /// <summary>Sets a value: in the place of the one that is there, else behind what is.</summary>
     /// <returns>The path of what was made around it; null where all of that was there.</returns>
-    /// <exception cref="ConfigurationException">Its place has another shape.</exception>
+    /// <exception cref="AgentFileException">Its place has another shape.</exception>
     public abstract IReadOnlyList<string>? Set(IReadOnlyList<string> path, JsonNode value);
 
     /// <summary>Puts a value as it was written in the place of the one that is there.</summary>
@@ -30,7 +30,7 @@ internal abstract class ConfigurationText
     /// <summary>Whether something is there and holds nothing.</summary>
     public abstract bool IsEmpty(IReadOnlyList<string> path);
 
-    /// <exception cref="ConfigurationException">It is not of that format.</exception>
+    /// <exception cref="AgentFileException">It is not of that format.</exception>
     public static ConfigurationText Parse(ConfigurationFormat format, string text) => format switch
     {
         ConfigurationFormat.Jsonc => new JsoncText(text),

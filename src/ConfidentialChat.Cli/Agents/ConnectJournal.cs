@@ -230,7 +230,7 @@ internal sealed class ConnectJournal : IDisposable
             var text = ConfigurationText.Parse(connection.Format, file.Text!);
             return connection.Edits.Any(edit => edit.Before != edit.After && text.Find(edit.Path) == edit.After);
         }
-        catch (ConfigurationException)
+        catch (AgentFileException)
         {
             return true; // disconnect says what is wrong with it
         }

@@ -31,7 +31,7 @@ internal sealed class ConnectionPlan
     /// <summary>Whether all of it stands in the file already.</summary>
     public bool ChangesNothing => File.Content is { } content && (content.AsSpan().SequenceEqual(After) || StandsAlready());
 
-    /// <exception cref="ConfigurationException">The file cannot be changed so.</exception>
+    /// <exception cref="AgentFileException">The file cannot be changed so.</exception>
     public static ConnectionPlan Make(Agent agent, AgentFile place, SidecarEndpoint endpoint, ConnectJournal journal, DateTimeOffset now)
     {
         var file = ConfigurationFile.Read(place.File);
@@ -115,7 +115,7 @@ internal sealed class ConnectionPlan
 /// <param name="Left">What is another by now, and stays.</param>
 internal sealed record Restoration(byte[]? Content, string? Text, bool IsExact, IReadOnlyList<string> Left)
 {
-    /// <exception cref="ConfigurationException">The file is broken by now.</exception>
+    /// <exception cref="AgentFileException">The file is broken by now.</exception>
     public static Restoration Of(Connection connection, ConfigurationFile file, ConnectJournal journal)
     {
         if (file.Content is null)

@@ -31,7 +31,7 @@ internal sealed class JsoncText : ConfigurationText
         for (; depth < path.Count; depth++)
         {
             if (!node.IsObject)
-                throw new ConfigurationException($"{Named(path.Take(depth))} is no object: {Place(text, node.Start)}");
+                throw new AgentFileException($"{Named(path.Take(depth))} is no object: {Place(text, node.Start)}");
             if (Member(node, path[depth]) is not { } member)
                 break;
             node = member.Value;
@@ -72,7 +72,8 @@ internal sealed class JsoncText : ConfigurationText
             while (!hasLine && text[next] is ' ' or '\t')
                 next++;
             var blank = !hasLine && start < member.NameStart ? text[start..(start + 1)] : "";
-            Become(string.Concat(text.AsSpan(0, start), blank, string.Concat(text.AsSpan(end, behind - end), text.AsSpan(next)))); // a comment between the two stays
+            var between = text.AsSpan(end, behind - end); // a comment
+            Become(string.Concat(text.AsSpan(0, start), blank, between, text.AsSpan(next)));
         }
         else if (at > 0 && Comma(parent.Members[at - 1].Value.End) is { } before && before < start)
         {
@@ -105,7 +106,7 @@ internal sealed class JsoncText : ConfigurationText
         var found = node.Members.Where(member => member.Name == name).ToList();
         return found.Count <= 1
             ? found.FirstOrDefault()
-            : throw new ConfigurationException($"\"{name}\" stands twice: {Place(text, found[1].NameStart)}");
+            : throw new AgentFileException($"\"{name}\" stands twice: {Place(text, found[1].NameStart)}");
     }
 
     // Behind the last member: the comma behind that member's value, the new one behind all comments.
@@ -196,7 +197,7 @@ internal sealed class JsoncText : ConfigurationText
     private static Node Read(string text)
     {
         if (string.IsNullOrWhiteSpace(text))
-            throw new ConfigurationException("it is empty, and no JSON");
+            throw new AgentFileException("it is empty, and no JSON");
         var bytes = Encoding.UTF8.GetBytes(text);
         var places = new CharacterPlaces(text);
         var reader = new Utf8JsonReader(bytes, Lax);
@@ -212,7 +213,7 @@ internal sealed class JsoncText : ConfigurationText
         }
         catch (JsonException e)
         {
-            throw new ConfigurationException($"it is no JSON: line {e.LineNumber + 1}, byte {e.BytePositionInLine + 1} of it");
+            throw new AgentFileException($"it is no JSON: line {e.LineNumber + 1}, byte {e.BytePositionInLine + 1} of it");
         }
     }
 

@@ -57,7 +57,13 @@ internal static partial class LineDifference
         return count == 1 ? $"{start}" : $"{start},{count}";
     }
 
-    private static string[] Lines(string? text) => text is null or "" ? [] : [.. text.Split('\n').SkipLast(1).Select(line => line + "\n"), .. text.EndsWith('\n') ? [] : (string[])[text[(text.LastIndexOf('\n') + 1)..]]];
+    // Each with its break; the last may have none.
+    private static string[] Lines(string? text)
+    {
+        var pieces = (text ?? "").Split('\n');
+        var whole = pieces.SkipLast(1).Select(line => line + "\n");
+        return pieces[^1].Length == 0 ? [.. whole] : [.. whole, pieces[^1]];
+    }
 
     private static List<(char Sign, string Line)> Compare(string[] old, string[] @new)
     {

@@ -2,6 +2,7 @@
 using System.Net;
 using System.Net.Http.Headers;
 using System.Text.Json;
+using System.Text.Json.Serialization;
 using ConfidentialChat.Cli.Commands;
 using ConfidentialChat.Protocol;
 
@@ -12,7 +13,7 @@ namespace ConfidentialChat.Cli.Agents;
 /// <param name="Tee">What protects it.</param>
 /// <param name="IsAccepted">By the sidecar's policy.</param>
 /// <param name="Until">Nothing is sealed to its keys from then on.</param>
-internal sealed record SidecarNode(long Node, string Tee, bool IsAccepted, string Until);
+internal sealed record SidecarNode(long Node, string Tee, [property: JsonPropertyName("accepted")] bool IsAccepted, string Until);
 
 /// <summary>A sidecar whose model has a node with an accepted verdict: whoever holds one has asked.</summary>
 internal sealed record SidecarEndpoint
@@ -23,6 +24,7 @@ internal sealed record SidecarEndpoint
     /// <summary>Names the sidecar where no argument does.</summary>
     public const string UrlVariable = "CONFIDENTIALCHAT_SIDECAR_URL";
 
+    private const string Checks = "./cchat verify --node shows every check";
     private const int MaxAnswerBytes = 4 * 1024 * 1024;
     private const int MostModels = 32;
     private const int MostFactors = 4; // of a node, in a message
@@ -100,7 +102,8 @@ internal sealed record SidecarEndpoint
         var shown = await GetAsync(http, $"/v1/attestation?model={Uri.EscapeDataString(chosen)}", cancellation);
         var nodes = NodesOf(shown) ?? throw NoSidecar(root);
         if (!nodes.Any(node => node.IsAccepted))
-            throw new CommandException("no node of this model has an accepted verdict, and nothing was changed.", "./cchat verify --node shows every check", ExitCode.EvidenceRefused);
+            throw new CommandException(
+                "no node of this model has an accepted verdict, and nothing was changed.", Checks, ExitCode.EvidenceRefused);
         return new SidecarEndpoint
         {
             Root = root,
@@ -154,8 +157,7 @@ internal sealed record SidecarEndpoint
         return code switch
         {
             "ATTESTATION_FAILED" => new CommandException(
-                $"the policy accepts no node of this model, and nothing was changed: {Failing(error) ?? said}", "./cchat verify --node shows every check",
-                ExitCode.EvidenceRefused),
+                $"the policy accepts no node of this model, and nothing was changed: {Failing(error) ?? said}", Checks, ExitCode.EvidenceRefused),
             "LOCAL_KEY_WRONG" => new CommandException(
                 "the sidecar asks for its local key.", $"--local-key FILE, or export {KeyVariable}=…", ExitCode.Refused),
             _ => new CommandException(
@@ -178,7 +180,8 @@ internal sealed record SidecarEndpoint
 
     private static List<SidecarNode>? NodesOf(JsonElement answer) =>
         answer.ValueKind == JsonValueKind.Object && answer.TryGetProperty("nodes", out var nodes) && nodes.ValueKind == JsonValueKind.Array
-            ? [.. nodes.EnumerateArray().Select(node => new SidecarNode(Number(node, "node"), Line(node, "tee"), IsAccepted(node), Line(node, "sealed_to_until")))]
+            ? [.. nodes.EnumerateArray().Select(node =>
+                new SidecarNode(Number(node, "node"), Line(node, "tee"), IsAccepted(node), Line(node, "sealed_to_until")))]
             : null;
 
     private static bool IsAccepted(JsonElement node) =>
@@ -192,5 +195,6 @@ internal sealed record SidecarEndpoint
     private static string Line(JsonElement element, string name) => ForeignText.Line(Text(element, name) ?? "?", MaxShown);
 
     private static string? Text(JsonElement element, string name) =>
-        element.ValueKind == JsonValueKind.Object && element.TryGetProperty(name, out var text) && text.ValueKind == JsonValueKind.String ? text.GetString() : null;
+        element.ValueKind == JsonValueKind.Object && element.TryGetProperty(name, out var text) && text.ValueKind == JsonValueKind.String
+            ? text.GetString() : null;
 }

@@ -32,7 +32,7 @@ internal sealed class TomlText : ConfigurationText
         if (value is JsonObject members)
         {
             if (Pair(path) is { } inline)
-                throw new ConfigurationException($"{string.Join('.', path)} is no table of its own: {Place(text, inline.Span.Start.Offset)}");
+                throw new AgentFileException($"{string.Join('.', path)} is no table of its own: {Place(text, inline.Span.Start.Offset)}");
             var table = $"[{string.Join('.', path.Select(Key))}]{lineBreak}"
                 + string.Concat(members.Select(member => $"{Key(member.Key)} = {Value(member.Value!)}{lineBreak}"));
             var (start, end) = TableSpan(path);
@@ -55,7 +55,7 @@ internal sealed class TomlText : ConfigurationText
 
         var parent = path.Take(path.Count - 1).ToList();
         if (parent.Count > 0 && Pair(parent) is { } holder)
-            throw new ConfigurationException($"{string.Join('.', parent)} is written within one line: {Place(text, holder.Span.Start.Offset)}");
+            throw new AgentFileException($"{string.Join('.', parent)} is written within one line: {Place(text, holder.Span.Start.Offset)}");
         var found = parent.Count == 0 ? null : Table(parent);
         var line = $"{string.Join('.', (found is null ? path : path.TakeLast(1)).Select(Key))} = {Value(value)}{lineBreak}";
         var pairs = (found?.Items ?? document.KeyValues).ToList();
@@ -125,7 +125,8 @@ internal sealed class TomlText : ConfigurationText
         return found.FirstOrDefault();
     }
 
-    private TableSyntax? Table(IReadOnlyList<string> path) => document.Tables.OfType<TableSyntax>().FirstOrDefault(table => Names(table.Name!).SequenceEqual(path));
+    private TableSyntax? Table(IReadOnlyList<string> path) =>
+        document.Tables.OfType<TableSyntax>().FirstOrDefault(table => Names(table.Name!).SequenceEqual(path));
 
     // A table of its own with those below it that follow; empty where there is none.
     private (int Start, int End) TableSpan(IReadOnlyList<string> path)
@@ -172,7 +173,7 @@ internal sealed class TomlText : ConfigurationText
         if (document.HasErrors)
         {
             var first = document.Diagnostics.First();
-            throw new ConfigurationException($"it is no TOML: line {first.Span.Start.Line + 1}, column {first.Span.Start.Column + 1}");
+            throw new AgentFileException($"it is no TOML: line {first.Span.Start.Line + 1}, column {first.Span.Start.Column + 1}");
         }
 
         return document;

@@ -63,7 +63,7 @@ internal sealed class YamlText : ConfigurationText
         }
 
         if (!list.Value.IsList || list.Value.IsFlow)
-            throw new ConfigurationException($"\"{path[0]}\" is no list with a line for each entry: {Place(text, list.Value.Start)}");
+            throw new AgentFileException($"\"{path[0]}\" is no list with a line for each entry: {Place(text, list.Value.Start)}");
         var at = LineStart(text, list.Value.Entries[0].Start);
         Become(string.Concat(text.AsSpan(0, at), Render((JsonObject)value, IndentOf(at)), text.AsSpan(at)));
         return null;
@@ -80,7 +80,7 @@ internal sealed class YamlText : ConfigurationText
 
         var value = PairOf(path[0])!.Value;
         if (value.IsBlockText)
-            throw new ConfigurationException($"\"{path[0]}\" is a text of several lines: {Place(text, value.Start)}");
+            throw new AgentFileException($"\"{path[0]}\" is a text of several lines: {Place(text, value.Start)}");
         var gap = value.IsNothing && value.Start == value.End && text[value.Start - 1] == ':' ? " " : "";
         Become(string.Concat(text.AsSpan(0, value.Start), gap + written, text.AsSpan(value.End)));
     }
@@ -101,7 +101,7 @@ internal sealed class YamlText : ConfigurationText
         var found = root.Pairs.Where(pair => pair.Name == name).ToList();
         return found.Count <= 1
             ? found.FirstOrDefault()
-            : throw new ConfigurationException($"\"{name}\" stands twice: {Place(text, found[1].NameStart)}");
+            : throw new AgentFileException($"\"{name}\" stands twice: {Place(text, found[1].NameStart)}");
     }
 
     // From the line of its dash to behind its last.
@@ -162,24 +162,24 @@ internal sealed class YamlText : ConfigurationText
             var root = Read(parser, depth: 0);
             var end = parser.Consume<DocumentEnd>();
             if (!end.IsImplicit || !parser.TryConsume<StreamEnd>(out _))
-                throw new ConfigurationException($"it holds several documents: {Place(text, (int)end.Start.Index)}");
+                throw new AgentFileException($"it holds several documents: {Place(text, (int)end.Start.Index)}");
             return root switch
             {
                 { IsNothing: true } => new Node(0, 0),
                 { IsMapping: true, IsFlow: false } when root.Pairs.All(pair => pair.NameStart == LineStart(text, pair.NameStart)) => root,
-                _ => throw new ConfigurationException($"it is no mapping with a line for each name: {Place(text, root.Start)}"),
+                _ => throw new AgentFileException($"it is no mapping with a line for each name: {Place(text, root.Start)}"),
             };
         }
         catch (YamlException e)
         {
-            throw new ConfigurationException($"it is no YAML: line {e.Start.Line}, column {e.Start.Column}");
+            throw new AgentFileException($"it is no YAML: line {e.Start.Line}, column {e.Start.Column}");
         }
     }
 
     private static Node Read(IParser parser, int depth)
     {
         if (depth > 64)
-            throw new ConfigurationException("it is nested too deeply");
+            throw new AgentFileException("it is nested too deeply");
         var at = parser.Current!;
         var node = new Node((int)at.Start.Index, (int)at.End.Index);
         switch (at)

@@ -23,8 +23,10 @@ internal static class AgentArguments
         Description = "Model that the agent is to ask. Default: the first that the gateway offers.",
         HelpName = "NAME",
     };
-    public static readonly Option<int> ContextTokens = CommonOptions.Positive("--context-tokens", 32768, "Tokens that the model holds, for agents that want to know.");
-    public static readonly Option<int> AnswerTokens = CommonOptions.Positive("--answer-tokens", 4096, "Longest answer, in tokens, for agents that want to know.");
+    public static readonly Option<int> ContextTokens = CommonOptions.Positive(
+        "--context-tokens", 32768, "Tokens that the model holds, for agents that want to know.");
+    public static readonly Option<int> AnswerTokens = CommonOptions.Positive(
+        "--answer-tokens", 4096, "Longest answer, in tokens, for agents that want to know.");
 
     public static Argument<Agent> Agent() => new("agent")
     {

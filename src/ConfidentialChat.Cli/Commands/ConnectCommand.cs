@@ -12,7 +12,10 @@ internal static class ConnectCommand
 
     private static readonly Argument<Agent> Tool = AgentArguments.Agent();
     private static readonly Option<bool> Yes = new("--yes") { Description = "Change the file without asking." };
-    private static readonly Option<bool> Print = new("--print") { Description = "Show what would be changed and how the agent is started, and change nothing." };
+    private static readonly Option<bool> Print = new("--print")
+    {
+        Description = "Show what would be changed and how the agent is started, and change nothing.",
+    };
     private static readonly Option<bool> OfProject = new("--project") { Description = "Change the file of the folder that you are in, not that of your user." };
 
     public static Command Create()
@@ -29,7 +32,7 @@ internal static class ConnectCommand
     }
 
     /// <summary>A refusal of an agent's file, which is as it was.</summary>
-    public static CommandException Refused(string file, ConfigurationException fault, string hint) =>
+    public static CommandException Refused(string file, AgentFileException fault, string hint) =>
         new($"{file} is left as it is: {fault.Message}.", hint, ExitCode.Usage);
 
     private static async Task<int> RunAsync(ParseResult parsed, CancellationToken cancellation)
@@ -56,7 +59,7 @@ internal static class ConnectCommand
         {
             plan = ConnectionPlan.Make(agent, place, endpoint, journal, DateTimeOffset.UtcNow);
         }
-        catch (ConfigurationException e)
+        catch (AgentFileException e)
         {
             throw Refused(place.File, e, "put it right, or connect without it: ./cchat run");
         }
@@ -89,7 +92,7 @@ internal static class ConnectCommand
         {
             plan.Apply(journal);
         }
-        catch (ConfigurationException e)
+        catch (AgentFileException e)
         {
             throw Refused(place.File, e, "what it was is what it is");
         }
@@ -105,7 +108,8 @@ internal static class ConnectCommand
     {
         if (Console.IsInputRedirected)
             throw new CommandException(
-                "nobody can be asked: standard input is no terminal, and nothing was changed.", "--yes changes it without asking, --print only shows it", ExitCode.Usage);
+                "nobody can be asked: standard input is no terminal, and nothing was changed.", "--yes changes it without asking, --print only shows it",
+                ExitCode.Usage);
         await Console.Error.WriteAsync($"Change {file}? [y/N] ");
         var answer = await Console.In.ReadLineAsync(cancellation);
         return answer?.Trim().ToUpperInvariant() is "Y" or "YES";

@@ -54,11 +54,12 @@ internal static class DisconnectCommand
             if (restored.Left.Count > 0)
                 Console.Out.WriteLine($"left as it is by now: {string.Join(", ", restored.Left)}");
         }
-        catch (ConfigurationException e)
+        catch (AgentFileException e)
         {
             throw ConnectCommand.Refused(
                 connection.File, e,
-                connection.Made ? "\"connect\" made it: put it right, or remove it" : $"put it right, or take the copy of before: {journal.BeforeFile(connection.Id)}");
+                connection.Made ? "\"connect\" made it: put it right, or remove it"
+                : $"put it right, or take the copy of before: {journal.BeforeFile(connection.Id)}");
         }
     }
 }

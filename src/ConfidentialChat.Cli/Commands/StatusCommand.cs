@@ -1,7 +1,6 @@
 // spec/connect.md section 7.
 using System.CommandLine;
 using System.Text.Json;
-using System.Text.Json.Serialization;
 using ConfidentialChat.Cli.Agents;
 
 namespace ConfidentialChat.Cli.Commands;
@@ -53,7 +52,7 @@ internal static class StatusCommand
         var sidecar = root.GetLeftPart(UriPartial.Authority);
         var status = new SidecarStatus(
             $"{sidecar}/v1", endpoint?.Gateway, endpoint?.Model,
-            [.. (endpoint?.Nodes ?? []).Select(node => new NodeStatus(node.Node, node.Tee, node.IsAccepted, node.Until))],
+            endpoint?.Nodes ?? [],
             refusal?.Message,
             [.. ConnectJournal.Read(parsed.GetRequiredValue(AgentArguments.Data).FullName)
                 .Select(one => new ConnectionStatus(one.Agent, one.File, $"{one.Sidecar}/v1", one.Model, ConditionOf(one, sidecar)))]);
@@ -72,7 +71,7 @@ internal static class StatusCommand
             Console.Out.WriteLine($"gateway  {status.Gateway ?? "unknown"}");
             Console.Out.WriteLine($"model    {status.Model}");
             foreach (var node in status.Nodes)
-                Console.Out.WriteLine($"node     {node.Node} ({node.Tee}): {(node.Accepted ? $"accepted until {node.Until}" : "refused")}");
+                Console.Out.WriteLine($"node     {node.Node} ({node.Tee}): {(node.IsAccepted ? $"accepted until {node.Until}" : "refused")}");
         }
         else
         {
@@ -113,7 +112,7 @@ internal static class StatusCommand
                 : connection.Sidecar != sidecar ? ConnectionCondition.Elsewhere
                 : ConnectionCondition.Connected;
         }
-        catch (Exception e) when (e is ConfigurationException or IOException or UnauthorizedAccessException)
+        catch (Exception e) when (e is AgentFileException or IOException or UnauthorizedAccessException)
         {
             return ConnectionCondition.Changed;
         }
@@ -125,10 +124,8 @@ internal sealed record SidecarStatus(
     string Sidecar,
     string? Gateway,
     string? Model,
-    IReadOnlyList<NodeStatus> Nodes,
+    IReadOnlyList<SidecarNode> Nodes,
     string? Error,
     IReadOnlyList<ConnectionStatus> Connections);
 
-internal sealed record NodeStatus(long Node, string Tee, bool Accepted, string Until);
-
-internal sealed record ConnectionStatus(string Agent, string File, string Sidecar, string Model, [property: JsonPropertyName("state")] ConnectionCondition State);
+internal sealed record ConnectionStatus(string Agent, string File, string Sidecar, string Model, ConnectionCondition State);

@@ -74,7 +74,8 @@ internal sealed class AgentHome : IDisposable
     public Dictionary<string, string> Environment()
     {
         var variables = new Dictionary<string, string>(Variables, StringComparer.Ordinal);
-        foreach (var name in (string[])["XDG_CONFIG_HOME", "CODEX_HOME", "CLAUDE_CONFIG_DIR", "CONTINUE_GLOBAL_DIR", "OPENCODE_CONFIG", SidecarEndpoint.KeyVariable])
+        string[] none = ["XDG_CONFIG_HOME", "CODEX_HOME", "CLAUDE_CONFIG_DIR", "CONTINUE_GLOBAL_DIR", "OPENCODE_CONFIG", SidecarEndpoint.KeyVariable];
+        foreach (var name in none)
             variables.TryAdd(name, "");
         variables.TryAdd("HOME", Home);
         variables.TryAdd("PATH", $"{Programs}:/usr/bin:/bin");
@@ -84,7 +85,8 @@ internal sealed class AgentHome : IDisposable
 
     /// <summary>Every file and folder of the home with its content and mode.</summary>
     public string Picture() => string.Join('\n', Directory.EnumerateFileSystemEntries(Home, "*", SearchOption.AllDirectories).Order(StringComparer.Ordinal)
-        .Select(entry => $"{entry} {(Path.Exists(entry) ? File.GetUnixFileMode(entry) : UnixFileMode.None)} {new FileInfo(entry).LinkTarget} {(File.Exists(entry) ? Convert.ToHexString(File.ReadAllBytes(entry)) : "")}"));
+        .Select(entry => (Name: entry, Mode: File.Exists(entry) || Directory.Exists(entry) ? File.GetUnixFileMode(entry) : UnixFileMode.None, Link: new FileInfo(entry).LinkTarget))
+        .Select(entry => $"{entry} {(File.Exists(entry.Name) ? Convert.ToHexString(File.ReadAllBytes(entry.Name)) : "")}"));
 
     public void Dispose() => root.Delete(recursive: true);
 }

@@ -1,11 +1,13 @@
+using System.Diagnostics;
 using System.Text.Json.Nodes;
 using ConfidentialChat.Attestation.Policies;
+using ConfidentialChat.Cli.Agents;
 using ConfidentialChat.EndToEnd.Tests.Running;
 using ConfidentialChat.EndToEnd.Tests.Sidecar;
 
 namespace ConfidentialChat.EndToEnd.Tests.Agents;
 
-/// <summary>spec/connect.md: <c>cchat connect</c>, <c>disconnect</c> and <c>status</c> in processes of their own, on real files, against a real sidecar.</summary>
+/// <summary>spec/connect.md: the commands in processes of their own, on real files, against a real sidecar.</summary>
 public sealed class ConnectTests(RunningStack stack)
 {
     private const string OpencodeBefore =
@@ -103,7 +105,7 @@ public sealed class ConnectTests(RunningStack stack)
             output.Contains("left as it is by now: model", StringComparison.Ordinal).ShouldBe(agent == "codex", output);
         }
 
-        File.ReadAllText(home.Opencode).ShouldBe(OpencodeBefore.Replace("dark", "light", StringComparison.Ordinal).Replace("{} // mine too", "{} // mine too", StringComparison.Ordinal));
+        File.ReadAllText(home.Opencode).ShouldBe(OpencodeBefore.Replace("dark", "light", StringComparison.Ordinal));
         File.ReadAllText(home.Codex).ShouldBe(CodexBefore.Replace("gpt-5", "my-choice", StringComparison.Ordinal)
             .Replace("[projects.\"/x\"]", "[projects.\"/new\"]\ntrust_level = \"trusted\"\n\n[projects.\"/x\"]", StringComparison.Ordinal));
         File.ReadAllText(home.Claude).ShouldBe(ClaudeBefore.Replace("\"dark\"", "\"light\",\n  \"permissions\": {}", StringComparison.Ordinal));
@@ -164,6 +166,7 @@ public sealed class ConnectTests(RunningStack stack)
     [Fact]
     public async Task Whoever_else_sits_at_the_port_is_not_connected_to()
     {
+        const string Models = """{"data":[{"id":"m"}]}""";
         string Json(string body) => $"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {body.Length}\r\n\r\n{body}";
         Func<string, string>[] others =
         [
@@ -171,8 +174,8 @@ public sealed class ConnectTests(RunningStack stack)
             _ => "HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\n{}",
             _ => "SSH-2.0-OpenSSH\r\n",
             line => Json(line.Contains("models", StringComparison.Ordinal) ? """{"object":"list","data":[{"id":"llama3"}]}""" : "{}"), // an engine
-            line => Json(line.Contains("models", StringComparison.Ordinal) ? """{"data":[{"id":"m"}]}""" : """{"model":"m","nodes":[{"node":1,"verdict":{"accepted":"true"}}]}"""),
-            line => Json(line.Contains("models", StringComparison.Ordinal) ? """{"data":[{"id":"m"}]}""" : """{"model":"m","nodes":[]}"""),
+            line => Json(line.Contains("models", StringComparison.Ordinal) ? Models : """{"model":"m","nodes":[{"node":1,"verdict":{"accepted":"true"}}]}"""),
+            line => Json(line.Contains("models", StringComparison.Ordinal) ? Models : """{"model":"m","nodes":[]}"""),
             _ => "HTTP/1.1 307 Temporary Redirect\r\nLocation: http://127.0.0.1:1/v1/models\r\nContent-Length: 0\r\n\r\n",
         ];
         foreach (var other in others)
@@ -432,13 +435,73 @@ public sealed class ConnectTests(RunningStack stack)
     {
         var stopped = await SidecarUnderTest.StartAsync(stack.Options());
         using var home = new AgentHome(stopped.Url.ToString());
-        AgentHome.WriteProgram(Path.Combine(home.Programs, "opencode"), $"touch {home.In("started")}; while [ ! -e {home.In("go")} ]; do sleep 0.05; done; exit 1");
+        var script = $"touch {home.In("started")}; while [ ! -e {home.In("go")} ]; do sleep 0.05; done; exit 1";
+        AgentHome.WriteProgram(Path.Combine(home.Programs, "opencode"), script);
         var run = home.RunAsync("run", "opencode");
         await Waiting.UntilAsync(() => File.Exists(home.In("started")));
         await stopped.DisposeAsync();
         home.Write(home.In("go"), "");
         var (exitCode, _, errors) = await run;
         (exitCode, errors.Contains("answers no more: was it stopped?", StringComparison.Ordinal)).ShouldBe((1, true), errors);
+    }
+
+    [Fact]
+    public async Task A_signal_reaches_the_agent_and_its_exit_code_comes_back()
+    {
+        using var home = Home();
+        var script = $"trap 'exit 7' TERM; touch {home.In("started")}; while true; do sleep 0.05; done";
+        AgentHome.WriteProgram(Path.Combine(home.Programs, "opencode"), script);
+        using var run = RunningStack.Start(["run", "opencode"], home.Environment());
+        await Waiting.UntilAsync(() => File.Exists(home.In("started")));
+        await RunningStack.SignalAsync(run.Id, "TERM");
+        await run.WaitForExitAsync(TestContext.Current.CancellationToken).Soon();
+        run.ExitCode.ShouldBe(7);
+    }
+
+    [Theory]
+    [InlineData("y", true)]
+    [InlineData("YES", true)]
+    [InlineData("n", false)]
+    [InlineData("", false)]
+    public async Task At_a_terminal_it_asks_and_changes_only_on_a_yes(string answer, bool isChanged)
+    {
+        using var home = Home();
+        var picture = home.Picture();
+        var cchat = Path.Combine(AppContext.BaseDirectory, "cchat");
+        var start = new ProcessStartInfo("script", ["-qec", $"{cchat} connect codex --data {home.Data}", "/dev/null"])
+        {
+            RedirectStandardInput = true,
+            RedirectStandardOutput = true,
+        };
+        foreach (var (name, value) in home.Environment())
+            start.Environment[name] = value;
+        using var terminal = Process.Start(start)!;
+        var said = "";
+        var (buffer, read) = (new char[1024], 1);
+        for (; read > 0 && !said.Contains("[y/N]", StringComparison.Ordinal); said += new string(buffer, 0, read))
+            read = await terminal.StandardOutput.ReadAsync(buffer, TestContext.Current.CancellationToken);
+        said.ShouldContain($"Change {home.Codex}? [y/N]");
+        home.Picture().ShouldBe(picture);
+        await terminal.StandardInput.WriteAsync(answer + "\n");
+        await terminal.StandardInput.FlushAsync(TestContext.Current.CancellationToken);
+        said += await terminal.StandardOutput.ReadToEndAsync(TestContext.Current.CancellationToken);
+        await terminal.WaitForExitAsync(TestContext.Current.CancellationToken);
+
+        (terminal.ExitCode, File.Exists(home.Codex)).ShouldBe((isChanged ? 0 : 1, isChanged), said);
+        said.Contains("nothing was changed", StringComparison.Ordinal).ShouldBe(!isChanged, said);
+    }
+
+    [Fact]
+    public async Task The_owner_of_a_file_stays_its_owner()
+    {
+        Assert.SkipUnless(FileFacts.Self == 0, "only root changes another user's file");
+        using var home = Home();
+        home.Write(home.Codex, CodexBefore);
+        FileFacts.TryGive(home.Codex, 65534, 65533).ShouldBeTrue();
+        (await home.RunAsync("connect", "codex", "--yes")).ExitCode.ShouldBe(0);
+        FileFacts.Of(home.Codex).ShouldBe(new FileFacts(65534, 65533, 1, IsRegular: true));
+        (await home.RunAsync("disconnect", "codex")).ExitCode.ShouldBe(0);
+        FileFacts.Of(home.Codex).ShouldBe(new FileFacts(65534, 65533, 1, IsRegular: true));
     }
 
     [Fact]
