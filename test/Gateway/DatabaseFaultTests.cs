@@ -6,6 +6,7 @@ using ConfidentialChat.Attestation.Simulated;
 using ConfidentialChat.Gateway.Metering;
 using ConfidentialChat.Gateway.State;
 using ConfidentialChat.Gateway.State.Sqlite;
+using ConfidentialChat.Gateway.Tests.Postgres;
 using ConfidentialChat.Protocol;
 using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.Oblivious;
@@ -25,6 +26,7 @@ public sealed class DatabaseFaultTests
     [Fact]
     public async Task A_full_disk_is_503_and_not_ready_loses_no_report_and_is_over_when_there_is_room_again()
     {
+        StateEngine.OnlySqlite();
         using var disk = SmallDisk.Mount();
         await using var gateway = await GatewayUnderTest.StartAsync(options => options with { DataDirectory = Path.Combine(disk.Path, "data") });
         await using var node = await ScriptedNode.StartAsync(gateway);
@@ -128,6 +130,7 @@ public sealed class DatabaseFaultTests
     [Fact]
     public async Task A_process_that_holds_the_database_is_503_here_and_an_error_of_its_own_for_commands_and_is_over_when_it_lets_go()
     {
+        StateEngine.OnlySqlite();
         await using var gateway = await GatewayUnderTest.StartAsync();
         await using var node = await ScriptedNode.StartAsync(gateway);
         using var user = await gateway.UserAsync();
@@ -153,6 +156,7 @@ public sealed class DatabaseFaultTests
     [Fact]
     public async Task After_a_sync_that_failed_nothing_is_called_durable_and_the_gateway_is_not_ready_until_it_starts_again()
     {
+        StateEngine.OnlySqlite();
         var directory = Directory.CreateTempSubdirectory("gateway-test-").FullName;
         var database = await SqliteDatabase.OpenAsync(DataDirectory.Open(directory), isOccupied: false, null, TestContext.Current.CancellationToken);
         using (var log = new CapturedLog())
@@ -209,6 +213,7 @@ public sealed class DatabaseFaultTests
     [Fact]
     public async Task What_a_killed_gateway_had_claimed_is_spent_at_the_next_start_and_its_units_wait_for_the_report()
     {
+        StateEngine.OnlySqlite();
         await using var gateway = await GatewayUnderTest.StartAsync();
         await using var node = await ScriptedNode.StartAsync(gateway);
         using var user = await gateway.UserAsync();
@@ -247,7 +252,7 @@ public sealed class DatabaseFaultTests
         using var user = await gateway.UserAsync();
         var keys = Enumerable.Range(0, 8).Select(i => Task.Run(async () =>
         {
-            var command = await GatewayOperator.OpenAsync(gateway.DataDirectory);
+            var command = await GatewayOperator.OpenAsync(gateway.DataDirectory, postgres: gateway.Postgres);
             for (var k = 0; k < 10; k++)
                 await command.CreateApiKeyAsync($"user-{i}");
         })).ToList();

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Net;
+using ConfidentialChat.Gateway.Tests.Postgres;
 using ConfidentialChat.Protocol.Relay;
 using Microsoft.EntityFrameworkCore;
 
@@ -17,6 +18,7 @@ public sealed class RestoreTests : IDisposable
     [Fact]
     public async Task A_gateway_restored_from_yesterday_takes_no_node_for_another_and_charges_nobody_twice()
     {
+        StateEngine.OnlySqlite();
         await using var today = await GatewayUnderTest.StartAsync();
         await using var stays = await ScriptedNode.StartAsync(today);
         await using var renewed = await ScriptedNode.StartAsync(today);
@@ -70,6 +72,7 @@ public sealed class RestoreTests : IDisposable
     [Fact]
     public async Task A_database_without_its_key_file_says_how_many_nodes_have_to_enrol_anew()
     {
+        StateEngine.OnlySqlite();
         await using var today = await GatewayUnderTest.StartAsync();
         await using var node = await ScriptedNode.StartAsync(today);
         today.Log.Text.ShouldNotContain("relay key");

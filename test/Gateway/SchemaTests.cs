@@ -32,6 +32,8 @@ public sealed class SchemaTests : IDisposable
             File.WriteAllText(path, actual);
         File.ReadAllText(path).ShouldBe(actual, $"{Accept}=1 writes it anew");
         context.Database.HasPendingModelChanges().ShouldBeFalse();
+        GatewayOperator.NewestTables(inServer: engine is "Postgres").ShouldBe(context.Database.GetMigrations().Max());
+        context.Database.GetMigrations().ShouldAllBe(migration => actual.Contains($"VALUES ('{migration}', '10.", StringComparison.Ordinal));
     }
 
     [Fact]

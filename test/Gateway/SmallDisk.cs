@@ -4,23 +4,28 @@ using Microsoft.Data.Sqlite;
 
 namespace ConfidentialChat.Gateway.Tests;
 
-/// <summary>A file system of 2 MiB.</summary>
+/// <summary>A file system of a few MiB.</summary>
 internal sealed class SmallDisk : IDisposable
 {
-    private const int Bytes = 2 * 1024 * 1024;
-
     private SmallDisk(string path) => Path = path;
 
     public string Path { get; }
 
     private string Filler => System.IO.Path.Combine(Path, "filler");
 
-    public static SmallDisk Mount()
+    /// <param name="mebibytes">Its size.</param>
+    /// <param name="owner">Whose its folder is; null: the user's that runs the tests.</param>
+    public static SmallDisk Mount(int mebibytes = 2, string? owner = null)
     {
         Assert.SkipUnless(OperatingSystem.IsLinux() && Environment.IsPrivilegedProcess, "only root on Linux may make a file system");
         var path = Directory.CreateTempSubdirectory("gateway-disk-").FullName;
-        if (Run("mount", "-t", "tmpfs", "-o", string.Create(CultureInfo.InvariantCulture, $"size={Bytes}"), "tmpfs", path) == 0)
+        if (Run("mount", "-t", "tmpfs", "-o", string.Create(CultureInfo.InvariantCulture, $"size={mebibytes}m,mode=0700"), "tmpfs", path) == 0)
+        {
+            if (owner is not null)
+                Run("chown", owner, path).ShouldBe(0);
             return new SmallDisk(path);
+        }
+
         Directory.Delete(path);
         Assert.Skip("this container may not make a file system");
         throw new UnreachableException();

@@ -1,10 +1,6 @@
 // spec/gateway.md section 9.
-using System.Reflection;
 using ConfidentialChat.Gateway.State.Postgres;
 using ConfidentialChat.Gateway.State.Sqlite;
-using Microsoft.EntityFrameworkCore;
-using Microsoft.EntityFrameworkCore.Infrastructure;
-using Microsoft.EntityFrameworkCore.Migrations;
 
 namespace ConfidentialChat.Gateway.State;
 
@@ -60,7 +56,7 @@ internal abstract class Database : IDisposable
         }
     }
 
-    /// <summary>How tables stand to this program by the migrations that they have had; null where none of those is known, and another program made them.</summary>
+    /// <summary>How tables stand to this program by the migrations that they have had; null where it knows none of those: another program made them.</summary>
     private protected static TablesVersion? Compare(IReadOnlyCollection<string> applied, IReadOnlyList<string> known)
     {
         // Their names begin with the time of their making. One that is not known came after all that are.
@@ -71,13 +67,19 @@ internal abstract class Database : IDisposable
             applied.Except(known, StringComparer.Ordinal).Any() ? TablesAge.Later : known.All(applied.Contains) ? TablesAge.Same : TablesAge.Older);
     }
 
-    private protected static IReadOnlyList<string> MigrationIds<TContext>()
-        where TContext : GatewayDbContext =>
+    /// <summary>
+    /// The migrations that a script of tables says it has made, which are all that there are (SchemaTests): to look for their types would load
+    /// EF Core, and the other engine's library.
+    /// </summary>
+    private protected static IReadOnlyList<string> MigrationIds(string script)
+    {
+        const string Entry = "VALUES ('20"; // the century of every one's name
+        return
         [
-            .. typeof(Database).Assembly.GetTypes()
-                .Where(type => type.IsSubclassOf(typeof(Migration)) && type.GetCustomAttribute<DbContextAttribute>()?.ContextType == typeof(TContext))
-                .Select(type => type.GetCustomAttribute<MigrationAttribute>()!.Id),
+            .. script.Split('\n').Where(line => line.StartsWith(Entry, StringComparison.Ordinal))
+                .Select(line => line[(Entry.Length - 2)..line.IndexOf('\'', Entry.Length)]),
         ];
+    }
 
     /// <summary>A script that is part of this program.</summary>
     private protected static string Script(string resource)

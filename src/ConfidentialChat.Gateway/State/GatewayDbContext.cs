@@ -201,8 +201,9 @@ internal sealed class PostgresGatewayDbContext(DbContextOptions<PostgresGatewayD
     protected override void OnModelCreating(ModelBuilder modelBuilder)
     {
         base.OnModelCreating(modelBuilder);
-        foreach (var property in modelBuilder.Model.GetEntityTypes().SelectMany(entity => entity.GetProperties()).Where(property => property.ClrType == typeof(string)))
-            property.SetCollation("C");
+        var columns = modelBuilder.Model.GetEntityTypes().SelectMany(entity => entity.GetProperties());
+        foreach (var text in columns.Where(column => column.ClrType == typeof(string)))
+            text.SetCollation("C");
     }
 
     /// <summary>For <c>dotnet ef migrations add</c> only.</summary>

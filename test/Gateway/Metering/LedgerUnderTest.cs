@@ -1,3 +1,4 @@
+using ConfidentialChat.Tests.Postgres;
 using ConfidentialChat.Gateway.Metering;
 using ConfidentialChat.Gateway.State;
 using ConfidentialChat.Gateway.State.Postgres;

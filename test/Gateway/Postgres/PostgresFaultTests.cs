@@ -1,4 +1,4 @@
-using System.Diagnostics;
+using ConfidentialChat.Tests.Postgres;
 using System.Net;
 using ConfidentialChat.Gateway.State;
 using ConfidentialChat.Gateway.State.Postgres;
@@ -140,7 +140,7 @@ public sealed class PostgresFaultTests : IDisposable
     [Fact]
     public async Task A_full_disk_of_the_servers_is_said_and_is_over_when_there_is_room_again()
     {
-        using var disk = SmallDisk.Mount();
+        using var disk = SmallDisk.Mount(24, "nobody");
         await using var server = await PostgresUnderTest.StartAsync();
         server.Execute("postgres", $"CREATE TABLESPACE small LOCATION '{disk.Path}'");
         server.Execute("postgres", "CREATE DATABASE crowded TEMPLATE gateway_template TABLESPACE small");
@@ -172,6 +172,7 @@ public sealed class PostgresFaultTests : IDisposable
     [InlineData("{0};Database=postgres;Username=nobody", StateFault.Refused, "let nobody in", "pg_hba.conf")]
     [InlineData("{0};Database=narrow;Username=careful;Password=secret", StateFault.Refused, "careful may not", "GRANT CREATE")]
     [InlineData("{0};Database=narrow;Username=cchat;SSL Mode=VerifyFull;Password=hunter2", StateFault.Refused, "TLS", "ssl = on")]
+    [InlineData("{0};Database=narrow;Username=cchat;Search Path=nowhere", StateFault.Refused, "no schema for cchat", "search_path")]
     [InlineData("{0};Database=frozen;Username=cchat", StateFault.ReadOnly, "takes no changes", "primary")]
     [InlineData("{0};Database=narrow;Username=crowd;Password=secret", StateFault.Busy, "no connection left", "max_connections")]
     public async Task A_server_that_does_not_serve_a_gateway_is_named_with_what_can_be_done(string written, StateFault fault, string message, string hint)
@@ -264,56 +265,6 @@ public sealed class PostgresFaultTests : IDisposable
             tries.ShouldBeLessThan(600);
             gateway.Clock.Advance(TimeSpan.FromSeconds(1.0 / 8)); // heartbeats are to stay young
             await Task.Delay(50, TestContext.Current.CancellationToken);
-        }
-    }
-
-    /// <summary>A file system of 24 MiB, in which a database of the server's fits.</summary>
-    private sealed class SmallDisk : IDisposable
-    {
-        private SmallDisk(string path) => Path = path;
-
-        public string Path { get; }
-
-        private string Filler => System.IO.Path.Combine(Path, "filler");
-
-        public static SmallDisk Mount()
-        {
-            Assert.SkipUnless(OperatingSystem.IsLinux() && Environment.IsPrivilegedProcess, "only root on Linux may make a file system");
-            var path = Directory.CreateTempSubdirectory("gateway-disk-").FullName;
-            if (Run("mount", "-t", "tmpfs", "-o", "size=24m,mode=0777", "tmpfs", path) == 0)
-                return Run("chown", "nobody", path) == 0 && Run("chmod", "0700", path) == 0 ? new SmallDisk(path) : throw new UnreachableException();
-            Directory.Delete(path);
-            Assert.Skip("this container may not make a file system");
-            throw new UnreachableException();
-        }
-
-        public void Fill()
-        {
-            try
-            {
-                using var file = new FileStream(Filler, FileMode.Create, FileAccess.Write, FileShare.None, bufferSize: 0);
-                while (true)
-                    file.Write(new byte[4096]);
-            }
-            catch (IOException)
-            {
-                // it is full
-            }
-        }
-
-        public void Clear() => File.Delete(Filler);
-
-        public void Dispose()
-        {
-            Run("umount", "--lazy", Path);
-            Directory.Delete(Path);
-        }
-
-        private static int Run(string program, params string[] arguments)
-        {
-            using var process = Process.Start(new ProcessStartInfo(program, arguments) { RedirectStandardError = true })!;
-            process.WaitForExit();
-            return process.ExitCode;
         }
     }
 }

@@ -1,3 +1,4 @@
+using ConfidentialChat.Tests.Postgres;
 using System.Collections.Concurrent;
 using ConfidentialChat.Gateway.State;
 using ConfidentialChat.Gateway.State.Postgres;

@@ -1,3 +1,4 @@
+using ConfidentialChat.Tests.Postgres;
 using ConfidentialChat.Gateway.State.Postgres;
 
 namespace ConfidentialChat.Gateway.Tests.Postgres;

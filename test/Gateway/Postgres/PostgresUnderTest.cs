@@ -1,11 +1,10 @@
 using System.Diagnostics;
 using System.Net;
 using System.Net.Sockets;
-using ConfidentialChat.Gateway.State;
-using ConfidentialChat.Gateway.State.Postgres;
+using ConfidentialChat.Gateway;
 using Npgsql;
 
-namespace ConfidentialChat.Gateway.Tests.Postgres;
+namespace ConfidentialChat.Tests.Postgres;
 
 /// <summary>
 /// A real PostgreSQL server of this machine's package, on loopback and unprivileged; it ends with the process of the tests, however that ends.
@@ -49,8 +48,9 @@ internal sealed class PostgresUnderTest : IAsyncDisposable
         var server = new PostgresUnderTest(directory, FreePort(), settings);
         await server.StartAgainAsync();
         server.Execute("postgres", $"CREATE DATABASE {Template}");
-        using (await PostgresDatabase.OpenAsync(PostgresServer.From(server.Connection(Template))!, null, default))
-            return server;
+        await GatewayOperator.OpenAsync(directory, postgres: server.Connection(Template));
+        server.Execute("postgres", $"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{Template}'"); // else nobody may copy it
+        return server;
     }
 
     public string Connection(string database, string more = "") =>

@@ -1,3 +1,4 @@
+using ConfidentialChat.Tests.Postgres;
 using System.Globalization;
 using ConfidentialChat.Gateway.State;
 using ConfidentialChat.Gateway.State.Postgres;

@@ -5,7 +5,8 @@ namespace ConfidentialChat.Gateway.State.Postgres;
 
 internal sealed class PostgresCredentialStatements(PostgresDatabase database) : ICredentialStatements
 {
-    public bool AddApiKey(string user, bool newUser, BearerSecret secret, ApiKeyScopes scopes, DateTimeOffset? expiresAt, DateTimeOffset now) => Change(session =>
+    public bool AddApiKey(
+        string user, bool newUser, BearerSecret secret, ApiKeyScopes scopes, DateTimeOffset? expiresAt, DateTimeOffset now) => Change(session =>
     {
         var added = new PostgresStatement(session, "INSERT INTO users (name, created_at) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING")
             .Bind(0, user).Bind(1, now).Run();

@@ -12,7 +12,7 @@ internal sealed class PostgresDatabase : Database
 
     private const string SchemaResource = "ConfidentialChat.Gateway.Schema.Postgres.sql";
 
-    /// <summary>Advisory lock: whoever serves shares it, and who changes tables has it alone. The server lets go of it when its holder's connection ends.</summary>
+    /// <summary>Advisory lock: whoever serves shares it, who changes tables has it alone, and the server lets go of it with its holder's connection.</summary>
     public const long Occupation = 0x6363_6861_7400_0001; // "cchat", and 1
 
     /// <summary>How long one waits for somebody else who changes the tables.</summary>
@@ -51,7 +51,7 @@ internal sealed class PostgresDatabase : Database
 
     public PostgresServer Server { get; }
 
-    private static IReadOnlyList<string> Known => MigrationIds<PostgresGatewayDbContext>();
+    private static IReadOnlyList<string> Known => MigrationIds(Script(SchemaResource));
 
     /// <inheritdoc cref="Database.OpenAsync"/>
     public static async Task<PostgresDatabase> OpenAsync(PostgresServer server, Action<string>? progress, CancellationToken cancellation)
@@ -230,7 +230,8 @@ internal sealed class PostgresDatabase : Database
         if (connection.PostgreSqlVersion.Major < OldestServer)
             throw new GatewayStateException(
                 StateFault.OldServer,
-                ($"The PostgreSQL server at {Server.Place} is of version {connection.PostgreSqlVersion}.", $"{OldestServer} is the oldest that is supported"), null);
+                ($"The PostgreSQL server at {Server.Place} is of version {connection.PostgreSqlVersion}.", $"{OldestServer} is the oldest that is supported"),
+                null);
     }
 
     private bool IsUpToDate(NpgsqlConnection connection)
@@ -240,7 +241,9 @@ internal sealed class PostgresDatabase : Database
             throw LaterVersion();
         if (age is TablesAge.Same && !Is(connection, HasAll))
             throw new GatewayStateException(
-                StateFault.Damaged, ($"{Server.Name} has not all tables of a gateway.", "restore a copy, or look whether search_path names the schema that they are in"), null);
+                StateFault.Damaged,
+                ($"{Server.Name} has not all tables of a gateway.", "restore a copy, or look whether search_path names the schema that they are in"),
+                null);
         return age is TablesAge.Same;
     }
 

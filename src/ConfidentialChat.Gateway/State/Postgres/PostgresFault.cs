@@ -73,8 +73,8 @@ internal static class PostgresFault
                 "look at the server's log; a running gateway goes on by itself"),
             PostgresErrorCodes.DataCorrupted or PostgresErrorCodes.IndexCorrupted => (
                 StateFault.Damaged, $"{Upper(server.Name)} is damaged.", "look at the server's log, and restore a copy"),
-            PostgresErrorCodes.UndefinedTable or PostgresErrorCodes.UndefinedColumn or PostgresErrorCodes.InvalidSchemaName => (
-                StateFault.Damaged, $"{Upper(server.Name)} has not all tables of a gateway.", "restore a copy, or look whether search_path names the schema that they are in"),
+            PostgresErrorCodes.InvalidSchemaName => (
+                StateFault.Refused, $"{Upper(server.Name)} has no schema for {user}.", $"search_path names none that is there: CREATE SCHEMA cchat AUTHORIZATION {user}, or ALTER ROLE {user} RESET search_path"),
             { } code when code.StartsWith("53", StringComparison.Ordinal) || code.StartsWith("58", StringComparison.Ordinal) => (
                 StateFault.Unusable, $"The PostgreSQL server at {server.Place} lacks memory, or met an error of its system.", "look at the server's log"),
             { } code when code.StartsWith("08", StringComparison.Ordinal) || code.StartsWith("57", StringComparison.Ordinal) => (

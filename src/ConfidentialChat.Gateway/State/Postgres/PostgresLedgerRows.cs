@@ -12,12 +12,14 @@ internal sealed class PostgresLedgerRows : ILedgerRows
     /// <summary>Vouchers that one sweep deletes: others wait for its transaction.</summary>
     private const int MostForgotten = 1000;
 
-    private readonly PostgresStatement makeStack, findStackOf, findPaidStackOf, findStack, findStackOfModel, findRoom, holdForLock, takeOver, freeUnits, chargeUnits;
+    private readonly PostgresStatement makeStack, findStackOf, findPaidStackOf, findStack, findStackOfModel, findRoom;
+    private readonly PostgresStatement holdForLock, takeOver, freeUnits, chargeUnits;
     private readonly PostgresStatement insertLock, findOldest, claimLock, spendLock, returnLock, expireReturned, expireLocks, forgetLocks;
     private readonly PostgresStatement shortenLocks, findPlaces;
     private readonly PostgresStatement insertReservation, findReservation, endReservation, postpone, shortenReservations, endOverdue, blame, insertSettlement;
     private readonly PostgresStatement replaceSettlement, grow, shrink, outpriced, orphaned;
-    private readonly PostgresStatement findFunds, holdMoney, freeMoney, chargeMoney, credit, debit, insertEntry, insertAudit, endPrice, insertPrice, findPrice, findNode;
+    private readonly PostgresStatement findFunds, holdMoney, freeMoney, chargeMoney, credit, debit, insertEntry, insertAudit;
+    private readonly PostgresStatement endPrice, insertPrice, findPrice, findNode;
     private readonly PostgresStatement insertVoucher, findOldestVoucher, forgetVouchers, putSigningKey, endSigningKeys, boundSigningKeys, findSigningKey;
 
     public PostgresLedgerRows(PostgresSession session)
@@ -50,11 +52,12 @@ internal sealed class PostgresLedgerRows : ILedgerRows
         outpriced = new(session, """
             SELECT s.id, s.user_id, p.prompt, p.completion, p.image, s.total - s.used - s.reserved FROM stacks s JOIN prices p ON p.id = s.price_id
             WHERE s.user_id = $1 AND s.node_id = $2 AND s.model = $3 AND s.price_id IS NOT NULL AND s.price_id IS DISTINCT FROM $4 AND s.used + s.reserved < s.total
+            ORDER BY s.id
             """);
         orphaned = new(session, """
             SELECT s.id, s.user_id, p.prompt, p.completion, p.image, s.total - s.used - s.reserved
             FROM nodes n JOIN stacks s ON s.node_id = n.id JOIN prices p ON p.id = s.price_id
-            WHERE n.removed_at IS NOT NULL AND s.price_id IS NOT NULL AND s.used + s.reserved < s.total LIMIT $1
+            WHERE n.removed_at IS NOT NULL AND s.price_id IS NOT NULL AND s.used + s.reserved < s.total ORDER BY s.id LIMIT $1
             """);
 
         findFunds = new(session, "SELECT balance, held, carry FROM users WHERE id = $1 FOR NO KEY UPDATE");

@@ -10,8 +10,8 @@ namespace ConfidentialChat.Gateway.State.Postgres;
 /// <summary>Other gateways may write at once: what is read to be changed is locked first, and what may be there already is no error.</summary>
 internal sealed class PostgresNodeRows : INodeRows
 {
-    private readonly PostgresStatement findAll, findKeySets, findModels, findPrices, spendToken, findByIdentity, insert, replace, beat, lastSigned, sign, setReached,
-        markUnreachable;
+    private readonly PostgresStatement findAll, findKeySets, findModels, findPrices, spendToken, findByIdentity, insert, replace, beat, lastSigned, sign,
+        setReached, markUnreachable;
     private readonly PostgresStatement modelsOf, addModel, removeModel, keySetsOf, putKeySet, removeKeySet;
 
     public PostgresNodeRows(PostgresSession session)
@@ -29,7 +29,10 @@ internal sealed class PostgresNodeRows : INodeRows
             INSERT INTO nodes (identity_key, address, ready, running, queued, signed_at, heard_at, unreachable, unreported)
             VALUES ($1, '', FALSE, 0, 0, 0, 0, FALSE, 0) ON CONFLICT (identity_key) DO NOTHING
             """);
-        replace = new(session, "UPDATE nodes SET address = $1, tls_pin = $2, relay_key = $3, unreachable = FALSE, removed_at = NULL WHERE id = $4 AND (signed_at < $5 OR signed_at > $6)");
+        replace = new(session, """
+            UPDATE nodes SET address = $1, tls_pin = $2, relay_key = $3, unreachable = FALSE, removed_at = NULL
+            WHERE id = $4 AND (signed_at < $5 OR signed_at > $6)
+            """);
         beat = new(session, """
             UPDATE nodes SET signed_at = $1, heard_at = $2, ready = $3, key_set = $4, running = $5, queued = $6
             WHERE id = $7 AND removed_at IS NULL AND (signed_at < $1 OR signed_at > $8)

@@ -1,6 +1,7 @@
 // docs/operating.md, "PostgreSQL".
 using System.Data.Common;
 using System.Net;
+using System.Runtime.CompilerServices;
 using Npgsql;
 
 namespace ConfidentialChat.Gateway.State.Postgres;
@@ -51,20 +52,22 @@ internal sealed class PostgresServer
 
     /// <summary>Reads what an operator wrote; null for nothing.</summary>
     /// <exception cref="GatewayOptionsException">It names no server, or is none of the two forms. What was written is not repeated.</exception>
-    public static PostgresServer? From(string? text)
+    public static PostgresServer? From(string? text) => string.IsNullOrEmpty(text) ? null : Read(text);
+
+    // Apart: where there is nothing to read, the library is not loaded.
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private static PostgresServer Read(string text)
     {
-        if (string.IsNullOrEmpty(text))
-            return null;
         try
         {
-            var words = text.StartsWith("postgres://", StringComparison.OrdinalIgnoreCase) || text.StartsWith("postgresql://", StringComparison.OrdinalIgnoreCase)
-                ? OfUrl(text)
-                : new DbConnectionStringBuilder { ConnectionString = text };
-            return new PostgresServer(Complete(words));
+            var isUrl = Array.Exists(["postgres://", "postgresql://"], head => text.StartsWith(head, StringComparison.OrdinalIgnoreCase));
+            return new PostgresServer(Complete(isUrl ? OfUrl(text) : new DbConnectionStringBuilder { ConnectionString = text }));
         }
         catch (Exception e) when (e is ArgumentException or FormatException or OverflowException or NotSupportedException or InvalidCastException)
         {
-            throw new GatewayOptionsException("The PostgreSQL connection (--postgres, CONFIDENTIALCHAT_POSTGRES) cannot be read: it names no host, a word is unknown, or its value is none of it.", Hint); // and no inner one, which quotes
+            throw new GatewayOptionsException(
+                "The PostgreSQL connection (--postgres, CONFIDENTIALCHAT_POSTGRES) cannot be read: it names no host, a word is unknown, or its value is none of it.",
+                Hint); // and no inner one, which quotes
         }
     }
 
@@ -72,7 +75,10 @@ internal sealed class PostgresServer
     public static bool HasPassword(string text) => From(text)?.connection.Password is { Length: > 0 };
 
     /// <summary>Connections for what reads, kept open for a while.</summary>
-    public NpgsqlDataSource Pool() => Build(new NpgsqlConnectionStringBuilder(connection.ConnectionString) { MaxPoolSize = Math.Min(connection.MaxPoolSize, 16) });
+    public NpgsqlDataSource Pool() => Build(new NpgsqlConnectionStringBuilder(connection.ConnectionString)
+    {
+        MaxPoolSize = Math.Min(connection.MaxPoolSize, 16),
+    });
 
     /// <summary>A connection that stays with its owner, and prepares each statement when it first runs.</summary>
     public NpgsqlDataSource Kept() => Build(new NpgsqlConnectionStringBuilder(connection.ConnectionString)
@@ -143,9 +149,7 @@ internal sealed class PostgresServer
             if (equals < 0 || !UrlWords.TryGetValue(pair[..equals], out var word))
                 throw new FormatException();
             var value = Uri.UnescapeDataString(pair[(equals + 1)..]);
-            words[word] = word is "SSL Mode" or "Target Session Attributes" && value.Contains('-', StringComparison.Ordinal) && word is "SSL Mode"
-                ? value.Replace("-", "", StringComparison.Ordinal)
-                : value;
+            words[word] = word is "SSL Mode" ? value.Replace("-", "", StringComparison.Ordinal) : value; // verify-full
         }
 
         if (query >= 0)

@@ -82,7 +82,7 @@ internal sealed class PostgresWriter : StateWriter, IStateRows
                 var isCommitting = session.IsCommitting;
                 session.Abandon();
                 var isLost = !session.IsOpen && e is not GatewayStateException;
-                if (tries < MaxTries && !isCommitting && PostgresFault.IsRetried(e))
+                if (tries < MaxTries && !isLost && PostgresFault.IsRetried(e))
                 {
                     Thread.Sleep(Random.Shared.Next(1 << tries)); // milliseconds
                     continue;
@@ -137,7 +137,9 @@ internal sealed class PostgresWriter : StateWriter, IStateRows
             database.Join(connection, name);
             if (!next.IsBeside(connection))
                 throw new GatewayStateException(
-                    StateFault.Unreachable, ($"Two connections to the PostgreSQL server at {database.Server.Place} came to two servers.", "name one, or let the proxy between keep to one"), null);
+                    StateFault.Unreachable,
+                    ($"Two connections to the PostgreSQL server at {database.Server.Place} came to two servers.", "name one, or let the proxy between keep to one"),
+                    null);
             syncer?.Dispose(); // what waits for it is told that it is not known to be on the disk
             (syncer, lastRefusal) = (next, null);
             session.Open(connection);

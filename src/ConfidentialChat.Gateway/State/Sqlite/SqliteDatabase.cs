@@ -35,7 +35,7 @@ internal sealed class SqliteDatabase : Database
         """;
     private const string SchemaResource = "ConfidentialChat.Gateway.Schema.sql";
 
-    private static IReadOnlyList<string> Known => MigrationIds<SqliteGatewayDbContext>();
+    private static IReadOnlyList<string> Known => MigrationIds(Script(SchemaResource));
 
     private readonly string path;
     private readonly string connectionString;
