@@ -7,6 +7,7 @@ using ConfidentialChat.Bench.WholePath.Processes;
 using ConfidentialChat.Bench.WholePath.Servers;
 using ConfidentialChat.Protocol.Primitives;
 using ConfidentialChat.Client;
+using ConfidentialChat.Tests.Postgres;
 
 namespace ConfidentialChat.Bench.WholePath;
 
@@ -22,6 +23,7 @@ internal sealed class BenchmarkRun : IAsyncDisposable
     private readonly RunResults results;
     private readonly List<Checkout> checkouts = [];
     private int stacks;
+    private PostgresUnderTest? postgres;
 
     private BenchmarkRun(RunOptions options)
     {
@@ -119,6 +121,8 @@ internal sealed class BenchmarkRun : IAsyncDisposable
         foreach (var (_, measured) in alive.Where(measured => measured.Results.Rounds.Count > 0))
             (messages.Exists(message => message.Name == measured.Name) ? results.Messages : results.Routes).Add(measured);
         await CrowdsAsync(engine);
+        if (options.Only.Count == 0 || options.Only.Any(only => "ledger".Contains(only, StringComparison.OrdinalIgnoreCase)))
+            await AttemptAsync("ledger", LedgersAsync);
         if (options.Only.Count == 0)
         {
             await StartsAsync(engine);
@@ -174,6 +178,7 @@ internal sealed class BenchmarkRun : IAsyncDisposable
         if (options.Before is { } before)
             await AddAsync(RouteNames.Before, before);
         await AddAsync("", options.Root);
+        routes.AddRange(await ServerAsync(engine));
         return routes;
 
         async Task AddAsync(string prefix, string root)
@@ -224,6 +229,45 @@ internal sealed class BenchmarkRun : IAsyncDisposable
             new ClientRoute(stack, engine.Url, EnvelopeVersion.V2) { Name = RouteNames.ClientV2, To = to, Tested = [gateway, node], Aside = [engine] });
         yield return Keep(
             new RawCallRoute(stack, engine.Url, EnvelopeVersion.V2) { Name = RouteNames.RawClientV2, To = to, Tested = [gateway, node], Aside = [engine] });
+    }
+
+    // The same gateway with its state at a server, where the machine has one.
+    private async Task<IEnumerable<Route>> ServerAsync(Hop engine)
+    {
+        try
+        {
+            postgres = await PostgresUnderTest.StartAsync("", "fsync=on");
+        }
+        catch (Exception e) when (e is System.ComponentModel.Win32Exception or InvalidOperationException)
+        {
+            results.LeftOut.Add("PostgreSQL: its server is not installed, or does not start (Debian: apt-get install postgresql)");
+            Say(results.LeftOut[^1]);
+            return [];
+        }
+
+        started.Push(postgres);
+        var stack = await ChatStack.StartAsync(
+            RunOptions.Program(options.Root), NewDirectory(), engine.Url, options.Users, isAttested: true, postgres: postgres.CreateDatabase());
+        started.Push(stack);
+        return
+        [
+            new RelayV2Route
+            {
+                Name = RouteNames.GatewayV2Server,
+                To = stack.Gateway.Url,
+                Tested = [stack.Gateway],
+                Aside = [stack.Node, engine],
+                Stack = stack,
+            },
+        ];
+    }
+
+    private async Task LedgersAsync()
+    {
+        Say("ledger");
+        results.Ledgers.Add(await LedgerMeter.MeasureAsync("SQLite", NewDirectory(), null, options));
+        if (postgres is not null)
+            results.Ledgers.Add(await LedgerMeter.MeasureAsync("PostgreSQL", NewDirectory(), postgres.CreateDatabase(), options));
     }
 
     // What the client library costs in a process of its own, with HTTP before it.

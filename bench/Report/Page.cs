@@ -118,6 +118,21 @@ internal static class Page
             }
         }
 
+        if (results.Ledgers.Count > 0)
+        {
+            page.Append("""
+
+                ## The ledger
+                Without HTTP, within the load's own process and core: a request is reserved at a price, and settled by a report of its own, which is on the disk before it returns. PostgreSQL is Debian's on the same machine and disk, over loopback.
+
+                | database | reserve | settle | both, 32 at once |
+                |---|---:|---:|---:|
+
+                """);
+            foreach (var ledger in results.Ledgers)
+                page.AppendLine($"| {ledger.Name} | {F(ledger.ReserveMs, 2, " ms")} | {F(ledger.SettleMs, 2, " ms")} | {F(ledger.RequestsPerSecond, 0)} a second |");
+        }
+
         page.Append("""
 
             ## Many streams at once

@@ -16,6 +16,7 @@ internal static class Goals
             Ratio("node : its floor, CPU a chunk", RouteNames.Node, RouteNames.FloorNode, chunk, 1.3),
             Ratio("gateway v2 : YARP, CPU a request", RouteNames.GatewayV2, RouteNames.Yarp, request, 1.5),
             Apart("gateway v2, added latency of a price", RouteNames.GatewayV2Priced, RouteNames.GatewayV2, 0.3),
+            Apart("gateway v2 on PostgreSQL, added latency to a file", RouteNames.GatewayV2Server, RouteNames.GatewayV2, 0.3),
             Ratio("node v2 : floor v2, CPU a request", RouteNames.NodeV2, RouteNames.FloorNodeV2, request, 1.3),
             Ratio("node v2 : floor v2 with receipts, CPU a request", RouteNames.NodeV2, RouteNames.FloorNodeV2Signing, request, 1.3),
             Ratio("node v2 : floor v2, CPU a chunk", RouteNames.NodeV2, RouteNames.FloorNodeV2, chunk, 1.3),

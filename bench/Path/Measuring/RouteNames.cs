@@ -19,6 +19,7 @@ internal static class RouteNames
     public const string Node = "node";
     public const string GatewayV2 = "gateway, envelope v2";
     public const string GatewayV2Priced = "gateway, envelope v2, with a price";
+    public const string GatewayV2Server = "gateway on PostgreSQL, envelope v2";
     public const string NodeV2 = "node, envelope v2";
     public const string PathV2 = "gateway + node, envelope v2";
     public const string ClientV2 = "client + gateway + node, envelope v2";

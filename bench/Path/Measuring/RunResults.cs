@@ -34,6 +34,9 @@ internal sealed record RunResults
 
     public List<StartResults> Starts { get; init; } = [];
 
+    /// <summary>What each database takes, without HTTP.</summary>
+    public List<LedgerResults> Ledgers { get; init; } = [];
+
     public List<Goal> Goals { get; set; } = [];
 
     /// <summary>Peers that were not measured, each with its reason.</summary>
@@ -89,6 +92,13 @@ internal sealed record StartResults(string Name, List<double> Seconds)
     [JsonIgnore]
     public double Median => Statistics.Median(Seconds);
 }
+
+/// <summary>Requests that are reserved at a price and settled, at one database.</summary>
+/// <param name="Name">Of the database.</param>
+/// <param name="ReserveMs">One after another; median.</param>
+/// <param name="SettleMs">One after another, on the disk; median.</param>
+/// <param name="RequestsPerSecond">Each reserved and settled by a report of its own, 32 at once.</param>
+internal sealed record LedgerResults(string Name, double ReserveMs, double SettleMs, double RequestsPerSecond);
 
 /// <summary>What was aimed at, as a figure of one run.</summary>
 /// <param name="Name">What is compared with what.</param>

@@ -33,6 +33,9 @@ internal static class Table
                 F(Spread(message, r => r.RequestUs), 0),
             ]));
         Add(text,
+            ["LEDGER", "RESERVE ms", "SETTLE ms", "BOTH, REQUESTS/s"],
+            results.Ledgers.Select(ledger => (string[])[ledger.Name, F(ledger.ReserveMs, 3), F(ledger.SettleMs, 3), F(ledger.RequestsPerSecond, 0)]));
+        Add(text,
             ["STREAMS AT ONCE", "STREAMS", "LOST", "KiB/STREAM", "CPU µs/CHUNK", "BY PROCESS, KiB/STREAM and µs/CHUNK"],
             results.Crowds.Select(crowd => (string[])
             [

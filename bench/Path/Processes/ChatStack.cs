@@ -40,14 +40,17 @@ internal sealed class ChatStack : IAsyncDisposable
     /// <param name="users">How many.</param>
     /// <param name="isPinned">Whether each has one core only.</param>
     /// <param name="isAttested">Whether the node has simulated evidence; another checkout may know none.</param>
-    public static async Task<ChatStack> StartAsync(string cchat, string directory, Uri engine, int users, bool isPinned = true, bool isAttested = false)
+    /// <param name="postgres">A connection to a server with the gateway's state; null: in a file.</param>
+    public static async Task<ChatStack> StartAsync(
+        string cchat, string directory, Uri engine, int users, bool isPinned = true, bool isAttested = false, string? postgres = null)
     {
+        string[] state = postgres is null ? [] : ["--postgres", postgres];
         Directory.CreateDirectory(directory);
         var log = Path.Combine(directory, "log");
         var gatewayData = Path.Combine(directory, "gateway");
         var clock = Stopwatch.StartNew();
         var gateway = await Hop.StartAsync(
-            "gateway", log, [cchat, "gateway", "--data", gatewayData, "--port", "0", "--stack-units", $"{StackUnits}", "--json", "--exit-with-stdin"],
+            "gateway", log, [cchat, "gateway", "--data", gatewayData, "--port", "0", "--stack-units", $"{StackUnits}", "--json", "--exit-with-stdin", .. state],
             "gateway", isPinned: isPinned);
         try
         {
@@ -55,8 +58,8 @@ internal sealed class ChatStack : IAsyncDisposable
             var gatewayStart = clock.Elapsed;
             var keys = new List<string>();
             for (var i = 0; i < users; i++)
-                keys.Add(await Hop.OutputAsync(log, [cchat, "keys", "create", "--data", gatewayData, "--user", $"user{i}"]));
-            var token = await Hop.OutputAsync(log, [cchat, "nodes", "token", "--data", gatewayData]);
+                keys.Add(await Hop.OutputAsync(log, [cchat, "keys", "create", "--data", gatewayData, "--user", $"user{i}", .. state]));
+            var token = await Hop.OutputAsync(log, [cchat, "nodes", "token", "--data", gatewayData, .. state]);
             clock.Restart();
             var node = await Hop.StartAsync(
                 "node", log,
