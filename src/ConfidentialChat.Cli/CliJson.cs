@@ -3,6 +3,7 @@ using System.Text.Json;
 using System.Text.Json.Serialization;
 using ConfidentialChat.Cli.Agents;
 using ConfidentialChat.Gateway;
+using ConfidentialChat.Gateway.Admin;
 using ConfidentialChat.Gateway.Nodes;
 
 namespace ConfidentialChat.Cli;
@@ -17,6 +18,14 @@ namespace ConfidentialChat.Cli;
 [JsonSerializable(typeof(ConnectJournalFile))]
 [JsonSerializable(typeof(Commands.SidecarStatus))]
 [JsonSerializable(typeof(string))]
+[JsonSerializable(typeof(IReadOnlyList<UserEntry>))]
+[JsonSerializable(typeof(IReadOnlyList<PriceEntry>))]
+[JsonSerializable(typeof(IReadOnlyList<UsageEntry>))]
+[JsonSerializable(typeof(IReadOnlyList<MoneyEntry>))]
+[JsonSerializable(typeof(IReadOnlyList<AuditLine>))]
+[JsonSerializable(typeof(MovementEntry))]
+[JsonSerializable(typeof(Commands.BalanceLine))]
+[JsonSerializable(typeof(Commands.RequestLine))]
 internal sealed partial class CliJson : JsonSerializerContext
 {
     /// <summary>Without escapes of what needs none: keys and URLs stay readable.</summary>

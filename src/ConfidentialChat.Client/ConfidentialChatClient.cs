@@ -41,6 +41,7 @@ public sealed class ConfidentialChatClient : IDisposable
         ConfidentialEmbeddings = new EmbeddingsEndpoint(calls);
         ConfidentialImages = new ImagesEndpoint(calls);
         Models = new ModelsEndpoint(connection, options);
+        Account = new AccountEndpoint(connection, options);
     }
 
     /// <summary>The gateway, as it is asked: with a slash at its end.</summary>
@@ -60,6 +61,9 @@ public sealed class ConfidentialChatClient : IDisposable
 
     /// <summary>The models that the gateway offers. Not sealed: the gateway answers this itself.</summary>
     public ModelsEndpoint Models { get; }
+
+    /// <summary>What the API key's user has and has used. Not sealed: the gateway answers this itself.</summary>
+    public AccountEndpoint Account { get; }
 
     /// <summary>
     /// The raw call, on which the typed ones stand: seals a request that is JSON already, sends it, and waits until its answer begins.

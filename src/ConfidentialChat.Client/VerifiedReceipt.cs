@@ -60,6 +60,12 @@ public sealed class VerifiedReceipt
     /// <summary>Every check, of the evidence and of the receipt.</summary>
     public Verdict Verdict { get; }
 
+    /// <summary>
+    /// What the model cost on the node by the gateway's list when the request was sealed, nothing where it was free. Null of a receipt from a file,
+    /// which has no list.
+    /// </summary>
+    public UnitPrices? Price { get; internal init; }
+
     /// <summary>All that verifying it again needs, request and answer included.</summary>
     public ReceiptFile ToFile() => file;
 

@@ -34,7 +34,8 @@ internal static class ApiKeyScopeText
         .Aggregate(ApiKeyScopes.None, (all, scope) => all | scope);
 }
 
-internal sealed class ApiKeyScopesJson : JsonConverter<ApiKeyScopes>
+/// <summary>Writes scopes as words. Nothing reads them so.</summary>
+public sealed class ApiKeyScopesJson : JsonConverter<ApiKeyScopes>
 {
     public override ApiKeyScopes Read(ref Utf8JsonReader reader, Type typeToConvert, JsonSerializerOptions options) => throw new NotSupportedException();
 

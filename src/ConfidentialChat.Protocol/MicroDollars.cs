@@ -10,6 +10,8 @@ public readonly record struct MicroDollars : IComparable<MicroDollars>
     public const long MaxValue = (1L << 53) - 1;
 
     private const long PerDollar = 1_000_000;
+    private const int Places = 6;
+    private const int MaxDollarDigits = 10; // of nine billion
 
     /// <exception cref="ArgumentOutOfRangeException">Negative, or above <see cref="MaxValue"/>.</exception>
     public MicroDollars(long value)
@@ -40,6 +42,23 @@ public readonly record struct MicroDollars : IComparable<MicroDollars>
     public static bool operator >=(MicroDollars one, MicroDollars other) => one.Value >= other.Value;
 
     public int CompareTo(MicroDollars other) => Value.CompareTo(other.Value);
+
+    /// <summary>
+    /// Reads dollars as people type them, <c>12</c> or <c>12.345</c>: digits, and a point with one to six more. No sign, no comma, which is a
+    /// thousand here and a fraction there, and no exponent; what is finer than a micro-dollar is not rounded but refused.
+    /// </summary>
+    public static bool TryParseDollars(string? text, out MicroDollars amount)
+    {
+        amount = default;
+        if (text is null)
+            return false;
+        var point = text.IndexOf('.', StringComparison.Ordinal);
+        var (whole, fraction) = point < 0 ? (text, "0") : (text[..point], text[(point + 1)..]);
+        return whole.Length <= MaxDollarDigits && fraction.Length is > 0 and <= Places
+            && long.TryParse(whole, NumberStyles.None, CultureInfo.InvariantCulture, out var dollars)
+            && long.TryParse(fraction.PadRight(Places, '0'), NumberStyles.None, CultureInfo.InvariantCulture, out var millionths)
+            && TryCreate((dollars * PerDollar) + millionths, out amount);
+    }
 
     /// <summary>In dollars, with all six places: <c>12.000345</c>.</summary>
     public string ToDollars() => string.Create(CultureInfo.InvariantCulture, $"{Value / PerDollar}.{Value % PerDollar:D6}");

@@ -89,7 +89,7 @@ internal static class KeysCommand
         [$"{KeyHead}{key.Prefix}_…", key.User, GatewayData.Time(key.CreatedAt), key.RevokedAt is { } at ? GatewayData.Time(at) : "-"];
 
     // As listed, or the whole key pasted: of that only the public part is used, or shown again.
-    private static string Public(string text)
+    public static string Public(string text, string list = "./cchat keys list")
     {
         var bare = text.StartsWith(KeyHead, StringComparison.Ordinal) ? text[KeyHead.Length..] : text;
         var end = bare.IndexOf('_', StringComparison.Ordinal);
@@ -97,7 +97,7 @@ internal static class KeysCommand
         return prefix.Length == 8 && prefix.All(char.IsAsciiLetterOrDigit)
             ? prefix
             : throw new CommandException(
-                "that is no key's public part.", "it is the eight characters after cc_, as ./cchat keys list shows them", ExitCode.Usage);
+                "that is no key's public part.", $"it is the eight characters after cc_, as {list} shows them", ExitCode.Usage);
     }
 }
 

@@ -30,9 +30,11 @@ internal static class VerifyOptions
 
     public static DateTimeOffset ReadTime(string? text) =>
         text is null ? TimeProvider.System.GetUtcNow()
-        : DateTimeOffset.TryParseExact(
-            text, Forms, CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal | DateTimeStyles.AdjustToUniversal, out var time) ? time
+        : TryReadTime(text, out var time) ? time
         : throw new CommandException($"--at is no time: {Shown.Text(text)}", "write it like 2026-07-04T10:16:31Z", ExitCode.Usage);
+
+    public static bool TryReadTime(string text, out DateTimeOffset time) => DateTimeOffset.TryParseExact(
+        text, Forms, CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal | DateTimeStyles.AdjustToUniversal, out time);
 
     /// <summary>A value of one size; null where the option is not given.</summary>
     /// <param name="name">The option's.</param>

@@ -1,5 +1,6 @@
 // spec/receipts.md sections 3 and 5, the client's side.
 using ConfidentialChat.Attestation;
+using ConfidentialChat.Protocol;
 using ConfidentialChat.Protocol.Receipts;
 using ConfidentialChat.Protocol.V2;
 
@@ -18,7 +19,8 @@ internal sealed record ReceiptDemand(Action<VerifiedReceipt>? OnReceipt)
 /// <param name="node">To which it was sealed.</param>
 /// <param name="encapsulation">With which the sealed request begins.</param>
 /// <param name="request">Without its padding.</param>
-internal sealed class AwaitedReceipt(VerifiedNode node, byte[] encapsulation, byte[] request)
+/// <param name="price">That was listed; null where none was seen.</param>
+internal sealed class AwaitedReceipt(VerifiedNode node, byte[] encapsulation, byte[] request, UnitPrices? price)
 {
     /// <summary>Verifies it.</summary>
     /// <param name="reader">At the end of the answer, or of what came of it.</param>
@@ -53,6 +55,6 @@ internal sealed class AwaitedReceipt(VerifiedNode node, byte[] encapsulation, by
         ReceiptCheck.Add(node.Verdict, all);
         ReceiptCheck.Add(own, all);
         var file = new ReceiptFile(parts, node.Evidence, [.. node.Documents.Documents]);
-        return new VerifiedReceipt(signed.Receipt, node.Statement, node.Tee, all.ToVerdict(), file);
+        return new VerifiedReceipt(signed.Receipt, node.Statement, node.Tee, all.ToVerdict(), file) { Price = price };
     }
 }

@@ -72,7 +72,7 @@ internal sealed class RelayedRequest(GatewayConnection connection, NodeDirectory
             AnthropicBeta = Request.AnthropicBeta,
             Body = Request.Json,
         };
-        using var sealedCall = Seal(call, node, out var awaited);
+        using var sealedCall = Seal(call, node, price, out var awaited);
         var response = await connection.RelayAsync(node, price, sealedCall.Body, call, clock).ConfigureAwait(false);
         InnerAnswer? answer = null;
         try
@@ -100,7 +100,7 @@ internal sealed class RelayedRequest(GatewayConnection connection, NodeDirectory
     }
 
     // The exact bytes of a request that gets a receipt are kept until that is there.
-    private SealedCall Seal(InnerCall call, VerifiedNode node, out AwaitedReceipt? awaited)
+    private SealedCall Seal(InnerCall call, VerifiedNode node, UnitPrices? price, out AwaitedReceipt? awaited)
     {
         awaited = null;
         if (!KeepsReceipt)
@@ -108,7 +108,7 @@ internal sealed class RelayedRequest(GatewayConnection connection, NodeDirectory
         var message = new ArrayBufferWriter<byte>(MessagePadding.PaddedSize(call.Body.Length + 8192)); // grown, it would leave a copy behind
         var size = call.Write(message);
         var sealedCall = SealedCall.Seal(message.WrittenSpan, node.Key, node.Suite);
-        awaited = new AwaitedReceipt(node, sealedCall.Encapsulation.ToArray(), message.WrittenSpan[..size].ToArray());
+        awaited = new AwaitedReceipt(node, sealedCall.Encapsulation.ToArray(), message.WrittenSpan[..size].ToArray(), price);
         CryptographicOperations.ZeroMemory(MemoryMarshal.AsMemory(message.WrittenMemory).Span);
         return sealedCall;
     }
