@@ -9,6 +9,7 @@ using ConfidentialChat.Protocol.Relay;
 using ConfidentialChat.Protocol.V2;
 using Microsoft.AspNetCore.Http;
 using Microsoft.EntityFrameworkCore;
+using Microsoft.Extensions.DependencyInjection;
 
 namespace ConfidentialChat.Gateway.Tests;
 
@@ -276,6 +277,33 @@ public class MoneyTests : IAsyncLifetime
         (await FirstAsync()).ShouldBe((node.Id, node.Id));
 
         async Task<(long Listed, long Locked)> FirstAsync() => ((await ListAsync()).GetProperty("id").GetInt64(), (await LockedNode.LockAsync(user)).Node);
+    }
+
+    [Fact]
+    public async Task Of_equal_prices_the_node_that_answers_sooner_goes_first_and_then_the_less_loaded()
+    {
+        await using var other = await ScriptedNode.StartAsync(gateway);
+        await other.AttestAsync(platform);
+        await gateway.SetPriceAsync(node, 3, 4);
+        await gateway.SetPriceAsync(other, 4, 3);
+        var latency = gateway.App.Services.GetRequiredService<Nodes.NodeLatency>();
+        latency.Note(new NodeId(node.Id), TimeSpan.FromMilliseconds(40));
+        latency.Note(new NodeId(other.Id), TimeSpan.FromMilliseconds(5));
+        (await FirstAsync()).ShouldBe(other.Id);
+        for (var i = 0; i < 200; i++)
+            latency.Note(new NodeId(other.Id), TimeSpan.FromMilliseconds(45)); // in the same power of two
+        other.Running = 1;
+        await other.BeatAsync();
+        (await FirstAsync()).ShouldBe(node.Id);
+        node.Running = 2;
+        await node.BeatAsync();
+        (await FirstAsync()).ShouldBe(other.Id);
+
+        async Task<long> FirstAsync()
+        {
+            await gateway.App.Services.GetRequiredService<Nodes.KnownNodes>().ReloadAsync();
+            return (await ListAsync()).GetProperty("id").GetInt64();
+        }
     }
 
     [Fact]

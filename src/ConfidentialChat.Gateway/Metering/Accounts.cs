@@ -81,8 +81,8 @@ internal sealed class Accounts(IStateWriter state, TimeProvider time)
     /// <returns>False where there is no such node; true also where it was the current one already, and nothing was changed.</returns>
     public Task<bool> SetPriceAsync(NodeId node, string model, UnitPrices? prices, string by)
     {
-        ArgumentException.ThrowIfNullOrEmpty(model);
-        ArgumentOutOfRangeException.ThrowIfGreaterThan(model.Length, ModelNames.MaxLength, nameof(model));
+        if (!ModelNames.CanBeServed(model))
+            throw new ArgumentException($"A model's name has 1 to {ModelNames.MaxLength} characters, and none that are not seen.", nameof(model));
         RequireText(by, null);
         return state.RunAsync(
             async rows =>

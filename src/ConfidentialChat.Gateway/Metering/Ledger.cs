@@ -273,6 +273,8 @@ internal sealed class Ledger(IStateWriter state, TimeProvider time)
     private static async ValueTask<(bool IsHeld, Shortfall? Shortfall)> BuyAsync(
         ILedgerRows ledger, Stack stack, ComputeUnits missing, Func<ValueTask<bool>> hold, DateTimeOffset now)
     {
+        if (missing.Value <= 0)
+            return (await hold(), null); // somebody gave back what was missing a moment ago
         var price = stack.Price!.Units.MostFor(missing);
         if (price is not { } amount || await ledger.TryDebitAsync(stack.User, amount) is not { } carry)
             return (false, await ShortfallAsync(ledger, stack.User, price));
