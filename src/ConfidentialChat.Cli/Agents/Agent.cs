@@ -134,5 +134,5 @@ internal abstract class Agent
     public virtual string StartLine(SidecarEndpoint endpoint) => endpoint.NeedsKey ? $"export {SidecarEndpoint.KeyVariable}=…; {Programs[0]}" : Programs[0];
 
     protected static CommandException NoProjectFile(string name) => new(
-        $"{name} has no file of a project that may name an endpoint.", "leave out --project", ExitCode.Usage);
+        $"{name} is connected for a user, not for a project.", "leave out --project", ExitCode.Usage);
 }

@@ -85,10 +85,4 @@ internal static class AgentArguments
 
     public static CommandException NotInstalled(Agent agent, string looked) => new(
         $"{agent.FullName} is not installed: looked for {looked}.", agent.Install, ExitCode.Usage);
-
-    /// <summary>As a shell takes it: what is more than letters, digits and a few signs stands in quotes.</summary>
-    public static string Word(string value) =>
-        value.Length > 0 && value.All(c => char.IsAsciiLetterOrDigit(c) || "/:._-+@%,=".Contains(c, StringComparison.Ordinal))
-            ? value
-            : $"'{value.Replace("'", @"'\''", StringComparison.Ordinal)}'";
 }

@@ -79,6 +79,8 @@ internal static class ConnectCommand
         if (onlyPrint)
         {
             PrintStart(agent, endpoint);
+            if (agent.CanRun)
+                Console.Out.WriteLine($"or once    {LineOf(agent, endpoint)}");
             return ExitCode.Success;
         }
 
@@ -121,13 +123,19 @@ internal static class ConnectCommand
         Console.Out.WriteLine($"start it   {agent.StartLine(endpoint)}");
     }
 
+    // To be pasted: what "run" sets, and a key by its variable.
+    private static string LineOf(Agent agent, SidecarEndpoint endpoint)
+    {
+        var variables = agent.Variables(endpoint).Select(variable =>
+            $"{variable.Key}={(variable.Value == endpoint.Key ? $"\"${SidecarEndpoint.KeyVariable}\"" : ShellWord.Of(variable.Value))}");
+        return string.Join(' ', [.. variables, agent.Programs[0], .. agent.Arguments(endpoint).Select(ShellWord.Of)]);
+    }
+
     private static async Task PrintVariablesAsync(Agent agent, SidecarEndpoint endpoint)
     {
-        var words = agent.Variables(endpoint).Select(variable =>
-            $"{variable.Key}={(variable.Value == endpoint.Key ? $"\"${SidecarEndpoint.KeyVariable}\"" : AgentArguments.Word(variable.Value))}");
         await NoteAsync($"{agent.FullName} reads variables alone: no file is changed, and this line is to be pasted, or: ./cchat run {agent.Name} -- …");
         Console.Out.WriteLine($"verdict    {Verdict(endpoint)}");
-        Console.Out.WriteLine($"start it   {string.Join(' ', words)} {agent.StartLine(endpoint)}");
+        Console.Out.WriteLine($"start it   {LineOf(agent, endpoint)} …");
     }
 
     private static string Verdict(SidecarEndpoint endpoint) =>

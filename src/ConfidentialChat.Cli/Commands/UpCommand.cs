@@ -118,11 +118,5 @@ internal static class UpCommand
             (ConfidentialChatOptions.BearerKeyVariable, ready.ApiKey),
             (ConfidentialChatOptions.ServerUrlVariable, ready.Gateway),
             (ConfidentialChatOptions.PolicyVariable, ready.Policy),
-        }.Where(line => line.Value is not null).Select(line => $"export {line.Variable}={Word(line.Value!)}"));
-
-    // As a shell takes it: what is more than letters, digits and a few signs stands in quotes.
-    private static string Word(string value) =>
-        value.All(c => char.IsAsciiLetterOrDigit(c) || "/:._-+@%,".Contains(c, StringComparison.Ordinal))
-            ? value
-            : $"'{value.Replace("'", @"'\''", StringComparison.Ordinal)}'";
+        }.Where(line => line.Value is not null).Select(line => $"export {line.Variable}={ShellWord.Of(line.Value!)}"));
 }

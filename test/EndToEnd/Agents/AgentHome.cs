@@ -85,8 +85,9 @@ internal sealed class AgentHome : IDisposable
 
     /// <summary>Every file and folder of the home with its content and mode.</summary>
     public string Picture() => string.Join('\n', Directory.EnumerateFileSystemEntries(Home, "*", SearchOption.AllDirectories).Order(StringComparer.Ordinal)
-        .Select(entry => (Name: entry, Mode: File.Exists(entry) || Directory.Exists(entry) ? File.GetUnixFileMode(entry) : UnixFileMode.None, Link: new FileInfo(entry).LinkTarget))
-        .Select(entry => $"{entry} {(File.Exists(entry.Name) ? Convert.ToHexString(File.ReadAllBytes(entry.Name)) : "")}"));
+        .Select(entry => $"{entry} {(new FileInfo(entry).LinkTarget is { } link ? link : $"{File.GetUnixFileMode(entry)} {Content(entry)}")}"));
+
+    private static string Content(string entry) => File.Exists(entry) ? Convert.ToHexString(File.ReadAllBytes(entry)) : "";
 
     public void Dispose() => root.Delete(recursive: true);
 }
