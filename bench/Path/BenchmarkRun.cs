@@ -5,9 +5,9 @@ using ConfidentialChat.Bench.WholePath.Load;
 using ConfidentialChat.Bench.WholePath.Measuring;
 using ConfidentialChat.Bench.WholePath.Processes;
 using ConfidentialChat.Bench.WholePath.Servers;
-using ConfidentialChat.Protocol.Primitives;
 using ConfidentialChat.Client;
-using ConfidentialChat.Tests.Postgres;
+using ConfidentialChat.Protocol.Primitives;
+using ConfidentialChat.Tests;
 
 namespace ConfidentialChat.Bench.WholePath;
 

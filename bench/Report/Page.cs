@@ -130,7 +130,10 @@ internal static class Page
 
                 """);
             foreach (var ledger in results.Ledgers)
-                page.AppendLine($"| {ledger.Name} | {F(ledger.ReserveMs, 2, " ms")} | {F(ledger.SettleMs, 2, " ms")} | {F(ledger.RequestsPerSecond, 0)} a second |");
+            {
+                page.AppendLine(
+                    $"| {ledger.Name} | {F(ledger.ReserveMs, 2, " ms")} | {F(ledger.SettleMs, 2, " ms")} | {F(ledger.RequestsPerSecond, 0)} a second |");
+            }
         }
 
         page.Append("""

@@ -42,7 +42,9 @@ public sealed class GatewayStateException : Exception
                 "start that version, or restore the copy that was made before the upgrade; \"cchat version --data DIR\" names both versions"),
             StateFault.Foreign => ($"{path ?? "The file"} is no database of a gateway.", "name the gateway's own directory, or restore the file from a copy"),
             StateFault.Damaged => ($"{database} is damaged.", "stop what uses it and restore a copy; a gateway.db-wal or -shm of before must not stand beside it (docs/operating.md, Restore)"),
-            _ => ($"{database} cannot be used: its server is not there, or does not take it.", "look at the server and its log; a running gateway goes on by itself"),
+            _ => (
+                $"{database} cannot be used: its server is not there, or does not take it.",
+                "look at the server and its log; a running gateway goes on by itself"),
         };
     }
 }

@@ -1,6 +1,5 @@
 using System.Text.Json;
 using ConfidentialChat.EndToEnd.Tests.Running;
-using ConfidentialChat.Tests.Postgres;
 
 namespace ConfidentialChat.EndToEnd.Tests;
 
@@ -32,11 +31,13 @@ public sealed class PostgresTests : IAsyncLifetime
         using (var gateway = RunningStack.Start(["gateway", "--data", data, "--port", "0", "--json", "--exit-with-stdin"], variable))
         {
             _ = gateway.StandardError.ReadToEndAsync(TestContext.Current.CancellationToken);
-            var url = JsonElement.Parse((await gateway.StandardOutput.ReadLineAsync(TestContext.Current.CancellationToken))!).GetProperty("gateway").GetString()!;
+            var ready = await gateway.StandardOutput.ReadLineAsync(TestContext.Current.CancellationToken);
+            var url = JsonElement.Parse(ready!).GetProperty("gateway").GetString()!;
             Directory.GetFiles(data).Select(Path.GetFileName).Order().ShouldBe(["gateway.key", "gateway.lock", "gateway.pid"]);
-            (await File.ReadAllTextAsync($"/proc/{gateway.Id}/maps", TestContext.Current.CancellationToken)).ShouldNotContain("EntityFrameworkCore.PostgreSQL", Case.Insensitive); // nor at a start whose tables are as they should be
+            (await LoadedAsync(gateway.Id)).ShouldNotContain("EntityFrameworkCore.PostgreSQL"); // at a start whose tables are as they should be
 
-            var (exitCode, output, errors) = await RunningStack.RunAsync(["keys", "create", "--data", Path.Combine(data, "nowhere"), "--user", "alice", "--postgres", connection]);
+            string[] create = ["keys", "create", "--data", Path.Combine(data, "nowhere"), "--user", "alice", "--postgres", connection];
+            var (exitCode, output, errors) = await RunningStack.RunAsync(create);
             exitCode.ShouldBe(0, errors);
             using var client = new HttpClient { BaseAddress = new Uri(url) };
             client.DefaultRequestHeaders.Authorization = new("Bearer", output.Trim());
@@ -53,10 +54,12 @@ public sealed class PostgresTests : IAsyncLifetime
         using var beside = RunningStack.Start(["gateway", "--data", file, "--port", "0", "--json", "--exit-with-stdin"]);
         _ = beside.StandardError.ReadToEndAsync(TestContext.Current.CancellationToken);
         (await beside.StandardOutput.ReadLineAsync(TestContext.Current.CancellationToken)).ShouldNotBeNull();
-        (await File.ReadAllTextAsync($"/proc/{beside.Id}/maps", TestContext.Current.CancellationToken)).ShouldNotContain("Npgsql");
+        (await LoadedAsync(beside.Id)).ShouldNotContain("Npgsql");
         beside.StandardInput.Close();
         await beside.WaitForExitAsync(TestContext.Current.CancellationToken);
     }
+
+    private static Task<string> LoadedAsync(int process) => File.ReadAllTextAsync($"/proc/{process}/maps", TestContext.Current.CancellationToken);
 
     [Theory]
     [InlineData("Host=127.0.0.1;Password=hunter2", "holds a password", "CONFIDENTIALCHAT_POSTGRES")]

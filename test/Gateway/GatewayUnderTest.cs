@@ -1,4 +1,3 @@
-using ConfidentialChat.Tests.Postgres;
 using System.Net;
 using System.Net.Http.Headers;
 using System.Text;
@@ -26,7 +25,8 @@ internal sealed class GatewayUnderTest : IAsyncDisposable
     private readonly PostgresUnderTest? ownServer;
 
     private GatewayUnderTest(
-        WebApplication app, GatewayOperator gatewayOperator, SettableClock clock, GatewayOptions options, string directory, PostgresUnderTest? ownServer, CapturedLog log)
+        WebApplication app, GatewayOperator gatewayOperator, SettableClock clock, GatewayOptions options, string directory, PostgresUnderTest? ownServer,
+        CapturedLog log)
     {
         this.ownServer = ownServer;
         Postgres = options.Postgres;

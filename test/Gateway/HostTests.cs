@@ -1,7 +1,6 @@
-using ConfidentialChat.Gateway.Tests.Postgres;
-using ConfidentialChat.Tests.Postgres;
 using System.Net;
 using System.Text;
+using ConfidentialChat.Gateway.Tests.Postgres;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.Hosting;
 

@@ -62,8 +62,8 @@ internal static class GatewayCommand
     {
         var command = new Command("gateway", "Run a gateway: it authenticates, routes and bounds requests that it cannot read.")
         {
-            Data, Postgres, Listen, Port, LockSeconds, StackUnits, Certificate, Key, TlsName, MaxConnections, MaxBufferedMib, TrustedProxies, CorsOrigins, NoDocs,
-            DrainSeconds, VoucherDays, LogRequests,
+            Data, Postgres, Listen, Port, LockSeconds, StackUnits, Certificate, Key, TlsName, MaxConnections, MaxBufferedMib, TrustedProxies, CorsOrigins,
+            NoDocs, DrainSeconds, VoucherDays, LogRequests,
             DangerousPlainHttp, ServerRun.Json, ServerRun.ExitWithStdin,
         };
         command.SetAction(RunAsync);

@@ -29,7 +29,10 @@ internal static class KeysCommand
     private static Command CreateCommand()
     {
         var command = new Command(
-            "create", "Make an API key and print it. It is shown this once; the gateway keeps a hash.") { User, GatewayData.Option, GatewayData.Postgres, GatewayData.Json };
+            "create", "Make an API key and print it. It is shown this once; the gateway keeps a hash.")
+        {
+            User, GatewayData.Option, GatewayData.Postgres, GatewayData.Json,
+        };
         command.SetAction(async (parsed, cancellation) =>
         {
             var gateway = await GatewayData.OpenAsync(parsed, cancellation);
@@ -55,7 +58,10 @@ internal static class KeysCommand
 
     private static Command ListCommand()
     {
-        var command = new Command("list", "List all API keys by their public part; revoked ones too.") { GatewayData.Option, GatewayData.Postgres, GatewayData.Json };
+        var command = new Command("list", "List all API keys by their public part; revoked ones too.")
+        {
+            GatewayData.Option, GatewayData.Postgres, GatewayData.Json,
+        };
         command.SetAction(async (parsed, cancellation) =>
         {
             var keys = await (await GatewayData.OpenAsync(parsed, cancellation)).ListApiKeysAsync(cancellation);

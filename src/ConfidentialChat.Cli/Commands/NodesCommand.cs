@@ -20,7 +20,10 @@ internal static class NodesCommand
 
     private static Command ListCommand()
     {
-        var command = new Command("list", "List the enrolled nodes as they last said that they are.") { GatewayData.Option, GatewayData.Postgres, GatewayData.Json };
+        var command = new Command("list", "List the enrolled nodes as they last said that they are.")
+        {
+            GatewayData.Option, GatewayData.Postgres, GatewayData.Json,
+        };
         command.SetAction(async (parsed, cancellation) =>
         {
             var gateway = await GatewayData.OpenAsync(parsed, cancellation);
@@ -54,7 +57,10 @@ internal static class NodesCommand
 
     private static Command TokenCommand()
     {
-        var command = new Command("token", "Make a token with which one node enrols, and print it. It is good once, and for an hour.") { GatewayData.Option, GatewayData.Postgres };
+        var command = new Command("token", "Make a token with which one node enrols, and print it. It is good once, and for an hour.")
+        {
+            GatewayData.Option, GatewayData.Postgres,
+        };
         command.SetAction(async (parsed, cancellation) =>
         {
             var gateway = await GatewayData.OpenAsync(parsed, cancellation);

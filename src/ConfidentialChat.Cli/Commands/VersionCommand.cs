@@ -26,7 +26,11 @@ internal static class VersionCommand
 
     public static Command Create()
     {
-        var command = new Command("version", "Print the version of cchat and of the tables that it makes; with --data or --postgres also of a gateway's database.") { Data, Postgres, Json };
+        var command = new Command(
+            "version", "Print the version of cchat and of the tables that it makes; with --data or --postgres also of a gateway's database.")
+        {
+            Data, Postgres, Json,
+        };
         command.SetAction(async (parsed, cancellation) =>
         {
             var server = parsed.GetResult(Postgres) is { Implicit: false } ? CommonOptions.ReadPostgres(parsed, Postgres) : null;

@@ -1,4 +1,3 @@
-using ConfidentialChat.Tests.Postgres;
 using ConfidentialChat.Gateway.Metering;
 using ConfidentialChat.Gateway.State;
 using ConfidentialChat.Gateway.State.Postgres;
@@ -11,7 +10,7 @@ using Microsoft.Extensions.Time.Testing;
 
 namespace ConfidentialChat.Gateway.Tests.Metering;
 
-/// <summary>The ledger on a real SQLite file, or a PostgreSQL server, beside its reference: every step is made on both, and then all rows are compared.</summary>
+/// <summary>The ledger on a real SQLite file or PostgreSQL server beside its reference: every step is made on both, and then all rows are compared.</summary>
 internal sealed class LedgerUnderTest : IAsyncDisposable
 {
     public const string Model = "tiny";

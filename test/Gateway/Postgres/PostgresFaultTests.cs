@@ -1,4 +1,3 @@
-using ConfidentialChat.Tests.Postgres;
 using System.Net;
 using ConfidentialChat.Gateway.State;
 using ConfidentialChat.Gateway.State.Postgres;

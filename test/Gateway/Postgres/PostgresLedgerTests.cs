@@ -1,4 +1,3 @@
-using ConfidentialChat.Tests.Postgres;
 using ConfidentialChat.Gateway.Metering;
 using ConfidentialChat.Gateway.State;
 using ConfidentialChat.Gateway.State.Postgres;
@@ -128,8 +127,9 @@ public sealed class PostgresLedgerTests : IAsyncLifetime
                             stack = await gateway.Writer.RunAsync(rows => rows.Ledger.FindStackAsync(locked));
                         break;
                     case 5 or 6 when stack is not null:
-                        if ((await gateway.Ledger.ClaimAsync(
-                                RequestId.New(), stack, new LockedKeys(KeySet, IsAttested: false), new ComputeUnits(walk.Next(1, 300)), Deadline)).Reservation is { } claimed)
+                        var need = new ComputeUnits(walk.Next(1, 300));
+                        var claim = await gateway.Ledger.ClaimAsync(RequestId.New(), stack, new LockedKeys(KeySet, IsAttested: false), need, Deadline);
+                        if (claim.Reservation is { } claimed)
                             known.Add(claimed);
                         break;
                     case 7 or 8 when reservation is not null:

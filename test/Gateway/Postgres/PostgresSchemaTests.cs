@@ -1,4 +1,3 @@
-using ConfidentialChat.Tests.Postgres;
 using System.Collections.Concurrent;
 using ConfidentialChat.Gateway.State;
 using ConfidentialChat.Gateway.State.Postgres;
@@ -46,7 +45,9 @@ public sealed class PostgresSchemaTests : IAsyncLifetime
         }
 
         Run(History).ShouldBe(string.Join(',', Known()));
-        Run("SELECT COUNT(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database WHERE locktype = 'advisory' AND datname = current_database()").ShouldBe(4L); // each that it serves, and none that it alone may
+        Run("""
+            SELECT COUNT(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database WHERE locktype = 'advisory' AND datname = current_database()
+            """).ShouldBe(4L); // each that it serves, and none that it alone may
         foreach (var gateway in gateways)
             await gateway.DisposeAsync();
     }
@@ -82,7 +83,8 @@ public sealed class PostgresSchemaTests : IAsyncLifetime
             await using var serves = new NpgsqlCommand($"SELECT pg_advisory_lock_shared({PostgresDatabase.Occupation})", older);
             await serves.ExecuteNonQueryAsync(TestContext.Current.CancellationToken);
             var said = new ConcurrentQueue<string>();
-            var refusal = await Should.ThrowAsync<GatewayStateException>(() => GatewayOperator.OpenAsync(directory, progress: said.Enqueue, postgres: connection));
+            var refusal = await Should.ThrowAsync<GatewayStateException>(
+                () => GatewayOperator.OpenAsync(directory, progress: said.Enqueue, postgres: connection));
             refusal.Fault.ShouldBe(StateFault.OtherVersion);
             said.ShouldHaveSingleItem().ShouldMatch("waiting .* 10 s");
             Run(History).ShouldBe(Known()[0]);
@@ -107,7 +109,8 @@ public sealed class PostgresSchemaTests : IAsyncLifetime
 
         var refusal = await Should.ThrowAsync<GatewayStateException>(() => GatewayHost.CreateAsync(Options));
         (refusal.Fault, refusal.Hint.Contains("cchat version", StringComparison.Ordinal)).ShouldBe((StateFault.LaterVersion, true));
-        (await Should.ThrowAsync<GatewayStateException>(() => GatewayOperator.OpenAsync(directory, postgres: connection))).Fault.ShouldBe(StateFault.LaterVersion);
+        (await Should.ThrowAsync<GatewayStateException>(() => GatewayOperator.OpenAsync(directory, postgres: connection))).Fault
+            .ShouldBe(StateFault.LaterVersion);
         (await GatewayOperator.ReadServerTablesAsync(connection)).ShouldBe(new TablesVersion("20990101000000_Marvels", TablesAge.Later));
     }
 
@@ -125,7 +128,8 @@ public sealed class PostgresSchemaTests : IAsyncLifetime
         foreach (var open in (Func<Task>[])[() => GatewayHost.CreateAsync(Options), () => GatewayOperator.OpenAsync(directory, postgres: connection)])
         {
             var refusal = await Should.ThrowAsync<GatewayStateException>(open);
-            (refusal.Fault, refusal.Message.Contains(new NpgsqlConnectionStringBuilder(connection).Database!, StringComparison.Ordinal)).ShouldBe((fault, true), refusal.Message);
+            refusal.Fault.ShouldBe(fault, refusal.Message);
+            refusal.Message.ShouldContain(new NpgsqlConnectionStringBuilder(connection).Database!);
         }
 
         Run(All).ShouldBe(before);

@@ -1,4 +1,3 @@
-using ConfidentialChat.Tests.Postgres;
 using ConfidentialChat.Gateway.State.Postgres;
 
 namespace ConfidentialChat.Gateway.Tests.Postgres;

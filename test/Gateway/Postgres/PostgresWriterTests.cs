@@ -1,4 +1,3 @@
-using ConfidentialChat.Tests.Postgres;
 using System.Globalization;
 using ConfidentialChat.Gateway.State;
 using ConfidentialChat.Gateway.State.Postgres;
@@ -138,8 +137,9 @@ public sealed class PostgresWriterTests : IAsyncLifetime
             await rows.Ledger.BlameAsync(new NodeId(1));
             return (await rows.Ledger.FundsAsync(new UserId(1))) is not null; // waits for the other
         }))).ToList();
-        await Waiting.UntilAsync(() => Task.FromResult(Run("SELECT COUNT(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()") is 1L));
-        Run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()");
+        const string Held = "FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
+        await Waiting.UntilAsync(() => Run($"SELECT COUNT(*) {Held}") is 1L);
+        Run($"SELECT pg_terminate_backend(pid) {Held}");
         Run(held, "ROLLBACK");
         (await Task.WhenAll(waiting).WaitAsync(Patience)).ShouldAllBe(done => done);
         Blamed().ShouldBe(21);
@@ -229,7 +229,7 @@ public sealed class PostgresWriterTests : IAsyncLifetime
         var refusal = await Should.ThrowAsync<GatewayStateException>(() => BlameAsync(Commit.Promptly));
         (refusal.Fault, health.IsGood).ShouldBe((StateFault.ReadOnly, false));
         (await Should.ThrowAsync<GatewayStateException>(() => writer.RunAsync(rows => rows.ProbeAsync()))).Fault.ShouldBe(StateFault.ReadOnly);
-        Told("RESET default_transaction_read_only");
+        server.Execute("postgres", $"ALTER DATABASE {name} RESET default_transaction_read_only"); // what is connected stays as it is
         (await writer.RunAsync(rows => rows.ProbeAsync())).ShouldBeTrue();
         health.IsGood.ShouldBeTrue();
         Blamed().ShouldBe(1);

@@ -43,7 +43,7 @@ internal sealed class PostgresCredentialStatements(PostgresDatabase database) : 
         return true;
     });
 
-    private T? Find<T>(Func<PostgresSession, T?> statements) => database.Use(connection =>
+    private T? Find<T>(Func<PostgresSession, T?> statements) => database.Find(connection =>
     {
         var session = new PostgresSession();
         session.Open(connection);

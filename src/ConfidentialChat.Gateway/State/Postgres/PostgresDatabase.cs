@@ -112,19 +112,44 @@ internal sealed class PostgresDatabase : Database
     {
         try
         {
-            await using var connection = await pool.OpenConnectionAsync();
-            await using var command = new NpgsqlCommand("SELECT 1 FROM nodes LIMIT 1", connection);
-            await command.ExecuteScalarAsync();
+            await OnceAsync();
+        }
+        catch (Exception e) when (Fault(e) is { Fault: StateFault.Unreachable })
+        {
+            pool.Clear(); // what is kept may be of a server that has started anew since
+            await TranslatedAsync(OnceAsync);
         }
         catch (Exception e) when (Fault(e) is not null)
         {
             throw Fault(e)!;
+        }
+
+        async Task<object?> OnceAsync()
+        {
+            await using var connection = await pool.OpenConnectionAsync();
+            await using var command = new NpgsqlCommand("SELECT 1 FROM nodes LIMIT 1", connection);
+            return await command.ExecuteScalarAsync();
         }
     }
 
     public override void Dispose() => pool.Dispose();
 
     public override GatewayStateException? Fault(Exception exception) => PostgresFault.Of(exception, Server);
+
+    /// <summary>Reads by hand over a connection: once more where the server has started anew since it was last used.</summary>
+    /// <exception cref="GatewayStateException">The database cannot be used.</exception>
+    public T Find<T>(Func<NpgsqlConnection, T> statements)
+    {
+        try
+        {
+            return Use(statements);
+        }
+        catch (GatewayStateException e) when (e.Fault is StateFault.Unreachable)
+        {
+            pool.Clear();
+            return Use(statements);
+        }
+    }
 
     /// <summary>Runs statements by hand over a connection.</summary>
     /// <exception cref="GatewayStateException">The database cannot be used.</exception>

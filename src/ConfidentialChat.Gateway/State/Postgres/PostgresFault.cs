@@ -74,11 +74,16 @@ internal static class PostgresFault
             PostgresErrorCodes.DataCorrupted or PostgresErrorCodes.IndexCorrupted => (
                 StateFault.Damaged, $"{Upper(server.Name)} is damaged.", "look at the server's log, and restore a copy"),
             PostgresErrorCodes.InvalidSchemaName => (
-                StateFault.Refused, $"{Upper(server.Name)} has no schema for {user}.", $"search_path names none that is there: CREATE SCHEMA cchat AUTHORIZATION {user}, or ALTER ROLE {user} RESET search_path"),
+                StateFault.Refused, $"{Upper(server.Name)} has no schema for {user}.",
+                $"search_path names none that is there: CREATE SCHEMA cchat AUTHORIZATION {user}, or ALTER ROLE {user} RESET search_path"),
+            PostgresErrorCodes.InvalidSqlStatementName or PostgresErrorCodes.DuplicatePreparedStatement => (
+                StateFault.Refused, $"A pooler before {server.Name} gives a gateway's connection to others between two transactions.",
+                "connect to the server itself, or let the pooler keep to sessions (PgBouncer: pool_mode = session)"),
             { } code when code.StartsWith("53", StringComparison.Ordinal) || code.StartsWith("58", StringComparison.Ordinal) => (
                 StateFault.Unusable, $"The PostgreSQL server at {server.Place} lacks memory, or met an error of its system.", "look at the server's log"),
             { } code when code.StartsWith("08", StringComparison.Ordinal) || code.StartsWith("57", StringComparison.Ordinal) => (
-                StateFault.Unreachable, $"The PostgreSQL server at {server.Place} ended the connection.", "look at the server's log; a running gateway goes on by itself"),
+                StateFault.Unreachable, $"The PostgreSQL server at {server.Place} ended the connection.",
+                "look at the server's log; a running gateway goes on by itself"),
             _ => null,
         };
     }

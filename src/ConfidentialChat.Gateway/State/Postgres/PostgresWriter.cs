@@ -96,6 +96,9 @@ internal sealed class PostgresWriter : StateWriter, IStateRows
                     fault ??= new GatewayStateException(StateFault.Unreachable, e); // perhaps it is committed: nobody is to run it again
                 if (fault is not null)
                 {
+                    // The server has become a standby, perhaps: another is the primary now, and the next connection may lead there.
+                    if (fault.Fault is StateFault.ReadOnly)
+                        session.Dispose();
                     Health.Failed(fault, works.Length);
                     failure = fault;
                 }

@@ -4,7 +4,7 @@ using System.Net.Sockets;
 using ConfidentialChat.Gateway;
 using Npgsql;
 
-namespace ConfidentialChat.Tests.Postgres;
+namespace ConfidentialChat.Tests;
 
 /// <summary>
 /// A real PostgreSQL server of this machine's package, on loopback and unprivileged; it ends with the process of the tests, however that ends.
@@ -12,6 +12,7 @@ namespace ConfidentialChat.Tests.Postgres;
 internal sealed class PostgresUnderTest : IAsyncDisposable
 {
     private const string Template = "gateway_template";
+    private const string Packaged = "/usr/lib/postgresql";
 
     private static readonly Lazy<Task<PostgresUnderTest>> Common = new(() => StartAsync());
     private static readonly Lazy<string> Pristine = new(MakePristine);
@@ -166,10 +167,11 @@ internal sealed class PostgresUnderTest : IAsyncDisposable
 
     // Debian keeps a server's programs out of the path.
     private static string Program(string name) => name is "sh" ? "/bin/sh"
-        : Directory.Exists("/usr/lib/postgresql")
-            && Directory.GetDirectories("/usr/lib/postgresql").OrderByDescending(folder => int.TryParse(Path.GetFileName(folder), out var version) ? version : 0)
-                .Select(folder => Path.Combine(folder, "bin", name)).FirstOrDefault(File.Exists) is { } packaged ? packaged
+        : Directory.Exists(Packaged) && Directory.GetDirectories(Packaged).OrderByDescending(Version)
+            .Select(folder => Path.Combine(folder, "bin", name)).FirstOrDefault(File.Exists) is { } packaged ? packaged
         : name;
+
+    private static int Version(string folder) => int.TryParse(Path.GetFileName(folder), out var version) ? version : 0;
 
     private static int FreePort()
     {
