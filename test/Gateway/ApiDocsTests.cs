@@ -179,14 +179,16 @@ public sealed class ApiDocsTests
         var met = new SortedSet<string>(StringComparer.Ordinal);
         await MeetSlowlyAsync(met);
         await MeetSealedAsync(met);
+        await MeetMoneyAsync(met);
 
         // A key that is for something else.
         using var clerk = gateway.Client((await gateway.Operator.CreateApiKeyAsync("clerk", ApiKeyScopes.Admin, expiresAt: null)).Text);
         foreach (var (operation, _, _) in Operations().Where(operation => operation.Responses.Exists(response => response.Name == "403")))
         {
             var url = operation.Replace("{id}", "1", StringComparison.Ordinal).Replace("{digest}", "0", StringComparison.Ordinal);
-            var body = operation.StartsWith("POST", StringComparison.Ordinal) ? Http.Json("{}") : null;
-            (await MeetAsync(met, clerk, operation, 403, Request(url, body))).Dispose();
+            var body = operation[0] is 'P' ? Http.Json("{}") : null; // POST, PUT
+            var other = operation.Contains("/v1/admin/", StringComparison.Ordinal) ? user : clerk;
+            (await MeetAsync(met, other, operation, 403, Request(url, body))).Dispose();
         }
 
         // Locks, while none is open.
@@ -287,6 +289,98 @@ public sealed class ApiDocsTests
             foreach (var (path, letter) in letters)
                 await MeetAsync(
                     met, anyone, $"POST {path}", status, Http.Json(letter), path == NodePaths.Enrolment ? enrols : await penpal.HeadersAsync(path, letter));
+        }
+    }
+
+    // What is seen and done with money, at a gateway of its own; the examples have the shape of what is answered.
+    private static async Task MeetMoneyAsync(SortedSet<string> met)
+    {
+        await using var gateway = await GatewayUnderTest.StartAsync();
+        await using var node = await ScriptedNode.StartAsync(gateway);
+        using var platform = new SimulatedPlatform();
+        using var user = await gateway.UserAsync();
+        using var anyone = gateway.Client();
+        using var clerk = gateway.Client((await gateway.Operator.CreateApiKeyAsync("clerk", ApiKeyScopes.Admin, expiresAt: null)).Text);
+        var call = new SealedCall(node.Id, (await node.AttestAsync(platform)).Digest);
+        node.Script = context => ScriptedNode.AnswerAsync(context, 200, "sealed", ChunkedAnswerSealer.MediaType);
+        await gateway.SetPriceAsync(node, 150_000, 600_000);
+        await gateway.DepositAsync(10_000);
+        (await user.SendAsync(call.Request())).Dispose();
+        await node.SeenAsync();
+        await node.VouchAsync(new UsageReport(call.Id, GatewayUnderTest.Model, 304, 48, 0));
+
+        // As they are asked one after the other: what they do lets the next one find something.
+        var prefix = (await gateway.Operator.CreateApiKeyAsync("clerk")).Prefix;
+        (string Operation, string? Url, string? Fault)[] all =
+        [
+            ("GET /v1/balance", null, "?x=1"), ("GET /v1/usage", null, "?from=x"), ("GET /v1/usage/{id}", $"/v1/usage/{call.Id}", "?x=1"),
+            ("POST /v1/admin/users", null, "{}"), ("GET /v1/admin/users", null, "?limit=0"), ("GET /v1/admin/users/{id}", "/v1/admin/users/1", "?x=1"),
+            ("POST /v1/admin/users/{id}/deposits", "/v1/admin/users/1/deposits", """{"amount":0}"""),
+            ("POST /v1/admin/users/{id}/corrections", "/v1/admin/users/1/corrections", """{"amount":0}"""),
+            ("GET /v1/admin/users/{id}/ledger", "/v1/admin/users/1/ledger", "?after=-1"),
+            ("POST /v1/admin/users/{id}/keys", "/v1/admin/users/1/keys", """{"scopes":[]}"""), ("GET /v1/admin/keys", null, "?user=x"),
+            ("PUT /v1/admin/prices", null, "["), ("GET /v1/admin/prices", null, "?node=x"),
+            ("DELETE /v1/admin/prices", $"/v1/admin/prices?node={node.Id}&model=demo", "?x=1"), ("GET /v1/admin/usage", null, "?by=x"),
+            ("GET /v1/admin/audit", null, "?limit=x"), ("DELETE /v1/admin/keys/{key}", $"/v1/admin/keys/{prefix}", "?x=1"),
+        ];
+        foreach (var (operation, url, fault) in all)
+            await MeetGoodAndBadAsync(operation, Url(operation, url), fault!);
+
+        // What is not there, or too much.
+        foreach (var operation in all.Select(one => one.Operation).Where(operation => operation.Contains('{', StringComparison.Ordinal)))
+            (await SendAsync(operation, 404, operation.Split(' ')[1].Replace("{id}", "99", StringComparison.Ordinal).Replace("{key}", "none", StringComparison.Ordinal))).Dispose();
+        (await SendAsync("DELETE /v1/admin/prices", 404, "/v1/admin/prices?node=99&model=demo")).Dispose();
+        (await SendAsync("PUT /v1/admin/prices", 404, "/v1/admin/prices", """{"node":99,"model":"demo","prompt":1,"completion":1,"image":1}""")).Dispose();
+        (await SendAsync("POST /v1/admin/users/{id}/corrections", 402, "/v1/admin/users/2/corrections", """{"amount":-1}""")).Dispose();
+        var turns = gateway.App.Services.GetRequiredService<Admin.UsageTurns>();
+        using (turns.TryTake(new UserId(1)))
+            (await SendAsync("GET /v1/usage", 429, "/v1/usage")).Dispose();
+        using (turns.TryTake(new UserId(2)))
+            (await SendAsync("GET /v1/admin/usage", 429, "/v1/admin/usage")).Dispose();
+
+        await gateway.ReadAsync(state => state.Database.ExecuteSqlRawAsync(string.Join(';', (string[])[
+            .. new[] { "users", "api_keys", "ledger", "prices", "reservations", "settlements", "audit" }.Select(table => $"ALTER TABLE {table} RENAME TO gone_{table}")])));
+        foreach (var (operation, url, _) in all)
+            (await SendAsync(operation, 500, Url(operation, url), Example(operation)?.GetRawText())).Dispose();
+        gateway.App.Lifetime.StopApplication();
+        foreach (var (operation, url, _) in all)
+            (await SendAsync(operation, 503, Url(operation, url), Example(operation)?.GetRawText())).Dispose();
+
+        static string Url(string operation, string? url) => url ?? operation.Split(' ')[1];
+
+        static JsonElement? Example(string operation) =>
+            Of(operation).TryGetProperty("requestBody", out var body) ? body.GetProperty("content").GetProperty("application/json").GetProperty("example") : null;
+
+        static JsonElement Of(string operation) =>
+            Document().GetProperty("paths").GetProperty(operation.Split(' ')[1]).GetProperty(operation.Split(' ')[0].ToLowerInvariant());
+
+        async Task MeetGoodAndBadAsync(string operation, string url, string fault)
+        {
+            var body = Example(operation)?.GetRawText();
+            (await SendAsync(operation, 401, url, body, anyone)).Dispose();
+            (await SendAsync(operation, 400, body is null ? url.Split('?')[0] + fault : url, body is null ? null : fault)).Dispose();
+            if (body is not null)
+            {
+                (await SendAsync(operation, 413, url, new string(' ', LockBytes + 1))).Dispose();
+                (await MeetAsync(met, ClientOf(operation), operation, 415, Request($"{operation.Split(' ')[0]} {url}", new StringContent(body)))).Dispose();
+            }
+
+            var answers = Of(operation).GetProperty("responses");
+            using var answer = await SendAsync(operation, answers.TryGetProperty("200", out var good) ? 200 : 204, url, body);
+            if (good.ValueKind is JsonValueKind.Undefined)
+                return;
+            var (example, said) = (good.GetProperty("content").GetProperty("application/json").GetProperty("example"), await answer.JsonAsync());
+            said.EnumerateObject().Select(member => member.Name).ShouldBe(example.EnumerateObject().Select(member => member.Name), operation);
+            if (said.TryGetProperty("data", out var data))
+                data[0].EnumerateObject().Select(member => member.Name).ShouldBe(example.GetProperty("data")[0].EnumerateObject().Select(member => member.Name), operation);
+        }
+
+        HttpClient ClientOf(string operation) => operation.Contains("/v1/admin/", StringComparison.Ordinal) ? clerk : user;
+
+        Task<HttpResponseMessage> SendAsync(string operation, int status, string url, string? body = null, HttpClient? client = null)
+        {
+            body ??= operation[0] is 'P' ? Example(operation)!.Value.GetRawText() : null;
+            return MeetAsync(met, client ?? ClientOf(operation), operation, status, Request($"{operation.Split(' ')[0]} {url}", body is null ? null : Http.Json(body)));
         }
     }
 
@@ -411,6 +505,16 @@ public sealed class ApiDocsTests
             await HaltAsync(path, letter, await penpal.HeadersAsync(path, letter));
         }
 
+        var clerk = new Dictionary<string, string>(StringComparer.Ordinal)
+        {
+            ["Authorization"] = $"Bearer {(await gateway.Operator.CreateApiKeyAsync("clerk", ApiKeyScopes.Admin, expiresAt: null)).Text}",
+        };
+        foreach (var (operation, responses, _) in Operations().Where(operation => operation.Name.Contains("/v1/admin/", StringComparison.Ordinal)))
+        {
+            if (responses.Exists(response => response.Name == "408"))
+                await HaltAsync(operation.Split(' ')[1], "{}", clerk, method: operation.Split(' ')[0]);
+        }
+
         await using var node = await ScriptedNode.StartAsync(gateway);
         using var platform = new SimulatedPlatform();
         var call = new SealedCall(node.Id, (await node.AttestAsync(platform)).Digest).Request();
@@ -421,18 +525,19 @@ public sealed class ApiDocsTests
 
         // All but the last byte, and time goes on.
         async Task HaltAsync(
-            string path, string body, IReadOnlyDictionary<string, string> headers, string? url = null, string mediaType = "application/json")
+            string path, string body, IReadOnlyDictionary<string, string> headers, string? url = null, string mediaType = "application/json",
+            string method = "POST")
         {
             using var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
             await socket.ConnectAsync(gateway.Url.Host, gateway.Url.Port);
-            var head = $"POST {url ?? path} HTTP/1.1\r\nHost: x\r\nContent-Type: {mediaType}\r\nContent-Length: {Encoding.UTF8.GetByteCount(body)}\r\n"
+            var head = $"{method} {url ?? path} HTTP/1.1\r\nHost: x\r\nContent-Type: {mediaType}\r\nContent-Length: {Encoding.UTF8.GetByteCount(body)}\r\n"
                 + string.Concat(headers.Select(header => $"{header.Key}: {header.Value}\r\n"));
             await socket.SendAsync(Encoding.UTF8.GetBytes($"{head}\r\n{body[..^1]}"));
             while (!await Task.Run(() => socket.Poll(TimeSpan.FromMilliseconds(50), SelectMode.SelectRead)))
                 gateway.Clock.Advance(TimeSpan.FromSeconds(1));
             var answer = new byte[4096];
             Encoding.ASCII.GetString(answer, 0, await socket.ReceiveAsync(answer)).ShouldStartWith("HTTP/1.1 408 ", customMessage: path);
-            met.Add($"POST {path} 408");
+            met.Add($"{method} {path} 408");
         }
     }
 
@@ -447,7 +552,8 @@ public sealed class ApiDocsTests
         var schemes = Document().GetProperty("components").GetProperty("securitySchemes");
         var secured = 0;
         // Those have 401 among what is met.
-        foreach (var operation in Operations().Where(operation => operation.Security is not null && !V2.Contains(operation.Name.Split(' ')[1])))
+        foreach (var operation in Operations().Where(operation => operation.Security is not null && !V2.Contains(operation.Name.Split(' ')[1])
+            && !IsOfMoney(operation.Name.Split(' ')[1])))
         {
             secured++;
             var path = operation.Name.Split(' ')[1];
@@ -607,6 +713,9 @@ public sealed class ApiDocsTests
             }
         }
     }
+
+    private static bool IsOfMoney(string path) =>
+        path.StartsWith("/v1/admin/", StringComparison.Ordinal) || path.StartsWith(Endpoints.Usage, StringComparison.Ordinal) || path == Endpoints.Balance;
 
     private static JsonElement Document() => JsonElement.Parse(File.ReadAllText(Path.Combine(Tree.Root, "spec", "openapi", "gateway.json")));
 

@@ -13,7 +13,7 @@ namespace ConfidentialChat.Cli.Commands;
 /// <summary><c>cchat usage</c>: what the API key's user has used, and whether the gateway charges what the node signed.</summary>
 internal static class UsageCommand
 {
-    private static readonly Argument<string?> Request = new("request")
+    private static readonly Argument<string?> Request = new("id")
     {
         Description = "Show this request alone, by its id.",
         Arity = ArgumentArity.ZeroOrOne,

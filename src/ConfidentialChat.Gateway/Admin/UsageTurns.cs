@@ -24,27 +24,29 @@ internal sealed class UsageTurns(Administration administration) : IDisposable
         return query;
     }
 
+    /// <summary>The user's one turn; the caller's to end. Null while another request of that user has it.</summary>
+    public IDisposable? TryTake(UserId user) => asking.TryAdd(user, true) ? new Turn(this, user) : null;
+
     public async Task<IResult> SumAsync(UsageQuery query, Caller caller, CancellationToken cancellation)
     {
-        if (!asking.TryAdd(caller.User, true))
+        using var turn = TryTake(caller.User);
+        if (turn is null)
             return new ErrorAnswer(RequestError.TooManyRequests);
+        await places.WaitAsync(cancellation);
         try
         {
-            await places.WaitAsync(cancellation);
-            try
-            {
-                return new JsonAnswer<UsageList>(await administration.SumUsageAsync(query, cancellation), GatewayJson.Default.UsageList);
-            }
-            finally
-            {
-                places.Release();
-            }
+            return new JsonAnswer<UsageList>(await administration.SumUsageAsync(query, cancellation), GatewayJson.Default.UsageList);
         }
         finally
         {
-            asking.TryRemove(caller.User, out _);
+            places.Release();
         }
     }
 
     public void Dispose() => places.Dispose();
+
+    private sealed class Turn(UsageTurns turns, UserId user) : IDisposable
+    {
+        public void Dispose() => turns.asking.TryRemove(user, out _);
+    }
 }
