@@ -3,6 +3,7 @@ using System.Text;
 using System.Text.Json.Nodes;
 using ConfidentialChat.Client;
 using ConfidentialChat.EndToEnd.Tests.Running;
+using ConfidentialChat.Gateway;
 using ConfidentialChat.Protocol.Errors;
 using ConfidentialChat.Protocol.V1;
 using ConfidentialChat.Scripting;
@@ -20,7 +21,9 @@ public sealed class ErrorTableTests(ErrorTableTests.Shared shared) : IClassFixtu
 
     private readonly ScriptedStack scripted = shared.Scripted;
 
-    public static TheoryData<RequestError> EveryError => [.. RequestErrors.Table.Select(row => row.Error)];
+    /// <summary>But for the one that is only ever a problem document, in envelope v2: there the tests of the gateway have it.</summary>
+    public static TheoryData<RequestError> EveryError =>
+        [.. RequestErrors.Table.Select(row => row.Error).Where(error => error is not RequestError.PriceChanged)];
 
     [Theory]
     [MemberData(nameof(EveryError))]
@@ -100,6 +103,9 @@ public sealed class ErrorTableTests(ErrorTableTests.Shared shared) : IClassFixtu
                 var http = new HttpClient(new ConfidentialHttpHandler(scripted.Stack.Options()));
                 var asked = $$"""{"model":"{{ScriptedStack.Model}}","input":"{{ScriptedStack.PromptCanary}}"}""";
                 return () => http.PostAsync(new Uri("https://api.example/v1/responses"), new StringContent(asked, Encoding.UTF8, "application/json"));
+            case RequestError.Forbidden:
+                var clerk = new RawClient(scripted.Stack, await scripted.Stack.NewUserAsync(ApiKeyScopes.Admin));
+                return () => clerk.PostAsync("/v1/nodes/lock", "{}");
             case RequestError.MethodNotAllowed:
                 return () => raw.GetAsync(Chat);
             case RequestError.Replay:

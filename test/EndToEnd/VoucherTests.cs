@@ -79,7 +79,7 @@ public sealed class VoucherTests : IAsyncLifetime
         Text(data, "SELECT kind FROM settlements").ShouldBe("reported");
         Query(data, "SELECT COUNT(*) FROM vouchers").ShouldBe(1);
         Query(data, "SELECT COUNT(*) FROM reservations WHERE state <> 'settled'").ShouldBe(0);
-        var used = Query(data, "SELECT used FROM stacks");
+        var used = Query(data, "SELECT charged_prompt + charged_completion + charged_pixels FROM settlements");
         used.ShouldBeInRange(16 + 16, 16 + 1008); // not all of its thousand tokens
         used.ShouldBeLessThan(500);
         (used % 16).ShouldBe(0);
@@ -94,7 +94,8 @@ public sealed class VoucherTests : IAsyncLifetime
         await StartAsync([], nodeArguments);
         await WaitAsync(() => Query(data, "SELECT COUNT(*) FROM node_signing_keys") == 3);
         Query(data, "SELECT COUNT(*) FROM settlements").ShouldBe(1);
-        (Query(data, "SELECT used FROM stacks"), Query(data, "SELECT reserved FROM stacks")).ShouldBe((used, 0));
+        Query(data, "SELECT charged_prompt + charged_completion + charged_pixels FROM settlements").ShouldBe(used);
+        Query(data, "SELECT COUNT(*) FROM reservations WHERE state = 'held'").ShouldBe(0);
     }
 
     private static async Task WaitAsync(Func<bool> condition)

@@ -7,7 +7,7 @@ namespace ConfidentialChat.EndToEnd.Tests.Running;
 public static class Ledger
 {
     /// <summary>
-    /// Waits until no reservation is held and no lock is claimed (reports come after the answer), and gives the units used on all stacks.
+    /// Waits until no reservation is held and no lock is claimed (reports come after the answer), and gives the units that were charged.
     /// A lock that stayed claimed would be lost to its user.
     /// </summary>
     public static async Task<long> SettledAsync(RunningStack stack)
@@ -15,7 +15,7 @@ public static class Ledger
         for (var tries = 0; tries < 2400; tries++)
         {
             if (Held(stack) == 0 && Claimed(stack) == 0)
-                return Query(stack, "SELECT COALESCE(SUM(used), 0) FROM stacks");
+                return Query(stack, "SELECT COALESCE(SUM(charged_prompt + charged_completion + charged_pixels), 0) FROM settlements");
             await Task.Delay(25);
         }
 
@@ -31,7 +31,7 @@ public static class Ledger
         """
         SELECT (SELECT COALESCE(SUM(reserved), 0) FROM stacks)
              - (SELECT COALESCE(SUM(units), 0) FROM locks WHERE state IN ('open', 'returned'))
-             - (SELECT COALESCE(SUM(held), 0) FROM reservations WHERE state = 'held')
+             - (SELECT COALESCE(SUM(held), 0) FROM reservations WHERE state = 'held' AND stack_id IS NOT NULL)
         """);
 
     /// <summary>Locks that the user of an API key could still use.</summary>

@@ -98,10 +98,10 @@ public sealed class RunningStack : IAsyncLifetime
 
     /// <summary>A user with no locks and no stacks.</summary>
     /// <returns>The API key.</returns>
-    public async Task<string> NewUserAsync()
+    public async Task<string> NewUserAsync(ApiKeyScopes scopes = ApiKeyScopes.Inference)
     {
         var gateway = await GatewayOperator.OpenAsync(Path.Combine(DataDirectory, "gateway"));
-        return (await gateway.CreateApiKeyAsync(Guid.NewGuid().ToString())).Text;
+        return (await gateway.CreateApiKeyAsync(Guid.NewGuid().ToString(), scopes, expiresAt: null)).Text;
     }
 
     /// <summary>Sends SIGTERM and waits for the end.</summary>
