@@ -38,10 +38,10 @@ internal static class Listing
         }
         else
         {
-            GatewayData.PrintTable(
-                [.. columns.Select(column => column.Heading)],
-                [.. entries.Select(entry => (IReadOnlyList<string>)[.. columns.Select(column => column.Shown?.Invoke(entry) ?? Word(column.Value(entry), "-"))])]);
+            GatewayData.PrintTable([.. columns.Select(column => column.Heading)], [.. entries.Select(Row)]);
         }
+
+        IReadOnlyList<string> Row(T entry) => [.. columns.Select(column => column.Shown?.Invoke(entry) ?? Word(column.Value(entry), "-"))];
     }
 
     /// <summary>Dollars of an amount, with its sign and all six places.</summary>

@@ -51,6 +51,9 @@ internal sealed class RelayGateway : IAsyncDisposable
     /// <summary>What it has of what bundles name by digest.</summary>
     public List<byte[]> Documents { get; } = [];
 
+    /// <summary>What <c>/v1/balance</c> and <c>/v1/usage</c> answer.</summary>
+    public Func<HttpContext, Task>? Account { get; set; }
+
     /// <summary>What <c>/v1/models</c> answers.</summary>
     public string Models { get; set; } = """{"object":"list","data":[]}""";
 
@@ -152,6 +155,8 @@ internal sealed class RelayGateway : IAsyncDisposable
         Asked.Enqueue(path);
         if (context.Request.Headers.Authorization != $"Bearer {Key}")
             await context.ProblemAsync(RequestError.AuthError);
+        else if (Account is not null && (path == "/v1/balance" || path.StartsWith("/v1/usage", StringComparison.Ordinal)))
+            await Account(context);
         else if (path == "/v2/nodes")
             await (List ?? ListAsync)(context);
         else if (path.EndsWith("/evidence", StringComparison.Ordinal))

@@ -54,7 +54,8 @@ public class AdministrationTests : IAsyncLifetime
         await RefusedAsync("users/1/deposits", """{"amount":12000346,"reference":"invoice 7"}""", "reference");
         await RefusedAsync("users/1/corrections", """{"amount":12000345,"reference":"invoice 7"}""", "reference");
         Figures(await PostAsync("users/2/deposits", """{"amount":1,"reference":"invoice 7"}""")).ShouldBe((1, 0, 1, false)); // another payer's
-        Figures(await PostAsync("users/1/corrections", """{"amount":-345,"reference":"c1","note":"counted twice"}""")).ShouldBe((12_000_000, 0, 12_000_000, false));
+        Figures(await PostAsync("users/1/corrections", """{"amount":-345,"reference":"c1","note":"counted twice"}"""))
+            .ShouldBe((12_000_000, 0, 12_000_000, false));
         Figures(await PostAsync("users/1/corrections", """{"amount":-345,"reference":"c1"}""")).ShouldBe((12_000_000, 0, 12_000_000, true));
 
         (await ListAsync("users/1/ledger")).Select(entry => (entry.GetProperty("kind").GetString(), entry.GetProperty("amount").GetInt64(),
@@ -331,7 +332,8 @@ public class AdministrationTests : IAsyncLifetime
         (usage.GetProperty("state").GetString(), usage.GetProperty("charge").GetInt64(), usage.GetProperty("millionths").GetInt32())
             .ShouldBe(("reported", 72, 0)); // 120 × 0.6
 
-        node.Script = context => ScriptedNode.AnswerAsync(context, 429, """{"type":"about:blank","status":429,"code":"TOO_MANY_REQUESTS"}""", ProblemDocument.MediaType);
+        node.Script = context => ScriptedNode.AnswerAsync(
+            context, 429, """{"type":"about:blank","status":429,"code":"TOO_MANY_REQUESTS"}""", ProblemDocument.MediaType);
         var call = new SealedCall(node.Id, keys);
         (await alice.SendAsync(call.Request())).StatusCode.ShouldBe(HttpStatusCode.TooManyRequests);
         var refused = await UsageAsync(call);

@@ -328,7 +328,11 @@ public sealed class ApiDocsTests
 
         // What is not there, or too much.
         foreach (var operation in all.Select(one => one.Operation).Where(operation => operation.Contains('{', StringComparison.Ordinal)))
-            (await SendAsync(operation, 404, operation.Split(' ')[1].Replace("{id}", "99", StringComparison.Ordinal).Replace("{key}", "none", StringComparison.Ordinal))).Dispose();
+        {
+            var url = operation.Split(' ')[1].Replace("{id}", "99", StringComparison.Ordinal).Replace("{key}", "none", StringComparison.Ordinal);
+            (await SendAsync(operation, 404, url)).Dispose();
+        }
+
         (await SendAsync("DELETE /v1/admin/prices", 404, "/v1/admin/prices?node=99&model=demo")).Dispose();
         (await SendAsync("PUT /v1/admin/prices", 404, "/v1/admin/prices", """{"node":99,"model":"demo","prompt":1,"completion":1,"image":1}""")).Dispose();
         (await SendAsync("POST /v1/admin/users/{id}/corrections", 402, "/v1/admin/users/2/corrections", """{"amount":-1}""")).Dispose();
@@ -338,8 +342,9 @@ public sealed class ApiDocsTests
         using (turns.TryTake(new UserId(2)))
             (await SendAsync("GET /v1/admin/usage", 429, "/v1/admin/usage")).Dispose();
 
-        await gateway.ReadAsync(state => state.Database.ExecuteSqlRawAsync(string.Join(';', (string[])[
-            .. new[] { "users", "api_keys", "ledger", "prices", "reservations", "settlements", "audit" }.Select(table => $"ALTER TABLE {table} RENAME TO gone_{table}")])));
+        string[] tables = ["users", "api_keys", "ledger", "prices", "reservations", "settlements", "audit"];
+        await gateway.ReadAsync(state => state.Database.ExecuteSqlRawAsync(
+            string.Join(';', tables.Select(table => $"ALTER TABLE {table} RENAME TO gone_{table}"))));
         foreach (var (operation, url, _) in all)
             (await SendAsync(operation, 500, Url(operation, url), Example(operation)?.GetRawText())).Dispose();
         gateway.App.Lifetime.StopApplication();
@@ -349,7 +354,9 @@ public sealed class ApiDocsTests
         static string Url(string operation, string? url) => url ?? operation.Split(' ')[1];
 
         static JsonElement? Example(string operation) =>
-            Of(operation).TryGetProperty("requestBody", out var body) ? body.GetProperty("content").GetProperty("application/json").GetProperty("example") : null;
+            Of(operation).TryGetProperty("requestBody", out var body)
+                ? body.GetProperty("content").GetProperty("application/json").GetProperty("example")
+                : null;
 
         static JsonElement Of(string operation) =>
             Document().GetProperty("paths").GetProperty(operation.Split(' ')[1]).GetProperty(operation.Split(' ')[0].ToLowerInvariant());
@@ -370,9 +377,11 @@ public sealed class ApiDocsTests
             if (good.ValueKind is JsonValueKind.Undefined)
                 return;
             var (example, said) = (good.GetProperty("content").GetProperty("application/json").GetProperty("example"), await answer.JsonAsync());
-            said.EnumerateObject().Select(member => member.Name).ShouldBe(example.EnumerateObject().Select(member => member.Name), operation);
+            Names(said).ShouldBe(Names(example), operation);
             if (said.TryGetProperty("data", out var data))
-                data[0].EnumerateObject().Select(member => member.Name).ShouldBe(example.GetProperty("data")[0].EnumerateObject().Select(member => member.Name), operation);
+                Names(data[0]).ShouldBe(Names(example.GetProperty("data")[0]), operation);
+
+            static IEnumerable<string> Names(JsonElement value) => value.EnumerateObject().Select(member => member.Name);
         }
 
         HttpClient ClientOf(string operation) => operation.Contains("/v1/admin/", StringComparison.Ordinal) ? clerk : user;
@@ -380,7 +389,8 @@ public sealed class ApiDocsTests
         Task<HttpResponseMessage> SendAsync(string operation, int status, string url, string? body = null, HttpClient? client = null)
         {
             body ??= operation[0] is 'P' ? Example(operation)!.Value.GetRawText() : null;
-            return MeetAsync(met, client ?? ClientOf(operation), operation, status, Request($"{operation.Split(' ')[0]} {url}", body is null ? null : Http.Json(body)));
+            var request = Request($"{operation.Split(' ')[0]} {url}", body is null ? null : Http.Json(body));
+            return MeetAsync(met, client ?? ClientOf(operation), operation, status, request);
         }
     }
 

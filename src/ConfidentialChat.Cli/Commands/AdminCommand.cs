@@ -18,7 +18,10 @@ internal static class AdminCommand
     {
         Description = "Dollars, with a point before the fraction, exact to the micro-dollar: 25 or 0.000125.",
     };
-    private static readonly Argument<string> SignedAmount = new("amount") { Description = "Dollars as with \"deposit\"; -0.50 takes away, what is held excepted." };
+    private static readonly Argument<string> SignedAmount = new("amount")
+    {
+        Description = "Dollars as with \"deposit\"; -0.50 takes away, what is held excepted.",
+    };
     private static readonly Option<string?> Reference = new("--reference")
     {
         Description = "The payer's, kept for ever: a second movement of it, for this user, changes nothing.",
@@ -75,7 +78,8 @@ internal static class AdminCommand
                     "that is no name for a user.", $"a name has 1 to {Administration.MaxTextLength} characters, all of which are seen", ExitCode.Usage);
             var user = await (await OpenAsync(parsed, cancellation)).CreateUserAsync(name, Administration.Operator, cancellation)
                 ?? throw new CommandException(
-                    $"there is a user {ForeignText.Line(name)} already.", "./cchat admin users list shows them; ./cchat admin keys create makes a key", ExitCode.Usage);
+                    $"there is a user {ForeignText.Line(name)} already.", "./cchat admin users list shows them; ./cchat admin keys create makes a key",
+                    ExitCode.Usage);
             await Console.Error.WriteLineAsync(string.Create(CultureInfo.InvariantCulture, $"made user {user.Id}"));
             return ExitCode.Success;
         });
@@ -107,7 +111,9 @@ internal static class AdminCommand
                 new("REVOKED", "revoked_at", key => key.RevokedAt));
             return ExitCode.Success;
         });
-        var create = Made("create", "Make an API key for a user who is there, and print it. It is shown this once; the gateway keeps a hash.", User, Scopes, Expires, GatewayData.Json);
+        var create = Made(
+            "create", "Make an API key for a user who is there, and print it. It is shown this once; the gateway keeps a hash.", User, Scopes, Expires,
+            GatewayData.Json);
         create.SetAction(async (parsed, cancellation) =>
         {
             var (scopes, expires) = (ScopesOf(parsed.GetRequiredValue(Scopes)), ExpiryOf(parsed.GetValue(Expires)));
@@ -133,7 +139,8 @@ internal static class AdminCommand
 
     private static Command Deposit()
     {
-        var command = Made("deposit", "Add what a user has paid. With --reference a repeated command adds it once.", User, Amount, Reference, Note, GatewayData.Json);
+        var command = Made(
+            "deposit", "Add what a user has paid. With --reference a repeated command adds it once.", User, Amount, Reference, Note, GatewayData.Json);
         command.SetAction(async (parsed, cancellation) =>
         {
             var text = parsed.GetRequiredValue(Amount);
@@ -179,7 +186,9 @@ internal static class AdminCommand
                 new("SET BY", "set_by", price => price.SetBy));
             return ExitCode.Success;
         });
-        var set = Made("set", "Set what a model costs on a node, within a second and for what is reserved from then on.", Node, Model, PromptPrice, CompletionPrice, ImagePrice);
+        var set = Made(
+            "set", "Set what a model costs on a node, within a second and for what is reserved from then on.", Node, Model, PromptPrice, CompletionPrice,
+            ImagePrice);
         set.SetAction(async (parsed, cancellation) =>
         {
             var parts = (PriceOf(parsed, PromptPrice), PriceOf(parsed, CompletionPrice), PriceOf(parsed, ImagePrice));
@@ -198,8 +207,8 @@ internal static class AdminCommand
     private static Command Usage()
     {
         var command = Made(
-            "usage", "What was charged, summed by day, model and user. Days are UTC's; without any the last 30.", UsageOptions.From, UsageOptions.To, By, OfUser,
-            OfModel, GatewayData.Json, Listing.Csv);
+            "usage", "What was charged, summed by day, model and user. Days are UTC's; without any the last 30.", UsageOptions.From, UsageOptions.To, By,
+            OfUser, OfModel, GatewayData.Json, Listing.Csv);
         command.SetAction(async (parsed, cancellation) =>
         {
             var query = UsageOptions.QueryOf(parsed) with { By = ByOf(parsed.GetRequiredValue(By)), Model = parsed.GetValue(OfModel) };
@@ -433,6 +442,7 @@ internal static class AdminCommand
         "day" => UsageBy.Day,
         "model" => UsageBy.Model,
         "user" => UsageBy.User,
-        _ => throw new CommandException($"--by: '{ForeignText.Line(word)}' is nothing that usage is summed by.", "there are day, model and user", ExitCode.Usage),
+        _ => throw new CommandException(
+            $"--by: '{ForeignText.Line(word)}' is nothing that usage is summed by.", "there are day, model and user", ExitCode.Usage),
     });
 }

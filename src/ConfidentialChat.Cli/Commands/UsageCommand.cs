@@ -26,9 +26,11 @@ internal static class UsageCommand
 
     public static Command Create()
     {
-        var command = new Command("usage", "Show what the API key's user has used and what it cost, by day and model, or of one request. Without days the last 30.")
+        var command = new Command(
+            "usage", "Show what the API key's user has used and what it cost, by day and model, or of one request. Without days the last 30.")
         {
-            Request, UsageOptions.From, UsageOptions.To, Receipt, Asking.Policy, Asking.Gateway, Asking.Data, GatewayData.Json, Listing.Csv, Asking.DangerousPlainHttp,
+            Request, UsageOptions.From, UsageOptions.To, Receipt, Asking.Policy, Asking.Gateway, Asking.Data, GatewayData.Json, Listing.Csv,
+            Asking.DangerousPlainHttp,
         };
         command.SetAction(RunAsync);
         return command;
@@ -68,10 +70,11 @@ internal static class UsageCommand
     {
         var bytes = VerifyOptions.ReadFile(file, ReceiptFile.MaxSize);
         var verification = ReceiptFile.Verify(bytes, VerifyOptions.ReadPolicy(Asking.PolicyFile(parsed, parsed.GetValue(Asking.Policy))));
+        var faults = verification.Verdict.Failures.Take(4).Select(factor => $"{factor.Name} ({factor.Code?.Spell()})");
         return verification.Receipt
             ?? throw new CommandException(
-                $"the receipt is refused: {string.Join(", ", verification.Verdict.Failures.Take(4).Select(factor => $"{factor.Name} ({factor.Code?.Spell()})"))}.",
-                "./cchat receipt verify shows every check; --policy names whom you accept", ExitCode.EvidenceRefused);
+                $"the receipt is refused: {string.Join(", ", faults)}.", "./cchat receipt verify shows every check; --policy names whom you accept",
+                ExitCode.EvidenceRefused);
     }
 
     private static async Task<int> CompareAsync(ParseResult parsed, ConfidentialChatClient client, VerifiedReceipt receipt, CancellationToken cancellation)
@@ -90,7 +93,8 @@ internal static class UsageCommand
         catch (ApiException e) when (e.Status == 404)
         {
             throw new CommandException(
-                $"this user has no request {request} at this gateway.", "an API key shows its own user's requests; --gateway names another gateway", ExitCode.Refused);
+                $"this user has no request {request} at this gateway.", "an API key shows its own user's requests; --gateway names another gateway",
+                ExitCode.Refused);
         }
     }
 
@@ -102,6 +106,7 @@ internal static class UsageCommand
             return;
         }
 
+        var (price, charged) = (PriceOf(usage.Price), UnitsOf(usage.Charged));
         Console.Out.WriteLine(
             $"""
             request     {usage.Request}
@@ -109,8 +114,8 @@ internal static class UsageCommand
             node        {usage.Node}
             state       {Word(usage.State)}{(usage.State is SettlementState.Held ? ": the node has not reported yet" : "")}
             reserved    {usage.Reserved} units
-            price       {(usage.Price is { } price ? $"{price.Prompt.ToDollars()} prompt, {price.Completion.ToDollars()} completion, {price.Image.ToDollars()} image; dollars for a million" : "free")}
-            charged     {(usage.Charged is { } charged ? $"{charged.PromptTokens} prompt, {charged.CompletionTokens} completion, {charged.Pixels} pixels" : "-")}
+            price       {price}
+            charged     {charged}
             charge      {(usage.Charge is { } cost ? string.Create(CultureInfo.InvariantCulture, $"{cost.Whole.ToDollars()}{cost.Part:D6}") : "-")}
             voucher     {(usage.Voucher is { } voucher ? $"{voucher.Length} bytes" : "-")}
             """);
@@ -123,6 +128,13 @@ internal static class UsageCommand
         if (comparison.Agrees)
             Console.Out.WriteLine("agrees      with the receipt, in all that was compared");
     }
+
+    private static string PriceOf(UnitPrices? price) => price is { } fixedAt
+        ? $"{fixedAt.Prompt.ToDollars()} prompt, {fixedAt.Completion.ToDollars()} completion, {fixedAt.Image.ToDollars()} image; dollars for a million"
+        : "free";
+
+    private static string UnitsOf(Usage? usage) =>
+        usage is { } used ? $"{used.PromptTokens} prompt, {used.CompletionTokens} completion, {used.Pixels} pixels" : "-";
 
     private static RequestLine Line(RequestUsage usage, UsageComparison? comparison) => new(
         $"{usage.Request}",

@@ -25,7 +25,8 @@ internal static class UsageOptions
     public static UsageQuery QueryOf(ParseResult parsed) =>
         UsageQuery.Of(Day(parsed, From), Day(parsed, To), DateOnly.FromDateTime(TimeProvider.System.GetUtcNow().UtcDateTime))
         ?? throw new CommandException(
-            "these days are no range that is summed.", $"--from is not after --to, and no more than {UsageQuery.MaxDays} days are between them", ExitCode.Usage);
+            "these days are no range that is summed.", $"--from is not after --to, and no more than {UsageQuery.MaxDays} days are between them",
+            ExitCode.Usage);
 
     public static void Write(ParseResult parsed, UsageList usage, UsageBy by)
     {

@@ -46,7 +46,8 @@ internal static class MoneyReader
 
     public static bool TryUsage(JsonElement value, out Usage usage)
     {
-        var (prompt, completion, pixels) = (value.GetProperty("prompt").GetInt64(), value.GetProperty("completion").GetInt64(), value.GetProperty("pixels").GetInt64());
+        var (prompt, completion) = (value.GetProperty("prompt").GetInt64(), value.GetProperty("completion").GetInt64());
+        var pixels = value.GetProperty("pixels").GetInt64();
         usage = new Usage(prompt, completion) { Pixels = pixels };
         return prompt >= 0 && completion >= 0 && pixels >= 0 && completion <= long.MaxValue - prompt && pixels <= long.MaxValue - prompt - completion;
     }

@@ -93,8 +93,9 @@ public sealed record UsageComparison(RequestUsage Usage, IReadOnlyList<UsageDiff
         }
 
         // Another key set's key is another key: a node that answered holds the one that the request was sealed to.
-        var isSigned = signed.KeySet == receipt.KeySet && signed.IsSignedBy(new Ed25519PublicKey(receipt.Statement.Keys.Signing.Span));
-        found.Check(UsageFact.Signature, isSigned, "a signature of the key set of the receipt", signed.KeySet == receipt.KeySet ? "another key's" : "another key set's");
+        var isOfKeySet = signed.KeySet == receipt.KeySet;
+        var isSigned = isOfKeySet && signed.IsSignedBy(new Ed25519PublicKey(receipt.Statement.Keys.Signing.Span));
+        found.Check(UsageFact.Signature, isSigned, "a signature of the key set of the receipt", isOfKeySet ? "another key's" : "another key set's");
         var voucher = signed.Voucher;
         found.Check(UsageFact.Request, voucher.Request == receipt.Request, $"{receipt.Request}", $"{voucher.Request}");
         found.Check(UsageFact.Model, voucher.Model == receipt.Model, Name(receipt.Model), Name(voucher.Model));

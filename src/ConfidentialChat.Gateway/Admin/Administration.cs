@@ -138,7 +138,9 @@ public sealed class Administration
                     Scopes = words,
                     ExpiresAt = expiresAt,
                 });
-                var detail = expiresAt is { } end ? string.Create(CultureInfo.InvariantCulture, $"{words}, until {end.UtcDateTime:yyyy-MM-ddTHH:mm:ssZ}") : words;
+                var detail = expiresAt is { } end
+                    ? string.Create(CultureInfo.InvariantCulture, $"{words}, until {end.UtcDateTime:yyyy-MM-ddTHH:mm:ssZ}")
+                    : words;
                 Note(rows, by, "key.create", $"key cc_{secret.Prefix} of user {user}", detail, now);
                 return Task.FromResult<NewSecret?>(new NewSecret(text, secret.Prefix, expiresAt));
             },

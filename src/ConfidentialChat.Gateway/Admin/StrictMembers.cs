@@ -125,8 +125,8 @@ internal sealed class StrictMembers
     {
         if (!members.TryGetValue(name, out var member))
             return null;
-        if (member.ValueKind is JsonValueKind.String && TryText(name, out var text) && (text.EndsWith('Z') || text.LastIndexOfAny(['+', '-']) > text.IndexOf('T', StringComparison.Ordinal))
-            && member.TryGetDateTimeOffset(out var time))
+        if (TextOf(member) is { } text && member.TryGetDateTimeOffset(out var time)
+            && (text.EndsWith('Z') || text.LastIndexOfAny(['+', '-']) > text.IndexOf('T', StringComparison.Ordinal))) // else it would be this machine's
             return time;
         Blame(name);
         return null;
