@@ -111,7 +111,8 @@ public sealed class DatabaseFaultTests
         }
         while (refused.StatusCode is HttpStatusCode.TooManyRequests && told < 1000);
         await refused.ShouldBeProblemAsync(RequestError.ServiceUnavailable, forwarded: null);
-        await (await node.PostVouchersAsync(new DeliveredVoucher(report.Request, Convert.ToBase64String(node.Sign([report])[0])))).ShouldBeErrorAsync(503, "SERVICE_UNAVAILABLE");
+        var voucher = new DeliveredVoucher(report.Request, Convert.ToBase64String(node.Sign([report])[0]));
+        await (await node.PostVouchersAsync(voucher)).ShouldBeErrorAsync(503, "SERVICE_UNAVAILABLE");
         await Should.ThrowAsync<GatewayStateException>(() => gateway.Accounts.DepositAsync(new UserId(1), new MicroDollars(5), "operator", "paid"));
 
         disk.Clear();
