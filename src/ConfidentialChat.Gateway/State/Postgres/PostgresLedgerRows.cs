@@ -22,8 +22,14 @@ internal sealed class PostgresLedgerRows : ILedgerRows
     private readonly PostgresStatement endPrice, insertPrice, findPrice, findNode;
     private readonly PostgresStatement insertVoucher, findOldestVoucher, forgetVouchers, putSigningKey, endSigningKeys, boundSigningKeys, findSigningKey;
 
+    private readonly PostgresSession session;
+
+    // What was read last and is locked since, in which transaction: what it is nobody else changes, so that its end need not be waited for.
+    private (long Transaction, RequestId Request, ReservationState State)? locked;
+
     public PostgresLedgerRows(PostgresSession session)
     {
+        this.session = session;
         makeStack = new(session, """
             INSERT INTO stacks (user_id, node_id, model, price_id, total, used, reserved, open_locks) VALUES ($1, $2, $3, $4, $5, 0, 0, 0)
             ON CONFLICT DO NOTHING RETURNING id
@@ -221,10 +227,17 @@ internal sealed class PostgresLedgerRows : ILedgerRows
 
     public ValueTask<int?> TryDebitAsync(UserId user, MicroDollars amount) => new(debit.Bind(0, amount.Value).Bind(1, user.Value).Single(Carry));
 
-    public ValueTask<bool> TryInsertEntryAsync(LedgerEntry entry, DateTimeOffset now) => new(insertEntry
-        .Bind(0, entry.User.Value).Bind(1, Spell(entry.Kind)).Bind(2, entry.Amount).Bind(3, entry.Carry)
-        .Bind(4, entry.Request?.ToString()).Bind(5, entry.Stack?.Value).Bind(6, entry.Units?.Value)
-        .Bind(7, entry.MadeBy).Bind(8, entry.Reference).Bind(9, now).Run() == 1);
+    public ValueTask<bool> TryInsertEntryAsync(LedgerEntry entry, DateTimeOffset now)
+    {
+        var insert = insertEntry
+            .Bind(0, entry.User.Value).Bind(1, Spell(entry.Kind)).Bind(2, entry.Amount).Bind(3, entry.Carry)
+            .Bind(4, entry.Request?.ToString()).Bind(5, entry.Stack?.Value).Bind(6, entry.Units?.Value)
+            .Bind(7, entry.MadeBy).Bind(8, entry.Reference).Bind(9, now);
+        if (entry.Reference is not null)
+            return new(insert.Run() == 1);
+        insert.Later(); // nothing else is there once
+        return new(true);
+    }
 
     public ValueTask InsertAuditAsync(AuditEntry entry, DateTimeOffset now)
     {
@@ -284,11 +297,23 @@ internal sealed class PostgresLedgerRows : ILedgerRows
         .Bind(4, reservation.Stack?.Value).Bind(5, reservation.Price?.Value).Bind(6, reservation.Held.Value).Bind(7, reservation.HeldMoney.Value)
         .Bind(8, reservation.Deadline).Bind(9, reservation.IsAttested).Run() == 1);
 
-    public ValueTask<KnownReservation?> FindReservationAsync(RequestId request, NodeId node, string model) =>
-        new(findReservation.Bind(0, request.ToString()).Bind(1, node.Value).Bind(2, model).Single(ReadReservation));
+    public ValueTask<KnownReservation?> FindReservationAsync(RequestId request, NodeId node, string model)
+    {
+        var found = findReservation.Bind(0, request.ToString()).Bind(1, node.Value).Bind(2, model).Single(ReadReservation);
+        locked = found is { } reservation ? (session.Transaction, request, reservation.State) : null;
+        return new(found);
+    }
 
-    public ValueTask<bool> TryEndAsync(RequestId request, ReservationState from, ReservationState to) =>
-        new(endReservation.Bind(0, Spell(to)).Bind(1, request.ToString()).Bind(2, Spell(from)).Run() == 1);
+    public ValueTask<bool> TryEndAsync(RequestId request, ReservationState from, ReservationState to)
+    {
+        var isSure = locked == (session.Transaction, request, from);
+        locked = null;
+        var end = endReservation.Bind(0, Spell(to)).Bind(1, request.ToString()).Bind(2, Spell(from));
+        if (!isSure)
+            return new(end.Run() == 1);
+        end.Later();
+        return new(true);
+    }
 
     public ValueTask PostponeAsync(RequestId request, DateTimeOffset deadline)
     {
@@ -302,14 +327,17 @@ internal sealed class PostgresLedgerRows : ILedgerRows
         return default;
     }
 
-    public ValueTask<IReadOnlyList<OverdueReservation>> EndOverdueAsync(DateTimeOffset now) => new(endOverdue.Bind(0, now)
-        .All(row => new OverdueReservation(
+    public ValueTask<IReadOnlyList<OverdueReservation>> EndOverdueAsync(DateTimeOffset now)
+    {
+        locked = null;
+        return new(endOverdue.Bind(0, now).All(row => new OverdueReservation(
             RequestId.TryParse(row.Text(0), out var request) ? request : default,
             new UserId(row.Integer(1)),
             new NodeId(row.Integer(2)),
             row.IsDBNull(3) ? null : new StackId(row.Integer(3)),
             new ComputeUnits(row.Integer(4)),
             new MicroDollars(row.Integer(5)))));
+    }
 
     public ValueTask BlameAsync(NodeId node)
     {

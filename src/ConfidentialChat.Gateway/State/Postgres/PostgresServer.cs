@@ -116,7 +116,7 @@ internal sealed class PostgresServer
         if (!written.Contains("Timeout"))
             settings.Timeout = 5; // seconds: of a connection
         if (!written.Contains("CommandTimeout"))
-            settings.CommandTimeout = 10; // seconds: as long as one waits for another who writes
+            settings.CommandTimeout = 15; // seconds: longer than the server lets one wait for another who writes, so that it is the server who says so
         if (!written.Contains("ApplicationName"))
             settings.ApplicationName = "confidentialchat";
         if (settings.Host.Contains(',', StringComparison.Ordinal) && !written.Contains("TargetSessionAttributes"))

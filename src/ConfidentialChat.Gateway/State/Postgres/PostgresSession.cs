@@ -33,8 +33,12 @@ internal sealed class PostgresSession : IDisposable
         commit = new NpgsqlBatchCommand("COMMIT");
     }
 
+    /// <summary>Which of its transactions this is.</summary>
+    public long Transaction { get; private set; }
+
     public void Begin()
     {
+        Transaction++;
         (isBegun, IsCommitting, Changed) = (false, false, 0);
         waiting.Clear();
     }
