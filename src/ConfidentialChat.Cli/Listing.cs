@@ -58,9 +58,9 @@ internal static class Listing
     public static string Cell(object? value)
     {
         var text = value is string said ? ForeignText.Line(said, said.Length + 1) : Word(value, "");
-        if (value is string && text.Length > 0 && FormulaStarts.Contains(text[0], StringComparison.Ordinal))
+        if (value is string && text.TrimStart() is [var first, ..] && FormulaStarts.Contains(first, StringComparison.Ordinal))
             text = "'" + text;
-        return text.AsSpan().IndexOfAny(",\"\r\n") < 0 && text.Trim(' ').Length == text.Length ? text
+        return text.AsSpan().IndexOfAny(",;\"\r\n") < 0 && text.Trim().Length == text.Length ? text // a semicolon parts cells in some countries
             : $"\"{text.Replace("\"", "\"\"", StringComparison.Ordinal)}\"";
     }
 
