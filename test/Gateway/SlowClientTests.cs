@@ -20,7 +20,8 @@ public sealed class SlowClientTests
         await LockedNode.LockAsync(user);
         using var socket = await ConnectAsync(gateway);
         await socket.SendAsync(Head(gateway, key, contentLength: 100_000));
-        (await AnswerAsync(socket, "{"u8.ToArray(), TimeSpan.FromMilliseconds(200), () => gateway.Clock.Advance(TimeSpan.FromSeconds(1))))
+        var left = 20; // seconds: a lock lives longer
+        (await AnswerAsync(socket, "{"u8.ToArray(), TimeSpan.FromMilliseconds(200), () => gateway.Clock.Advance(TimeSpan.FromSeconds(left-- > 0 ? 1 : 0))))
             .ShouldStartWith("HTTP/1.1 408 ");
         node.RequestsSeen.ShouldBe(0);
         (await gateway.LastLockAsync()).State.ShouldBe("open");
