@@ -17,7 +17,7 @@ public sealed class SlowClientTests
         await using var node = await ScriptedNode.StartAsync(gateway);
         var key = await gateway.KeyAsync("alice");
         using var user = gateway.Client(key);
-        await LockedNode.LockAsync(user);
+        await LockedNode.LockAsync(user, $$"""{"model":"{{GatewayUnderTest.Model}}","timeout":60}""");
         using var socket = await ConnectAsync(gateway);
         await socket.SendAsync(Head(gateway, key, contentLength: 100_000));
         var left = 20; // seconds: a lock lives longer
