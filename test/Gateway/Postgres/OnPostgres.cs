@@ -1,4 +1,4 @@
-// What moves units, keys and nodes, once more: StateEngine looks at the names of these classes.
+// What moves units, keys and nodes, once more, and the slow run has the whole project: StateEngine looks at the names of these classes.
 using ConfidentialChat.Gateway.Tests.Metering;
 
 namespace ConfidentialChat.Gateway.Tests.Postgres;
@@ -12,10 +12,6 @@ public sealed class VoucherTestsOnPostgres : VoucherTests;
 public sealed class EnrolmentTestsOnPostgres : EnrolmentTests;
 
 public sealed class LockTestsOnPostgres : LockTests;
-
-public sealed class OperatorTestsOnPostgres : OperatorTests;
-
-public sealed class RefusedNodeTestsOnPostgres : RefusedNodeTests;
 
 public sealed class SealedRelayTestsOnPostgres : SealedRelayTests;
 
