@@ -3,20 +3,22 @@
 set -euo pipefail
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")"
 
-# What runs no script of its own when it is installed.
+# What runs no script of its own when it is installed: as its lock file says, or, where a third argument says so, as far as that goes, because
+# a package of each platform is named and a registry need not have those of all.
 install() {
-  local wanted stamp=$1/node_modules/.installed
+  local wanted stamp=$1/node_modules/.installed how=(ci)
+  [[ -n ${3:-} ]] && how=(install --no-save)
   wanted=$(sha256sum "$1/package-lock.json" | cut -d' ' -f1)
   [[ -f $stamp && $(cat "$stamp") == "$wanted" ]] && return
   echo "interop: installing $2" >&2
-  (cd "$1" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2)
+  (cd "$1" && npm "${how[@]}" --ignore-scripts --no-audit --no-fund --loglevel=error >&2)
   printf '%s' "$wanted" >"$stamp"
 }
 
 install sidecar "OpenAI's and Anthropic's clients"
 if [[ ${CONFIDENTIALCHAT_SLOW:-} == 1 ]]; then
   install frameworks "the Vercel AI SDK and LangChain" # 100 MB
-  install agents "opencode, Codex and Claude Code" # 1.2 GB
+  install agents "opencode, Codex and Claude Code" loosely # 1.2 GB
   if [[ ! -f agents/node_modules/.placed ]]; then # their own scripts: the program for this machine, which is there, into its place
     (cd agents/node_modules/opencode-ai && node postinstall.mjs >&2)
     (cd agents/node_modules/@anthropic-ai/claude-code && node install.cjs >&2)
