@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Installs what the tests need where it is missing, runs them all, and ends with "N passed, N failed".
-#   ./test.sh          the fast run, 20 minutes at most
+#   ./test.sh          the fast run, 25 minutes at most
 #   ./test.sh --slow   the slow one, 90 minutes at most: long properties, the soak, a real llama-server, and everything else that takes minutes
 #   ./test.sh [--slow] PROJECT…   a part of either: only these folders of test/, for example Node, Fuzz or Mutation, and no benchmarks
 set -euo pipefail
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")"
 
 export DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_NOLOGO=1
-slow=() limit=$((20 * 60))
+slow=() limit=$((25 * 60))
 parts=() campaigns=()
 for argument in "$@"; do
   case "$argument" in
