@@ -4,6 +4,7 @@ using ConfidentialChat.Gateway.Metering;
 using ConfidentialChat.Protocol;
 using ConfidentialChat.Protocol.Primitives;
 using Npgsql;
+using static ConfidentialChat.Gateway.State.RowWords;
 
 namespace ConfidentialChat.Gateway.State.Postgres;
 
@@ -290,7 +291,7 @@ internal sealed class PostgresLedgerRows : ILedgerRows
     }
 
     public ValueTask<IReadOnlyList<LockedPlace>> LockedPlacesAsync(UserId user, DateTimeOffset now) =>
-        new(findPlaces.Bind(0, user.Value).Bind(1, now).All(row => new LockedPlace(new StackId(row.Integer(0)), row.Text(1), Digest(row.Text(2)))));
+        new(findPlaces.Bind(0, user.Value).Bind(1, now).All(row => new LockedPlace(new StackId(row.Integer(0)), row.Text(1), ReadDigest(row.Text(2)))));
 
     public ValueTask<bool> TryInsertReservationAsync(NewReservation reservation) => new(insertReservation
         .Bind(0, reservation.Request.ToString()).Bind(1, reservation.User.Value).Bind(2, reservation.Node.Value).Bind(3, reservation.Model)
@@ -403,39 +404,6 @@ internal sealed class PostgresLedgerRows : ILedgerRows
         row.IsDBNull(2) ? null : Prices(row, 3),
         new ComputeUnits(row.Integer(6)),
         new MicroDollars(row.Integer(7)),
-        row.Text(8) switch
-        {
-            "held" => ReservationState.Held,
-            "settled" => ReservationState.Settled,
-            "released" => ReservationState.Released,
-            _ => ReservationState.Unreported, // the table's constraint allows no fifth
-        },
+        ReadReservationState(row.Text(8)),
         row.GetBoolean(9));
-
-    private static string Spell(ReservationState state) => state switch
-    {
-        ReservationState.Held => "held",
-        ReservationState.Settled => "settled",
-        ReservationState.Released => "released",
-        _ => "unreported",
-    };
-
-    private static string Spell(LedgerKind kind) => kind switch
-    {
-        LedgerKind.Deposit => "deposit",
-        LedgerKind.Purchase => "purchase",
-        LedgerKind.Settlement => "settlement",
-        LedgerKind.Correction => "correction",
-        _ => "refund",
-    };
-
-    private static string Spell(SettlementKind kind) => kind switch
-    {
-        SettlementKind.Reported => "reported",
-        SettlementKind.Capped => "capped",
-        SettlementKind.Unreported => "unreported",
-        _ => "late",
-    };
-
-    private static KeySetDigest Digest(string text) => KeySetDigest.TryParse(text, out var digest) ? digest : default;
 }
