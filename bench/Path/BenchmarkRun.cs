@@ -97,7 +97,7 @@ internal sealed class BenchmarkRun : IAsyncDisposable
         var messages = checkouts.Where(checkout => checkout.Prefix.Length == 0).SelectMany(checkout => Messages(checkout.Stack, engine)).ToList();
         routes.AddRange(messages);
         if (options.Only.Count > 0)
-            routes.RemoveAll(route => !options.Only.Any(only => route.Name.Contains(only, StringComparison.OrdinalIgnoreCase)));
+            routes.RemoveAll(route => !options.Only.Any(only => IsMeant(only, route.Name)));
 
         var alive = new List<(RouteMeter Meter, RouteResults Results)>();
         foreach (var route in routes)
@@ -148,13 +148,16 @@ internal sealed class BenchmarkRun : IAsyncDisposable
         return 0;
     }
 
+    private static bool IsMeant(string only, string name) =>
+        only.StartsWith('=') ? name.Equals(only[1..], StringComparison.OrdinalIgnoreCase) : name.Contains(only, StringComparison.OrdinalIgnoreCase);
+
     private async Task<List<Route>> RoutesAsync(Hop engine)
     {
         var yarp = await BareAsync("YARP", "yarp", engine.Url.ToString());
         var front = await BareAsync("front YARP", "yarp", yarp.Url.ToString());
         var floorNode = await BareAsync("floor node", "floor-node", engine.Url.ToString());
         var floorNodeV2 = await BareAsync("floor node v2", "floor-node-v2", engine.Url.ToString());
-        var signingFloor = await BareAsync("floor node v2 with receipts", "floor-node-v2-signing", engine.Url.ToString());
+        var signingFloor = await BareAsync("floor node v2 with receipts and vouchers", "floor-node-v2-signing", engine.Url.ToString());
         var floorRelay = await BareAsync("floor relay", "floor-relay", floorNode.Url.ToString());
         var floorKey = new X25519PublicKey(floorNode.Said.GetProperty("key").GetBytesFromBase64());
         var routes = new List<Route>
@@ -213,7 +216,7 @@ internal sealed class BenchmarkRun : IAsyncDisposable
         if (stack.IsAttested)
         {
             yield return new RelayV2Route { Name = prefix + RouteNames.GatewayV2, To = to, Tested = [gateway], Aside = [node, engine], Stack = stack };
-            yield return new RelayV2Route { Name = prefix + RouteNames.NodeV2, To = to, Tested = [node], Aside = [gateway, engine], Stack = stack };
+            yield return new NodeV2Route { Name = prefix + RouteNames.NodeV2, To = node.Url, Tested = [node], Aside = [gateway, engine], Stack = stack };
             yield return new RelayV2Route { Name = prefix + RouteNames.PathV2, To = to, Tested = [gateway, node], Aside = [engine], Stack = stack };
         }
 

@@ -10,7 +10,7 @@ const string usage = """
       --quick         in a minute: that everything runs. Neither peers nor many rounds; no file is written.
       --before DIR    another checkout, built in Release: its gateway and node are measured in the same rounds.
       --output FILE   where the results go. Default of a full run: bench/results/DATE.json
-      --only TEXT     only the routes whose name has this text; given again, these too. A crowd's title begins so: '1000 streams: gateway'. No goals are judged.
+      --only TEXT     only the routes whose name has this text, or, after =, is it; given again, these too. A crowd's title begins so: '1000 streams: gateway'. No goals are judged.
       --rounds N      rounds of a full run; default 5.
 
     Exit codes: 0 every measurement ran, 1 one did not and is named, 2 the call is not valid.

@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Globalization;
 using System.IO.Pipelines;
 using System.Text;
 using System.Text.Json;
@@ -8,6 +9,7 @@ using ConfidentialChat.Bench.WholePath.Servers;
 using ConfidentialChat.Protocol;
 using ConfidentialChat.Protocol.Hpke;
 using ConfidentialChat.Protocol.Oblivious;
+using ConfidentialChat.Protocol.Relay;
 using ConfidentialChat.Protocol.Shape;
 using ConfidentialChat.Protocol.V2;
 
@@ -18,14 +20,15 @@ namespace ConfidentialChat.Bench.WholePath.Load;
 /// <param name="Call">Opens the answer.</param>
 internal sealed record SealedCallBytes(byte[] Bytes, SealedCall Call)
 {
-    private static readonly ComputeUnits Units = new(8192);
+    /// <summary>What each is allowed.</summary>
+    public static readonly ComputeUnits Units = new(8192);
 
     /// <param name="to">Where it goes.</param>
     /// <param name="path">Of the sealed door.</param>
     /// <param name="keys">The list of key configurations that the node publishes.</param>
     /// <param name="headers">Beside those that say what is outside.</param>
     /// <param name="json">The body inside.</param>
-    public static SealedCallBytes Make(Uri to, string path, ReadOnlySpan<byte> keys, string headers, byte[] json)
+    public static SealedCallBytes Make(Uri to, string path, ReadOnlySpan<byte> keys, Func<RequestId, string> headers, byte[] json)
     {
         if (!KeyConfigurationList.TryParse(keys, out var list))
             throw new LostAnswerException("the node's keys are no good");
@@ -43,8 +46,8 @@ internal sealed record SealedCallBytes(byte[] Bytes, SealedCall Call)
             },
             list.Configurations[0],
             SymmetricSuite.Default);
-        headers += $"{RelayHeaders.Model}: {Engine.Model}\r\n{RelayHeaders.RequestId}: {request}\r\n{RelayHeaders.MaxUnits}: {Units.Value}\r\n";
-        return new SealedCallBytes(RawConnection.Post(to, path, call.Body.Span, headers, ChunkedRequestSealer.MediaType), call);
+        var lines = $"{headers(request)}{RelayHeaders.Model}: {Engine.Model}\r\n{RelayHeaders.RequestId}: {request}\r\n{RelayHeaders.MaxUnits}: {Units.Value}\r\n";
+        return new SealedCallBytes(RawConnection.Post(to, path, call.Body.Span, lines, ChunkedRequestSealer.MediaType), call);
     }
 
     /// <summary>Whether a sealed answer opens to its end, and what it was sealed from is whole.</summary>
@@ -78,7 +81,7 @@ internal sealed class FloorV2Route : Route
     public override Task PrepareAsync(int count, Shape shape)
     {
         if (prepared != shape || Checks)
-            request = SealedCallBytes.Make(To, "/", NodeKeys, "", shape.Json());
+            request = SealedCallBytes.Make(To, "/", NodeKeys, _ => "", shape.Json());
         prepared = shape;
         return Task.CompletedTask;
     }
@@ -93,30 +96,29 @@ internal sealed class FloorV2Route : Route
 /// <summary>
 /// Our gateway and node under envelope v2; requests are sealed beside the clock, to the keys of the node's bundle, whose evidence nobody looks at.
 /// </summary>
-internal sealed class RelayV2Route : Route
+internal class RelayV2Route : Route
 {
     private SealedCallBytes[] requests = [];
 
     public required ChatStack Stack { get; init; }
 
-    public override int BatchMax => 960; // made and used within the minutes that a date is good for
+    public override int BatchMax => 960; // made and used within the minutes that a date is good for, and the one of a relay token
 
     public override async Task PrepareAsync(int count, Shape shape)
     {
-        using var connection = new RawConnection(To);
-        var listed = await GetAsync(connection, $"/v2/nodes?model={Engine.Model}", answer =>
+        using var connection = new RawConnection(Stack.Gateway.Url);
+        var node = await GetAsync(connection, $"/v2/nodes?model={Engine.Model}", answer =>
         {
             using var list = JsonDocument.Parse(answer);
             var node = list.RootElement.GetProperty("nodes")[0];
-            return (Id: node.GetProperty("id").ToString(), KeySet: node.GetProperty("key_set").GetString());
+            return new ListedNode(node.GetProperty("id").ToString(), node.GetProperty("key_set").GetString()!);
         });
-        var keys = await GetAsync(connection, $"/v2/nodes/{listed.Id}/evidence", answer =>
+        var keys = await GetAsync(connection, $"/v2/nodes/{node.Id}/evidence", answer =>
             EvidenceBundle.TryParse(answer, out var bundle) is null && bundle!.Statement is { Keys.Ohttp: var ohttp }
                 ? ohttp.ToArray()
                 : throw new LostAnswerException("the bundle is none"));
         var json = shape.Json();
-        requests = [.. Enumerable.Range(0, count).Select(i => SealedCallBytes.Make(
-            To, $"/v2/nodes/{listed.Id}/relay", keys, $"{Authorization(i)}{RelayHeaders.KeySet}: {listed.KeySet}\r\n", json))];
+        requests = [.. Enumerable.Range(0, count).Select(i => Make(node, keys, json, i))];
     }
 
     public override async ValueTask<long> CallAsync(RawConnection connection, int index, Shape shape)
@@ -129,11 +131,51 @@ internal sealed class RelayV2Route : Route
         return answer.FirstByte;
     }
 
+    /// <summary>One request as it goes out.</summary>
+    protected virtual SealedCallBytes Make(ListedNode node, byte[] keys, byte[] json, int index) => SealedCallBytes.Make(
+        To, $"/v2/nodes/{node.Id}/relay", keys, _ => $"{Authorization(index)}{RelayHeaders.KeySet}: {node.KeySet}\r\n", json);
+
     private string Authorization(int index) => $"Authorization: Bearer {Stack.ApiKeys[index % Stack.ApiKeys.Count]}\r\n";
 
     private async ValueTask<T> GetAsync<T>(RawConnection connection, string path, Func<ReadOnlyMemory<byte>, T> read)
     {
-        var answer = await connection.ExchangeAsync(Encoding.ASCII.GetBytes($"GET {path} HTTP/1.1\r\nHost: {To.Authority}\r\n{Authorization(0)}\r\n"));
+        var answer = await connection.ExchangeAsync(
+            Encoding.ASCII.GetBytes($"GET {path} HTTP/1.1\r\nHost: {Stack.Gateway.Url.Authority}\r\n{Authorization(0)}\r\n"));
         return read(Ok(answer).Body.ToArray());
     }
+
+    /// <summary>A node, as the gateway lists it.</summary>
+    protected sealed record ListedNode(string Id, string KeySet);
+}
+
+/// <summary>
+/// The same at the node itself, as its floor is measured: a node that waits for a gateway on the other core wakes a thread for each request. The
+/// relay tokens are written under the key that the node keeps; it reports usage to its gateway, which knows none of these requests.
+/// </summary>
+internal sealed class NodeV2Route : RelayV2Route
+{
+    private const string Path = "/v2/relay";
+
+    private static readonly TimeSpan TokenLifetime = TimeSpan.FromSeconds(55);
+
+    private RelayKey? key;
+
+    protected override SealedCallBytes Make(ListedNode node, byte[] keys, byte[] json, int index)
+    {
+        key ??= new RelayKey(Stack.ReadRelayKey());
+        return SealedCallBytes.Make(
+            To, Path, keys,
+            request => $"{RelayToken.HeaderName}: {Token(node, request).Write(key)}\r\n", json);
+    }
+
+    private static RelayToken Token(ListedNode node, RequestId request) => new()
+    {
+        Request = request,
+        Node = new NodeId(long.Parse(node.Id, CultureInfo.InvariantCulture)),
+        KeySet = KeySetDigest.TryParse(node.KeySet, out var keySet) ? keySet : throw new LostAnswerException("the key set is none"),
+        Endpoint = RelayHeaders.RelayEndpoint,
+        Model = Engine.Model,
+        Units = SealedCallBytes.Units,
+        Expires = DateTimeOffset.UtcNow + TokenLifetime,
+    };
 }

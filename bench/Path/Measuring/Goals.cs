@@ -18,7 +18,7 @@ internal static class Goals
             Apart("gateway v2, added latency of a price", RouteNames.GatewayV2Priced, RouteNames.GatewayV2, 0.3),
             Apart("gateway v2 on PostgreSQL, added latency to a file", RouteNames.GatewayV2Server, RouteNames.GatewayV2, 0.3),
             Ratio("node v2 : floor v2, CPU a request", RouteNames.NodeV2, RouteNames.FloorNodeV2, request, 1.3),
-            Ratio("node v2 : floor v2 with receipts, CPU a request", RouteNames.NodeV2, RouteNames.FloorNodeV2Signing, request, 1.3),
+            Ratio("node v2 : floor v2 with receipts and vouchers, CPU a request", RouteNames.NodeV2, RouteNames.FloorNodeV2Signing, request, 1.3),
             Ratio("node v2 : floor v2, CPU a chunk", RouteNames.NodeV2, RouteNames.FloorNodeV2, chunk, 1.3),
             Added("client + gateway + node, added latency", RouteNames.Client, 0.8),
             Added("client + gateway + node v2, added latency", RouteNames.ClientV2, 1.2),

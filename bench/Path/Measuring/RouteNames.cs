@@ -10,7 +10,7 @@ internal static class RouteNames
     public const string YarpBehindYarp = "YARP behind YARP";
     public const string FloorNode = "floor node";
     public const string FloorNodeV2 = "floor node, envelope v2";
-    public const string FloorNodeV2Signing = "floor node, envelope v2 and receipts";
+    public const string FloorNodeV2Signing = "floor node, envelope v2, receipts and vouchers";
     public const string FloorPath = "floor relay + floor node";
     public const string Ehbp = "EHBP in Node.js";
     public const string Portkey = "Portkey's gateway";

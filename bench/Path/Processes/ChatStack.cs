@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Text.Json;
 using ConfidentialChat.Bench.WholePath.Servers;
 using Microsoft.Data.Sqlite;
 
@@ -9,12 +10,14 @@ internal sealed class ChatStack : IAsyncDisposable
 {
     private const long StackUnits = 1_000_000_000_000; // more than any run uses
 
-    private ChatStack(Hop gateway, Hop node, string gatewayData, IReadOnlyList<string> apiKeys, bool isAttested)
+    private readonly string nodeData;
+
+    private ChatStack(Hop gateway, Hop node, string directory, IReadOnlyList<string> apiKeys, bool isAttested)
     {
         IsAttested = isAttested;
         Gateway = gateway;
         Node = node;
-        GatewayData = gatewayData;
+        (GatewayData, nodeData) = (GatewayDataIn(directory), NodeDataIn(directory));
         ApiKeys = apiKeys;
     }
 
@@ -47,7 +50,7 @@ internal sealed class ChatStack : IAsyncDisposable
         string[] state = postgres is null ? [] : ["--postgres", postgres];
         Directory.CreateDirectory(directory);
         var log = Path.Combine(directory, "log");
-        var gatewayData = Path.Combine(directory, "gateway");
+        var gatewayData = GatewayDataIn(directory);
         var clock = Stopwatch.StartNew();
         var gateway = await Hop.StartAsync(
             "gateway", log, [cchat, "gateway", "--data", gatewayData, "--port", "0", "--stack-units", $"{StackUnits}", "--json", "--exit-with-stdin", .. state],
@@ -64,7 +67,7 @@ internal sealed class ChatStack : IAsyncDisposable
             var node = await Hop.StartAsync(
                 "node", log,
                 [
-                    cchat, "node", "--data", Path.Combine(directory, "node"), "--gateway", gateway.Url.ToString(), "--port", "0", "--upstream",
+                    cchat, "node", "--data", NodeDataIn(directory), "--gateway", gateway.Url.ToString(), "--port", "0", "--upstream",
                     engine.ToString(), "--upstream-model", Engine.Model, "--upstream-concurrency", "1100", "--json", "--exit-with-stdin",
                     .. isAttested ? ["--evidence", "simulated"] : Array.Empty<string>(),
                 ],
@@ -74,7 +77,7 @@ internal sealed class ChatStack : IAsyncDisposable
             try
             {
                 await ReadyAsync(node);
-                return new ChatStack(gateway, node, gatewayData, keys, isAttested) { Starts = (gatewayStart, clock.Elapsed) };
+                return new ChatStack(gateway, node, directory, keys, isAttested) { Starts = (gatewayStart, clock.Elapsed) };
             }
             catch
             {
@@ -128,11 +131,22 @@ internal sealed class ChatStack : IAsyncDisposable
         await Task.Delay(TimeSpan.FromSeconds(1.5));
     }
 
+    /// <summary>What its node authenticates relay tokens with, 32 bytes.</summary>
+    public byte[] ReadRelayKey()
+    {
+        using var enrolment = JsonDocument.Parse(File.ReadAllBytes(Path.Combine(nodeData, "enrolment.json")));
+        return enrolment.RootElement.GetProperty("RelayKey").GetBytesFromBase64();
+    }
+
     public async ValueTask DisposeAsync()
     {
         await Node.DisposeAsync();
         await Gateway.DisposeAsync();
     }
+
+    private static string GatewayDataIn(string directory) => Path.Combine(directory, "gateway");
+
+    private static string NodeDataIn(string directory) => Path.Combine(directory, "node");
 
     private static async Task ReadyAsync(Hop hop)
     {

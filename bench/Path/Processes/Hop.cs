@@ -158,6 +158,6 @@ internal sealed class Hop : IAsyncDisposable
 
     // The perf map stays: a hop can be looked at with perf.
     private static bool IsRuntimeSetting(string name) =>
-        (name.StartsWith("DOTNET_", StringComparison.OrdinalIgnoreCase) && name is not ("DOTNET_ROOT" or "DOTNET_CLI_HOME" or "DOTNET_PerfMapEnabled"))
+        (name.StartsWith("DOTNET_", StringComparison.OrdinalIgnoreCase) && name is not ("DOTNET_ROOT" or "DOTNET_CLI_HOME" or "DOTNET_PerfMapEnabled" or "DOTNET_EnableWriteXorExecute"))
         || name.StartsWith("COMPlus_", StringComparison.OrdinalIgnoreCase);
 }

@@ -15,6 +15,9 @@ internal static class Engine
     /// <summary>Its own name of its model.</summary>
     public const string Model = "bench";
 
+    /// <summary>Takes anything, and does nothing with it.</summary>
+    public const string Sink = "/sink";
+
     private const string ChunkHead = """data: {"id":"chatcmpl-0123456789abcdef","object":"chat.completion.chunk","created":1700000000,"model":"bench","choices":[{"index":0,"delta":""";
 
     private static readonly byte[] Models = """{"object":"list","data":[{"id":"bench","object":"model","created":1700000000,"owned_by":"llamacpp"}]}"""u8.ToArray();
@@ -45,6 +48,9 @@ internal static class Engine
                 await WriteAsync(http, Models);
                 break;
             case "/health":
+                break;
+            case Sink:
+                await http.Request.Body.CopyToAsync(Stream.Null, http.RequestAborted);
                 break;
             default:
                 http.Response.StatusCode = 404;

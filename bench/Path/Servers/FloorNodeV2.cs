@@ -13,8 +13,8 @@ using ConfidentialChat.Protocol.V2;
 namespace ConfidentialChat.Bench.WholePath.Servers;
 
 /// <summary>
-/// What a node cannot leave out: the KEM, the chunks, Binary HTTP, the engine, a padded and sealed answer, with a receipt or without. No state,
-/// no checks, no report.
+/// What a node cannot leave out: the KEM, the chunks, Binary HTTP, the engine, a padded and sealed answer, with a receipt and a voucher or without.
+/// No state, no checks.
 /// </summary>
 internal sealed class FloorNodeV2
 {
@@ -26,11 +26,13 @@ internal sealed class FloorNodeV2
     private readonly ObliviousKeyRing ring;
     private readonly Uri chat;
     private readonly Ed25519PrivateKey? signing;
+    private readonly FloorVouchers? vouchers;
 
     public FloorNodeV2(Uri engine, bool signs)
     {
         ring = new ObliviousKeyRing(key);
         signing = signs ? Ed25519PrivateKey.Generate(out _) : null;
+        vouchers = signing is null ? null : new FloorVouchers(signing, KeySet, engine);
         chat = new Uri(engine, "v1/chat/completions");
     }
 
@@ -65,8 +67,9 @@ internal sealed class FloorNodeV2
         http.Response.ContentType = ChunkedAnswerSealer.MediaType;
         using var sealedAnswer = new SealedAnswerWriter(opener.SealAnswer(http.Response.BodyWriter));
         await http.Response.BodyWriter.FlushAsync(http.RequestAborted); // the answer's nonce: section 5 rule 5
+        var id = RequestId.New();
         if (signing is not null)
-            sealedAnswer.Record(Draft(opener.Encapsulation.Span, body.AsSpan(0, length)));
+            sealedAnswer.Record(Draft(id, opener.Encapsulation.Span, body.AsSpan(0, length)));
 
         using var message = new HttpRequestMessage(HttpMethod.Post, chat) { Content = new ReadOnlyMemoryContent(request.Content) };
         message.Content.Headers.ContentType = Json;
@@ -79,14 +82,15 @@ internal sealed class FloorNodeV2
         else
             await WholeAsync(http, from, (int)answer.Content.Headers.ContentLength!.Value, sealedAnswer, fields);
         ArrayPool<byte>.Shared.Return(body, clearArray: true);
+        vouchers?.Take(id);
     }
 
-    private static ReceiptDraft Draft(ReadOnlySpan<byte> encapsulation, ReadOnlySpan<byte> message)
+    private static ReceiptDraft Draft(RequestId request, ReadOnlySpan<byte> encapsulation, ReadOnlySpan<byte> message)
     {
         var draft = new ReceiptDraft
         {
             KeySet = KeySet,
-            Request = new RequestId(Guid.CreateVersion7()),
+            Request = request,
             Model = Engine.Model,
             Weights = null,
             MaxUnits = ComputeUnits.Default,
