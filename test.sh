@@ -7,11 +7,11 @@ set -euo pipefail
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")"
 
 export DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_NOLOGO=1
-slow=() limit=$((25 * 60))
+slow=() limit=$((25 * 60)) together=2 # projects at once: starts and waits leave half of two cores idle
 parts=() campaigns=()
 for argument in "$@"; do
   case "$argument" in
-    --slow) export CONFIDENTIALCHAT_SLOW=1; slow=(--explicit on) limit=$((90 * 60)) ;;
+    --slow) export CONFIDENTIALCHAT_SLOW=1; slow=(--explicit on) limit=$((90 * 60)) together=1 ;;
     -h|--help) sed -n '2,5p' "$0" | sed 's/^# \{0,1\}//'; exit 0 ;;
     -*) echo "error: unknown option: $argument" >&2; echo "hint: ./test.sh --help" >&2; exit 2 ;;
     Fuzz) campaigns+=(test/Fuzz/fuzz.sh) ;;
@@ -77,7 +77,7 @@ export CONFIDENTIALCHAT_WARNINGS=$log.warnings
 trap 'rm -f "$log" "$CONFIDENTIALCHAT_WARNINGS"' EXIT
 echo "test.sh: testing" >&2
 status=0
-run() { within dotnet test "$@" --configuration Release --no-build --max-parallel-test-modules 1 "${slow[@]}" 2>&1 | tee --append "$log" || status=$?; }
+run() { within dotnet test "$@" --configuration Release --no-build --max-parallel-test-modules "$together" "${slow[@]}" 2>&1 | tee --append "$log" || status=$?; }
 if ((${#parts[@]})); then
   for part in "${parts[@]}"; do run --project "$part"; done
 elif ((${#campaigns[@]} == 0)); then
