@@ -49,9 +49,6 @@ internal interface ILedgerRows
     /// <summary>What a user has, and until the transaction ends nobody else moves it; null where there is no such user.</summary>
     ValueTask<Funds?> FundsAsync(UserId user);
 
-    /// <summary><c>held += amount</c>, where the balance has so much that is not held.</summary>
-    ValueTask<bool> TryHoldMoneyAsync(UserId user, MicroDollars amount);
-
     /// <summary><c>held −= amount</c>.</summary>
     ValueTask FreeMoneyAsync(UserId user, MicroDollars amount);
 
@@ -120,8 +117,17 @@ internal interface ILedgerRows
     ValueTask<IReadOnlyList<LockedPlace>> LockedPlacesAsync(UserId user, DateTimeOffset now);
 
     // --- Reservations
-    /// <summary>A held reservation; false where the request's id is taken.</summary>
+    /// <summary>
+    /// A held reservation, with <c>held += HeldMoney</c> of its user; false, and neither is written, where the balance has not so much that is not
+    /// held, or the request's id is taken. The last that a change writes: the answer may come with the commit.
+    /// </summary>
+    ValueTask<bool> TryReserveAsync(NewReservation reservation);
+
+    /// <summary>A held reservation of units that are held already; false where the request's id is taken.</summary>
     ValueTask<bool> TryInsertReservationAsync(NewReservation reservation);
+
+    /// <summary>Whether a request's id is taken.</summary>
+    ValueTask<bool> HasReservationAsync(RequestId request);
 
     /// <summary>A reservation, where it is of that node and model.</summary>
     ValueTask<KnownReservation?> FindReservationAsync(RequestId request, NodeId node, string model);

@@ -101,16 +101,8 @@ internal sealed class Ledger(IStateWriter state, TimeProvider time)
     public Task<ReserveOutcome> ReserveAsync(ReserveTerms terms) => state.RunAsync(async rows =>
     {
         var ledger = rows.Ledger;
-        var amount = MicroDollars.Zero;
-        if (terms.Price is { } price)
-        {
-            var most = price.Units.MostFor(terms.Units);
-            amount = most ?? MicroDollars.Zero;
-            if (most is null || (amount > MicroDollars.Zero && !await ledger.TryHoldMoneyAsync(terms.User, amount)))
-                return new ReserveOutcome(null) { Shortfall = await ShortfallAsync(ledger, terms.User, most) };
-        }
-
-        var isNew = await ledger.TryInsertReservationAsync(new NewReservation
+        var most = terms.Price is { } price ? price.Units.MostFor(terms.Units) : MicroDollars.Zero;
+        var isHeld = most is { } amount && await ledger.TryReserveAsync(new NewReservation
         {
             Request = terms.Request,
             User = terms.User,
@@ -122,10 +114,11 @@ internal sealed class Ledger(IStateWriter state, TimeProvider time)
             Deadline = time.GetUtcNow() + terms.Deadline,
             IsAttested = terms.IsAttested,
         });
-        if (isNew)
-            return new ReserveOutcome(new Reservation(terms.Request, terms.User, terms.Units) { HeldMoney = amount });
-        await ReleaseAsync(ledger, terms.User, stack: null, terms.Units, amount);
-        return new ReserveOutcome(null) { IsRepeated = true };
+        if (isHeld)
+            return new ReserveOutcome(new Reservation(terms.Request, terms.User, terms.Units) { HeldMoney = most!.Value });
+        return await ledger.HasReservationAsync(terms.Request)
+            ? new ReserveOutcome(null) { IsRepeated = true }
+            : new ReserveOutcome(null) { Shortfall = await ShortfallAsync(ledger, terms.User, most) };
     });
 
     /// <summary>Rule 3: the node accepted. Nobody waits: a lock that stays claimed, because this process died, is spent at the next start.</summary>

@@ -26,7 +26,10 @@ internal abstract class StateWriter : IStateWriter, IThreadPoolWorkItem, IDispos
 
     private protected WriteHealth Health { get; }
 
-    /// <summary>Runs changes in one transaction, on one thread at a time. True, or nothing is written.</summary>
+    /// <summary>
+    /// Runs changes in one transaction, on one thread at a time. True, or nothing is written; but of one that was refused, and could not be told
+    /// why, the failure is in its work.
+    /// </summary>
     private protected abstract bool TryWrite(ReadOnlySpan<IWork> works, [NotNullWhen(false)] out Exception? failure);
 
     /// <summary>Puts on the disk whatever was committed to it before, while others write.</summary>
@@ -167,6 +170,9 @@ internal abstract class StateWriter : IStateWriter, IThreadPoolWorkItem, IDispos
         }
     }
 
+    // No statement is waited for in any other way than by the thread that runs it.
+    private protected static InvalidOperationException AwaitsAnother() => new("A change awaits something that is no row.");
+
     private static void Tell(IWork work)
     {
         if (work is not { Commit: Commit.Durably, Failure: null }) // those are told when they are on the disk
@@ -249,7 +255,11 @@ internal abstract class StateWriter : IStateWriter, IThreadPoolWorkItem, IDispos
         /// <summary>Where it was committed to.</summary>
         object? Disk { get; set; }
 
-        void Run(IStateRows rows);
+        /// <summary>Runs the change; false where it awaits what is known after the commit.</summary>
+        bool TryRun(IStateRows rows);
+
+        /// <summary>Takes what a change gave that awaited the commit, after that; or throws what it threw.</summary>
+        void End();
 
         /// <summary>Tells whoever waits.</summary>
         void Complete();
@@ -261,6 +271,7 @@ internal abstract class StateWriter : IStateWriter, IThreadPoolWorkItem, IDispos
         private readonly TaskCompletionSource<T> source =
             new(commit is Commit.Promptly ? TaskCreationOptions.None : TaskCreationOptions.RunContinuationsAsynchronously);
 
+        private Task<T>? running;
         private T? result;
 
         public Commit Commit => commit;
@@ -271,13 +282,20 @@ internal abstract class StateWriter : IStateWriter, IThreadPoolWorkItem, IDispos
 
         public Task<T> Task => source.Task;
 
-        public void Run(IStateRows rows)
+        public bool TryRun(IStateRows rows)
         {
-            // No statement is waited for in any other way than by the thread that runs it.
             var ran = change(rows);
-            if (!ran.IsCompleted)
-                throw new InvalidOperationException("A change awaits something that is no row.");
+            running = ran.IsCompleted ? null : ran.AsTask();
+            if (running is not null)
+                return false;
             result = ran.Result;
+            return true;
+        }
+
+        public void End()
+        {
+            if (running is not null)
+                result = running.IsCompleted ? running.GetAwaiter().GetResult() : throw AwaitsAnother();
         }
 
         public void Complete()

@@ -175,6 +175,7 @@ internal sealed class PostgresDatabase : Database
         Require(connection);
         Run(connection, $"""
             SET synchronous_commit = off;
+            SET default_transaction_isolation = 'read committed';
             SET lock_timeout = '{(int)Patience.TotalSeconds}s';
             SELECT set_config('confidentialchat.writer', '{writer}', FALSE);
             SELECT pg_advisory_lock_shared({Occupation});

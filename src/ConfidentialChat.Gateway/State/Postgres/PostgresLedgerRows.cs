@@ -17,9 +17,9 @@ internal sealed class PostgresLedgerRows : ILedgerRows
     private readonly PostgresStatement holdForLock, takeOver, freeUnits, chargeUnits;
     private readonly PostgresStatement insertLock, findOldest, claimLock, spendLock, returnLock, expireReturned, expireLocks, forgetLocks;
     private readonly PostgresStatement shortenLocks, findPlaces;
-    private readonly PostgresStatement insertReservation, findReservation, endReservation, postpone, shortenReservations, endOverdue, blame, insertSettlement;
-    private readonly PostgresStatement replaceSettlement, grow, shrink, outpriced, orphaned;
-    private readonly PostgresStatement findFunds, holdMoney, freeMoney, chargeMoney, credit, debit, insertEntry, insertAudit;
+    private readonly PostgresStatement reserveMoney, insertReservation, hasReservation, findReservation, endReservation, postpone, shortenReservations;
+    private readonly PostgresStatement endOverdue, blame, insertSettlement, replaceSettlement, grow, shrink, outpriced, orphaned;
+    private readonly PostgresStatement findFunds, freeMoney, chargeMoney, credit, debit, insertEntry, insertAudit;
     private readonly PostgresStatement endPrice, insertPrice, findPrice, findNode;
     private readonly PostgresStatement insertVoucher, findOldestVoucher, forgetVouchers, putSigningKey, endSigningKeys, boundSigningKeys, findSigningKey;
 
@@ -68,7 +68,6 @@ internal sealed class PostgresLedgerRows : ILedgerRows
             """);
 
         findFunds = new(session, "SELECT balance, held, carry FROM users WHERE id = $1 FOR NO KEY UPDATE");
-        holdMoney = new(session, "UPDATE users SET held = held + $1 WHERE id = $2 AND $1 <= balance - held");
         freeMoney = new(session, "UPDATE users SET held = held - $1 WHERE id = $2");
         chargeMoney = new(session, """
             UPDATE users SET held = held - $1, balance = balance - $2 - (carry + $3) / 1000000, carry = (carry + $3) % 1000000
@@ -116,6 +115,17 @@ internal sealed class PostgresLedgerRows : ILedgerRows
             INSERT INTO reservations (request_id, user_id, node_id, model, stack_id, price_id, held, held_money, state, deadline_at, is_attested)
             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'held', $9, $10) ON CONFLICT DO NOTHING
             """);
+
+        // One statement, so that neither is done where the other is not. The id may be another's, of a transaction that is not over as this one
+        // looks: then the row is refused, and the transaction runs again.
+        reserveMoney = new(session, """
+            WITH payer AS (
+                UPDATE users SET held = held + $8
+                WHERE id = $2 AND $8 <= balance - held AND NOT EXISTS (SELECT FROM reservations WHERE request_id = $1) RETURNING id)
+            INSERT INTO reservations (request_id, user_id, node_id, model, stack_id, price_id, held, held_money, state, deadline_at, is_attested)
+            SELECT $1, id, $3, $4, $5, $6, $7, $8, 'held', $9, $10 FROM payer
+            """);
+        hasReservation = new(session, "SELECT 1 FROM reservations WHERE request_id = $1");
         findReservation = new(session, """
             SELECT r.user_id, r.stack_id, r.price_id, p.prompt, p.completion, p.image, r.held, r.held_money, r.state, r.is_attested
             FROM reservations r LEFT JOIN prices p ON p.id = r.price_id
@@ -212,8 +222,6 @@ internal sealed class PostgresLedgerRows : ILedgerRows
     public ValueTask<Funds?> FundsAsync(UserId user) => new(findFunds.Bind(0, user.Value).Single<Funds?>(row =>
         new Funds(new MicroDollars(row.Integer(0)), new MicroDollars(row.Integer(1)), (int)row.Integer(2))));
 
-    public ValueTask<bool> TryHoldMoneyAsync(UserId user, MicroDollars amount) => new(holdMoney.Bind(0, amount.Value).Bind(1, user.Value).Run() == 1);
-
     public ValueTask FreeMoneyAsync(UserId user, MicroDollars amount)
     {
         freeMoney.Bind(0, amount.Value).Bind(1, user.Value).Later();
@@ -293,10 +301,18 @@ internal sealed class PostgresLedgerRows : ILedgerRows
     public ValueTask<IReadOnlyList<LockedPlace>> LockedPlacesAsync(UserId user, DateTimeOffset now) =>
         new(findPlaces.Bind(0, user.Value).Bind(1, now).All(row => new LockedPlace(new StackId(row.Integer(0)), row.Text(1), ReadDigest(row.Text(2)))));
 
-    public ValueTask<bool> TryInsertReservationAsync(NewReservation reservation) => new(insertReservation
-        .Bind(0, reservation.Request.ToString()).Bind(1, reservation.User.Value).Bind(2, reservation.Node.Value).Bind(3, reservation.Model)
-        .Bind(4, reservation.Stack?.Value).Bind(5, reservation.Price?.Value).Bind(6, reservation.Held.Value).Bind(7, reservation.HeldMoney.Value)
-        .Bind(8, reservation.Deadline).Bind(9, reservation.IsAttested).Run() == 1);
+    public ValueTask<bool> TryReserveAsync(NewReservation reservation) =>
+        Bind(reservation.HeldMoney > MicroDollars.Zero ? reserveMoney : insertReservation, reservation).Last();
+
+    public ValueTask<bool> TryInsertReservationAsync(NewReservation reservation) => new(Bind(insertReservation, reservation).Run() == 1);
+
+    public ValueTask<bool> HasReservationAsync(RequestId request)
+    {
+        var isTaken = hasReservation.Bind(0, request.ToString()).Single(_ => true);
+
+        // Perhaps by this very request, whose first commit was not heard of.
+        return isTaken && session.IsInDoubt ? throw new GatewayStateException(StateFault.Unreachable) : new(isTaken);
+    }
 
     public ValueTask<KnownReservation?> FindReservationAsync(RequestId request, NodeId node, string model)
     {
@@ -387,6 +403,11 @@ internal sealed class PostgresLedgerRows : ILedgerRows
     public ValueTask<SigningKey?> FindSigningKeyAsync(NodeId node, KeySetDigest keySet) =>
         new(findSigningKey.Bind(0, node.Value).Bind(1, keySet.ToString())
             .Single(row => Ed25519PublicKey.TryParse(row.Text(0), out var key) ? new SigningKey(key, row.Time(1)) : null));
+
+    private static PostgresStatement Bind(PostgresStatement statement, NewReservation reservation) => statement
+        .Bind(0, reservation.Request.ToString()).Bind(1, reservation.User.Value).Bind(2, reservation.Node.Value).Bind(3, reservation.Model)
+        .Bind(4, reservation.Stack?.Value).Bind(5, reservation.Price?.Value).Bind(6, reservation.Held.Value).Bind(7, reservation.HeldMoney.Value)
+        .Bind(8, reservation.Deadline).Bind(9, reservation.IsAttested);
 
     private static OpenLock? Read(NpgsqlDataReader row) => new OpenLock(new LockId(row.Integer(0)), new ComputeUnits(row.Integer(1)));
 

@@ -4,19 +4,35 @@ namespace ConfidentialChat.Gateway.State.Postgres;
 
 /// <summary>
 /// One connection and one transaction at a time. A way to the server and back costs more than what is asked there: statements of which nobody
-/// awaits a result wait for the next that has one, or for the commit, and go along; so does BEGIN. For one thread at a time.
+/// awaits a result wait for the next that has one, or for the commit, and go along; so does BEGIN. What goes in one way is a transaction without
+/// either. For one thread at a time.
 /// </summary>
 internal sealed class PostgresSession : IDisposable
 {
+    private readonly List<PostgresCommand> waiting = [], last = [];
     private NpgsqlBatchCommand begin = null!, commit = null!;
-    private readonly List<PostgresCommand> waiting = [];
     private NpgsqlConnection? connection;
-    private bool isBegun;
+    private bool isBegun, isOver;
 
     public bool IsOpen => connection is not null;
 
+    /// <summary>It has a connection, and that is of no use any more.</summary>
+    public bool IsBroken => connection is { FullState: not System.Data.ConnectionState.Open };
+
     /// <summary>The commit is on its way, and whether it arrived is not known unless the answer comes.</summary>
     public bool IsCommitting { get; private set; }
+
+    /// <summary>How many wait for what the commit says.</summary>
+    public int AwaitingCommit => last.Count;
+
+    /// <summary>
+    /// Whether the transaction, perhaps committed, may run again: it is nothing but last statements, and of the same one twice the second changes
+    /// nothing.
+    /// </summary>
+    public bool IsRepeatable => !isBegun && last.Count > 0 && last.Count == waiting.Count;
+
+    /// <summary>The transaction runs again, and was perhaps committed before: what is there already may be its own.</summary>
+    public bool IsInDoubt { get; set; }
 
     /// <summary>Rows that this transaction changed, as far as it is known.</summary>
     public long Changed { get; private set; }
@@ -24,32 +40,45 @@ internal sealed class PostgresSession : IDisposable
     /// <summary>Of its connections, which number this is: what was prepared on another is not on this one.</summary>
     public int Generation { get; private set; }
 
+    /// <summary>Which of its transactions this is.</summary>
+    public long Transaction { get; private set; }
+
     /// <summary>Takes a connection that is open, and disposes of it one day.</summary>
     public void Open(NpgsqlConnection opened)
     {
         connection = opened;
         Generation++;
-        begin = new NpgsqlBatchCommand("BEGIN ISOLATION LEVEL READ COMMITTED");
+        begin = new NpgsqlBatchCommand("BEGIN");
         commit = new NpgsqlBatchCommand("COMMIT");
     }
-
-    /// <summary>Which of its transactions this is.</summary>
-    public long Transaction { get; private set; }
 
     public void Begin()
     {
         Transaction++;
-        (isBegun, IsCommitting, Changed) = (false, false, 0);
-        waiting.Clear();
+        (isBegun, isOver, IsCommitting, Changed) = (false, false, false, 0);
     }
 
     /// <summary>Sends a statement that gives no rows, sooner or later.</summary>
-    public void Later(PostgresCommand command) => waiting.Add(command);
+    public void Later(PostgresCommand command)
+    {
+        if (isOver)
+            throw new InvalidOperationException("A change writes after the last that it writes.");
+        waiting.Add(command);
+    }
+
+    /// <summary>Sends the last statement of a change, at the latest with the commit, and says after that whether it changed a row.</summary>
+    public ValueTask<bool> Last(PostgresCommand command)
+    {
+        Later(command);
+        last.Add(command);
+        return command.Answer();
+    }
 
     /// <summary>Sends a statement that gives no rows, and says how many it changed.</summary>
     public int Run(PostgresCommand command)
     {
-        using var batch = Gather(command);
+        Later(command);
+        using var batch = Gather();
         batch.ExecuteNonQuery();
         var changed = command.Batched.RecordsAffected;
         Count();
@@ -59,7 +88,8 @@ internal sealed class PostgresSession : IDisposable
     /// <summary>Sends a statement that gives rows.</summary>
     public T Read<T>(PostgresCommand command, Func<NpgsqlDataReader, T> read)
     {
-        using var batch = Gather(command);
+        waiting.Add(command);
+        using var batch = Gather();
         T value;
         using (var reader = batch.ExecuteReader())
             value = read(reader);
@@ -67,25 +97,32 @@ internal sealed class PostgresSession : IDisposable
         return value;
     }
 
-    /// <summary>Commits what was sent and what waits; nothing where there is nothing.</summary>
+    /// <summary>
+    /// Commits what was sent and what waits; nothing where there is nothing. Then whoever waits for that goes on, and may read why it was refused.
+    /// </summary>
     public void Commit()
     {
-        if (!isBegun && waiting.Count == 0)
-            return;
-        using var batch = Gather(null);
-        batch.BatchCommands.Add(commit);
-        IsCommitting = true;
-        batch.ExecuteNonQuery();
-        IsCommitting = isBegun = false;
-        Count();
+        if (isBegun || waiting.Count > 0)
+        {
+            isOver = true; // so that it is not begun here
+            using var batch = Gather();
+            if (isBegun)
+                batch.BatchCommands.Add(commit);
+            IsCommitting = true;
+            batch.ExecuteNonQuery();
+            IsCommitting = isBegun = false;
+            Count();
+        }
+
+        foreach (var command in last)
+            command.Tell();
+        Forget();
     }
 
     /// <summary>Ends a transaction that failed. Where the connection is of no use any more, it is gone afterwards.</summary>
     public void Abandon()
     {
-        foreach (var command in waiting)
-            command.Release();
-        waiting.Clear();
+        Forget();
         try
         {
             if (connection is { FullState: System.Data.ConnectionState.Open })
@@ -123,14 +160,15 @@ internal sealed class PostgresSession : IDisposable
         }
     }
 
-    private NpgsqlBatch Gather(PostgresCommand? last)
+    private NpgsqlBatch Gather()
     {
-        if (last is not null)
-            waiting.Add(last);
         var batch = connection!.CreateBatch();
-        if (!isBegun)
+        if (!isBegun && !isOver)
+        {
             batch.BatchCommands.Add(begin);
-        isBegun = true;
+            isBegun = true;
+        }
+
         foreach (var command in waiting)
             batch.BatchCommands.Add(command.Batched);
         return batch;
@@ -141,9 +179,24 @@ internal sealed class PostgresSession : IDisposable
         foreach (var command in waiting)
         {
             Changed += command.Batched.StatementType is StatementType.Select ? 0 : Math.Max(0, command.Batched.RecordsAffected);
-            command.Release();
+            if (!command.IsLast)
+                command.Release();
         }
 
         waiting.Clear();
+    }
+
+    private void Forget()
+    {
+        foreach (var command in waiting)
+        {
+            if (!command.IsLast)
+                command.Release();
+        }
+
+        foreach (var command in last)
+            command.Release();
+        waiting.Clear();
+        last.Clear();
     }
 }

@@ -1,3 +1,4 @@
+using System.Threading.Tasks.Sources;
 using Npgsql;
 using NpgsqlTypes;
 
@@ -36,6 +37,9 @@ internal sealed class PostgresStatement(PostgresSession session, string sql)
 
     /// <summary>Runs it, if not now then with the next whose result somebody awaits, and in its place.</summary>
     public void Later() => session.Later(Take());
+
+    /// <summary>Runs it as the last of its change, if not now then with the commit; whether it changed a row is known after that.</summary>
+    public ValueTask<bool> Last() => session.Last(Take());
 
     /// <returns>How many rows it changed.</returns>
     public int Run() => session.Run(Take());
@@ -86,12 +90,40 @@ internal sealed class PostgresStatement(PostgresSession session, string sql)
 }
 
 /// <summary>A statement with its values, on its way: the same statement may wait more than once.</summary>
-internal sealed class PostgresCommand(string sql, Stack<PostgresCommand> free)
+internal sealed class PostgresCommand(string sql, Stack<PostgresCommand> free) : IValueTaskSource<bool>
 {
+    private ManualResetValueTaskSourceCore<bool> answer;
+
     public NpgsqlBatchCommand Batched { get; } = new(sql);
 
+    /// <summary>Whether somebody awaits its answer.</summary>
+    public bool IsLast { get; private set; }
+
+    /// <summary>What <see cref="Tell"/> will say.</summary>
+    public ValueTask<bool> Answer()
+    {
+        IsLast = true;
+        answer.Reset();
+        return new(this, answer.Version);
+    }
+
+    /// <summary>Whoever awaits the answer goes on with it, here.</summary>
+    public void Tell() => answer.SetResult(Batched.RecordsAffected > 0);
+
     /// <summary>It ran, or never will.</summary>
-    public void Release() => free.Push(this);
+    public void Release()
+    {
+        IsLast = false;
+        free.Push(this);
+    }
+
+    bool IValueTaskSource<bool>.GetResult(short token) => answer.GetResult(token);
+
+    ValueTaskSourceStatus IValueTaskSource<bool>.GetStatus(short token) => answer.GetStatus(token);
+
+    // Without a context: on the thread that drains the queue, whoever that is.
+    void IValueTaskSource<bool>.OnCompleted(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags) =>
+        answer.OnCompleted(continuation, state, token, ValueTaskSourceOnCompletedFlags.None);
 }
 
 internal static class PostgresRow

@@ -60,26 +60,35 @@ internal sealed class PostgresWriter : StateWriter, IStateRows
 
     private protected override bool TryWrite(ReadOnlySpan<IWork> works, [NotNullWhen(false)] out Exception? failure)
     {
+        session.IsInDoubt = false;
         for (var tries = 1; ; tries++)
         {
             try
             {
-                var isNew = !session.IsOpen;
-                if (isNew)
+                if (!session.IsOpen)
                     Connect();
                 session.Begin();
                 foreach (var work in works)
-                    work.Run(this);
+                {
+                    var others = session.AwaitingCommit;
+                    if (!work.TryRun(this) && session.AwaitingCommit == others)
+                        throw AwaitsAnother();
+                }
+
+                var isAwaited = session.AwaitingCommit > 0;
                 session.Commit();
                 if (!Health.IsGood && session.Changed > 0)
                     Health.Wrote();
+                if (isAwaited)
+                    End(works);
                 failure = null;
                 return true;
             }
             catch (Exception e)
             {
-                // A connection that was lost before the commit was sent took all of it along: on a new one it begins anew.
-                var isCommitting = session.IsCommitting;
+                // A connection that was lost before the commit was sent took all of it along: on a new one it begins anew. So does what is there
+                // once, however often it runs.
+                var (isCommitting, isRepeatable) = (session.IsCommitting, session.IsRepeatable);
                 session.Abandon();
                 var isLost = !session.IsOpen && e is not GatewayStateException;
                 if (tries < MaxTries && !isLost && PostgresFault.IsRetried(e))
@@ -88,8 +97,12 @@ internal sealed class PostgresWriter : StateWriter, IStateRows
                     continue;
                 }
 
-                if (tries == 1 && !isCommitting && isLost && database.Fault(e) is { Fault: StateFault.Unreachable })
+                if (tries == 1 && (!isCommitting || isRepeatable) && isLost && database.Fault(e) is { Fault: StateFault.Unreachable })
+                {
+                    session.IsInDoubt = isCommitting;
                     continue;
+                }
+
                 failure = e;
                 var fault = database.Fault(e);
                 if (isCommitting && isLost)
@@ -106,6 +119,28 @@ internal sealed class PostgresWriter : StateWriter, IStateRows
                 return false;
             }
         }
+    }
+
+    // It is committed. What one of them read after that, to say why it was refused, fails for that one.
+    private void End(ReadOnlySpan<IWork> works)
+    {
+        foreach (var work in works)
+        {
+            try
+            {
+                work.End();
+            }
+            catch (Exception e)
+            {
+                var fault = database.Fault(e) ?? (session.IsBroken ? new GatewayStateException(StateFault.Unreachable, e) : null);
+                if (fault is not null)
+                    Health.Failed(fault, 1);
+                work.Failure = fault ?? e;
+            }
+        }
+
+        if (session.IsBroken)
+            session.Abandon();
     }
 
     private protected override void SyncDisk(object? disk)

@@ -17,8 +17,8 @@ internal sealed class SqliteLedgerRows : ILedgerRows, IDisposable
     private readonly SqliteStatement holdForLock, takeOver, freeUnits, chargeUnits;
     private readonly SqliteStatement insertLock, findOldest, claimLock, spendLock, returnLock, expireReturned, expireLocks, forgetLocks;
     private readonly SqliteStatement shortenLocks, findPlaces;
-    private readonly SqliteStatement insertReservation, findReservation, endReservation, postpone, shortenReservations, endOverdue, blame, insertSettlement;
-    private readonly SqliteStatement replaceSettlement, grow, shrink, outpriced, orphaned;
+    private readonly SqliteStatement insertReservation, hasReservation, findReservation, endReservation, postpone, shortenReservations, endOverdue, blame;
+    private readonly SqliteStatement insertSettlement, replaceSettlement, grow, shrink, outpriced, orphaned;
     private readonly SqliteStatement findFunds, holdMoney, freeMoney, chargeMoney, credit, debit, insertEntry, insertAudit;
     private readonly SqliteStatement endPrice, insertPrice, findPrice, findNode;
     private readonly SqliteStatement insertVoucher, findOldestVoucher, forgetVouchers, putSigningKey, endSigningKeys, boundSigningKeys, findSigningKey;
@@ -106,6 +106,7 @@ internal sealed class SqliteLedgerRows : ILedgerRows, IDisposable
             INSERT INTO reservations (request_id, user_id, node_id, model, stack_id, price_id, held, held_money, state, deadline_at, is_attested)
             VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'held', ?, ?) ON CONFLICT DO NOTHING
             """);
+        hasReservation = new(database, "SELECT 1 FROM reservations WHERE request_id = ?");
         findReservation = new(database, """
             SELECT r.user_id, r.stack_id, r.price_id, p.prompt, p.completion, p.image, r.held, r.held_money, r.state, r.is_attested
             FROM reservations r LEFT JOIN prices p ON p.id = r.price_id
@@ -196,8 +197,6 @@ internal sealed class SqliteLedgerRows : ILedgerRows, IDisposable
     public ValueTask<Funds?> FundsAsync(UserId user) => new(findFunds.Bind(0, user.Value).Single<Funds?>(row =>
         new Funds(new MicroDollars(row.Integer(0)), new MicroDollars(row.Integer(1)), (int)row.Integer(2))));
 
-    public ValueTask<bool> TryHoldMoneyAsync(UserId user, MicroDollars amount) => new(holdMoney.Bind(0, amount.Value).Bind(1, user.Value).Run() == 1);
-
     public ValueTask FreeMoneyAsync(UserId user, MicroDollars amount)
     {
         freeMoney.Bind(0, amount.Value).Bind(1, user.Value).Run();
@@ -270,10 +269,21 @@ internal sealed class SqliteLedgerRows : ILedgerRows, IDisposable
     public ValueTask<IReadOnlyList<LockedPlace>> LockedPlacesAsync(UserId user, DateTimeOffset now) =>
         new(findPlaces.Bind(0, user.Value).Bind(1, now).All(row => new LockedPlace(new StackId(row.Integer(0)), row.Text(1), ReadDigest(row.Text(2)))));
 
-    public ValueTask<bool> TryInsertReservationAsync(NewReservation reservation) => new(insertReservation
-        .Bind(0, reservation.Request.ToString()).Bind(1, reservation.User.Value).Bind(2, reservation.Node.Value).Bind(3, reservation.Model)
-        .Bind(4, reservation.Stack?.Value).Bind(5, reservation.Price?.Value).Bind(6, reservation.Held.Value).Bind(7, reservation.HeldMoney.Value)
-        .Bind(8, reservation.Deadline).Bind(9, reservation.IsAttested ? 1 : 0).Run() == 1);
+    public ValueTask<bool> TryReserveAsync(NewReservation reservation)
+    {
+        var (user, amount) = (reservation.User.Value, reservation.HeldMoney.Value);
+        if (amount > 0 && holdMoney.Bind(0, amount).Bind(1, user).Run() != 1)
+            return new(false);
+        if (Insert(reservation))
+            return new(true);
+        if (amount > 0)
+            freeMoney.Bind(0, amount).Bind(1, user).Run();
+        return new(false);
+    }
+
+    public ValueTask<bool> TryInsertReservationAsync(NewReservation reservation) => new(Insert(reservation));
+
+    public ValueTask<bool> HasReservationAsync(RequestId request) => new(hasReservation.Bind(0, request.ToString()).Single(_ => true));
 
     public ValueTask<KnownReservation?> FindReservationAsync(RequestId request, NodeId node, string model) =>
         new(findReservation.Bind(0, request.ToString()).Bind(1, node.Value).Bind(2, model).Single(ReadReservation));
@@ -366,11 +376,16 @@ internal sealed class SqliteLedgerRows : ILedgerRows, IDisposable
                      replaceSettlement, grow, shrink, outpriced, orphaned, findFunds, holdMoney, freeMoney, chargeMoney, credit, debit, insertEntry,
                      insertAudit, endPrice, insertPrice, findPrice, findNode,
                      insertLock, findOldest, claimLock, spendLock, returnLock, expireReturned, expireLocks, forgetLocks, shortenLocks, findPlaces,
-                     insertReservation, findReservation, endReservation, postpone, shortenReservations, endOverdue, blame, insertSettlement,
-                     insertVoucher, findOldestVoucher, forgetVouchers, putSigningKey, endSigningKeys, boundSigningKeys, findSigningKey,
+                     insertReservation, hasReservation, findReservation, endReservation, postpone, shortenReservations, endOverdue, blame,
+                     insertSettlement, insertVoucher, findOldestVoucher, forgetVouchers, putSigningKey, endSigningKeys, boundSigningKeys, findSigningKey,
                  ])
             statement.Dispose();
     }
+
+    private bool Insert(NewReservation reservation) => insertReservation
+        .Bind(0, reservation.Request.ToString()).Bind(1, reservation.User.Value).Bind(2, reservation.Node.Value).Bind(3, reservation.Model)
+        .Bind(4, reservation.Stack?.Value).Bind(5, reservation.Price?.Value).Bind(6, reservation.Held.Value).Bind(7, reservation.HeldMoney.Value)
+        .Bind(8, reservation.Deadline).Bind(9, reservation.IsAttested ? 1 : 0).Run() == 1;
 
     private static OpenLock? Read(SqliteStatement row) => new OpenLock(new LockId(row.Integer(0)), new ComputeUnits(row.Integer(1)));
 

@@ -63,7 +63,11 @@ internal sealed class SqliteWriter : StateWriter, IStateRows
         {
             begin.Run();
             foreach (var work in works)
-                work.Run(this);
+            {
+                if (!work.TryRun(this))
+                    throw AwaitsAnother();
+            }
+
             commit.Run();
 
             // A transaction that changed nothing is committed on a full disk too.
