@@ -43,7 +43,7 @@ internal sealed class PostgresUnderTest : IAsyncDisposable
     {
         var directory = Directory.CreateTempSubdirectory("gateway-postgres-").FullName;
         Run("cp", "-r", Pristine.Value, Path.Combine(directory, "data"));
-        await File.WriteAllTextAsync(Path.Combine(directory, "data", "pg_hba.conf"), $"{access}\nhost all all 127.0.0.1/32 trust\n");
+        await File.WriteAllTextAsync(Path.Combine(directory, "data", "pg_hba.conf"), $"{access}\nhost all,replication all 127.0.0.1/32 trust\n");
         if (Environment.IsPrivilegedProcess)
             Run("chown", "-R", "nobody", directory);
         var server = new PostgresUnderTest(directory, FreePort(), settings);
@@ -52,6 +52,38 @@ internal sealed class PostgresUnderTest : IAsyncDisposable
         await GatewayOperator.OpenAsync(directory, postgres: server.Connection(Template));
         server.Execute("postgres", $"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{Template}'"); // else nobody may copy it
         return server;
+    }
+
+    /// <summary>
+    /// A server that follows this one, and that this one waits for from now on, where it waits for its own disk.
+    /// </summary>
+    public async Task<PostgresUnderTest> StartStandbyAsync()
+    {
+        var copy = Directory.CreateTempSubdirectory("gateway-postgres-").FullName;
+        if (Environment.IsPrivilegedProcess)
+            Run("chown", "nobody", copy);
+        Run(AsServer(
+            "pg_basebackup", "-D", Path.Combine(copy, "data"), "-R", "--no-sync", "-c", "fast", "-d", $"host=127.0.0.1 port={Port} user=cchat application_name=standby"));
+        var standby = new PostgresUnderTest(copy, FreePort(), settings);
+        await standby.StartAgainAsync();
+        Execute("postgres", "ALTER SYSTEM SET synchronous_standby_names = 'standby'");
+        Execute("postgres", "SELECT pg_reload_conf()");
+        for (var tries = 0; Execute("postgres", "SELECT sync_state FROM pg_stat_replication") is not "sync"; tries++)
+        {
+            if (tries == 200)
+                throw new InvalidOperationException(standby.Log);
+            await Task.Delay(50);
+        }
+
+        return standby;
+    }
+
+    /// <summary>A standby becomes a primary, which waits for nobody.</summary>
+    public void Promote()
+    {
+        Execute("postgres", "SELECT pg_promote()");
+        Execute("postgres", "ALTER SYSTEM RESET synchronous_standby_names");
+        Execute("postgres", "SELECT pg_reload_conf()");
     }
 
     public string Connection(string database, string more = "") =>

@@ -161,6 +161,32 @@ public sealed class PostgresWriterTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task A_connection_that_waits_for_the_disk_and_is_ended_alone_is_made_anew_and_what_waited_is_asked_again()
+    {
+        for (var i = 0; i < 3; i++)
+        {
+            await BlameAsync(Commit.Durably);
+            Run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE '%pg_logical_emit%' AND pid <> pg_backend_pid()");
+            var waiting = Enumerable.Range(0, 8).Select(_ => BlameAsync(Commit.Durably)).ToList();
+            foreach (var one in waiting)
+            {
+                try
+                {
+                    await one.WaitAsync(Patience);
+                }
+                catch (GatewayStateException e)
+                {
+                    e.Fault.ShouldBe(StateFault.Unreachable);
+                }
+            }
+        }
+
+        await BlameAsync(Commit.Durably);
+        health.IsGood.ShouldBeTrue();
+        Blamed().ShouldBe(3 + (3 * 8) + 1);
+    }
+
+    [Fact]
     public async Task Two_writers_that_wait_for_each_other_both_end()
     {
         using var other = new PostgresWriter(database, new WriteHealth(TimeProvider.System, NullLogger<WriteHealth>.Instance));

@@ -121,6 +121,8 @@ internal sealed class PostgresServer
             settings.ApplicationName = "confidentialchat";
         if (settings.Host.Contains(',', StringComparison.Ordinal) && !written.Contains("TargetSessionAttributes"))
             settings.TargetSessionAttributes = "primary";
+        if (!written.Contains("HostRecheckSeconds"))
+            settings.HostRecheckSeconds = 2; // a standby that was promoted is not taken for one for long, and a host that is not there is not tried each time
         settings.TcpKeepAlive = true;
         settings.IncludeErrorDetail = false; // it quotes rows
         settings.LogParameters = false;

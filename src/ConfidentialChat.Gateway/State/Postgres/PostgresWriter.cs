@@ -65,6 +65,8 @@ internal sealed class PostgresWriter : StateWriter, IStateRows
         {
             try
             {
+                if (syncer is { IsLost: true })
+                    session.Dispose(); // on a new one there is somebody again who waits for the disk
                 if (!session.IsOpen)
                     Connect();
                 session.Begin();
@@ -149,9 +151,9 @@ internal sealed class PostgresWriter : StateWriter, IStateRows
         {
             ((Syncer)disk!).Sync();
         }
-        catch (Exception e) when (database.Fault(e) is not null)
+        catch (Exception e)
         {
-            throw database.Fault(e)!;
+            throw database.Fault(e) ?? new GatewayStateException(StateFault.Unreachable, e); // whatever it was, it is not known to be on the disk
         }
     }
 
@@ -202,7 +204,7 @@ internal sealed class PostgresWriter : StateWriter, IStateRows
         private readonly Lock gate = new();
         private readonly NpgsqlConnection connection;
         private readonly NpgsqlCommand flush;
-        private bool isClosed;
+        private volatile bool isLost;
 
         public Syncer(NpgsqlConnection connection)
         {
@@ -213,6 +215,9 @@ internal sealed class PostgresWriter : StateWriter, IStateRows
                 Run("SET synchronous_commit = on");
         }
 
+        /// <summary>Its connection is of no use any more.</summary>
+        public bool IsLost => isLost;
+
         /// <summary>Whether it and another are connections to one and the same server, which has not started anew in between.</summary>
         public bool IsBeside(NpgsqlConnection other) => Started(connection) == Started(other);
 
@@ -220,9 +225,16 @@ internal sealed class PostgresWriter : StateWriter, IStateRows
         {
             lock (gate)
             {
-                if (isClosed)
+                if (isLost)
                     throw new GatewayStateException(StateFault.Unreachable);
-                flush.ExecuteNonQuery();
+                try
+                {
+                    flush.ExecuteNonQuery();
+                }
+                finally
+                {
+                    isLost = connection.FullState is not System.Data.ConnectionState.Open;
+                }
             }
         }
 
@@ -230,7 +242,7 @@ internal sealed class PostgresWriter : StateWriter, IStateRows
         {
             lock (gate)
             {
-                isClosed = true;
+                isLost = true;
                 try
                 {
                     connection.Dispose();
