@@ -84,11 +84,12 @@ elif ((${#campaigns[@]} == 0)); then
   run --solution ConfidentialChat.slnx
 fi
 
-# --- Once more, with the state of every gateway in PostgreSQL; what runs there anyway is left out.
+# --- Once more, with the state of every gateway in PostgreSQL; what runs there anyway is left out, and what is about SQLite's file.
 gateway=test/Gateway/ConfidentialChat.Gateway.Tests.csproj
 if ((${#slow[@]})) && { ((${#parts[@]} + ${#campaigns[@]} == 0)) || [[ " ${parts[*]} " == *" $gateway "* ]]; }; then
   CONFIDENTIALCHAT_TEST_STATE=postgres run --project "$gateway" \
-    --filter-not-namespace ConfidentialChat.Gateway.Tests.Postgres --filter-not-class ConfidentialChat.Gateway.Tests.Metering.LedgerTests
+    --filter-not-namespace ConfidentialChat.Gateway.Tests.Postgres --filter-not-class ConfidentialChat.Gateway.Tests.Metering.LedgerTests \
+    --filter-not-trait Database=file
 fi
 
 # --- The benchmarks: that they run, never how fast.

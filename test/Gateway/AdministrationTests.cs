@@ -362,12 +362,12 @@ public class AdministrationTests : IAsyncLifetime
             [("operator", "price.set"), ("operator", "deposit"), ("operator", "key.create"), ("operator", "user.create")]);
     }
 
+    [OfSqliteFile]
     [Theory]
     [InlineData(true)]
     [InlineData(false)]
     public async Task A_database_that_takes_nothing_is_said_and_nothing_is_half_done(bool isFull)
     {
-        StateEngine.OnlySqlite();
         using var disk = SmallDisk.Mount();
         var data = Path.Combine(disk.Path, "data");
         var before = await GatewayOperator.OpenAsync(data);

@@ -24,9 +24,9 @@ public sealed class DatabaseFaultTests
     private const string Lock = $$"""{"model":"{{GatewayUnderTest.Model}}","timeout":60}""";
 
     [Fact]
+    [OfSqliteFile]
     public async Task A_full_disk_is_503_and_not_ready_loses_no_report_and_is_over_when_there_is_room_again()
     {
-        StateEngine.OnlySqlite();
         using var disk = SmallDisk.Mount();
         await using var gateway = await GatewayUnderTest.StartAsync(options => options with { DataDirectory = Path.Combine(disk.Path, "data") });
         await using var node = await ScriptedNode.StartAsync(gateway);
@@ -83,6 +83,7 @@ public sealed class DatabaseFaultTests
     }
 
     [Fact]
+    [OfSqliteFile]
     public async Task While_the_disk_is_full_nothing_is_sold_and_afterwards_no_money_is_lost_or_charged_twice()
     {
         using var disk = SmallDisk.Mount();
@@ -129,9 +130,9 @@ public sealed class DatabaseFaultTests
     }
 
     [Fact]
+    [OfSqliteFile]
     public async Task A_process_that_holds_the_database_is_503_here_and_an_error_of_its_own_for_commands_and_is_over_when_it_lets_go()
     {
-        StateEngine.OnlySqlite();
         await using var gateway = await GatewayUnderTest.StartAsync();
         await using var node = await ScriptedNode.StartAsync(gateway);
         using var user = await gateway.UserAsync();
@@ -155,9 +156,9 @@ public sealed class DatabaseFaultTests
     }
 
     [Fact]
+    [OfSqliteFile]
     public async Task After_a_sync_that_failed_nothing_is_called_durable_and_the_gateway_is_not_ready_until_it_starts_again()
     {
-        StateEngine.OnlySqlite();
         var directory = Directory.CreateTempSubdirectory("gateway-test-").FullName;
         var database = await SqliteDatabase.OpenAsync(DataDirectory.Open(directory), isOccupied: false, null, TestContext.Current.CancellationToken);
         using (var log = new CapturedLog())
@@ -212,9 +213,9 @@ public sealed class DatabaseFaultTests
     }
 
     [Fact]
+    [OfSqliteFile]
     public async Task What_a_killed_gateway_had_claimed_is_spent_at_the_next_start_and_its_units_wait_for_the_report()
     {
-        StateEngine.OnlySqlite();
         await using var gateway = await GatewayUnderTest.StartAsync();
         await using var node = await ScriptedNode.StartAsync(gateway);
         using var user = await gateway.UserAsync();

@@ -68,9 +68,9 @@ public sealed class HostTests
     }
 
     [Fact]
+    [OfSqliteFile]
     public async Task Other_users_of_the_machine_read_neither_key_nor_database()
     {
-        StateEngine.OnlySqlite();
         if (OperatingSystem.IsWindows())
             return;
         await using var gateway = await GatewayUnderTest.StartAsync();

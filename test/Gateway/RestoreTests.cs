@@ -16,9 +16,9 @@ public sealed class RestoreTests : IDisposable
     public void Dispose() => Directory.Delete(copies, recursive: true);
 
     [Fact]
+    [OfSqliteFile]
     public async Task A_gateway_restored_from_yesterday_takes_no_node_for_another_and_charges_nobody_twice()
     {
-        StateEngine.OnlySqlite();
         await using var today = await GatewayUnderTest.StartAsync();
         await using var stays = await ScriptedNode.StartAsync(today);
         await using var renewed = await ScriptedNode.StartAsync(today);
@@ -70,9 +70,9 @@ public sealed class RestoreTests : IDisposable
     }
 
     [Fact]
+    [OfSqliteFile]
     public async Task A_database_without_its_key_file_says_how_many_nodes_have_to_enrol_anew()
     {
-        StateEngine.OnlySqlite();
         await using var today = await GatewayUnderTest.StartAsync();
         await using var node = await ScriptedNode.StartAsync(today);
         today.Log.Text.ShouldNotContain("relay key");

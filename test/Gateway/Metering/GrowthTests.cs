@@ -21,6 +21,17 @@ namespace ConfidentialChat.Gateway.Tests.Metering;
 public sealed class GrowthTests(ITestOutputHelper output)
 {
     private const int Rounds = 400;
+    private const string FillReservations = $"{Fill} {RandomId} {Settled}";
+    private const string FillReservationsAtServer = $"{Fill} gen_random_uuid()::text, {Settled}";
+    private const string Fill = """
+        WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {0})
+        INSERT INTO reservations (request_id, user_id, node_id, model, stack_id, price_id, held, held_money, state, deadline_at, is_attested) SELECT
+        """;
+    private const string RandomId = """
+        lower(hex(randomblob(4)) || '-' || hex(randomblob(2)) || '-4' || substr(hex(randomblob(2)), 2) || '-8' || substr(hex(randomblob(2)), 2)
+              || '-' || hex(randomblob(6))),
+        """;
+    private const string Settled = "1, {1}, {2}, NULL, 1, 4096, 2458, 'settled', i, TRUE FROM n";
 
     private static readonly int[] Histories = Tree.Slow ? [1, 1_000, 100_000, 1_000_000] : [1, 10_000];
     private static readonly int[] Crowds = Tree.Slow ? [10, 1_000, 10_000, 100_000] : [10, 2_000];
@@ -29,7 +40,6 @@ public sealed class GrowthTests(ITestOutputHelper output)
     [TimeLimit(900)]
     public async Task A_request_is_held_and_settled_as_fast_behind_a_long_ledger()
     {
-        StateEngine.OnlySqlite();
         var figures = new List<(int Rows, double Microseconds)>();
         foreach (var rows in Histories)
         {
@@ -52,9 +62,9 @@ public sealed class GrowthTests(ITestOutputHelper output)
     }
 
     [Fact]
+    [OfSqliteFile]
     public async Task No_statement_of_the_ledger_reads_a_table_from_end_to_end()
     {
-        StateEngine.OnlySqlite();
         // The stacks that were bought, every ten seconds and behind no request; and the first row of a table, whatever comes after it.
         string[] allowed = ["orphaned", "findOldestVoucher"];
         await using var gateway = await GatewayUnderTest.StartAsync();
@@ -96,7 +106,6 @@ public sealed class GrowthTests(ITestOutputHelper output)
     [TimeLimit(900)]
     public async Task A_node_is_chosen_as_fast_among_many()
     {
-        StateEngine.OnlySqlite();
         var figures = new List<(int Nodes, double Microseconds)>();
         foreach (var nodes in Crowds)
         {
@@ -160,12 +169,7 @@ public sealed class GrowthTests(ITestOutputHelper output)
     private static async Task FillAsync(GatewayUnderTest gateway, ScriptedNode node, int rows)
     {
         await using var state = gateway.App.Services.GetRequiredService<Database>().CreateContext();
-        await state.Database.ExecuteSqlAsync($"""
-            WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {rows})
-            INSERT INTO reservations (request_id, user_id, node_id, model, stack_id, price_id, held, held_money, state, deadline_at, is_attested)
-            SELECT lower(hex(randomblob(4)) || '-' || hex(randomblob(2)) || '-4' || substr(hex(randomblob(2)), 2) || '-8' || substr(hex(randomblob(2)), 2)
-                   || '-' || hex(randomblob(6))), 1, {node.Id}, {GatewayUnderTest.Model}, NULL, 1, 4096, 2458, 'settled', i, 1 FROM n
-            """);
+        await state.Database.ExecuteSqlRawAsync(gateway.Postgres is null ? FillReservations : FillReservationsAtServer, rows, node.Id, GatewayUnderTest.Model);
         await state.Database.ExecuteSqlAsync($"""
             INSERT INTO settlements (request_id, user_id, kind, reported_prompt, reported_completion, reported_pixels, charged_prompt,
                                      charged_completion, charged_pixels, created_at)

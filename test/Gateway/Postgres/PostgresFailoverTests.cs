@@ -1,4 +1,6 @@
 using System.Collections.Concurrent;
+using System.Net;
+using System.Net.Sockets;
 using ConfidentialChat.Gateway.Metering;
 using ConfidentialChat.Gateway.State;
 using ConfidentialChat.Gateway.State.Postgres;
@@ -69,6 +71,52 @@ public sealed class PostgresFailoverTests : IAsyncLifetime
             await MovesAsync();
         });
         await HoldsAsync(gateway, standby);
+    }
+
+    [Fact]
+    public async Task A_reservation_over_a_connection_that_has_ended_meanwhile_is_made_once_and_nobody_hears_of_it()
+    {
+        await using var gateway = await OpenAsync(server.Connection(name));
+        for (var i = 0; i < 4; i++)
+        {
+            (await gateway.Ledger.ReserveAsync(Terms(RequestId.New()))).Reservation.ShouldNotBeNull();
+            if (i == 2)
+            {
+                server.Execute("postgres", "CHECKPOINT"); // what a crash takes along is not what this is about
+                server.Kill();
+                await server.StartAgainAsync();
+                continue;
+            }
+
+            server.Execute("postgres", $"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'");
+        }
+
+        server.Execute(name, "SELECT held FROM users").ShouldBe(4 * Held);
+        server.Execute(name, "SELECT COUNT(*) FROM reservations").ShouldBe(4L);
+        health.IsGood.ShouldBeTrue();
+    }
+
+    [Fact]
+    public async Task A_reservation_that_was_made_and_whose_answer_was_lost_is_said_to_be_neither_made_nor_another_ones()
+    {
+        await using var way = new CutWay(server.Port);
+        await using var gateway = await OpenAsync($"Host=127.0.0.1;Port={way.Port};Database={name};Username=cchat");
+        (await gateway.Ledger.ReserveAsync(Terms(RequestId.New()))).Reservation.ShouldNotBeNull();
+        way.CutsNextAnswer = true;
+        var request = RequestId.New();
+        (await Should.ThrowAsync<GatewayStateException>(() => gateway.Ledger.ReserveAsync(Terms(request)))).Fault.ShouldBe(StateFault.Unreachable);
+        server.Execute(name, "SELECT held FROM users").ShouldBe(2 * Held, "it was made, and waits for its deadline");
+
+        // Whoever comes with its id now is another, and who comes with a new one is served.
+        (await gateway.Ledger.ReserveAsync(Terms(request))).IsRepeated.ShouldBeTrue();
+        (await gateway.Ledger.ReserveAsync(Terms(RequestId.New()))).Reservation.ShouldNotBeNull();
+        server.Execute(name, "SELECT held FROM users").ShouldBe(3 * Held);
+        health.IsGood.ShouldBeTrue();
+
+        // Of several in one transaction those that were not made are made by the second try: here none was.
+        way.CutsNextRequest = true;
+        (await gateway.Ledger.ReserveAsync(Terms(RequestId.New()))).Reservation.ShouldNotBeNull();
+        server.Execute(name, "SELECT held FROM users").ShouldBe(4 * Held);
     }
 
     // Requests one after another on each of some threads: a node that repeats its report until it is acknowledged.
@@ -162,6 +210,62 @@ public sealed class PostgresFailoverTests : IAsyncLifetime
         Deadline = Deadline,
         IsAttested = false,
     };
+
+    /// <summary>A way to a server that loses a word of one side, once, and its connection with it.</summary>
+    private sealed class CutWay : IAsyncDisposable
+    {
+        private readonly TcpListener listener = new(IPAddress.Loopback, 0);
+        private readonly ConcurrentBag<Socket> sockets = [];
+
+        public CutWay(int server)
+        {
+            listener.Start();
+            _ = Task.Run(async () =>
+            {
+                while (true)
+                {
+                    var client = await listener.AcceptSocketAsync();
+                    var there = new Socket(SocketType.Stream, ProtocolType.Tcp);
+                    await there.ConnectAsync(IPAddress.Loopback, server);
+                    sockets.Add(client);
+                    sockets.Add(there);
+                    _ = CopyAsync(client, there, () => CutsNextRequest && !(CutsNextRequest = false));
+                    _ = CopyAsync(there, client, () => CutsNextAnswer && !(CutsNextAnswer = false));
+                }
+            });
+        }
+
+        public int Port => ((IPEndPoint)listener.LocalEndpoint).Port;
+
+        public bool CutsNextAnswer { get; set; }
+
+        public bool CutsNextRequest { get; set; }
+
+        public ValueTask DisposeAsync()
+        {
+            listener.Dispose();
+            foreach (var socket in sockets)
+                socket.Dispose();
+            return default;
+        }
+
+        private static async Task CopyAsync(Socket from, Socket to, Func<bool> cuts)
+        {
+            var buffer = new byte[65536];
+            try
+            {
+                while (await from.ReceiveAsync(buffer) is var read and > 0 && !cuts())
+                    await to.SendAsync(buffer.AsMemory(0, read));
+            }
+            catch (Exception e) when (e is SocketException or ObjectDisposedException)
+            {
+                // the other side is gone
+            }
+
+            from.Dispose();
+            to.Dispose();
+        }
+    }
 
     private sealed record Gateway(PostgresDatabase Database, PostgresWriter Writer, Ledger Ledger) : IAsyncDisposable
     {

@@ -99,6 +99,49 @@ public sealed class PostgresLedgerTests : IAsyncLifetime
         Holds();
     }
 
+    [Fact]
+    public async Task One_id_that_many_reserve_under_at_two_gateways_at_once_is_one_requests()
+    {
+        var price = await PriceAsync();
+        await gateways[0].Accounts.DepositAsync(new UserId(1), new MicroDollars(1_000_000), "operator");
+        for (var i = 0; i < 40; i++)
+        {
+            var terms = Terms(100, i % 2 == 0 ? price : null);
+            var outcomes = await Task.WhenAll(Enumerable.Range(0, 8).Select(worker => Task.Run(() => gateways[worker % 2].Ledger.ReserveAsync(terms))));
+            outcomes.Count(outcome => outcome.Reservation is not null).ShouldBe(1);
+            outcomes.Count(outcome => outcome.IsRepeated).ShouldBe(7);
+        }
+
+        Run("SELECT held FROM users").ShouldBe(20 * 100L);
+        Holds();
+    }
+
+    [Fact]
+    public async Task Who_is_refused_among_many_that_are_written_together_hears_why_and_the_others_are_held()
+    {
+        var price = await PriceAsync();
+        await gateways[0].Accounts.DepositAsync(new UserId(1), new MicroDollars(1000), "operator");
+        var taken = Terms(100, price);
+        (await gateways[0].Ledger.ReserveAsync(taken)).Reservation.ShouldNotBeNull();
+        await using var held = new Npgsql.NpgsqlConnection(connection);
+        await held.OpenAsync(TestContext.Current.CancellationToken);
+        await using (var command = new Npgsql.NpgsqlCommand("BEGIN; UPDATE users SET name = name WHERE id = 1", held))
+            await command.ExecuteNonQueryAsync(TestContext.Current.CancellationToken);
+        var waiting = Task.Run(() => gateways[0].Ledger.ReserveAsync(Terms(100, price)));
+        await Task.Delay(200, TestContext.Current.CancellationToken); // so that the others come together behind it
+        var others = Enumerable.Range(0, 9).Select(i => Task.Run(() => gateways[0].Ledger.ReserveAsync(i == 4 ? taken : Terms(i == 7 ? 5000 : 100, price)))).ToList();
+        await Task.Delay(200, TestContext.Current.CancellationToken);
+        await using (var command = new Npgsql.NpgsqlCommand("ROLLBACK", held))
+            await command.ExecuteNonQueryAsync(TestContext.Current.CancellationToken);
+        (await waiting.WaitAsync(Patience)).Reservation.ShouldNotBeNull();
+        var outcomes = await Task.WhenAll(others).WaitAsync(Patience);
+        outcomes.Count(outcome => outcome.Reservation is not null).ShouldBe(7);
+        outcomes[4].IsRepeated.ShouldBeTrue();
+        outcomes[7].Shortfall!.Needed.Value.ShouldBe(5000);
+        Run("SELECT held FROM users").ShouldBe(900L);
+        Holds();
+    }
+
     [Theory]
     [InlineData(1)]
     [InlineData(2)]
