@@ -169,6 +169,7 @@ public sealed class GrowthTests(ITestOutputHelper output)
     private static async Task FillAsync(GatewayUnderTest gateway, ScriptedNode node, int rows)
     {
         await using var state = gateway.App.Services.GetRequiredService<Database>().CreateContext();
+        state.Database.SetCommandTimeout(TimeSpan.FromMinutes(5));
         await state.Database.ExecuteSqlRawAsync(gateway.Postgres is null ? FillReservations : FillReservationsAtServer, rows, node.Id, GatewayUnderTest.Model);
         await state.Database.ExecuteSqlAsync($"""
             INSERT INTO settlements (request_id, user_id, kind, reported_prompt, reported_completion, reported_pixels, charged_prompt,

@@ -113,10 +113,42 @@ public sealed class PostgresFailoverTests : IAsyncLifetime
         server.Execute(name, "SELECT held FROM users").ShouldBe(3 * Held);
         health.IsGood.ShouldBeTrue();
 
-        // Of several in one transaction those that were not made are made by the second try: here none was.
+        // What the server has not heard at all is made by the second try.
         way.CutsNextRequest = true;
         (await gateway.Ledger.ReserveAsync(Terms(RequestId.New()))).Reservation.ShouldNotBeNull();
         server.Execute(name, "SELECT held FROM users").ShouldBe(4 * Held);
+    }
+
+    [Fact]
+    public async Task A_reservation_is_one_way_to_the_server_alone_and_among_many()
+    {
+        await using var way = new CutWay(server.Port);
+        await using var gateway = await OpenAsync($"Host=127.0.0.1;Port={way.Port};Database={name};Username=cchat");
+        (await gateway.Ledger.ReserveAsync(Terms(RequestId.New()))).Reservation.ShouldNotBeNull(); // connects
+        foreach (var isFree in (bool[])[false, true, false, true])
+        {
+            var before = way.Requests;
+            (await gateway.Ledger.ReserveAsync(Terms(RequestId.New(), isFree))).Reservation.ShouldNotBeNull();
+            (way.Requests - before).ShouldBe(1);
+        }
+
+        await using var held = new NpgsqlConnection(server.Connection(name, ";Pooling=false"));
+        await held.OpenAsync(TestContext.Current.CancellationToken);
+        await RunAsync("BEGIN; UPDATE users SET name = name");
+        var first = Task.Run(() => gateway.Ledger.ReserveAsync(Terms(RequestId.New())));
+        await Waiting.UntilAsync(() => server.Execute(name, "SELECT COUNT(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'") is 1L);
+        var others = Enumerable.Range(0, 50).Select(_ => Task.Run(() => gateway.Ledger.ReserveAsync(Terms(RequestId.New())))).ToList();
+        await Task.Delay(300, TestContext.Current.CancellationToken);
+        var together = way.Requests;
+        await RunAsync("COMMIT");
+        (await Task.WhenAll([first, .. others])).ShouldAllBe(outcome => outcome.Reservation != null);
+        (way.Requests - together).ShouldBeLessThanOrEqualTo(3); // one, where all of them had come by then
+
+        async Task RunAsync(string sql)
+        {
+            await using var command = new NpgsqlCommand(sql, held);
+            await command.ExecuteNonQueryAsync(TestContext.Current.CancellationToken);
+        }
     }
 
     // Requests one after another on each of some threads: a node that repeats its report until it is acknowledged.
@@ -199,14 +231,14 @@ public sealed class PostgresFailoverTests : IAsyncLifetime
         return new Gateway(database, writer, ledger);
     }
 
-    private static ReserveTerms Terms(RequestId request) => new()
+    private static ReserveTerms Terms(RequestId request, bool isFree = false) => new()
     {
         User = new UserId(1),
         Node = new NodeId(1),
         Model = Model,
         Units = new ComputeUnits(Held),
         Request = request,
-        Price = UnitPrices.TryCreate(1_000_000, 1_000_000, 1_000_000, out var prices) ? new Price(new PriceId(1), prices) : null,
+        Price = !isFree && UnitPrices.TryCreate(1_000_000, 1_000_000, 1_000_000, out var prices) ? new Price(new PriceId(1), prices) : null,
         Deadline = Deadline,
         IsAttested = false,
     };
@@ -216,6 +248,7 @@ public sealed class PostgresFailoverTests : IAsyncLifetime
     {
         private readonly TcpListener listener = new(IPAddress.Loopback, 0);
         private readonly ConcurrentBag<Socket> sockets = [];
+        private int requests;
 
         public CutWay(int server)
         {
@@ -229,13 +262,16 @@ public sealed class PostgresFailoverTests : IAsyncLifetime
                     await there.ConnectAsync(IPAddress.Loopback, server);
                     sockets.Add(client);
                     sockets.Add(there);
-                    _ = CopyAsync(client, there, () => CutsNextRequest && !(CutsNextRequest = false));
+                    _ = CopyAsync(client, there, () => Interlocked.Increment(ref requests) > 0 && CutsNextRequest && !(CutsNextRequest = false));
                     _ = CopyAsync(there, client, () => CutsNextAnswer && !(CutsNextAnswer = false));
                 }
             });
         }
 
         public int Port => ((IPEndPoint)listener.LocalEndpoint).Port;
+
+        /// <summary>Words of clients.</summary>
+        public int Requests => Volatile.Read(ref requests);
 
         public bool CutsNextAnswer { get; set; }
 
