@@ -31,6 +31,7 @@ internal static class Goals
             results.Crowds.Find(crowd => crowd.Name == RouteNames.Path) is { } whole
                 ? new Goal($"streams lost of {whole.Streams}", whole.Lost, 0, IsUpper: true, "")
                 : null,
+            .. results.Ledgers.Select(ledger => new Goal($"a reservation, {ledger.Name}", ledger.ReserveMs, 0.3, IsUpper: true, "ms")),
             Start(RouteNames.HelpStart, 0.2),
             Start(RouteNames.GatewayStart, 0.6),
             Start(RouteNames.NodeStart, 0.6),
