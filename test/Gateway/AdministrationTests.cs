@@ -20,6 +20,7 @@ public class AdministrationTests : IAsyncLifetime
     private ScriptedNode node = null!;
     private KeySetDigest keys;
     private HttpClient alice = null!, bob = null!, admin = null!;
+    private long arranged; // the audit log's last line of it
     private string adminPrefix = "";
 
     public async ValueTask InitializeAsync()
@@ -33,6 +34,7 @@ public class AdministrationTests : IAsyncLifetime
         var key = await gateway.Operator.CreateApiKeyAsync("clerk", ApiKeyScopes.Admin, expiresAt: null);
         adminPrefix = key.Prefix;
         admin = gateway.Client(key.Text);
+        arranged = (await gateway.Operator.Administration.ListAuditAsync(new Page(Limit: 1))).Data[0].Id;
         await gateway.NoticeAsync();
     }
 
@@ -61,7 +63,7 @@ public class AdministrationTests : IAsyncLifetime
         (await ListAsync("users/1/ledger")).Select(entry => (entry.GetProperty("kind").GetString(), entry.GetProperty("amount").GetInt64(),
             entry.GetProperty("made_by").GetString(), entry.GetProperty("reference").GetString())).ShouldBe(
             [("correction", -345, $"cc_{adminPrefix}", "c1"), ("deposit", 12_000_345, $"cc_{adminPrefix}", "invoice 7")]);
-        (await ListAsync("audit")).Select(line => (line.GetProperty("actor").GetString(), line.GetProperty("act").GetString(),
+        (await AuditAsync()).Select(line => (line.GetProperty("actor").GetString(), line.GetProperty("act").GetString(),
             line.GetProperty("subject").GetString(), line.GetProperty("detail").GetString())).ShouldBe(
             [
                 ($"cc_{adminPrefix}", "correction", "user 1", "-345 c1 counted twice"),
@@ -93,7 +95,7 @@ public class AdministrationTests : IAsyncLifetime
     {
         await RefusedAsync($"users/1/{what}", body, field);
         (await ListAsync("users/1/ledger")).ShouldBeEmpty();
-        (await ListAsync("audit")).ShouldBeEmpty();
+        (await AuditAsync()).ShouldBeEmpty();
     }
 
     [Theory]
@@ -134,7 +136,7 @@ public class AdministrationTests : IAsyncLifetime
             figures.Add((await answer.JsonAsync()).GetProperty("repeated").GetBoolean());
         figures.Count(repeated => repeated).ShouldBe(19);
         (await gateway.ReadAsync(state => Task.FromResult(state.Users.Single(row => row.Name == "alice").Balance))).ShouldBe(20_007);
-        (await ListAsync("audit")).Count.ShouldBe(21);
+        (await AuditAsync()).Count.ShouldBe(21);
     }
 
     [Fact]
@@ -187,7 +189,7 @@ public class AdministrationTests : IAsyncLifetime
         (await admin.DeleteAsync($"/v1/admin/keys/{prefix}")).StatusCode.ShouldBe(HttpStatusCode.NoContent);
         await (await user.GetAsync("/v1/balance")).ShouldBeErrorAsync(401, "AUTH_ERROR");
         await (await admin.DeleteAsync($"/v1/admin/keys/{prefix}")).ShouldBeErrorAsync(404, "NOT_FOUND");
-        (await ListAsync("audit")).Select(line => (line.GetProperty("act").GetString(), line.GetProperty("subject").GetString())).ShouldBe(
+        (await AuditAsync()).Select(line => (line.GetProperty("act").GetString(), line.GetProperty("subject").GetString())).ShouldBe(
             [("key.revoke", $"key cc_{prefix}"), ("key.create", $"key cc_{prefix} of user 2")]);
 
         foreach (var (body, field) in ((string, string)[])[
@@ -239,7 +241,7 @@ public class AdministrationTests : IAsyncLifetime
         (await SendAsync(admin, "DELETE", $"prices?node={node.Id}&model={GatewayUnderTest.Model}", null)).StatusCode.ShouldBe(HttpStatusCode.NoContent);
         (await ListedPriceAsync()).ValueKind.ShouldBe(JsonValueKind.Null);
         await (await SendAsync(admin, "DELETE", $"prices?node={node.Id}&model={GatewayUnderTest.Model}", null)).ShouldBeErrorAsync(404, "NOT_FOUND");
-        (await ListAsync("audit")).Select(line => line.GetProperty("act").GetString()).ShouldBe(["price.end", "price.set"]);
+        (await AuditAsync()).Select(line => line.GetProperty("act").GetString()).ShouldBe(["price.end", "price.set"]);
     }
 
     [Fact]
@@ -342,6 +344,35 @@ public class AdministrationTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task What_an_operator_does_to_keys_tokens_and_nodes_is_in_the_audit_log_and_what_changed_nothing_is_not()
+    {
+        var admin = gateway.Operator.Administration;
+        var end = DateTimeOffset.UtcNow.AddDays(1);
+        var first = (await gateway.Operator.CreateUserAsync("erin"))!;
+        (await gateway.Operator.CreateUserAsync("erin")).ShouldBeNull();
+        var second = await gateway.Operator.CreateApiKeyAsync("erin", ApiKeyScopes.Inference | ApiKeyScopes.Admin, end);
+        (await gateway.Operator.RevokeApiKeyAsync(first.Prefix)).ShouldBeTrue();
+        (await gateway.Operator.RevokeApiKeyAsync(first.Prefix)).ShouldBeFalse();
+        var token = await gateway.Operator.CreateEnrolmentTokenAsync(TimeSpan.FromHours(1));
+        (await gateway.Operator.RemoveNodeAsync(node.Id)).ShouldBeTrue();
+        (await gateway.Operator.RemoveNodeAsync(node.Id)).ShouldBeFalse();
+
+        var user = (await admin.ListUsersAsync("erin", new Page())).Data.Single().Id;
+        var lines = (await admin.ListAuditAsync(new Page())).Data.TakeWhile(line => line.Id > arranged).Reverse().ToList();
+        lines.ShouldAllBe(line => line.Actor == Administration.Operator);
+        lines.Select(line => (line.Act, line.Subject, line.Detail)).ShouldBe(
+        [
+            ("user.create", $"user {user}", "erin"),
+            ("key.create", $"key cc_{first.Prefix} of user {user}", "inference"),
+            ("key.create", $"key cc_{second.Prefix} of user {user}", $"inference admin, until {end:yyyy-MM-ddTHH:mm:ssZ}"),
+            ("key.revoke", $"key cc_{first.Prefix}", null),
+            ("token.create", $"token cce_{token.Prefix}", $"until {token.ExpiresAt:yyyy-MM-ddTHH:mm:ssZ}"),
+            ("node.remove", $"node {node.Id}", null),
+        ]);
+        lines.ShouldNotContain(line => $"{line}".Contains(first.Text) || $"{line}".Contains(second.Text) || $"{line}".Contains(token.Text));
+    }
+
+    [Fact]
     public async Task Beside_the_gateway_the_same_is_done_by_whoever_has_the_database_and_holds_within_a_second()
     {
         var beside = gateway.Operator.Administration;
@@ -358,7 +389,7 @@ public class AdministrationTests : IAsyncLifetime
         using var user = gateway.Client(key.Text);
         (await (await user.GetAsync("/v1/balance")).JsonAsync()).GetProperty("balance").GetInt64().ShouldBe(500);
         (await ListedPriceAsync()).GetProperty("image").GetInt64().ShouldBe(3);
-        (await ListAsync("audit")).Select(line => (line.GetProperty("actor").GetString(), line.GetProperty("act").GetString())).ShouldBe(
+        (await AuditAsync()).Select(line => (line.GetProperty("actor").GetString(), line.GetProperty("act").GetString())).ShouldBe(
             [("operator", "price.set"), ("operator", "deposit"), ("operator", "key.create"), ("operator", "user.create")]);
     }
 
@@ -425,6 +456,9 @@ public class AdministrationTests : IAsyncLifetime
 
     private async Task<List<JsonElement>> ListAsync(string path) =>
         [.. (await (await admin.GetAsync($"/v1/admin/{path}")).JsonAsync()).GetProperty("data").EnumerateArray()];
+
+    // Of what was done since the test began.
+    private async Task<List<JsonElement>> AuditAsync() => [.. (await ListAsync("audit")).Where(line => line.GetProperty("id").GetInt64() > arranged)];
 
     private async Task SetPriceAsync(long prompt, long completion)
     {

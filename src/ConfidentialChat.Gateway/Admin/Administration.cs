@@ -1,6 +1,5 @@
 // spec/gateway.md sections 10 and 11: what who may does with users, keys, money and prices. One for the command line and the API.
 using System.Data.Common;
-using System.Globalization;
 using System.Runtime.ExceptionServices;
 using ConfidentialChat.Gateway.Auth;
 using ConfidentialChat.Gateway.Metering;
@@ -87,7 +86,7 @@ public sealed class Administration
                     return null; // another one a moment ago
                 var user = await rows.Users.AsNoTracking().Where(row => row.Name == name)
                     .Select(row => new UserEntry(row.Id, row.Name, row.CreatedAt, row.Balance, row.Held)).SingleAsync(cancellation);
-                Note(rows, by, "user.create", $"user {user.Id}", name, now);
+                Note(rows, by, AuditActs.CreateUser, $"user {user.Id}", name, now);
                 return user;
             },
             cancellation);
@@ -128,20 +127,16 @@ public sealed class Administration
         return await ChangeAsync(
             rows =>
             {
-                var words = ApiKeyScopeText.Write(scopes);
                 rows.ApiKeys.Add(new ApiKeyRow
                 {
                     UserId = user,
                     Prefix = secret.Prefix,
                     Hash = secret.Hash,
                     CreatedAt = now,
-                    Scopes = words,
+                    Scopes = ApiKeyScopeText.Write(scopes),
                     ExpiresAt = expiresAt,
                 });
-                var detail = expiresAt is { } end
-                    ? string.Create(CultureInfo.InvariantCulture, $"{words}, until {end.UtcDateTime:yyyy-MM-ddTHH:mm:ssZ}")
-                    : words;
-                Note(rows, by, "key.create", $"key cc_{secret.Prefix} of user {user}", detail, now);
+                Note(rows, by, AuditActs.CreateKey, $"key cc_{secret.Prefix} of user {user}", AuditActs.Detail(scopes, expiresAt), now);
                 return Task.FromResult<NewSecret?>(new NewSecret(text, secret.Prefix, expiresAt));
             },
             cancellation);
@@ -160,7 +155,7 @@ public sealed class Administration
                 if (await rows.Database.ExecuteSqlAsync(
                         $"UPDATE api_keys SET revoked_at = {at} WHERE prefix = {prefix} AND revoked_at IS NULL", cancellation) == 0)
                     return false;
-                Note(rows, by, "key.revoke", $"key cc_{prefix}", null, now);
+                Note(rows, by, AuditActs.RevokeKey, $"key cc_{prefix}", null, now);
                 return true;
             },
             cancellation);

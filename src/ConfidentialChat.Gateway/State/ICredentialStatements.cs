@@ -5,7 +5,8 @@ namespace ConfidentialChat.Gateway.State;
 
 /// <summary>
 /// Makes, finds and ends credentials by hand: commands that do this and end would otherwise spend most of their time on making EF Core's
-/// model, and that within a transaction, for which a gateway beside them waits. Safe from any thread. One implementation for each database engine.
+/// model, and that within a transaction, for which a gateway beside them waits. Each act is in the audit log, as the
+/// operator's, in one transaction. Safe from any thread. One implementation for each database engine.
 /// </summary>
 internal interface ICredentialStatements
 {

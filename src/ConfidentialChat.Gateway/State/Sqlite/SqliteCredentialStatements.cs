@@ -1,3 +1,4 @@
+using ConfidentialChat.Gateway.Admin;
 using ConfidentialChat.Gateway.Auth;
 using ConfidentialChat.Gateway.Nodes;
 using Microsoft.Data.Sqlite;
@@ -14,7 +15,21 @@ internal sealed class SqliteCredentialStatements(SqliteDatabase database) : ICre
             INSERT INTO api_keys (user_id, prefix, hash, created_at, scopes, expires_at) SELECT id, ?, ?, ?, ?, ? FROM users WHERE name = ?
             """).Bind(0, secret.Prefix).Bind(1, secret.Hash).Bind(2, now).Bind(3, ApiKeyScopeText.Write(scopes))
             .Bind(4, expiresAt?.ToUnixTimeMilliseconds()).Bind(5, user);
-        return Change(connection, () => (addUser.Run() == 1 || !newUser) && addKey.Run() == 1);
+        using var noteUser = Prepare(connection, """
+            INSERT INTO audit (created_at, actor, act, subject, detail) SELECT ?, ?, ?, 'user ' || id, name FROM users WHERE name = ?
+            """).Bind(0, now).Bind(1, Administration.Operator).Bind(2, AuditActs.CreateUser).Bind(3, user);
+        using var noteKey = Prepare(connection, """
+            INSERT INTO audit (created_at, actor, act, subject, detail) SELECT ?, ?, ?, 'key cc_' || ? || ' of user ' || id, ? FROM users WHERE name = ?
+            """).Bind(0, now).Bind(1, Administration.Operator).Bind(2, AuditActs.CreateKey).Bind(3, secret.Prefix)
+            .Bind(4, AuditActs.Detail(scopes, expiresAt)).Bind(5, user);
+        return Change(connection, () =>
+        {
+            if (addUser.Run() == 1)
+                noteUser.Run();
+            else if (newUser)
+                return false;
+            return addKey.Run() == 1 && noteKey.Run() == 1;
+        });
     });
 
     public byte[]? FindApiKey(string prefix, DateTimeOffset now) => database.Use(connection =>
@@ -28,14 +43,16 @@ internal sealed class SqliteCredentialStatements(SqliteDatabase database) : ICre
     public bool RevokeApiKey(string prefix, DateTimeOffset now) => database.Use(connection =>
     {
         using var revoke = Prepare(connection, "UPDATE api_keys SET revoked_at = ? WHERE prefix = ? AND revoked_at IS NULL").Bind(0, now).Bind(1, prefix);
-        return revoke.Run() == 1;
+        using var note = Note(connection, now, AuditActs.RevokeKey, $"key cc_{prefix}", null);
+        return Change(connection, () => revoke.Run() == 1 && note.Run() == 1);
     });
 
     public void AddEnrolmentToken(BearerSecret secret, DateTimeOffset now, DateTimeOffset expiresAt) => database.Use(connection =>
     {
         using var add = Prepare(connection, "INSERT INTO enrolment_tokens (prefix, hash, created_at, expires_at) VALUES (?, ?, ?, ?)")
             .Bind(0, secret.Prefix).Bind(1, secret.Hash).Bind(2, now).Bind(3, expiresAt);
-        return add.Run();
+        using var note = Note(connection, now, AuditActs.CreateToken, $"token cce_{secret.Prefix}", AuditActs.Until(expiresAt));
+        return Change(connection, () => add.Run() == 1 && note.Run() == 1);
     });
 
     public EnrolmentToken? FindEnrolmentToken(string prefix) => database.Use(connection =>
@@ -51,13 +68,14 @@ internal sealed class SqliteCredentialStatements(SqliteDatabase database) : ICre
             .Bind(1, id);
         using var removeModels = Prepare(connection, "DELETE FROM node_models WHERE node_id = ?").Bind(0, id);
         using var removeKeySets = Prepare(connection, "DELETE FROM node_key_sets WHERE node_id = ?").Bind(0, id);
+        using var note = Note(connection, now, AuditActs.RemoveNode, $"node {id}", null);
         return Change(connection, () =>
         {
             if (remove.Run() == 0)
                 return false;
             removeModels.Run();
             removeKeySets.Run();
-            return true;
+            return note.Run() == 1;
         });
     });
 
@@ -81,6 +99,10 @@ internal sealed class SqliteCredentialStatements(SqliteDatabase database) : ICre
                 rollback.Run();
         }
     }
+
+    private static SqliteStatement Note(SqliteConnection connection, DateTimeOffset now, string act, string subject, string? detail) =>
+        Prepare(connection, "INSERT INTO audit (created_at, actor, act, subject, detail) VALUES (?, ?, ?, ?, ?)")
+            .Bind(0, now).Bind(1, Administration.Operator).Bind(2, act).Bind(3, subject).Bind(4, detail);
 
     private static SqliteStatement Prepare(SqliteConnection connection, string sql) => new(connection.Handle!, sql);
 }
