@@ -24,7 +24,11 @@ public sealed class VerdictTests
         verdict.ToText().ShouldContain("SKIP  snp.smt                     SMT 1 (not demanded)");
         chip.VerifyUnder(policy => policy with { AllowMigration = true, AllowCxl = true, MilanFloor = new TcbFloor { Snp = 24 } })
             .Factors.Single(factor => factor.Name == SevSnpFactors.TcbFloor).Outcome.ShouldBe(Outcome.Pass);
+    }
 
+    [Fact]
+    public void What_nobody_asked_for_of_a_TD_is_no_PASS()
+    {
         var platform = new IntelPlatform
         {
             Policy = Policy.Parse("version = 1\ndangerous_allow_debug = true\n[tdx]\nallow_perfmon = true\nallow_migration = true\nmin_tcb_evaluation_data_number = 0"),
@@ -46,7 +50,11 @@ public sealed class VerdictTests
             "OutOfDate (platform OutOfDate, module OutOfDate, QE OutOfDate); below the first level: sgxtcbcomponents[0] 2 of 3, pcesvn 7 of 11, the TDX module's isvsvn 3 of 5, the QE's isvsvn 3 of 4");
         verification.Tcb!.Status.ShouldBe(TcbStatus.OutOfDate);
         verification.Tcb.TooLow.Count.ShouldBe(4);
+    }
 
+    [Fact]
+    public void Which_version_of_a_chip_is_too_low_is_said_against_which_floor()
+    {
         var chip = new EmulatedChip { Content = report => report[0x1E0 + 6]-- };
         chip.VerifyUnder(policy => policy with { MilanFloor = new TcbFloor { Snp = 24 } }).Failures.Single().Found
             .ShouldBe("committed_tcb: snp 23 is below 24");

@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using System.Collections.Concurrent;
 using System.Formats.Asn1;
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
@@ -21,9 +22,12 @@ internal sealed record EmulatedChip
 
     public static readonly DateTimeOffset At = new(2026, 6, 1, 0, 0, 0, TimeSpan.Zero);
 
-    // RSA keys of this size take seconds to make: one pair for the whole run.
-    private static readonly Lazy<RSA> RootKey = new(() => RSA.Create(4096));
-    private static readonly Lazy<RSA> IssuerKey = new(() => RSA.Create(4096));
+    // RSA keys of this size take seconds to make: one pair for the whole run, and where that is many processes, made before them.
+    private static readonly Lazy<RSA> RootKey = new(() => Made("root"));
+    private static readonly Lazy<RSA> IssuerKey = new(() => Made("issuer"));
+
+    // They sign as slowly: roots and issuers are made once, by what is in them.
+    private static readonly ConcurrentDictionary<object, byte[]> Authorities = new();
     private static readonly Lazy<ECDsa> ChipKey = new(() => ECDsa.Create(ECCurve.NamedCurves.nistP384));
 
     public SevSnpProduct Product { get; init; } = SevSnpProduct.Milan;
@@ -120,7 +124,15 @@ internal sealed record EmulatedChip
     }
 
     /// <summary>The root, PEM-less.</summary>
-    public X509Certificate2 Root()
+    public X509Certificate2 Root() => X509CertificateLoader.LoadCertificate(
+        Authorities.GetOrAdd((IsForged, RootName ?? $"ARK-{Product}", RootUsage), _ => MakeRoot().RawData));
+
+    /// <summary>The ASK or ASVK.</summary>
+    public X509Certificate2 Issuer() => X509CertificateLoader.LoadCertificate(Authorities.GetOrAdd(
+        (IsForged, RootName ?? $"ARK-{Product}", IssuerText, IssuerIsAuthority, IssuerUsage, Convert.ToHexString(IssuerSerialNumber)),
+        _ => MakeIssuer().RawData));
+
+    private X509Certificate2 MakeRoot()
     {
         var name = Name(RootName ?? $"ARK-{Product}");
         var request = new CertificateRequest(name, Keys.Root, HashAlgorithmName.SHA384, RSASignaturePadding.Pss);
@@ -129,8 +141,7 @@ internal sealed record EmulatedChip
         return request.Create(name, X509SignatureGenerator.CreateForRSA(Keys.Root, RSASignaturePadding.Pss), At.AddYears(-5), At.AddYears(20), [1, 0, 0]);
     }
 
-    /// <summary>The ASK or ASVK.</summary>
-    public X509Certificate2 Issuer()
+    private X509Certificate2 MakeIssuer()
     {
         var request = new CertificateRequest(Name(IssuerText), Keys.Issuer, HashAlgorithmName.SHA384, RSASignaturePadding.Pss);
         request.CertificateExtensions.Add(new X509BasicConstraintsExtension(IssuerIsAuthority, hasPathLengthConstraint: IssuerIsAuthority, 0, critical: true));
@@ -195,6 +206,15 @@ internal sealed record EmulatedChip
     public static byte[] Text(string text) => Encode(writer => writer.WriteCharacterString(UniversalTagNumber.IA5String, text));
 
     public static byte[] Octets(byte[] bytes) => Encode(writer => writer.WriteOctetString(bytes));
+
+    private static RSA Made(string name)
+    {
+        if (Environment.GetEnvironmentVariable("CONFIDENTIALCHAT_CHIP_KEYS") is not { Length: > 0 } folder)
+            return RSA.Create(4096);
+        var key = RSA.Create();
+        key.ImportFromPem(File.ReadAllText(System.IO.Path.Combine(folder, $"{name}.pem")));
+        return key;
+    }
 
     private static Certificate Parse(X509Certificate2 certificate)
     {

@@ -27,7 +27,7 @@ public static class TcbStatusNames
     public static bool TryRead(string? text, out TcbStatus status)
     {
         status = TcbStatus.NoMatchingTcbLevel;
-        return text is not null && Enum.TryParse(text, ignoreCase: false, out status) && Enum.IsDefined(status)
+        return text is not null && Enum.TryParse(text, out status) && Enum.IsDefined(status)
             && status != TcbStatus.NoMatchingTcbLevel && status.ToString() == text;
     }
 

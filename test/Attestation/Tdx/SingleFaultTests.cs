@@ -1,3 +1,4 @@
+using System.Buffers.Binary;
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
 using System.Text.Json.Nodes;
@@ -57,6 +58,18 @@ public sealed class SingleFaultTests
         ["a PCK whose extension is empty"] = (platform => platform.ChangePckExtension = _ => [0x30, 0x00], "tdx.pck_extension", RejectionCode.BadCertificate),
         ["a PCK whose extension is padded"] = (
             platform => platform.ChangePckExtension = bytes => [.. bytes, 0], "tdx.pck_extension", RejectionCode.BadCertificate),
+        ["a PCK whose platform type is of another size"] = (
+            platform => platform.Fmspc = new byte[5], "tdx.pck_extension", RejectionCode.BadCertificate),
+        ["a PCK whose extension has more in a part"] = (
+            platform => platform.ChangePckExtension = bytes =>
+            {
+                // NULL behind the value of the last part, the instance of 32 bytes.
+                byte[] longer = [.. bytes, 5, 0];
+                longer[^33] += 2;
+                BinaryPrimitives.WriteUInt16BigEndian(longer.AsSpan(2), (ushort)(longer.Length - 4));
+                return longer;
+            },
+            "tdx.pck_extension", RejectionCode.BadCertificate),
         ["a revoked PCK"] = (platform => platform.RevokedByIntermediate.AddRange([[1], platform.Pck.SerialNumber]), "tdx.pck_crl", RejectionCode.Revoked),
         ["a revoked intermediate"] = (platform => platform.RevokedByRoot.Add(platform.Intermediate.SerialNumber), "tdx.root_crl", RejectionCode.Revoked),
         ["a revoked TCB signer"] = (platform => platform.RevokedByRoot.Add(platform.Signer.SerialNumber), "tdx.root_crl", RejectionCode.Revoked),
@@ -357,7 +370,7 @@ public sealed class SingleFaultTests
         var verdict = platform.Verify(reportData: platform.Body.AsMemory(520, 64)).Verdict;
         verdict.IsAccepted.ShouldBeTrue(verdict.ToText());
         verdict.NotChecked.Select(factor => factor.Name.Value).ShouldBe(["tdx.tcb_evaluation_numbers", "tdx.mr_service_td", "tdx.reference", "tdx.event_log"]);
-        foreach (var at in Enumerable.Range(0, 64))
+        foreach (var at in new[] { 0, 31, 32, 63 })
         {
             var other = platform.Body.AsSpan(520, 64).ToArray();
             other[at] ^= 1;
@@ -418,11 +431,13 @@ public sealed class SingleFaultTests
     [InlineData("Revoked", false)]
     public void Each_status_is_accepted_by_the_policy_that_names_it_and_by_no_other(string status, bool acceptable)
     {
+        var platform = new IntelPlatform();
+        platform.TcbInfo["tcbLevels"] = new JsonArray(IntelPlatform.Level(11, 3, status));
+        var (quote, collateral) = (platform.Quote(), platform.Collateral());
         foreach (var accepted in TcbStatusNames.Acceptable)
         {
-            var platform = new IntelPlatform { Policy = Policy.Parse($"version = 1\n[tdx]\ntcb_statuses = [\"{accepted}\"]") };
-            platform.TcbInfo["tcbLevels"] = new JsonArray(IntelPlatform.Level(11, 3, status));
-            var verdict = platform.Verify().Verdict;
+            platform.Policy = Policy.Parse($"version = 1\n[tdx]\ntcb_statuses = [\"{accepted}\"]");
+            var verdict = TdxVerifier.Verify(quote, collateral, platform.TrustingPolicy(), IntelPlatform.Now).Verdict;
             verdict.IsAccepted.ShouldBe(acceptable && accepted == status, verdict.ToText());
             if (!verdict.IsAccepted)
                 verdict.Refusals().ShouldBe(acceptable ? ["tdx.tcb_status"] : ["tdx.tcb_supported", "tdx.tcb_status"]);
@@ -452,6 +467,7 @@ public sealed class SingleFaultTests
     [InlineData("Fine")]
     [InlineData("uptodate")]
     [InlineData("0")]
+    [InlineData("99")]
     [InlineData("NoMatchingTcbLevel")]
     public void A_status_that_nobody_knows_is_refused(string status)
     {

@@ -52,6 +52,39 @@ public sealed class TcbLevelTests
         Status(platform).ShouldBe("UpToDate");
     }
 
+    [Fact]
+    public void What_a_module_of_version_0_is_below_is_said_by_the_platforms_level()
+    {
+        var platform = AtTheLevel();
+        (platform.Body[0], platform.Body[1]) = (2, 0);
+        platform.TcbInfo["tcbLevels"]![0]!["tcb"]!["tdxtcbcomponents"]![0]!["svn"] = 3;
+        platform.Verify().Tcb!.TooLow.ShouldBe(["tee_tcb_svn[0] 2 of 3"]);
+        platform.TcbInfo["tcbLevels"] = new JsonArray();
+        var tcb = platform.Verify().Tcb.ShouldNotBeNull();
+        tcb.TooLow.ShouldBeEmpty();
+        (tcb.PlatformStatus, tcb.PlatformDate).ShouldBe((TcbStatus.NoMatchingTcbLevel, null));
+    }
+
+    [Fact]
+    public void Advisories_are_those_of_every_level_that_is_not_up_to_date()
+    {
+        var platform = new IntelPlatform();
+        platform.TcbInfo["tcbLevels"]![0]!["advisoryIDs"] = new JsonArray("INTEL-SA-00001");
+        var (module, enclave) = (platform.TcbInfo["tdxModuleIdentities"]![0]!["tcbLevels"]![0]!, platform.QeIdentity["tcbLevels"]![0]!);
+        module["advisoryIDs"] = new JsonArray("INTEL-SA-00002", "INTEL-SA-00003");
+        enclave["advisoryIDs"] = new JsonArray("INTEL-SA-00003", "INTEL-SA-00004");
+        platform.Verify().Tcb!.Advisories.ShouldBeEmpty();
+        (module["tcbStatus"], enclave["tcbStatus"]) = ("OutOfDate", "OutOfDate");
+        platform.Verify().Tcb!.Advisories.ShouldBe(["INTEL-SA-00002", "INTEL-SA-00003", "INTEL-SA-00004"]);
+    }
+
+    [Fact]
+    public void Of_Intels_statuses_all_but_Revoked_may_be_accepted() =>
+        TcbStatusNames.Acceptable.ShouldBe(
+        [
+            "UpToDate", "SWHardeningNeeded", "ConfigurationNeeded", "ConfigurationAndSWHardeningNeeded", "OutOfDate", "OutOfDateConfigurationNeeded",
+        ]);
+
     // Exactly at the first level in every version, and above the second in every one.
     private static IntelPlatform AtTheLevel()
     {
