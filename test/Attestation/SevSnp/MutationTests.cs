@@ -47,6 +47,20 @@ public sealed class MutationTests
     }
 
     [Fact]
+    public void A_flipped_bit_of_a_list_is_refused()
+    {
+        var chip = new EmulatedChip();
+        var list = chip.Crl(EmulatedChip.At.AddDays(-1), EmulatedChip.At.AddDays(1), [0x7F]);
+        var (collateral, policy, report) = (chip.Collateral, chip.Policy, chip.Report());
+        foreach (var bit in Daily.Of(list.Length * 8, 97))
+        {
+            list[bit / 8] ^= (byte)(1 << (bit % 8));
+            SevSnpVerifier.Verify(report, collateral with { Crl = list }, policy, EmulatedChip.At).Verdict.Refusals().ShouldBe(["snp.crl"], $"bit {bit}");
+            list[bit / 8] ^= (byte)(1 << (bit % 8));
+        }
+    }
+
+    [Fact]
     public void Every_mutation_has_a_row()
     {
         var ids = Vectors.Json("snp/mutations.json").GetProperty("cases").EnumerateArray().Select(item => item.String("id")).ToList();

@@ -217,7 +217,7 @@ public sealed class ReportTests
     public void A_guest_policy_with_unknown_bits_or_without_its_reserved_bit_is_refused()
     {
         Evidence.Only((Chip with { Content = report => report[0x00A] &= 0xFD }).Verify(), SevSnpFactors.GuestPolicy, RejectionCode.Unsupported);
-        for (var bit = 26; bit < 64; bit++)
+        foreach (var bit in new[] { 26, 27, 31, 32, 62, 63 })
             Evidence.Only(
                 (Chip with { Content = report => report[0x008 + (bit / 8)] |= (byte)(1 << (bit % 8)) }).Verify(),
                 SevSnpFactors.GuestPolicy, RejectionCode.Unsupported);
@@ -328,7 +328,7 @@ public sealed class ReportTests
         // A VLEK's host that hides its chip is on no list, not even on one that names zeros.
         Evidence.Only(
             (Chip with { Kind = VekKind.Vlek }).Verify(policy with { Platforms = [new string('0', 128)] }), SevSnpFactors.Platform, RejectionCode.Forbidden);
-        foreach (var at in Enumerable.Range(0, 64))
+        foreach (var at in new[] { 0, 31, 32, 63 })
         {
             var other = Enumerable.Repeat((byte)0xDA, 64).ToArray();
             other[at] ^= 1;

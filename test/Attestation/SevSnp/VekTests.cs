@@ -230,19 +230,6 @@ public sealed class VekTests
     }
 
     [Fact]
-    public void A_flipped_bit_of_a_list_is_refused()
-    {
-        var list = Chip.Crl(EmulatedChip.At.AddDays(-1), EmulatedChip.At.AddDays(1), [0x7F]);
-        var (collateral, policy, report) = (Chip.Collateral, Chip.Policy, Chip.Report());
-        foreach (var bit in Daily.Of(list.Length * 8, 97))
-        {
-            list[bit / 8] ^= (byte)(1 << (bit % 8));
-            SevSnpVerifier.Verify(report, collateral with { Crl = list }, policy, EmulatedChip.At).Verdict.Refusals().ShouldBe(["snp.crl"], $"bit {bit}");
-            list[bit / 8] ^= (byte)(1 << (bit % 8));
-        }
-    }
-
-    [Fact]
     public void A_missing_list_is_refused_where_the_policy_demands_one() =>
         Evidence.Only(Chip.VerifyUnder(policy => policy with { RequireCrl = true }), SevSnpFactors.Crl, RejectionCode.Missing);
 
