@@ -120,6 +120,39 @@ public sealed class CcelTests
         Rejected(Write(Events, [Sha384, Sha384])).ShouldBe(RejectionCode.Malformed);
     }
 
+    [Fact]
+    public void A_beginning_of_another_kind_or_size_is_refused()
+    {
+        var log = Write(Events);
+        foreach (var at in new[] { 4, 32, 47 }) // type, the text's first byte and its last
+            Rejected(Changed(log, at, (byte)(log[at] ^ 1))).ShouldBe(RejectionCode.Malformed, $"byte {at}");
+        Rejected(log[..40]).ShouldBe(RejectionCode.Malformed);
+        // Two algorithms, of which one is there.
+        Rejected(Changed(log, 56, 2)).ShouldBe(RejectionCode.Unsupported);
+        Rejected(Write(Events, [.. Enumerable.Range(0x20, 7).Select(id => (ushort)id), Sha384])).ShouldBeNull("eight algorithms");
+        // SHA-384 of another size.
+        Rejected(Changed(log, 62, 32)).ShouldBe(RejectionCode.Unsupported);
+
+        static byte[] Changed(byte[] log, int at, byte value)
+        {
+            var changed = (byte[])log.Clone();
+            changed[at] = value;
+            return changed;
+        }
+    }
+
+    [Fact]
+    public void An_event_that_does_not_end_is_refused()
+    {
+        var log = Write(Events);
+        EventLog.TryParse(log.AsMemory(0, log.Length - 1), out _)!.Code.ShouldBe(RejectionCode.Malformed);
+        EventLog.TryParse((byte[])[.. log, 1, 0, 0, 0], out _)!.Code.ShouldBe(RejectionCode.Malformed);
+        EventLog.TryParse((byte[])[.. log, 1, 0, 0], out var whole).ShouldBeNull("less than an index");
+        whole!.Events.Count.ShouldBe(5);
+        EventLog.TryParse(Write([.. Enumerable.Repeat(Events[0], Bounds.EventCount)]), out whole).ShouldBeNull();
+        whole!.Events.Count.ShouldBe(Bounds.EventCount);
+    }
+
     // The verdict on a quote with the registers of Events: null where the log is believed, and no other factor refuses.
     private static RejectionCode? Rejected(byte[] log)
     {

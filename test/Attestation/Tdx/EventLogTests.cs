@@ -165,6 +165,18 @@ public sealed class EventLogTests
         Verify(Dstack, new byte[Bounds.EventLog + 1]).Verdict.CodeOf(TdxFactors.EventLog).ShouldBe(RejectionCode.TooLarge);
         var many = $"[{string.Join(',', Enumerable.Repeat($"{{\"imr\":0,\"event_type\":1,\"digest\":\"{new string('0', 96)}\"}}", Bounds.EventCount + 1))}]";
         EventLog.TryParse(Encoding.UTF8.GetBytes(many), out _).ShouldNotBeNull();
+        EventLog.TryParse(Encoding.ASCII.GetBytes("[]".PadRight(Bounds.EventLog)), out var log).ShouldBeNull();
+        log!.IsRtmr3Recorded.ShouldBeTrue();
+        EventLog.TryParse(new byte[Bounds.EventLog], out _)!.Code.ShouldBe(RejectionCode.Malformed);
+    }
+
+    [Theory]
+    [InlineData("abc")]
+    [InlineData("zz")]
+    public void A_payload_that_is_no_hexadecimal_is_refused(string payload)
+    {
+        var log = $$"""[{"imr":3,"event_type":134217729,"digest":"","event":"a","event_payload":"{{payload}}"}]""";
+        EventLog.TryParse(Encoding.UTF8.GetBytes(log), out _)!.Expected.ShouldContain("event_payload: hexadecimal");
     }
 
     private static void Refused(JsonArray log) => Verify(Dstack, Encoding.UTF8.GetBytes(log.ToJsonString())).Verdict.Refusals().ShouldBe(["tdx.event_log"]);
