@@ -34,6 +34,58 @@ public sealed class PolicyTests
         Policy.Parse("version = 1").ToToml().ShouldBe(Policy.Default.ToToml());
     }
 
+    [Fact]
+    public void Every_member_of_a_TDX_policy_is_written_and_reads_back()
+    {
+        var all = new TdxPolicy
+        {
+            TcbStatuses = [TcbStatus.SWHardeningNeeded, TcbStatus.OutOfDate],
+            Advisories = ["INTEL-SA-00001"],
+            MinTcbEvaluationDataNumber = 21,
+            MinTeeTcbSvn = Enumerable.Range(1, 16).Select(i => (byte)i).ToArray(),
+            OutOfDateGrace = TimeSpan.FromDays(3),
+            Xfam = [2, 63],
+            AllowPerfmon = true,
+            AllowMigration = true,
+            RequireSeptVeDisable = true,
+            MrTd = One(1),
+            Rtmr0 = One(2),
+            Rtmr1 = One(3),
+            Rtmr2 = One(4),
+            Rtmr3 = One(5),
+            MrConfigId = One(6),
+            MrOwner = One(7),
+            MrOwnerConfig = One(8),
+            MrSeam = One(9),
+            MrServiceTd = One(10),
+        };
+        var text = (Policy.Default with { Tdx = all }).ToToml();
+        var read = Policy.Parse(text).Tdx;
+        read.TcbStatuses.ShouldBe(all.TcbStatuses);
+        read.Advisories.ShouldBe(all.Advisories);
+        read.MinTcbEvaluationDataNumber.ShouldBe(21);
+        read.MinTeeTcbSvn!.Value.ToArray().ShouldBe(all.MinTeeTcbSvn.Value.ToArray());
+        read.OutOfDateGrace.ShouldBe(all.OutOfDateGrace);
+        read.Xfam.ShouldBe(all.Xfam);
+        (read.AllowPerfmon, read.AllowMigration, read.RequireSeptVeDisable).ShouldBe((true, true, true));
+        var registers = new[]
+        {
+            read.MrTd, read.Rtmr0, read.Rtmr1, read.Rtmr2, read.Rtmr3, read.MrConfigId, read.MrOwner, read.MrOwnerConfig, read.MrSeam, read.MrServiceTd,
+        };
+        for (var i = 0; i < registers.Length; i++)
+            registers[i].Accepts(Enumerable.Repeat((byte)(i + 1), 48).ToArray()).ShouldBeTrue($"register {i}");
+        text.ShouldContain("\n[tdx]");
+        text.ShouldContain("[tdx.reference.NAME] is a release");
+        var none = Policy.Parse("version = 1").Tdx;
+        none.TcbStatuses.ShouldBe([TcbStatus.UpToDate]);
+        (none.AllowPerfmon, none.AllowMigration, none.RequireSeptVeDisable, none.MinTeeTcbSvn, none.MinTcbEvaluationDataNumber, none.OutOfDateGrace)
+            .ShouldBe((false, false, false, null, null, TimeSpan.Zero));
+        Should.Throw<PolicyException>(() => Policy.Parse("version = 1\n[tdx]\nout_of_date_grace = \"unlimited\""));
+        Should.Throw<PolicyException>(() => Policy.Parse("version = 1\n[tdx]\nxfam = [64]"));
+
+        static ReferenceValues One(byte value) => ReferenceValues.OneOf([.. Enumerable.Repeat(value, 48)]);
+    }
+
     [Theory]
     [InlineData("")]
     [InlineData("version = 2")]

@@ -102,6 +102,29 @@ public sealed class ReferenceSetTests
         Evidence.Only(platform.Verify().Verdict, TdxFactors.Migratable, RejectionCode.Forbidden);
     }
 
+    [Fact]
+    public void A_service_TD_may_be_bound_that_a_set_names_which_matches_whole()
+    {
+        var platform = new IntelPlatform { Version = 5 };
+        platform.Body = [.. platform.Body, .. new byte[64]];
+        platform.Body[^1] = 1;
+        var service = ReferenceValues.OneOf(platform.Body[^48..]);
+        Refusals(("mr_service_td", service)).ShouldBeEmpty();
+        Refusals(("mr_service_td", ReferenceValues.Any)).ShouldBe(["tdx.migratable"]);
+        Refusals(("mr_service_td", service), ("mr_owner", ReferenceValues.OneOf([.. Enumerable.Repeat((byte)1, 48)])))
+            .ShouldBe(["tdx.migratable", "tdx.mr_owner", "tdx.reference"]);
+        Refusals(("mr_owner", ReferenceValues.Any)).ShouldBe(["tdx.migratable"]);
+
+        string[] Refusals(params (string Name, ReferenceValues Values)[] more)
+        {
+            var values = Program.ToDictionary(name => name, _ => ReferenceValues.Any);
+            foreach (var (name, value) in more)
+                values.Add(name, value);
+            platform.Policy = Policy.Default with { Tdx = new TdxPolicy { References = [new ReferenceSet("one", values)] } };
+            return platform.Verify().Verdict.Refusals();
+        }
+    }
+
     [Theory]
     [InlineData("[tdx.reference.one]\nmr_td = \"any\"")]
     [InlineData("[tdx.reference.one]\nmr_td = \"any\"\nrtmr0 = \"any\"\nrtmr1 = \"any\"\nrtmr2 = \"any\"\nrtmr3 = \"any\"\nrtmr4 = \"any\"")]

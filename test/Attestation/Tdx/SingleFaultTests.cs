@@ -126,6 +126,20 @@ public sealed class SingleFaultTests
         ["TCB info of another type"] = (
             platform => platform.TcbInfo["tcbType"] = 1,
             "tdx.tcb_info tdx.tcb_info_date tdx.tcb_info_platform tdx.tdx_module tdx.tcb_supported tdx.tcb_status tdx.advisories tdx.tcb_evaluation", RejectionCode.Unsupported),
+        ["TCB info of another version"] = (
+            platform => platform.TcbInfo["version"] = 4,
+            "tdx.tcb_info tdx.tcb_info_date tdx.tcb_info_platform tdx.tdx_module tdx.tcb_supported tdx.tcb_status tdx.advisories tdx.tcb_evaluation",
+            RejectionCode.Mismatch),
+        ["a level of fifteen components"] = (
+            platform => platform.TcbInfo["tcbLevels"]![1]!["tcb"]!["tdxtcbcomponents"]!.AsArray().RemoveAt(15),
+            "tdx.tcb_info tdx.tcb_info_date tdx.tcb_info_platform tdx.tdx_module tdx.tcb_supported tdx.tcb_status tdx.advisories tdx.tcb_evaluation",
+            RejectionCode.Malformed),
+        ["an enclave identity of SGX"] = (
+            platform => platform.QeIdentity["id"] = "QE",
+            "tdx.qe_identity tdx.qe_identity_date tdx.qe tdx.tcb_supported tdx.tcb_status tdx.advisories tdx.tcb_evaluation", RejectionCode.Mismatch),
+        ["an enclave identity of another version"] = (
+            platform => platform.QeIdentity["version"] = 3,
+            "tdx.qe_identity tdx.qe_identity_date tdx.qe tdx.tcb_supported tdx.tcb_status tdx.advisories tdx.tcb_evaluation", RejectionCode.Mismatch),
         ["TCB info past its next update"] = (platform => platform.TcbInfo["nextUpdate"] = "2026-06-01T11:59:59Z", "tdx.tcb_info_date", RejectionCode.Expired),
         ["TCB info of tomorrow"] = (platform => platform.TcbInfo["issueDate"] = "2026-06-01T12:00:01Z", "tdx.tcb_info_date", RejectionCode.NotYetValid),
         ["TCB info of another platform"] = (platform => platform.TcbInfo["fmspc"] = "00806F050000", "tdx.tcb_info_platform", RejectionCode.Mismatch),

@@ -78,6 +78,16 @@ public sealed class TcbLevelTests
         platform.Verify().Tcb!.Advisories.ShouldBe(["INTEL-SA-00002", "INTEL-SA-00003", "INTEL-SA-00004"]);
     }
 
+    [Theory]
+    [InlineData("0F", "1F", "0F", true)] // beyond the mask
+    [InlineData("0E", "0F", "0F", false)]
+    [InlineData("0F00", "0F01", "0F00", true)]
+    [InlineData("0F00", "0F01", "0FFF", false)]
+    [InlineData("0F00", "0F", "0F", false)] // sizes are equal as well
+    [InlineData("0F", "0F00", "0F", false)]
+    public void Attributes_are_those_that_the_mask_names(string found, string expected, string mask, bool equal) =>
+        Masked.Equal(Convert.FromHexString(found), Convert.FromHexString(expected), Convert.FromHexString(mask)).ShouldBe(equal);
+
     [Fact]
     public void Of_Intels_statuses_all_but_Revoked_may_be_accepted() =>
         TcbStatusNames.Acceptable.ShouldBe(
