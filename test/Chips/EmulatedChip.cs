@@ -23,11 +23,11 @@ internal sealed record EmulatedChip
     public static readonly DateTimeOffset At = new(2026, 6, 1, 0, 0, 0, TimeSpan.Zero);
 
     // RSA keys of this size take seconds to make: one pair for the whole run, and where that is many processes, made before them.
-    private static readonly Lazy<RSA> RootKey = new(() => Made("root"));
-    private static readonly Lazy<RSA> IssuerKey = new(() => Made("issuer"));
+    private static readonly Lazy<RSA> RootKey = new(() => Key("root"));
+    private static readonly Lazy<RSA> IssuerKey = new(() => Key("issuer"));
 
-    // They sign as slowly: roots and issuers are made once, by what is in them.
-    private static readonly ConcurrentDictionary<object, byte[]> Authorities = new();
+    // They sign as slowly: certificates are made once, by what is in them.
+    private static readonly ConcurrentDictionary<object, byte[]> Made = new();
     private static readonly Lazy<ECDsa> ChipKey = new(() => ECDsa.Create(ECCurve.NamedCurves.nistP384));
 
     public SevSnpProduct Product { get; init; } = SevSnpProduct.Milan;
@@ -125,10 +125,10 @@ internal sealed record EmulatedChip
 
     /// <summary>The root, PEM-less.</summary>
     public X509Certificate2 Root() => X509CertificateLoader.LoadCertificate(
-        Authorities.GetOrAdd((IsForged, RootName ?? $"ARK-{Product}", RootUsage), _ => MakeRoot().RawData));
+        Made.GetOrAdd((IsForged, RootName ?? $"ARK-{Product}", RootUsage), _ => MakeRoot().RawData));
 
     /// <summary>The ASK or ASVK.</summary>
-    public X509Certificate2 Issuer() => X509CertificateLoader.LoadCertificate(Authorities.GetOrAdd(
+    public X509Certificate2 Issuer() => X509CertificateLoader.LoadCertificate(Made.GetOrAdd(
         (IsForged, RootName ?? $"ARK-{Product}", IssuerText, IssuerIsAuthority, IssuerUsage, Convert.ToHexString(IssuerSerialNumber)),
         _ => MakeIssuer().RawData));
 
@@ -151,7 +151,11 @@ internal sealed record EmulatedChip
             IssuerSerialNumber);
     }
 
-    public X509Certificate2 Vek()
+    public X509Certificate2 Vek() => X509CertificateLoader.LoadCertificate(Made.GetOrAdd(
+        (IsForged, Product, Kind, TcbText, (VekFrom, VekUntil, VekName, VekKey, VekPadding), Extensions, MoreExtensions, IssuerText),
+        _ => MakeVek().RawData));
+
+    private X509Certificate2 MakeVek()
     {
         var name = Name(VekName ?? (Kind == VekKind.Vcek ? "SEV-VCEK" : "SEV-VLEK"));
         var request = VekKey switch
@@ -207,7 +211,7 @@ internal sealed record EmulatedChip
 
     public static byte[] Octets(byte[] bytes) => Encode(writer => writer.WriteOctetString(bytes));
 
-    private static RSA Made(string name)
+    private static RSA Key(string name)
     {
         if (Environment.GetEnvironmentVariable("CONFIDENTIALCHAT_CHIP_KEYS") is not { Length: > 0 } folder)
             return RSA.Create(4096);

@@ -134,6 +134,7 @@ public sealed class EventLogTests
     [InlineData("[")]
     [InlineData("[{}]")]
     [InlineData("[],\"events\":[]")]
+    [InlineData("[],\"more\":[]")]
     [InlineData("[{\"imr\":4,\"event_type\":1,\"digest\":\"00\"}]")]
     [InlineData("{}")]
     [InlineData("CCEL")]

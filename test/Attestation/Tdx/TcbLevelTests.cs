@@ -89,6 +89,17 @@ public sealed class TcbLevelTests
         Masked.Equal(Convert.FromHexString(found), Convert.FromHexString(expected), Convert.FromHexString(mask)).ShouldBe(equal);
 
     [Fact]
+    public void What_stands_beside_a_document_of_Intels_and_its_signature_is_refused()
+    {
+        var platform = new IntelPlatform();
+        var collateral = platform.Collateral();
+        var more = System.Text.Encoding.UTF8.GetString(collateral.TcbInfo!.Value.Span)[..^1] + ",\"more\":1}";
+        var verdict = TdxVerifier.Verify(
+            platform.Quote(), collateral with { TcbInfo = System.Text.Encoding.UTF8.GetBytes(more) }, platform.TrustingPolicy(), IntelPlatform.Now).Verdict;
+        verdict.CodeOf(TdxFactors.TcbInfo).ShouldBe(RejectionCode.Malformed);
+    }
+
+    [Fact]
     public void Of_Intels_statuses_all_but_Revoked_may_be_accepted() =>
         TcbStatusNames.Acceptable.ShouldBe(
         [
