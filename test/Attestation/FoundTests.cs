@@ -133,6 +133,8 @@ public sealed partial class FoundTests
             tdx.tcb_evaluation: QE identity | none that can be read
             tdx.migratable: MIGRATABLE 0, no service TD but a known one | MIGRATABLE 0, service TD 0000…
             """);
+        // No check is left out.
+        platform.Verify().Verdict.Factors.Select(factor => factor.Name.Value).ShouldBe(OfATd.Split('\n').Select(line => line.Split(':')[0]));
         platform.TcbInfo["version"] = 2;
         Differs(platform.Verify().Verdict, OfATd, """
             tdx.quote: a TDX quote | version 5, 648 bytes of body

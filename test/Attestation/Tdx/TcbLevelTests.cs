@@ -1,4 +1,5 @@
 using System.Text.Json.Nodes;
+using ConfidentialChat.Attestation.Policies;
 using ConfidentialChat.Attestation.Tdx;
 
 namespace ConfidentialChat.Attestation.Tests.Tdx;
@@ -76,6 +77,21 @@ public sealed class TcbLevelTests
         platform.Verify().Tcb!.Advisories.ShouldBeEmpty();
         (module["tcbStatus"], enclave["tcbStatus"]) = ("OutOfDate", "OutOfDate");
         platform.Verify().Tcb!.Advisories.ShouldBe(["INTEL-SA-00002", "INTEL-SA-00003", "INTEL-SA-00004"]);
+    }
+
+    [Theory]
+    [InlineData("\"INTEL-SA-00001\"", "INTEL-SA-00002")]
+    [InlineData("\"INTEL-SA-00001\", \"INTEL-SA-00002\"", "INTEL-SA-00001, INTEL-SA-00002")]
+    public void Of_the_advisories_those_are_shown_that_are_not_accepted_or_else_all(string accepted, string found)
+    {
+        var platform = new IntelPlatform
+        {
+            Policy = Policy.Parse($"version = 1\n[tdx]\ntcb_statuses = [\"SWHardeningNeeded\"]\nadvisories = [{accepted}]"),
+        };
+        platform.TcbInfo["tcbLevels"] = new JsonArray(IntelPlatform.Level(11, 3, "SWHardeningNeeded", "INTEL-SA-00001", "INTEL-SA-00002"));
+        var factor = platform.Verify().Verdict.Factors.Single(factor => factor.Name == TdxFactors.Advisories);
+        factor.Found.ShouldBe(found);
+        factor.Outcome.ShouldBe(found == "INTEL-SA-00002" ? Outcome.Fail : Outcome.Pass);
     }
 
     [Theory]
