@@ -19,7 +19,7 @@ shares=(
   "snp-verifier Attestation SevSnp SevSnp/SevSnpVerifier.cs SevSnp/SevSnpProduct.cs SevSnp/SevSnpCollateral.cs SevSnp/SevSnpCpuVerifier.cs SevSnp/AmdRoots.cs"
   "snp-appraisal Attestation SevSnp SevSnp/SevSnpAppraisal.cs SevSnp/SevSnpPolicy.cs"
   "certificates Attestation Certificates Certificates/Certificate.cs Certificates/CertificatePath.cs"
-  "lists-and-keys Attestation Readers Certificates/RevocationList.cs Certificates/VerificationKey.cs Certificates/PinnedRoot.cs ByteReader.cs JsonFields.cs"
+  "lists-and-keys Attestation Certificates Certificates/RevocationList.cs Certificates/VerificationKey.cs Certificates/PinnedRoot.cs ByteReader.cs JsonFields.cs"
   "bundle Attestation Bundles Bundles/EvidenceBundle.cs Bundles/BundleStatement.cs Bundles/LiveEvidence.cs Bundles/ChallengeTree.cs Bundles/LiveAnswers.cs DocumentSet.cs Digest32.cs"
   "bundle-verifier Attestation Bundles Bundles/BundleVerifier.cs Bundles/KeptVerdicts.cs Bundles/SimulatedCpuVerifier.cs Findings.cs Factor.cs Verdict.cs Shown.cs"
   "policy Attestation Bundles Policies/*.cs"
