@@ -182,6 +182,59 @@ public sealed partial class FoundTests
     }
 
     [Fact]
+    public void Collateral_is_complete_with_the_five_that_are_demanded_and_keeps_its_names()
+    {
+        var whole = Platform().Collateral();
+        whole.IsComplete.ShouldBeTrue();
+        foreach (var less in new[]
+        {
+            whole with { TcbInfo = null }, whole with { QeIdentity = null }, whole with { TcbSigningChain = null }, whole with { PckCrl = null },
+            whole with { RootCaCrl = null },
+        })
+        {
+            less.IsComplete.ShouldBeFalse();
+            less.ToNamed().Count.ShouldBe(4);
+            TdxCollateral.From(less.ToNamed()).ShouldBe(less);
+        }
+
+        TdxCollateral.From(whole.ToNamed()).ShouldBe(whole);
+        var chip = new EmulatedChip();
+        SevSnpCollateral.From(chip.Collateral.ToNamed()).Vek!.Value.ToArray().ShouldBe(chip.Collateral.Vek!.Value.ToArray());
+        SevSnpCollateral.From(new SevSnpCollateral { Crl = new byte[] { 1 } }.ToNamed()).ShouldSatisfyAllConditions(
+            read => read.Vek.ShouldBeNull(), read => read.Crl!.Value.ToArray().ShouldBe([1]));
+    }
+
+    [Fact]
+    public void Evidence_that_cannot_be_read_claims_nothing()
+    {
+        var policy = Policy.Default;
+        new TdxCpuVerifier().Verify(Given(CpuType.Tdx), policy, policy.Begin(IntelPlatform.Now)).ShouldBeNull();
+        new SevSnpCpuVerifier().Verify(Given(CpuType.SevSnp), policy, policy.Begin(IntelPlatform.Now)).ShouldBeNull();
+
+        static CpuEvidence Given(string type) =>
+            new() { Type = type, Evidence = new byte[] { 1 }, Collateral = new Dictionary<string, ReadOnlyMemory<byte>>() };
+    }
+
+    [Fact]
+    public void A_null_is_the_callers_mistake()
+    {
+        var (policy, findings) = (Policy.Default, Policy.Default.Begin(IntelPlatform.Now));
+        var evidence = new CpuEvidence { Type = CpuType.Tdx, Evidence = new byte[] { 1 }, Collateral = new Dictionary<string, ReadOnlyMemory<byte>>() };
+        foreach (var call in new Action[]
+        {
+            () => TdxVerifier.Verify([], null!, policy, IntelPlatform.Now), () => TdxVerifier.Verify([], new TdxCollateral(), null!, IntelPlatform.Now),
+            () => TdxCollateral.From(null!), () => new TdxCpuVerifier().Verify(null!, policy, findings),
+            () => new TdxCpuVerifier().Verify(evidence, null!, findings), () => new TdxCpuVerifier().Verify(evidence, policy, null!),
+            () => SevSnpVerifier.Verify([], null!, policy, IntelPlatform.Now),
+            () => SevSnpVerifier.Verify([], new SevSnpCollateral(), null!, IntelPlatform.Now), () => SevSnpCollateral.From(null!),
+            () => new SevSnpCpuVerifier().Verify(null!, policy, findings), () => new SevSnpCpuVerifier().Verify(evidence, null!, findings),
+            () => new SevSnpCpuVerifier().Verify(evidence, policy, null!), () => PckExtension.TryRead(null!, out _),
+            () => SevSnpProduct.Milan.Includes(null!), () => default(TcbVersion).Of(TcbComponent.Snp, null!),
+        })
+            Should.Throw<ArgumentNullException>(call);
+    }
+
+    [Fact]
     public void A_chip_whose_provider_signs_is_shown_as_that() => Differs((new EmulatedChip { Kind = VekKind.Vlek, Version = 2 }).Verify(), OfAChip, """
         snp.report: a SEV-SNP report | version 2
         snp.vek_path: a path to the pinned ARK-Milan | SEV-VLEK by SEV-VLEK-Milan by ARK-Milan
