@@ -42,6 +42,7 @@ mutate() {
   shift 3
   for glob in "$@"; do globs+="${globs:+, }\"**/${glob#\*\*/}\""; done
   local out=$PWD/../../artifacts/mutation/$name
+  rm -rf "$out/reports" # a run that fails leaves no score of before
   mkdir -p "$out"
   cat >"$out/config.json" <<JSON
 { "stryker-config": {
