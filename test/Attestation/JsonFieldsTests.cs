@@ -165,8 +165,8 @@ public sealed class JsonFieldsTests
             Rejected(Encoding.UTF8.GetBytes(text), 1000, 1000)!.Expected.ShouldBe("test: JSON in which nothing stands twice", text);
         JsonFields.Read<object>("""{"a":1}"""u8.ToArray(), 1000, 1000, "test", fields => fields.Text("a"), out var value).ShouldNotBeNull();
         value.ShouldBeNull();
-        JsonFields.Read<object>(new byte[] { (byte)'{', (byte)'"', 0xFF, (byte)'"', (byte)':', (byte)'1', (byte)'}' }, 99, 99, "test", fields => fields.Names.First(), out value)
-            .ShouldNotBeNull();
+        byte[] foreign = [.. "{\""u8, 0xFF, .. "\":1}"u8]; // no UTF-8
+        JsonFields.Read<object>(foreign, 99, 99, "test", fields => fields.Names.First(), out value).ShouldNotBeNull();
         value.ShouldBeNull();
 
         static Rejection? Rejected(byte[] json, int bound, int tokens) => JsonFields.Read<object>(json, bound, tokens, "test", fields => fields, out _);

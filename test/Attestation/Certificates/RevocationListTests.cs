@@ -31,7 +31,10 @@ public sealed class RevocationListTests
     [Fact]
     public void What_stands_where_nobody_expects_it_is_refused()
     {
-        foreach (var more in new (byte[]?, byte[]?, byte[]?, byte[]?)[] { (Null, null, null, null), (null, Null, null, null), (null, null, Null, null), (null, null, null, Null) })
+        foreach (var more in new (byte[]?, byte[]?, byte[]?, byte[]?)[]
+        {
+            (Null, null, null, null), (null, Null, null, null), (null, null, Null, null), (null, null, null, Null),
+        })
             Refused(list =>
             {
                 list.More = more;
