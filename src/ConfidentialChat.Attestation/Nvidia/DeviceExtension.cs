@@ -86,6 +86,6 @@ internal sealed record DeviceExtension(ReadOnlyMemory<byte> Fwid, bool? IsDebug)
         var algorithm = fwid.ReadObjectIdentifier();
         var digest = fwid.ReadOctetString();
         fwid.ThrowIfNotEmpty();
-        return algorithm == Sha384 && digest.Length == 48 ? digest : null;
+        return algorithm == Sha384 && digest.Length == 48 ? (ReadOnlyMemory<byte>?)digest : null; // without the cast null would be an FWID of no bytes
     }
 }
