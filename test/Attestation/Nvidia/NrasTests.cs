@@ -44,6 +44,78 @@ public sealed class NrasTests
             NrasFactors.Devices, RejectionCode.Forbidden),
         ["a RIM file that was not verified"] = (
             service => service.Device["x-nvidia-gpu-driver-rim-signature-verified"] = false, NrasFactors.Devices, RejectionCode.Forbidden),
+        ["a header that one has to understand"] = (
+            service => service.HeaderMore = ",\"crit\":[\"b64\"]", NrasFactors.Tokens, RejectionCode.Malformed),
+        ["a header without a key's name"] = (service => service.KeyId = "", NrasFactors.Tokens, RejectionCode.Malformed),
+        ["a key's name that is too long"] = (service => service.KeyId = new string('k', 257), NrasFactors.Tokens, RejectionCode.Malformed),
+        ["a signature that is cut"] = (service => service.ChangeToken = token => token[..^4], NrasFactors.Tokens, RejectionCode.Malformed),
+        ["a token of two parts"] = (
+            service => service.ChangeToken = token => token[..token.LastIndexOf('.')], NrasFactors.Tokens, RejectionCode.Malformed),
+        ["a token in the other alphabet"] = (service => service.ChangeToken = token => token + "=", NrasFactors.Tokens, RejectionCode.Malformed),
+        ["a beginning that is a text"] = (service => service.ChangeClaims = claims => claims["nbf"] = "1", NrasFactors.Time, RejectionCode.Malformed),
+        ["an end that is a fraction"] = (service => service.ChangeClaims = claims => claims["exp"] = 1.5, NrasFactors.Time, RejectionCode.Malformed),
+        ["an end beyond all years"] = (service => service.ChangeClaims = claims => claims["exp"] = 253_402_300_800, NrasFactors.Time, RejectionCode.Malformed),
+        ["a beginning before all years"] = (service => service.ChangeClaims = claims => claims["nbf"] = -1, NrasFactors.Time, RejectionCode.Malformed),
+        ["no beginning"] = (service => service.ChangeClaims = claims => claims.Remove("nbf"), NrasFactors.Time, RejectionCode.Malformed),
+        ["no end"] = (service => service.ChangeClaims = claims => claims.Remove("exp"), NrasFactors.Time, RejectionCode.Malformed),
+        ["no issuer"] = (service => service.ChangeClaims = claims => claims.Remove("iss"), NrasFactors.Time, RejectionCode.Untrusted),
+        ["no nonce"] = (service => service.ChangeClaims = claims => claims.Remove("eat_nonce"), NrasFactors.Nonce, RejectionCode.Mismatch),
+        ["no digests"] = (service => service.ChangeSubmodules = _ => null, NrasFactors.Submodules, RejectionCode.Missing),
+        ["digests that are a list"] = (service => service.ChangeSubmodules = _ => new JsonArray(), NrasFactors.Submodules, RejectionCode.Missing),
+        ["a digest of another name"] = (
+            service => service.ChangeSubmodules = all =>
+            {
+                all["GPU-2"] = all["GPU-1"]!.DeepClone();
+                all.Remove("GPU-1");
+                return all;
+            },
+            NrasFactors.Submodules, RejectionCode.Mismatch),
+        ["a digest more"] = (
+            service => service.ChangeSubmodules = all =>
+            {
+                all["GPU-2"] = all["GPU-1"]!.DeepClone();
+                return all;
+            },
+            NrasFactors.Submodules, RejectionCode.Mismatch),
+        ["a digest that is a text"] = (service => service.ChangeDigest(_ => "x"), NrasFactors.Submodules, RejectionCode.Mismatch),
+        ["a digest of another kind"] = (
+            service => service.ChangeDigest(pair => new JsonArray("digest", pair[1]!.DeepClone())), NrasFactors.Submodules, RejectionCode.Mismatch),
+        ["a digest of three parts"] = (
+            service => service.ChangeDigest(pair => new JsonArray("DIGEST", pair[1]!.DeepClone(), 1)), NrasFactors.Submodules, RejectionCode.Mismatch),
+        ["a digest that is no pair"] = (service => service.ChangeDigest(_ => new JsonArray("DIGEST", "x")), NrasFactors.Submodules, RejectionCode.Mismatch),
+        ["a digest of another algorithm"] = (
+            service => service.ChangeDigest(pair => new JsonArray("DIGEST", new JsonArray("SHA-384", pair[1]![1]!.DeepClone()))),
+            NrasFactors.Submodules, RejectionCode.Mismatch),
+        ["a digest with more behind it"] = (
+            service => service.ChangeDigest(pair => new JsonArray("DIGEST", new JsonArray("SHA-256", pair[1]![1]!.DeepClone(), 1))),
+            NrasFactors.Submodules, RejectionCode.Mismatch),
+        ["a digest of another token"] = (
+            service => service.ChangeDigest(_ => new JsonArray("DIGEST", new JsonArray("SHA-256", new string('0', 64)))),
+            NrasFactors.Submodules, RejectionCode.Mismatch),
+        ["measurements of another kind"] = (service => service.Device["measres"] = 1, NrasFactors.Devices, RejectionCode.Forbidden),
+        ["a device that does not say whether it is debugged"] = (service => service.Device.Remove("dbgstat"), NrasFactors.Devices, RejectionCode.Forbidden),
+        ["a device that does not say how it was booted"] = (service => service.Device.Remove("secboot"), NrasFactors.Devices, RejectionCode.Forbidden),
+        ["a boot that is a text"] = (service => service.Device["secboot"] = "true", NrasFactors.Devices, RejectionCode.Forbidden),
+        ["a report whose nonce nobody compared"] = (
+            service => service.Device.Remove("x-nvidia-gpu-attestation-report-nonce-match"), NrasFactors.Devices, RejectionCode.Forbidden),
+        ["a report whose signature nobody verified"] = (
+            service => service.Device.Remove("x-nvidia-gpu-attestation-report-signature-verified"), NrasFactors.Devices, RejectionCode.Forbidden),
+        ["a nonce that matches in words"] = (
+            service => service.Device["x-nvidia-gpu-attestation-report-nonce-match"] = "true", NrasFactors.Devices, RejectionCode.Forbidden),
+        ["a chain that nobody verified"] = (
+            service => service.Device.Remove("x-nvidia-gpu-attestation-report-cert-chain"), NrasFactors.Devices, RejectionCode.Forbidden),
+        ["a chain that is a text"] = (
+            service => service.Device["x-nvidia-gpu-attestation-report-cert-chain"] = "valid", NrasFactors.Devices, RejectionCode.Forbidden),
+        ["a chain that was validated in words"] = (
+            service =>
+            {
+                service.Device.Remove("x-nvidia-gpu-attestation-report-cert-chain");
+                service.Device["x-nvidia-gpu-attestation-report-cert-chain-validated"] = "true";
+            },
+            NrasFactors.Devices, RejectionCode.Forbidden),
+        ["an error in words"] = (service => service.Device["x-nvidia-error-details"] = "X", NrasFactors.Devices, RejectionCode.Forbidden),
+        ["security versions that are no list"] = (
+            service => service.Device["x-nvidia-mismatch-opaque-data-records"] = new JsonObject(), NrasFactors.Devices, RejectionCode.OutOfDate),
         ["an error"] = (
             service => service.Device["x-nvidia-error-details"] = new JsonObject { ["message"] = "X" }, NrasFactors.Devices, RejectionCode.Forbidden),
         ["a security version below its minimum"] = (
@@ -108,6 +180,21 @@ public sealed class NrasTests
         service.Device["x-nvidia-mismatch-opaque-data-records"] = new JsonArray();
         service.Device["x-nvidia-attester-claims"] = new JsonObject { ["FSP_UCODE_SVN"] = 7 };
         service.Verify().IsAccepted.ShouldBeTrue();
+        service.Device["x-nvidia-mismatch-opaque-data-records"] = null;
+        service.Device["x-nvidia-error-details"] = null;
+        service.Device["others-check"] = false; // none of NVIDIA's
+        service.KeyId = new string('k', 256);
+        service.Verify().IsAccepted.ShouldBeTrue();
+        // A switch's claims are named for it, and a chain is right in either spelling.
+        service.Device.Remove("x-nvidia-gpu-attestation-report-cert-chain");
+        service.Device["x-nvidia-switch-attestation-report-cert-chain-validated"] = true;
+        foreach (var check in new[] { "nonce-match", "signature-verified" })
+        {
+            service.Device.Remove($"x-nvidia-gpu-attestation-report-{check}");
+            service.Device[$"x-nvidia-switch-attestation-report-{check}"] = true;
+        }
+
+        service.Verify().IsAccepted.ShouldBeTrue(service.Verify().ToText());
     }
 
     [Theory]
@@ -134,8 +221,66 @@ public sealed class NrasTests
             $"[[\"JWT\",\"{new string('a', 70_000)}\"],{{}}]",
         ])
             NrasVerifier.Verify(Encoding.UTF8.GetBytes(text), keys, At).Refusals().ShouldBe(["nras.tokens"]);
+        foreach (var text in (string[])
+        [
+            "[[\"JWT\",\"a.b.c\"],[]]", "[{},{}]", "[[1,\"a.b.c\"],{}]", "[[\"JWS\",\"a.b.c\"],{}]", "[[\"JWT\",\"a.b.c\",1],{}]", "[[\"JWT\",\"a.b.c\"],{},{}]",
+            "[[\"JWT\",\"W10.W10.AA\"],{}]", "{\"a\":1,\"a\":1}",
+        ])
+        {
+            var verdict = NrasVerifier.Verify(Encoding.UTF8.GetBytes(text), keys, At);
+            Evidence.Only(verdict, NrasFactors.Tokens, RejectionCode.Malformed);
+        }
+
+        NrasVerifier.Verify(new byte[Bounds.NrasAnswer + 1], keys, At).CodeOf(NrasFactors.Tokens).ShouldBe(RejectionCode.TooLarge);
+        NrasKeys.TryParse(new byte[Bounds.IntelJson + 1], out _)!.Code.ShouldBe(RejectionCode.TooLarge);
         foreach (var text in (string[])["", "[]", "{\"keys\":1}", "{\"keys\":[{\"kty\":\"EC\",\"crv\":\"P-384\",\"kid\":\"a\",\"x\":\"AA\",\"y\":\"AA\"}]}"])
             NrasKeys.TryParse(Encoding.UTF8.GetBytes(text), out _).ShouldNotBeNull(text);
+    }
+
+    [Fact]
+    public void A_set_of_keys_names_each_of_its_P384_once()
+    {
+        var point = ECDsa.Create(ECCurve.NamedCurves.nistP384).ExportParameters(false).Q;
+        var (x, y) = (Base64Url.EncodeToString(point.X), Base64Url.EncodeToString(point.Y));
+        var right = $"{{\"kty\":\"EC\",\"crv\":\"P-384\",\"kid\":\"a\",\"x\":\"{x}\",\"y\":\"{y}\"}}";
+        Fault(right).ShouldBeNull();
+        Fault($"{right},{right.Replace("\"a\"", "\"b\"", StringComparison.Ordinal)}").ShouldBeNull();
+        Fault($"{right},{right}")!.Expected.ShouldBe("each kid once");
+        foreach (var member in new[] { "\"kid\":\"a\",", $"\"x\":\"{x}\"," })
+            Fault(right.Replace(member, "", StringComparison.Ordinal))!.Expected.ShouldBe("keys with kid, x and y");
+        Fault(right.Replace($",\"y\":\"{y}\"", "", StringComparison.Ordinal))!.Expected.ShouldBe("keys with kid, x and y");
+        Fault(right.Replace(y, y[..^4], StringComparison.Ordinal))!.Expected.ShouldBe("keys with kid, x and y");
+        Fault(right.Replace(x, x[..^4], StringComparison.Ordinal))!.Expected.ShouldBe("keys with kid, x and y");
+        foreach (var other in new[] { "1", "{}", right.Replace("EC", "OKP", StringComparison.Ordinal), right.Replace("P-384", "P-256", StringComparison.Ordinal) })
+            Fault($"{other},{other},{right}").ShouldBeNull(other);
+        Fault(string.Join(',', Enumerable.Repeat("{}", 256))).ShouldBeNull();
+        Fault(string.Join(',', Enumerable.Repeat("{}", 257)))!.Expected.ShouldBe("a set of at most 256 keys");
+
+        static Rejection? Fault(string keys) => NrasKeys.TryParse(Encoding.ASCII.GetBytes($"{{\"keys\":[{keys}]}}"), out _);
+    }
+
+    [Fact]
+    public void An_answer_of_no_device_is_missing_one_and_of_seventeen_refused()
+    {
+        var service = new Service { Count = 0 };
+        Evidence.Only(service.Verify(), NrasFactors.Devices, RejectionCode.Missing);
+        service = new Service { Count = Bounds.DeviceCount };
+        service.Verify().IsAccepted.ShouldBeTrue();
+        service = new Service { Count = Bounds.DeviceCount + 1 };
+        Evidence.Only(service.Verify(), NrasFactors.Tokens, RejectionCode.Malformed);
+        service = new Service { IsNonceGiven = false };
+        service.Verify().Factor(NrasFactors.Nonce).Found.ShouldBe($"{Convert.ToHexStringLower(Nonce)} (nothing expected)");
+    }
+
+    [Fact]
+    public void The_first_fault_is_said_and_whose_it_is()
+    {
+        var service = new Service();
+        service.Device["measres"] = "fail";
+        var factor = service.Verify().Factor(NrasFactors.Devices);
+        (factor.Expected, factor.Found).ShouldBe(("measres success", "GPU-0: fail"));
+        service = new Service { Nonce = new byte[32] };
+        service.Verify().Factor(NrasFactors.Nonce).Found.ShouldBe($"platform: {new string('0', 64)}");
     }
 
     [Fact]
@@ -179,6 +324,18 @@ public sealed class NrasTests
 
         public byte[] Nonce { get; set; } = NrasTests.Nonce;
 
+        public string HeaderMore { get; set; } = "";
+
+        public int Count { get; set; } = 2;
+
+        public bool IsNonceGiven { get; set; } = true;
+
+        public Action<JsonObject> ChangeClaims { get; set; } = _ => { };
+
+        public Func<string, string> ChangeToken { get; set; } = token => token;
+
+        public Func<JsonObject, JsonNode?> ChangeSubmodules { get; set; } = all => all;
+
         public bool Swap { get; set; }
 
         public bool LeaveOut { get; set; }
@@ -197,22 +354,29 @@ public sealed class NrasTests
             ["x-nvidia-gpu-attestation-report-cert-chain"] = new JsonObject { ["x-nvidia-cert-status"] = "valid", ["x-nvidia-cert-ocsp-status"] = "good" },
         };
 
+        public void ChangeDigest(Func<JsonArray, JsonNode> change) => ChangeSubmodules = all =>
+        {
+            all["GPU-1"] = change(all["GPU-1"]!.AsArray());
+            return all;
+        };
+
         public Verdict Verify()
         {
             var point = Own.ExportParameters(false).Q;
-            var set = $"{{\"keys\":[{{\"kty\":\"RSA\",\"kid\":\"ours\"}},{{\"kty\":\"EC\",\"crv\":\"P-384\",\"kid\":\"ours\",\"x\":\"{Base64Url.EncodeToString(point.X)}\",\"y\":\"{Base64Url.EncodeToString(point.Y)}\"}}]}}";
-            var devices = new[] { Token(With("GPU-0")), Token(With("GPU-1")) };
+            var set = $"{{\"keys\":[{{\"kty\":\"RSA\",\"kid\":\"ours\"}},{{\"kty\":\"EC\",\"crv\":\"P-384\",\"kid\":\"{(KeyId.Length > 8 ? KeyId : "ours")}\",\"x\":\"{Base64Url.EncodeToString(point.X)}\",\"y\":\"{Base64Url.EncodeToString(point.Y)}\"}}]}}";
+            string[] devices = [.. Enumerable.Range(0, Count).Select(i => Token(With($"GPU-{i}")))];
             var submodules = new JsonObject();
-            for (var i = 0; i < 2; i++)
+            for (var i = 0; i < Count; i++)
                 submodules[$"GPU-{i}"] = new JsonArray(
                     "DIGEST", new JsonArray("SHA-256", Convert.ToHexStringLower(SHA256.HashData(Encoding.ASCII.GetBytes(devices[i])))));
             var platform = Common(Platform.DeepClone().AsObject());
-            platform["submods"] = submodules;
-            var list = new JsonObject { ["GPU-0"] = devices[Swap ? 1 : 0] };
-            if (!LeaveOut)
-                list["GPU-1"] = devices[Swap ? 0 : 1];
+            if (ChangeSubmodules(submodules) is { } changed)
+                platform["submods"] = changed;
+            var list = new JsonObject();
+            for (var i = 0; i < Count - (LeaveOut ? 1 : 0); i++)
+                list[$"GPU-{i}"] = devices[Swap ? Count - 1 - i : i];
             var answer = new JsonArray(new JsonArray("JWT", Token(ChangePlatform(platform.ToJsonString()))), list);
-            return NrasVerifier.Verify(Encoding.UTF8.GetBytes(answer.ToJsonString()), Keys(Encoding.ASCII.GetBytes(set)), At, NrasTests.Nonce);
+            return NrasVerifier.Verify(Encoding.UTF8.GetBytes(answer.ToJsonString()), Keys(Encoding.ASCII.GetBytes(set)), At, IsNonceGiven ? (ReadOnlyMemory<byte>?)NrasTests.Nonce : null);
         }
 
         private string With(string name)
@@ -228,14 +392,15 @@ public sealed class NrasTests
             claims["nbf"] = IssuedAt.ToUnixTimeSeconds();
             claims["exp"] = IssuedAt.AddHours(1).ToUnixTimeSeconds();
             claims["eat_nonce"] = Convert.ToHexStringLower(Nonce);
+            ChangeClaims(claims);
             return claims;
         }
 
         private string Token(string claims)
         {
-            var header = Base64Url.EncodeToString(Encoding.UTF8.GetBytes($"{{\"kid\":\"{KeyId}\",\"alg\":\"{Algorithm}\"}}"));
+            var header = Base64Url.EncodeToString(Encoding.UTF8.GetBytes($"{{\"kid\":\"{KeyId}\",\"alg\":\"{Algorithm}\"{HeaderMore}}}"));
             var signed = $"{header}.{Base64Url.EncodeToString(Encoding.UTF8.GetBytes(claims))}";
-            return $"{signed}.{Base64Url.EncodeToString(Key.SignData(Encoding.ASCII.GetBytes(signed), HashAlgorithmName.SHA384))}";
+            return ChangeToken($"{signed}.{Base64Url.EncodeToString(Key.SignData(Encoding.ASCII.GetBytes(signed), HashAlgorithmName.SHA384))}");
         }
     }
 }
