@@ -100,4 +100,15 @@ public sealed class LimitTests
         RequestError(Bytes(get, 0, 2, "ab", 1, "c", 0), limits).ShouldBe(BinaryHttpError.None);
         RequestError(Bytes(get, 0, 2, "ab", 2, "cd", 0), limits).ShouldBe(BinaryHttpError.ContentTooLarge);
     }
+
+    [Fact]
+    public void A_field_section_that_declares_exactly_the_limit_is_read()
+    {
+        var limits = Limits with { MaxFieldSectionSize = 4 };
+        var line = Bytes(Text("a"), Text("b"));
+        RequestError(GetWith(line), limits).ShouldBe(BinaryHttpError.None);
+        RequestError(GetWith(Bytes(Text("a"), Text("bc"))), limits).ShouldBe(BinaryHttpError.FieldSectionTooLarge);
+        (Limits.MaxContentSize, Limits.MaxFieldSectionSize, Limits.MaxControlDataSize).ShouldBe((67_108_864, 16_384, 8_192));
+        (Limits.MaxFields, Limits.MaxInformationalResponses).ShouldBe((128, 8));
+    }
 }

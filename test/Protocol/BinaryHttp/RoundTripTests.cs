@@ -95,6 +95,30 @@ public sealed class RoundTripTests
     }
 
     [Fact]
+    public void A_declared_length_may_come_in_many_chunks_and_is_refused_as_soon_as_there_are_more()
+    {
+        var line = Bytes(Text("content-length"), Text("3"));
+        var head = Bytes(Get(Framing.IndeterminateLengthRequest), line, 0);
+        Request(Bytes(head, 1, "a", 1, "b", 1, "c", 0)).Content.ToArray().ShouldBe("abc"u8.ToArray());
+        RequestError(Bytes(head, 2, "ab", 0)).ShouldBe(BinaryHttpError.InvalidContentLength);
+        foreach (var chunks in new[] { Bytes(4), Bytes(3, "abc", 1), Bytes(1, "a", 3) })
+        {
+            var reading = Read(new RequestReader(Limits), Bytes(head, chunks), head.Length + chunks.Length); // of the chunk only its length has come
+            (reading.Order, reading.Error).ShouldBe(("HI", BinaryHttpError.InvalidContentLength));
+        }
+    }
+
+    [Fact]
+    public void The_end_of_a_whole_message_is_where_its_padding_begins()
+    {
+        var message = Write(Chat.Write);
+        BinaryRequest.TryParse((byte[])[.. message, 0, 0], Limits, out _, out _, out var end).ShouldBeTrue();
+        end.ShouldBe(message.Length);
+        BinaryRequest.TryParse((byte[])[9, 9], Limits, out _, out _, out end).ShouldBeFalse();
+        end.ShouldBe(2);
+    }
+
+    [Fact]
     public void A_chunk_with_a_length_of_four_bytes_has_one_of_four_bytes()
     {
         var message = Write(output =>
