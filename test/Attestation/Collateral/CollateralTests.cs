@@ -65,6 +65,29 @@ public sealed class CollateralTests : IDisposable
     }
 
     [Fact]
+    public void What_is_kept_of_many_platforms_is_bounded_and_one_that_is_too_old_costs_the_others_nothing()
+    {
+        var clock = new Clock();
+        var source = new Counting();
+        var kept = new KeptCollateral(source, TimeSpan.FromHours(1), clock);
+        kept.Tdx("0");
+        clock.Now += TimeSpan.FromMinutes(30);
+        for (var i = 1; i < 64; i++)
+            kept.Tdx($"{i}");
+        clock.Now += TimeSpan.FromMinutes(30);
+        kept.Tdx("0"); // too old, and asked for again
+        source.Asked.Count.ShouldBe(65);
+        for (var i = 0; i < 64; i++)
+            kept.Tdx($"{i}");
+        source.Asked.Count.ShouldBe(65);
+        kept.Tdx("64"); // one too many
+        kept.Tdx("64");
+        source.Asked.Count.ShouldBe(66);
+        kept.Tdx("0");
+        source.Asked.Count.ShouldBe(67);
+    }
+
+    [Fact]
     public void An_answer_with_something_missing_is_not_kept()
     {
         var source = new Counting { IsComplete = false };

@@ -131,6 +131,7 @@ public sealed class ReportFormTests
     [InlineData(3, "2020")] // a blank
     [InlineData(3, "7F")]
     [InlineData(3, "410041")] // something behind the end
+    [InlineData(3, "0041")]
     [InlineData(6, "009F009601000001")]
     [InlineData(6, "009F00960100000000")]
     [InlineData(6, "009F0096010000")]
@@ -217,6 +218,7 @@ public sealed class ReportFormTests
     [InlineData("123456.1", false)]
     [InlineData("570..1", false)]
     [InlineData("570.x", false)]
+    [InlineData("570.1x", false)]
     public void A_version_of_a_driver_has_two_to_four_groups(string text, bool isOne) => FirmwareVersion.IsDriver(text).ShouldBe(isOne);
 
     [Theory]

@@ -45,6 +45,11 @@ public sealed class PolicyTextTests
         policy.DangerousOptions.ShouldBe(["plain-http"]);
         policy.Upstreams.ShouldBe(["http://127.0.0.1:8000"]);
         policy.Platforms.ShouldBe(["00ab"]);
+        Policy.Parse("version = 1\n[nvidia]\nmin_gpus = 2147483647").Nvidia.MinGpus.ShouldBe(int.MaxValue);
+        Policy.Default.ToToml().ShouldContain("measurements = \"listed\"");
+        Policy.Default.ToToml().ShouldContain("mode = \"verify\"");
+        Policy.Default.ToToml().ShouldContain("mr_td = []");
+        Policy.Default.ToToml().ShouldStartWith("# ");
         policy.DangerousTestRoots.ShouldBeNull();
         var written = policy.ToToml();
         foreach (var line in Restrictive.Split('\n').Where(line => !line.Contains("max_root_crl_age", StringComparison.Ordinal)))
@@ -114,6 +119,7 @@ public sealed class PolicyTextTests
     [InlineData("[freshness]\nmax_lifetime = \"unlimited\"", "the policy's freshness.max_lifetime is wrong: expected \"2h\" or \"60s\", for example")]
     [InlineData("[collateral]\nmax_crl_age = \"x\"", "the policy's collateral.max_crl_age is wrong: expected \"7d\", \"90m\" or \"unlimited\", for example")]
     [InlineData("[collateral]\nmax_crl_age = \"7w\"", "the policy's collateral.max_crl_age is wrong: expected a number and s, m, h or d")]
+    [InlineData("[freshness]\nclock_skew = \"unlimited\"", "the policy's freshness.clock_skew is wrong: expected \"2h\" or \"60s\", for example")]
     [InlineData("[nvidia]\nmin_gpus = -1", "the policy's nvidia.min_gpus is wrong: expected a number that is not negative")]
     [InlineData("[nvidia]\nmin_gpus = 2147483648", "the policy's nvidia.min_gpus is wrong: expected a number that is not negative")]
     [InlineData("[nvidia]\nmin_driver = 570", "the policy's nvidia.min_driver is wrong: expected a text")]
