@@ -120,7 +120,8 @@ public sealed class FindingsTests
     public void Every_code_has_its_spelling()
     {
         Enum.GetValues<RejectionCode>().Select(code => code.Spell()).ShouldBe(
-            Enum.GetNames<RejectionCode>().Select(name => string.Concat(name.Select((c, i) => char.IsUpper(c) && i > 0 ? $"_{c}" : $"{c}")).ToUpperInvariant()));
+            Enum.GetNames<RejectionCode>()
+                .Select(name => string.Concat(name.Select((c, i) => char.IsUpper(c) && i > 0 ? $"_{c}" : $"{c}")).ToUpperInvariant()));
         Rejection.TooLarge(5, 7).ShouldBe(new Rejection(RejectionCode.TooLarge, "at most 5 bytes", "7 bytes"));
         Rejection.Missing("it").ShouldBe(new Rejection(RejectionCode.Missing, "it", "nothing"));
         Rejection.Malformed("it", "that").ShouldBe(new Rejection(RejectionCode.Malformed, "it", "that"));

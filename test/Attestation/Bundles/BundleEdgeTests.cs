@@ -128,7 +128,10 @@ public sealed class BundleEdgeTests
         byte[] Simulated(byte[] publicKey)
         {
             byte[] signed =
-                [.. "ConfidentialChat simulated evidence v1"u8, .. Enumerable.Repeat((byte)7, 64), (byte)(publicKey.Length >> 8), (byte)publicKey.Length, .. publicKey];
+                [
+                    .. "ConfidentialChat simulated evidence v1"u8, .. Enumerable.Repeat((byte)7, 64),
+                    (byte)(publicKey.Length >> 8), (byte)publicKey.Length, .. publicKey,
+                ];
             return [.. signed, .. key.SignData(signed, HashAlgorithmName.SHA256)];
         }
 

@@ -182,9 +182,11 @@ public sealed class DeviceFormTests
         const string item = "\"evidence\":\"AQI=\",\"certificate\":\"AwQAAA==\"";
         var plain = Devices($"[{{\"arch\":\"HOPPER\",{item}}},{{{item}}}]");
         plain.Select(device => device.Architecture).ShouldBe(["HOPPER", null]);
-        plain.ShouldAllBe(device => device.Report.ToArray().SequenceEqual(new byte[] { 1, 2 }) && device.Certificates.ToArray().SequenceEqual(new byte[] { 3, 4 }));
+        plain.ShouldAllBe(
+            device => device.Report.ToArray().SequenceEqual(new byte[] { 1, 2 }) && device.Certificates.ToArray().SequenceEqual(new byte[] { 3, 4 }));
         foreach (var name in new[] { "evidence_list", "evidences" })
-            Devices($"{{\"arch\":\"LS10\",\"{name}\":[{{{item}}},{{\"arch\":\"HOPPER\",{item}}}]}}").Select(device => device.Architecture).ShouldBe(["LS10", "HOPPER"]);
+            Devices($"{{\"arch\":\"LS10\",\"{name}\":[{{{item}}},{{\"arch\":\"HOPPER\",{item}}}]}}")
+                .Select(device => device.Architecture).ShouldBe(["LS10", "HOPPER"]);
         var collected = Devices(
             "{\"__cmwc_t\":\"x\",\"a\":{\"evidence\":[\"application/vnd.nvidia.spdm-measurement-transcript\",\"_-8\"],"
             + "\"certificate\":[\"application/vnd.nvidia.pem-cert-chain\",\"AwQ\"]},\"more\":1}");

@@ -251,7 +251,10 @@ public sealed class NrasTests
         Fault(right.Replace($",\"y\":\"{y}\"", "", StringComparison.Ordinal))!.Expected.ShouldBe("keys with kid, x and y");
         Fault(right.Replace(y, y[..^4], StringComparison.Ordinal))!.Expected.ShouldBe("keys with kid, x and y");
         Fault(right.Replace(x, x[..^4], StringComparison.Ordinal))!.Expected.ShouldBe("keys with kid, x and y");
-        foreach (var other in new[] { "1", "{}", right.Replace("EC", "OKP", StringComparison.Ordinal), right.Replace("P-384", "P-256", StringComparison.Ordinal) })
+        foreach (var other in new[]
+        {
+            "1", "{}", right.Replace("EC", "OKP", StringComparison.Ordinal), right.Replace("P-384", "P-256", StringComparison.Ordinal),
+        })
             Fault($"{other},{other},{right}").ShouldBeNull(other);
         Fault(string.Join(',', Enumerable.Repeat("{}", 256))).ShouldBeNull();
         Fault(string.Join(',', Enumerable.Repeat("{}", 257)))!.Expected.ShouldBe("a set of at most 256 keys");

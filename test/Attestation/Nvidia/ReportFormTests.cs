@@ -97,7 +97,8 @@ public sealed class ReportFormTests
         plain.Entry(200)!.ValueType.ShouldBeNull();
         plain.Entry(201).ShouldBeNull();
         plain.Svn(200).ShouldBeNull();
-        OpaqueData.TryParse(Versioned(0, 2, [.. VersionedEntry(3, 0x86, "570.1"u8), .. VersionedEntry(37, 0x87, [1, 2])]), false, out var versioned).ShouldBeNull();
+        OpaqueData.TryParse(
+            Versioned(0, 2, [.. VersionedEntry(3, 0x86, "570.1"u8), .. VersionedEntry(37, 0x87, [1, 2])]), false, out var versioned).ShouldBeNull();
         (versioned!.IsVersioned, versioned.DriverVersion, versioned.Svn(37), versioned.Svn(3), versioned.Svn(1)).ShouldBe((true, "570.1", 513, null, null));
         OpaqueData.TryParse(Versioned(0, 0, VersionedEntry(37, 0x87, [1, 2, 3])), false, out versioned).ShouldBeNull();
         versioned!.Svn(37).ShouldBeNull();
@@ -188,7 +189,8 @@ public sealed class ReportFormTests
         (gpu.SwitchId, gpu.IsLocked, gpu.Gpus.Count).ShouldBe((null, null, 0));
 
         byte[] gpus = [.. id, .. Enumerable.Repeat((byte)0xFF, 48), .. Enumerable.Repeat((byte)7, 8), .. Enumerable.Repeat((byte)6, 8)]; // more than its links
-        OpaqueData.TryParse((byte[])[.. Entry(22, id), .. Entry(25, [1, 0]), .. Entry(26, gpus), .. Entry(6, "96.10.73.00.01"u8)], true, out var other).ShouldBeNull();
+        OpaqueData.TryParse(
+            (byte[])[.. Entry(22, id), .. Entry(25, [1, 0]), .. Entry(26, gpus), .. Entry(6, "96.10.73.00.01"u8)], true, out var other).ShouldBeNull();
         (other!.SwitchId, other.IsLocked, other.VbiosVersion, other.Switches.Count).ShouldBe(("0102030405060708", true, "96.10.73.00.01", 0));
         other.Gpus.ShouldBe(["0102030405060708", "0707070707070707"]);
         OpaqueData.TryParse(Entry(25, [1, 1]), true, out other).ShouldBeNull();

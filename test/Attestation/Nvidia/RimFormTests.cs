@@ -14,7 +14,8 @@ public sealed class RimFormTests
     {
         using var rim = Read(text => text
             .Replace(First, First.Replace("True", "False", StringComparison.Ordinal), StringComparison.Ordinal)
-            .Replace("</r:Payload>", EmulatedDevice.Minimum(37, ulong.MaxValue) + EmulatedDevice.Minimum(65_535, 1, "B") + "</r:Payload>", StringComparison.Ordinal));
+            .Replace(
+                "</r:Payload>", EmulatedDevice.Minimum(37, ulong.MaxValue) + EmulatedDevice.Minimum(65_535, 1, "B") + "</r:Payload>", StringComparison.Ordinal));
         (rim.Product, rim.Edition, rim.Version, rim.IsVbios).ShouldBe(("GH100", "GPU", "570.124.06", false));
         rim.Measurements.Select(item => item.Index).ShouldBe(Enumerable.Range(22, 19)); // the first does not count
         rim.Measurements[0].Alternatives.Single().Length.ShouldBe(48);
@@ -120,7 +121,8 @@ public sealed class RimFormTests
     {
         foreach (var (length, isRead) in new[] { (256, true), (257, false) })
         {
-            var rejection = Parse(text => text.Replace("name=\"Measurement_21\"", $"name=\"{new string('n', length)}\"", StringComparison.Ordinal), out var rim);
+            var rejection = Parse(
+                text => text.Replace("name=\"Measurement_21\"", $"name=\"{new string('n', length)}\"", StringComparison.Ordinal), out var rim);
             rim?.Dispose();
             (rejection is null).ShouldBe(isRead);
         }
@@ -128,7 +130,9 @@ public sealed class RimFormTests
         foreach (var within in new[] { "x", "<r:a></r:a>" })
         {
             var rejection = Parse(
-                text => text.Replace("</r:Payload>", EmulatedDevice.Line(5, new byte[48]).Replace("></r:", $">{within}</r:", StringComparison.Ordinal) + "</r:Payload>", StringComparison.Ordinal),
+                text => text.Replace(
+                    "</r:Payload>",
+                    EmulatedDevice.Line(5, new byte[48]).Replace("></r:", $">{within}</r:", StringComparison.Ordinal) + "</r:Payload>", StringComparison.Ordinal),
                 out var rim);
             rim.ShouldBeNull();
             rejection!.Code.ShouldBe(RejectionCode.Malformed);
@@ -154,7 +158,8 @@ public sealed class RimFormTests
         Canonical("<a xmlns=\"urn:a\"><b xmlns=\"urn:a\"/><c xmlns=\"\"><d xmlns=\"\"/></c></a>")
             .ShouldBe("<a xmlns=\"urn:a\"><b></b><c xmlns=\"\"><d></d></c></a>");
         Canonical("<a xmlns=\"\"/>").ShouldBe("<a></a>");
-        Canonical("<x:a xmlns:x=\"urn:a\"><x:b xmlns:x=\"urn:b\"/><x:c/></x:a>").ShouldBe("<x:a xmlns:x=\"urn:a\"><x:b xmlns:x=\"urn:b\"></x:b><x:c></x:c></x:a>");
+        Canonical("<x:a xmlns:x=\"urn:a\"><x:b xmlns:x=\"urn:b\"/><x:c/></x:a>")
+            .ShouldBe("<x:a xmlns:x=\"urn:a\"><x:b xmlns:x=\"urn:b\"></x:b><x:c></x:c></x:a>");
         XmlPart.TryParse("<a xmlns=\"urn:a\" xmlns:b=\"urn:b\"><c d=\"1\">e<f/></c></a>"u8, out var root).ShouldBeNull();
         var child = root!.Elements.Single();
         Encoding.UTF8.GetString(child.Canonical()).ShouldBe("<c xmlns=\"urn:a\" xmlns:b=\"urn:b\" d=\"1\">e<f></f></c>");

@@ -4,7 +4,7 @@ using ConfidentialChat.Protocol.Primitives;
 
 namespace ConfidentialChat.Protocol.Tests.Cose;
 
-/// <summary>spec/receipts.md section 1, spec/vouchers.md section 3: what is just within a bound is read, and what only looks alike is not taken for it.</summary>
+/// <summary>spec/receipts.md section 1, spec/vouchers.md section 3: what is within a bound is read, and what only looks alike is not.</summary>
 public sealed class CoseEdgeTests : IDisposable
 {
     private const string Type = "application/vnd.example+cbor";
