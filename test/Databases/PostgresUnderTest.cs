@@ -54,16 +54,14 @@ internal sealed class PostgresUnderTest : IAsyncDisposable
         return server;
     }
 
-    /// <summary>
-    /// A server that follows this one, and that this one waits for from now on, where it waits for its own disk.
-    /// </summary>
+    /// <summary>A server that follows this one, and that this one waits for from now on, where it waits for its own disk.</summary>
     public async Task<PostgresUnderTest> StartStandbyAsync()
     {
         var copy = Directory.CreateTempSubdirectory("gateway-postgres-").FullName;
         if (Environment.IsPrivilegedProcess)
             Run("chown", "nobody", copy);
-        Run(AsServer(
-            "pg_basebackup", "-D", Path.Combine(copy, "data"), "-R", "--no-sync", "-c", "fast", "-d", $"host=127.0.0.1 port={Port} user=cchat application_name=standby"));
+        var source = $"host=127.0.0.1 port={Port} user=cchat application_name=standby";
+        Run(AsServer("pg_basebackup", "-D", Path.Combine(copy, "data"), "-R", "--no-sync", "-c", "fast", "-d", source));
         var standby = new PostgresUnderTest(copy, FreePort(), settings);
         await standby.StartAgainAsync();
         Execute("postgres", "ALTER SYSTEM SET synchronous_standby_names = 'standby'");

@@ -11,7 +11,7 @@ using Npgsql;
 
 namespace ConfidentialChat.Gateway.Tests.Postgres;
 
-/// <summary>spec/gateway.md section 9 rule 6: a server goes while money moves, and comes back, or another takes its place. Each of them is paid for once.</summary>
+/// <summary>spec/gateway.md section 9: a server goes while money moves, and comes back, or another takes its place. Each request is paid for once.</summary>
 public sealed class PostgresFailoverTests : IAsyncLifetime
 {
     private const string Model = "tiny";
@@ -182,11 +182,12 @@ public sealed class PostgresFailoverTests : IAsyncLifetime
 
     private async Task<Settlement> ReportAsync(Gateway gateway, RequestId request)
     {
+        var report = new ReportedUsage(new UsageReport(request.Value, Model, Used, 0, 0), Signed: null);
         while (true)
         {
             try
             {
-                return (await gateway.Ledger.SettleAsync(new NodeId(1), [new ReportedUsage(new UsageReport(request.Value, Model, Used, 0, 0), Signed: null)]))[0];
+                return (await gateway.Ledger.SettleAsync(new NodeId(1), [report]))[0];
             }
             catch (GatewayStateException)
             {
@@ -204,7 +205,7 @@ public sealed class PostgresFailoverTests : IAsyncLifetime
 
     private async Task HoldsAsync(Gateway gateway, PostgresUnderTest at)
     {
-        // What was acknowledged is there, and changes nothing any more; reservations of the last second may have gone with the server, and are nobody's.
+        // What was acknowledged is there, and changes nothing any more; reservations of the last second may have gone, and are nobody's.
         (refused + repeated).ShouldBeGreaterThan(0);
         var lost = acknowledged.Count(one => one.Value is Settlement.Unknown);
         acknowledged.Values.ShouldAllBe(one => one == Settlement.Settled || one == Settlement.Repeated || one == Settlement.Unknown);

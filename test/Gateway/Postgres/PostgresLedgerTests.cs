@@ -129,7 +129,8 @@ public sealed class PostgresLedgerTests : IAsyncLifetime
             await command.ExecuteNonQueryAsync(TestContext.Current.CancellationToken);
         var waiting = Task.Run(() => gateways[0].Ledger.ReserveAsync(Terms(100, price)));
         await Task.Delay(200, TestContext.Current.CancellationToken); // so that the others come together behind it
-        var others = Enumerable.Range(0, 9).Select(i => Task.Run(() => gateways[0].Ledger.ReserveAsync(i == 4 ? taken : Terms(i == 7 ? 5000 : 100, price)))).ToList();
+        var others = Enumerable.Range(0, 9).Select(i => i == 4 ? taken : Terms(i == 7 ? 5000 : 100, price))
+            .Select(terms => Task.Run(() => gateways[0].Ledger.ReserveAsync(terms))).ToList();
         await Task.Delay(200, TestContext.Current.CancellationToken);
         await using (var command = new Npgsql.NpgsqlCommand("ROLLBACK", held))
             await command.ExecuteNonQueryAsync(TestContext.Current.CancellationToken);
