@@ -13,8 +13,8 @@ namespace ConfidentialChat.Gateway.State.Postgres;
 /// </summary>
 internal sealed class PostgresWriter : StateWriter, IStateRows
 {
-    /// <summary>Of a transaction that gave way to another's.</summary>
-    private const int MaxTries = 5;
+    /// <summary>Of a transaction that gave way to another's: the server takes a second to see that two wait for each other.</summary>
+    private const int MaxTries = 10;
 
     /// <summary>Between two attempts to connect: who asks meanwhile need not wait to hear the same.</summary>
     private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(500);
@@ -95,7 +95,7 @@ internal sealed class PostgresWriter : StateWriter, IStateRows
                 var isLost = !session.IsOpen && e is not GatewayStateException;
                 if (tries < MaxTries && !isLost && PostgresFault.IsRetried(e))
                 {
-                    Thread.Sleep(Random.Shared.Next(1 << tries)); // milliseconds
+                    Thread.Sleep(Random.Shared.Next(1 << Math.Min(tries, 6))); // milliseconds
                     continue;
                 }
 
