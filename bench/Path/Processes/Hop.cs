@@ -156,8 +156,9 @@ internal sealed class Hop : IAsyncDisposable
         return Process.Start(start)!;
     }
 
-    // The perf map stays: a hop can be looked at with perf.
+    // The perf map stays, and memory that is mapped once: a hop can be looked at with perf.
     private static bool IsRuntimeSetting(string name) =>
-        (name.StartsWith("DOTNET_", StringComparison.OrdinalIgnoreCase) && name is not ("DOTNET_ROOT" or "DOTNET_CLI_HOME" or "DOTNET_PerfMapEnabled" or "DOTNET_EnableWriteXorExecute"))
+        (name.StartsWith("DOTNET_", StringComparison.OrdinalIgnoreCase)
+            && name is not ("DOTNET_ROOT" or "DOTNET_CLI_HOME" or "DOTNET_PerfMapEnabled" or "DOTNET_EnableWriteXorExecute"))
         || name.StartsWith("COMPlus_", StringComparison.OrdinalIgnoreCase);
 }

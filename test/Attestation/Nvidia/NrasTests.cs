@@ -223,7 +223,8 @@ public sealed class NrasTests
             NrasVerifier.Verify(Encoding.UTF8.GetBytes(text), keys, At).Refusals().ShouldBe(["nras.tokens"]);
         foreach (var text in (string[])
         [
-            "[[\"JWT\",\"a.b.c\"],[]]", "[{},{}]", "[[1,\"a.b.c\"],{}]", "[[\"JWS\",\"a.b.c\"],{}]", "[[\"JWT\",\"a.b.c\",1],{}]", "[[\"JWT\",\"a.b.c\"],{},{}]",
+            "[[\"JWT\",\"a.b.c\"],[]]", "[{},{}]", "[[1,\"a.b.c\"],{}]", "[[\"JWS\",\"a.b.c\"],{}]", "[[\"JWT\",\"a.b.c\",1],{}]",
+            "[[\"JWT\",\"a.b.c\"],{},{}]",
             "[[\"JWT\",\"W10.W10.AA\"],{}]", "{\"a\":1,\"a\":1}",
         ])
         {
@@ -366,7 +367,9 @@ public sealed class NrasTests
         public Verdict Verify()
         {
             var point = Own.ExportParameters(false).Q;
-            var set = $"{{\"keys\":[{{\"kty\":\"RSA\",\"kid\":\"ours\"}},{{\"kty\":\"EC\",\"crv\":\"P-384\",\"kid\":\"{(KeyId.Length > 8 ? KeyId : "ours")}\",\"x\":\"{Base64Url.EncodeToString(point.X)}\",\"y\":\"{Base64Url.EncodeToString(point.Y)}\"}}]}}";
+            var (id, x, y) = (KeyId.Length > 8 ? KeyId : "ours", Base64Url.EncodeToString(point.X), Base64Url.EncodeToString(point.Y));
+            var key = $$"""{"kty":"EC","crv":"P-384","kid":"{{id}}","x":"{{x}}","y":"{{y}}"}""";
+            var set = $$"""{"keys":[{"kty":"RSA","kid":"ours"},{{key}}]}""";
             string[] devices = [.. Enumerable.Range(0, Count).Select(i => Token(With($"GPU-{i}")))];
             var submodules = new JsonObject();
             for (var i = 0; i < Count; i++)
@@ -379,7 +382,9 @@ public sealed class NrasTests
             for (var i = 0; i < Count - (LeaveOut ? 1 : 0); i++)
                 list[$"GPU-{i}"] = devices[Swap ? Count - 1 - i : i];
             var answer = new JsonArray(new JsonArray("JWT", Token(ChangePlatform(platform.ToJsonString()))), list);
-            return NrasVerifier.Verify(Encoding.UTF8.GetBytes(answer.ToJsonString()), Keys(Encoding.ASCII.GetBytes(set)), At, IsNonceGiven ? (ReadOnlyMemory<byte>?)NrasTests.Nonce : null);
+            return NrasVerifier.Verify(
+                Encoding.UTF8.GetBytes(answer.ToJsonString()), Keys(Encoding.ASCII.GetBytes(set)), At,
+                IsNonceGiven ? (ReadOnlyMemory<byte>?)NrasTests.Nonce : null);
         }
 
         private string With(string name)

@@ -15,7 +15,8 @@ public sealed class RimFormTests
         using var rim = Read(text => text
             .Replace(First, First.Replace("True", "False", StringComparison.Ordinal), StringComparison.Ordinal)
             .Replace(
-                "</r:Payload>", EmulatedDevice.Minimum(37, ulong.MaxValue) + EmulatedDevice.Minimum(65_535, 1, "B") + "</r:Payload>", StringComparison.Ordinal));
+                "</r:Payload>", EmulatedDevice.Minimum(37, ulong.MaxValue) + EmulatedDevice.Minimum(65_535, 1, "B") + "</r:Payload>",
+                StringComparison.Ordinal));
         (rim.Product, rim.Edition, rim.Version, rim.IsVbios).ShouldBe(("GH100", "GPU", "570.124.06", false));
         rim.Measurements.Select(item => item.Index).ShouldBe(Enumerable.Range(22, 19)); // the first does not count
         rim.Measurements[0].Alternatives.Single().Length.ShouldBe(48);
@@ -132,7 +133,8 @@ public sealed class RimFormTests
             var rejection = Parse(
                 text => text.Replace(
                     "</r:Payload>",
-                    EmulatedDevice.Line(5, new byte[48]).Replace("></r:", $">{within}</r:", StringComparison.Ordinal) + "</r:Payload>", StringComparison.Ordinal),
+                    EmulatedDevice.Line(5, new byte[48]).Replace("></r:", $">{within}</r:", StringComparison.Ordinal) + "</r:Payload>",
+                    StringComparison.Ordinal),
                 out var rim);
             rim.ShouldBeNull();
             rejection!.Code.ShouldBe(RejectionCode.Malformed);

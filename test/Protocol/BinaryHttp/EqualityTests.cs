@@ -58,7 +58,8 @@ public sealed class EqualityTests
         var head = new ResponseHead(200, Some, before);
         Same(head, new ResponseHead(200, [.. Some], new InformationalResponse(103, Some)));
         Different(
-            head, new(201, Some, before), new(200, [], before), new(200, Some), new(200, Some, before, before), new(200, Some, new InformationalResponse(102, Some)));
+            head, new(201, Some, before), new(200, [], before), new(200, Some), new(200, Some, before, before),
+            new(200, Some, new InformationalResponse(102, Some)));
         (head.Status, head.Fields, head.Informational[0].Status, head.Informational[0].Fields).ShouldBe((200, Some, 103, Some));
         var response = new BinaryResponse(head, new byte[] { 1 }, Some);
         Same(response, new BinaryResponse(new ResponseHead(200, Some, before), new byte[] { 1 }, [.. Some]));

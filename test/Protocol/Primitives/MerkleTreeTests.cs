@@ -2,7 +2,7 @@ using ConfidentialChat.Protocol.Primitives;
 
 namespace ConfidentialChat.Protocol.Tests.Primitives;
 
-/// <summary>Situations of other implementations' bug reports among them: a path that is too long, a place that the tree does not have, a root as a leaf.</summary>
+/// <summary>Also what other implementations got wrong: a path that is too long, a place that the tree does not have, a root as a leaf.</summary>
 public sealed class MerkleTreeTests
 {
     private const int Largest = 20;
