@@ -314,6 +314,7 @@ public class MoneyTests : IAsyncLifetime
         await gateway.Accounts.CorrectAsync(new UserId(1), new MicroDollars(100), isAdded: false, "abcdefgh", "counted twice");
         (await gateway.Accounts.CorrectAsync(new UserId(1), new MicroDollars(401), isAdded: false, "abcdefgh")).Outcome.ShouldBe(MovementOutcome.OutOfBounds);
         (await gateway.ReadAsync(state => state.Audit.AsNoTracking().OrderBy(row => row.Id).ToListAsync()))
+            .Where(row => !row.Act.EndsWith(".create", StringComparison.Ordinal)) // the user, the key and the node's token
             .Select(row => (row.Actor, row.Act, row.Subject, row.Detail)).ShouldBe(
             [
                 ("operator", "price.set", $"node {node.Id} {GatewayUnderTest.Model}", "1, 2, 0"),
