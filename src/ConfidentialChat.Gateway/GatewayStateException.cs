@@ -1,3 +1,5 @@
+using Microsoft.Data.Sqlite;
+
 namespace ConfidentialChat.Gateway;
 
 /// <summary>The database cannot be used just now. What was to be changed is as it was, unless <see cref="StateFault.Unsynced"/> says otherwise.</summary>
@@ -7,7 +9,7 @@ public sealed class GatewayStateException : Exception
     /// <param name="inner">What the system said.</param>
     /// <param name="path">The database's file, for whoever named its directory.</param>
     public GatewayStateException(StateFault fault, Exception? inner = null, string? path = null)
-        : this(fault, Explain(fault, path), inner)
+        : this(fault, Explain(fault, inner, path), inner)
     {
     }
 
@@ -20,9 +22,10 @@ public sealed class GatewayStateException : Exception
     /// <summary>What the operator can do.</summary>
     public string Hint { get; }
 
-    private static (string Message, string Hint) Explain(StateFault fault, string? path)
+    private static (string Message, string Hint) Explain(StateFault fault, Exception? inner, string? path)
     {
         var database = path is null ? "The gateway's database" : $"The gateway's database {path}";
+        var code = inner is SqliteException told ? $" (SQLite's code {told.SqliteExtendedErrorCode})" : ""; // tells apart what has one text
         return fault switch
         {
             StateFault.Busy => (
@@ -30,7 +33,7 @@ public sealed class GatewayStateException : Exception
                 "try again; if it stays so, find the process that holds gateway.db open"),
             StateFault.Full => ($"{database} cannot be written: its disk is full.", "make room; a running gateway goes on by itself"),
             StateFault.Unusable => (
-                $"{database} cannot be read or written.",
+                $"{database} cannot be read or written{code}.",
                 "look at its disk, at the owner and mode of its files, and at the length of its path: 500 bytes at most, with links followed"),
             StateFault.Unsynced => (
                 $"{database} is not known to be on its disk: the disk failed to take it.", "look at the disk, then start the gateway again"),

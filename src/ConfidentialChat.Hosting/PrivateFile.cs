@@ -1,7 +1,9 @@
+using System.Runtime.InteropServices;
+
 namespace ConfidentialChat.Hosting;
 
 /// <summary>Files and directories that their owner alone may use, whatever the process's umask says.</summary>
-internal static class PrivateFile
+internal static partial class PrivateFile
 {
     private const UnixFileMode OwnerOnly = UnixFileMode.UserRead | UnixFileMode.UserWrite;
     private const int SharingViolation = unchecked((int)0x80070020);
@@ -19,6 +21,52 @@ internal static class PrivateFile
         }
 
         File.Move(unfinished, path, overwrite: true);
+    }
+
+    /// <summary>Makes a file, whole from its first moment, where there is none. Of several that try at once one does.</summary>
+    /// <returns>Whether this one did.</returns>
+    /// <exception cref="IOException">It cannot be made.</exception>
+    /// <exception cref="UnauthorizedAccessException">The directory is another user's.</exception>
+    public static bool TryCreate(string path, ReadOnlySpan<byte> content)
+    {
+        var beside = $"{path}.{Guid.NewGuid():N}";
+        try
+        {
+            using (var file = Open(beside, FileMode.CreateNew, FileAccess.Write))
+            {
+                file.Write(content);
+                file.Flush(flushToDisk: true);
+            }
+
+            return TryName(beside, path);
+        }
+        finally
+        {
+            File.Delete(beside);
+        }
+    }
+
+    // On Unix File.Move looks whether there is one and then renames: whoever is second replaces what the first has open by then. A link
+    // is made or refused in one step; where a file system knows none, the move has to do.
+    private static bool TryName(string file, string path)
+    {
+        if (!OperatingSystem.IsWindows())
+        {
+            if (Native.link(file, path) == 0)
+                return true;
+            if (Marshal.GetLastPInvokeError() == Native.Exists)
+                return false;
+        }
+
+        try
+        {
+            File.Move(file, path, overwrite: false);
+            return true;
+        }
+        catch (IOException) when (File.Exists(path))
+        {
+            return false;
+        }
     }
 
     /// <summary>Opens a file; one that is made, or was open to others, is its owner's from then on.</summary>
@@ -79,5 +127,13 @@ internal static class PrivateFile
             Directory.CreateDirectory(full);
         else
             Directory.CreateDirectory(full, OwnerEnters);
+    }
+
+    private static partial class Native
+    {
+        public const int Exists = 17; // EEXIST
+
+        [LibraryImport("libc", StringMarshalling = StringMarshalling.Utf8, SetLastError = true)]
+        public static partial int link(string file, string name);
     }
 }

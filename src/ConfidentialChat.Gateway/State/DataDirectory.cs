@@ -52,7 +52,7 @@ internal sealed class DataDirectory
 
             // SQLite gives its companions (-wal, -shm) the mode of this file, so it is made here and not by SQLite.
             if (server is null && !File.Exists(directory.DatabasePath))
-                TryCreate(directory.DatabasePath, []);
+                PrivateFile.TryCreate(directory.DatabasePath, []);
             return directory;
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or ArgumentException or NotSupportedException)
@@ -170,32 +170,10 @@ internal sealed class DataDirectory
     private byte[] CreateKey()
     {
         using var key = Ed25519PrivateKey.Generate(out var seed);
-        if (TryCreate(KeyPath, seed))
+        if (PrivateFile.TryCreate(KeyPath, seed))
             return seed;
         CryptographicOperations.ZeroMemory(seed);
         return File.ReadAllBytes(KeyPath); // another process was first, and its key is the gateway's
-    }
-
-    // Written beside and linked into place, so that nobody ever reads half a file or replaces a whole one.
-    private static bool TryCreate(string path, ReadOnlySpan<byte> content)
-    {
-        var beside = $"{path}.{Guid.NewGuid():N}";
-        using (var file = PrivateFile.Open(beside, FileMode.CreateNew, FileAccess.Write))
-        {
-            file.Write(content);
-            file.Flush(flushToDisk: true);
-        }
-
-        try
-        {
-            File.Move(beside, path, overwrite: false);
-            return true;
-        }
-        catch (IOException) when (File.Exists(path))
-        {
-            File.Delete(beside);
-            return false;
-        }
     }
 }
 

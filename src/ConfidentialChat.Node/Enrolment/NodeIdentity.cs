@@ -153,7 +153,7 @@ internal sealed class NodeIdentity : IDisposable
         if (!File.Exists(path))
         {
             var made = make();
-            PrivateFile.Write(path, made);
+            PrivateFile.TryCreate(path, made); // else another node of this directory was first, and its key stays
             CryptographicOperations.ZeroMemory(made);
         }
 
