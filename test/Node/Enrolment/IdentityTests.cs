@@ -23,6 +23,21 @@ public sealed class IdentityTests : IDisposable
     }
 
     [Fact]
+    public async Task Nodes_that_start_at_once_in_one_directory_have_one_identity()
+    {
+        for (var round = 0; round < 20; round++)
+        {
+            var place = directory.CreateSubdirectory($"{round}").FullName;
+            var started = await Task.WhenAll(Enumerable.Range(0, 4).Select(_ => Task.Run(() =>
+            {
+                using var identity = NodeIdentity.Open(place, tls: true);
+                return (identity.Key.PublicKey, identity.TlsPin);
+            })));
+            started.Distinct().ShouldHaveSingleItem();
+        }
+    }
+
+    [Fact]
     public void A_certificate_that_is_put_on_the_disk_is_taken_and_another_key_is_said_to_be_one()
     {
         using var identity = NodeIdentity.Open(directory.FullName, tls: true);
