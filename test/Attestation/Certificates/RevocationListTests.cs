@@ -40,9 +40,14 @@ public sealed class RevocationListTests
                 list.More = more;
                 (list.Extension, list.EntryExtension) = (("2.5.29.20", false), ("2.5.29.21", false));
             }).ShouldBe(RejectionCode.Malformed);
+        foreach (var more in new (byte[]?, byte[]?)[] { (Null, null), (null, Null) })
+            Refused(list => (list.Extension, list.MoreExtended) = (("2.5.29.20", false), more)).ShouldBe(RejectionCode.Malformed);
+        Refused(list => (list.EntryExtension, list.MoreExtended) = (("2.5.29.21", false), (Null, null))).ShouldBe(RejectionCode.Malformed);
         Refused(list => list.More = (null, Null, null, null)).ShouldBe(RejectionCode.Malformed);
         Refused(list => list.UnusedBits = 1).ShouldBe(RejectionCode.Malformed);
         Refused(list => list.NextUpdate = null).ShouldBe(RejectionCode.Malformed);
+        foreach (var version in new[] { -1, 0, 2 })
+            Refused(list => list.Version = version).ShouldBe(RejectionCode.Unsupported);
     }
 
     [Theory]

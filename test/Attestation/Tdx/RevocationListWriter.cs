@@ -34,6 +34,9 @@ internal sealed class RevocationListWriter
     /// <summary>DER that nobody expects: at the end of an entry, of what is signed, of the list, and behind it.</summary>
     public (byte[]? Entry, byte[]? Signed, byte[]? List, byte[]? Behind) More { get; set; }
 
+    /// <summary>The same at the end of an extension, and behind the list's extensions.</summary>
+    public (byte[]? Extension, byte[]? Extensions) MoreExtended { get; set; }
+
     /// <summary>How many bits of the signature's last byte do not count.</summary>
     public int UnusedBits { get; set; }
 
@@ -68,7 +71,10 @@ internal sealed class RevocationListWriter
             if (Extension is not null)
             {
                 using (tbs.PushSequence(new Asn1Tag(TagClass.ContextSpecific, 0)))
+                {
                     WriteExtension(tbs, Extension);
+                    WriteMore(tbs, MoreExtended.Extensions);
+                }
             }
 
             WriteMore(tbs, More.Signed);
@@ -108,7 +114,7 @@ internal sealed class RevocationListWriter
             writer.WriteUtcTime(time);
     }
 
-    private static void WriteExtension(AsnWriter writer, (string Oid, bool Critical)? extension)
+    private void WriteExtension(AsnWriter writer, (string Oid, bool Critical)? extension)
     {
         if (extension is not { } given)
             return;
@@ -120,6 +126,7 @@ internal sealed class RevocationListWriter
                 if (given.Critical)
                     writer.WriteBoolean(true);
                 writer.WriteOctetString([0x02, 0x01, 0x01]);
+                WriteMore(writer, MoreExtended.Extension);
             }
         }
     }
