@@ -1,9 +1,11 @@
 using ConfidentialChat.Gateway.State;
+using ConfidentialChat.Gateway.Tests.Postgres;
 using ConfidentialChat.Hosting;
 
 namespace ConfidentialChat.Gateway.Tests;
 
 /// <summary>What several make at once in one directory, as at the first start of a gateway and of its commands.</summary>
+[OfSqliteFile]
 public sealed class DataDirectoryTests : IDisposable
 {
     private const int Rounds = 100;

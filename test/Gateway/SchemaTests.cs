@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Security.Cryptography;
 using ConfidentialChat.Gateway.State;
+using ConfidentialChat.Gateway.Tests.Postgres;
 using Microsoft.Data.Sqlite;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.EntityFrameworkCore.Infrastructure;
@@ -9,6 +10,7 @@ using Microsoft.EntityFrameworkCore.Migrations;
 namespace ConfidentialChat.Gateway.Tests;
 
 /// <summary>A fresh database gets its tables from a script; an older one from the migrations. Both end with the same tables.</summary>
+[OfSqliteFile]
 public sealed class SchemaTests : IDisposable
 {
     private const string Accept = "CONFIDENTIALCHAT_ACCEPT_SCHEMA";
