@@ -122,6 +122,43 @@ public sealed class EventPacerTests
         Should.Throw<InvalidOperationException>(() => pacer.EndContent().Length);
     }
 
+    [Fact]
+    public void A_stream_without_an_event_is_its_head_and_its_end()
+    {
+        using var pacer = new EventPacer(Head);
+        pacer.EndContent().ToArray().ShouldBe([3, 0x40, 0xC8, 0, 0]);
+        Should.Throw<ArgumentException>(() => pacer.Finish([new("content-length", "0")]).Length);
+        Should.Throw<ArgumentNullException>(() => pacer.Finish(null!).Length).ParamName.ShouldBe("trailers");
+        pacer.Finish([]).Length.ShouldBe(EventPacer.ChunkSize);
+        Should.Throw<ArgumentNullException>(() => new EventPacer(null!)).ParamName.ShouldBe("head");
+    }
+
+    [Theory]
+    [InlineData(0, 0x80)]
+    [InlineData(1, 0xC0)]
+    [InlineData(2, 0xC0)]
+    [InlineData(3, 0x80)]
+    public void A_length_is_longer_only_where_the_gap_is_smaller_than_any_filler(int gap, int form)
+    {
+        using var pacer = new EventPacer(Head);
+        pacer.Add(Utf8(Event(EventPacer.ChunkSize - 8 - gap)));
+        pacer.Next()[4].ShouldBe((byte)form);
+    }
+
+    [Fact]
+    public void A_head_of_exactly_its_bound_is_taken()
+    {
+        using var pacer = new EventPacer(new ResponseHead(200, [new("h", new string('v', EventPacer.MaxHeadSize - 8))]));
+        pacer.Next().Length.ShouldBe(EventPacer.ChunkSize);
+        Should.Throw<ArgumentException>(() => new EventPacer(new ResponseHead(200, [new("h", new string('v', EventPacer.MaxHeadSize - 7))])));
+        using var padder = new EventPadder(new ResponseHead(200, [new("h", new string('v', EventPadder.MaxHeadSize - 8))]));
+        padder.EndContent().Length.ShouldBe(EventPadder.MaxHeadSize + 1);
+        Should.Throw<ArgumentException>(() => new EventPadder(new ResponseHead(200, [new("h", new string('v', EventPadder.MaxHeadSize - 7))])));
+        using var continued = new EventPadder(Head, isContinued: true);
+        continued.EndContent().ToArray().ShouldBe([0x40, 0xC8, 0, 0]);
+        Should.Throw<ArgumentNullException>(() => new EventPadder(null!)).ParamName.ShouldBe("head");
+    }
+
     private static string Latin1(byte[] bytes) => Encoding.Latin1.GetString(bytes);
 
     private static List<byte[]> Pace(byte[] stream)
