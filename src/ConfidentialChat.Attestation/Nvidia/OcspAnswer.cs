@@ -188,34 +188,53 @@ internal sealed class OcspAnswer : IDisposable
             singles.Add(single!);
         }
 
-        if (data.HasData)
-        {
-            var wrapper = data.ReadSequence(new Asn1Tag(TagClass.ContextSpecific, 1, isConstructed: true));
-            var extensions = wrapper.ReadSequence();
-            wrapper.ThrowIfNotEmpty();
-            while (extensions.HasData)
-            {
-                var extension = extensions.ReadSequence();
-                var oid = extension.ReadObjectIdentifier();
-                var isCritical = extension.PeekTag().HasSameClassAndValue(Asn1Tag.Boolean) && extension.ReadBoolean();
-                var value = extension.ReadOctetString();
-                extension.ThrowIfNotEmpty();
-                if (oid == NonceExtension && nonce is null)
-                    nonce = ReadNonce(value);
-                else if (isCritical || oid == NonceExtension)
-                    return new Rejection(RejectionCode.Unsupported, "no critical extension of an OCSP response", "one");
-            }
-        }
-
+        if (ReadExtensions(data, hasNonce: true, out nonce) is { } extended)
+            return extended;
         data.ThrowIfNotEmpty();
         return singles.Count == 0 ? Rejection.Malformed("an answer", "none") : null;
     }
 
+    // Of a response, which may have a nonce, or of one answer in it. What is critical changes what is said, and nothing that does is known here.
+    private static Rejection? ReadExtensions(AsnReader reader, bool hasNonce, out ReadOnlyMemory<byte>? nonce)
+    {
+        nonce = null;
+        if (!reader.HasData)
+            return null;
+        var wrapper = reader.ReadSequence(new Asn1Tag(TagClass.ContextSpecific, 1, isConstructed: true));
+        var extensions = wrapper.ReadSequence();
+        wrapper.ThrowIfNotEmpty();
+        while (extensions.HasData)
+        {
+            var extension = extensions.ReadSequence();
+            var oid = extension.ReadObjectIdentifier();
+            var isCritical = extension.PeekTag().HasSameClassAndValue(Asn1Tag.Boolean) && extension.ReadBoolean();
+            var value = extension.ReadOctetString();
+            extension.ThrowIfNotEmpty();
+            var isNonce = hasNonce && oid == NonceExtension;
+            if (isNonce && nonce is not null)
+                return Rejection.Malformed("one nonce", "two");
+            if (isNonce)
+                nonce = ReadNonce(value);
+            else if (isCritical)
+                return new Rejection(RejectionCode.Unsupported, "no critical extension of an OCSP response", "one");
+        }
+
+        return null;
+    }
+
     // RFC 8954: an OCTET STRING within; older responders put the bytes themselves.
-    private static ReadOnlyMemory<byte> ReadNonce(byte[] value) =>
-        AsnDecoder.TryReadPrimitiveOctetString(value, AsnEncodingRules.DER, out var inner, out var consumed) && consumed == value.Length
-            ? inner.ToArray()
-            : value;
+    private static ReadOnlyMemory<byte> ReadNonce(byte[] value)
+    {
+        try
+        {
+            var nonce = AsnDecoder.ReadOctetString(value, AsnEncodingRules.DER, out var consumed);
+            return consumed == value.Length ? nonce : value;
+        }
+        catch (AsnContentException)
+        {
+            return value;
+        }
+    }
 
     private static Rejection? ReadSingle(AsnReader reader, out Single? single)
     {
@@ -274,8 +293,8 @@ internal sealed class OcspAnswer : IDisposable
         var wrapped = reader.ReadSequence(next);
         var nextUpdate = wrapped.ReadGeneralizedTime();
         wrapped.ThrowIfNotEmpty();
-        if (reader.HasData)
-            reader.ReadEncodedValue(); // extensions of one answer
+        if (ReadExtensions(reader, hasNonce: false, out _) is { } fault)
+            return fault;
         reader.ThrowIfNotEmpty();
         single = new Single(hash, name, key, serial.ToArray(), status, thisUpdate, nextUpdate);
         return null;
