@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the tests need where it is missing, runs them all, and ends with "N passed, N failed".
 #   ./test.sh          the fast run, 25 minutes at most
-#   ./test.sh --slow   the slow one, 90 minutes at most: long properties, the soak, a real llama-server, and everything else that takes minutes
+#   ./test.sh --slow   the slow one, 90 minutes at most: long properties, the soak, a real llama-server, a share of the mutants, and what else takes minutes
 #   ./test.sh [--slow] PROJECT…   a part of either: only these folders of test/, for example Node, Fuzz or Mutation, and no benchmarks
 set -euo pipefail
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")"
@@ -99,8 +99,8 @@ if (($(nproc) > 1 && ${#parts[@]} + ${#campaigns[@]} == 0)); then
   within ./bench.sh --quick || benches=$?
 fi
 
-# --- Guided fuzzing, ten minutes, in the slow run or where it is named; a share of the mutants where it is named (docs/mutation.md).
-if ((${#slow[@]} && ${#parts[@]} + ${#campaigns[@]} == 0)); then campaigns=(test/Fuzz/fuzz.sh); fi
+# --- Guided fuzzing, ten minutes, and a share of the mutants, as long (docs/mutation.md), in the slow run or where they are named.
+if ((${#slow[@]} && ${#parts[@]} + ${#campaigns[@]} == 0)); then campaigns=(test/Fuzz/fuzz.sh test/Mutation/mutate.sh); fi
 failures=0
 for campaign in "${campaigns[@]}"; do
   echo "test.sh: $campaign" >&2
