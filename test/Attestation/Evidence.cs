@@ -1,11 +1,12 @@
 using System.Globalization;
 using System.Text.Json;
+using System.Text.RegularExpressions;
 using ConfidentialChat.Attestation.Tdx;
 
 namespace ConfidentialChat.Attestation.Tests;
 
 /// <summary>Recorded evidence of the shared vectors, and what is done to it.</summary>
-internal static class Evidence
+internal static partial class Evidence
 {
     public static byte[] Bytes(string path) => File.ReadAllBytes(Vectors.Locate(path));
 
@@ -71,6 +72,13 @@ internal static class Evidence
         verdict.Failures.Select(factor => (factor.Name.Value, factor.Code)).ShouldBe([(name.Value, (RejectionCode?)code)], verdict.ToText());
         verdict.IsAccepted.ShouldBeFalse();
     }
+
+    /// <summary>What each factor expected and found, one line for each: name: expected | found, long values by their beginnings.</summary>
+    public static IEnumerable<string> Said(this Verdict verdict) =>
+        verdict.Factors.Select(factor => Long().Replace($"{factor.Name}: {factor.Expected} | {factor.Found}", value => value.Value[..4] + "…"));
+
+    [GeneratedRegex("[0-9a-f]{32,}")]
+    private static partial Regex Long();
 
     private static ReadOnlyMemory<byte>? Optional(string path) => File.Exists(Vectors.Locate(path)) ? (ReadOnlyMemory<byte>?)Bytes(path) : null;
 }
