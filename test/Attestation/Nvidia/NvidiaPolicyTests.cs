@@ -31,6 +31,16 @@ public sealed class NvidiaPolicyTests
             .ShouldBe((8, "570.124.06", TimeSpan.FromHours(12), TimeSpan.FromDays(90)));
         read.Nvidia.MinVbios.ShouldBe(policy.Nvidia.MinVbios);
         read.Nvidia.Modes.ShouldBe(policy.Nvidia.Modes);
+        read.Nvidia.Architectures.ShouldBe(policy.Nvidia.Architectures);
+        (read.Nvidia.RequireRims, read.Nvidia.RequireOcsp, read.Nvidia.AllowCertificateHold).ShouldBe((false, true, true));
+        Policy.Parse("version = 1\n[nvidia]\nmax_rim_age = \"unlimited\"\n").Nvidia.MaxRimAge.ShouldBeNull();
+    }
+
+    [Fact]
+    public void A_policy_that_says_nothing_demands_RIM_files_and_allows_no_certificate_that_is_held()
+    {
+        foreach (var policy in new[] { Policy.Parse("version = 1").Nvidia, new NvidiaPolicy() })
+            (policy.RequireRims, policy.RequireOcsp, policy.AllowCertificateHold).ShouldBe((true, false, false));
     }
 
     [Theory]
