@@ -49,7 +49,7 @@ mutate() {
   "project": "ConfidentialChat.$project.csproj", "test-projects": ["ConfidentialChat.$project.Mutation.csproj"], "test-runner": "mtp",
   "configuration": "Release", "coverage-analysis": "perTest", "concurrency": ${CONFIDENTIALCHAT_MUTATION_WORKERS:-2}, "mutate": [$globs],
   "reporters": ["json", "html"], "thresholds": { "high": 95, "low": 85, "break": 85 }, "additional-timeout": 10000,
-  "ignore-mutations": ["string"], "disable-bail": true
+  "ignore-mutations": ["string"], "disable-bail": true, "disable-mix-mutants": true
 } }
 JSON
   echo "mutate.sh: $name" >&2
