@@ -33,7 +33,8 @@ shares=(
   "binary-http Protocol BinaryHttp Oblivious/BinaryHttp/*.cs"
   "chunks Protocol Oblivious Oblivious/Chunk*.cs Oblivious/Varint.cs Oblivious/RequestHeader.cs Oblivious/KeyConfiguration*.cs"
   "cose Protocol Cose Cose/*.cs"
-  "event-streams Protocol Shape Shape/Event*.cs Shape/MessagePadding.cs Shape/Padme.cs"
+  "event-streams Protocol Shape Shape/EventPacer.cs Shape/EventScanner.cs Shape/EventUnpadder.cs"
+  "padding Protocol Shape Shape/EventPadder.cs Shape/MessagePadding.cs Shape/Padme.cs"
 )
 
 # One run: project, area, globs. Its report is the last word on these files.
