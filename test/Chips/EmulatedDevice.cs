@@ -258,6 +258,9 @@ internal sealed class DevicePlan(string name, ECDsa key)
     /// <summary>Who signs in the issuer's place.</summary>
     public ECDsa? ForeignSigner { get; set; }
 
+    /// <summary>Of the issuer's signature.</summary>
+    public HashAlgorithmName Hash { get; set; } = HashAlgorithmName.SHA384;
+
     public bool IsAuthority { get; set; }
 
     public int? PathLength { get; set; }
@@ -279,7 +282,7 @@ internal sealed class DevicePlan(string name, ECDsa key)
     {
         if (madeFor.TryGetValue(issuer.Name, out var known) && known.NotBefore.ToUniversalTime() == NotBefore.UtcDateTime)
             return known;
-        var request = new CertificateRequest(new X500DistinguishedName(Name), Key, HashAlgorithmName.SHA384);
+        var request = new CertificateRequest(new X500DistinguishedName(Name), Key, Hash);
         if (IsAuthority)
             request.CertificateExtensions.Add(new X509BasicConstraintsExtension(true, PathLength is not null, PathLength ?? 0, critical: true));
         request.CertificateExtensions.Add(new X509KeyUsageExtension(

@@ -26,6 +26,19 @@ public sealed class DeviceCheckTests
     }
 
     [Fact]
+    public void A_certificate_that_was_signed_with_another_hash_is_refused_wherever_it_stands()
+    {
+        foreach (var plan in new Func<EmulatedDevice, DevicePlan>[] { device => device.Leaf, device => device.Brom, device => device.Provisioner })
+        {
+            var bench = new DeviceFaultTests.Bench();
+            plan(bench.Device).Hash = HashAlgorithmName.SHA256;
+            var verdict = bench.Verify();
+            verdict.Refusals().ShouldBe(["nvidia.path"]);
+            verdict.CodeOf(NvidiaFactors.Path).ShouldBe(RejectionCode.Untrusted);
+        }
+    }
+
+    [Fact]
     public void Of_devices_that_cannot_be_read_nothing_is_said_together()
     {
         var bench = new DeviceFaultTests.Bench { HasRims = false };
