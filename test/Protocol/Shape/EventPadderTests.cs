@@ -207,6 +207,32 @@ public sealed class EventPadderTests
         }
     }
 
+    [Fact]
+    public void The_last_chunk_ends_with_the_block_in_which_its_trailers_end()
+    {
+        foreach (var size in Enumerable.Range(EventPadder.BlockSize - 40, 80))
+        {
+            using var padder = new EventPadder(Head);
+            var unpadded = padder.EndContent().Length + size + 5; // name and value with their lengths, and an end
+            padder.Finish([new("a", new string('v', size))]).Length
+                .ShouldBe((unpadded + EventPadder.BlockSize - 1) / EventPadder.BlockSize * EventPadder.BlockSize, $"{size}");
+        }
+    }
+
+    [Fact]
+    public void Trailers_are_there_and_smaller_than_their_bound()
+    {
+        using var padder = new EventPadder(Head);
+        padder.EndContent();
+        Should.Throw<ArgumentNullException>(() => padder.Finish(null!).Length).ParamName.ShouldBe("trailers");
+        var bound = Trailers(EventPadder.MaxTrailersSize);
+        bound.WireSize.ShouldBe(EventPadder.MaxTrailersSize);
+        Should.Throw<ArgumentException>(() => padder.Finish(bound).Length).ParamName.ShouldBe("trailers");
+        padder.Finish(Trailers(EventPadder.MaxTrailersSize - 1)).Length.ShouldBeGreaterThan(0);
+
+        static FieldSection Trailers(int wireSize) => [new("a", new string('v', wireSize - 4))];
+    }
+
     private static bool IsWholeBlocks(byte[] chunk) =>
         chunk.Length is > 0 and <= EventPadder.MaxChunkSize && chunk.Length % EventPadder.BlockSize == 0;
 
