@@ -55,7 +55,8 @@ public sealed class PostgresPlanTests(ITestOutputHelper output)
         }
         catch (PostgresException e) when (e.SqlState == PostgresErrorCodes.AmbiguousFunction)
         {
-            await RunAsync(connection, $"PREPARE planned ({string.Join(", ", Enumerable.Repeat("bigint", parameters))}) AS {sql}"); // a sum of amounts alone
+            // A sum of amounts alone.
+            await RunAsync(connection, $"PREPARE planned ({string.Join(", ", Enumerable.Repeat("bigint", parameters))}) AS {sql}");
         }
 
         await using var explain = connection.CreateCommand();
