@@ -60,7 +60,8 @@ public sealed class PostgresPlanTests(ITestOutputHelper output)
         }
 
         await using var explain = connection.CreateCommand();
-        explain.CommandText = $"EXPLAIN (FORMAT JSON) EXECUTE planned{(parameters == 0 ? "" : $"({string.Join(", ", Enumerable.Repeat("NULL", parameters))})")}";
+        var values = parameters == 0 ? "" : $"({string.Join(", ", Enumerable.Repeat("NULL", parameters))})";
+        explain.CommandText = $"EXPLAIN (FORMAT JSON) EXECUTE planned{values}";
         using var plan = JsonDocument.Parse((string)(await explain.ExecuteScalarAsync(TestContext.Current.CancellationToken))!);
         await RunAsync(connection, "DEALLOCATE planned");
         var whole = new List<string>();
