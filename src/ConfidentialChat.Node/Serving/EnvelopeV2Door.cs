@@ -42,12 +42,13 @@ internal sealed class EnvelopeV2Door(
         if (body is null)
             return (null, new Refusal(fault));
 
-        // The key is held for the opening alone: it is erased at its time, however slow a sender is.
+        // The key is held for the opening alone: it is erased at its time, however slow a sender is. So the ring is asked anew, which knows that a
+        // key is due before it is erased.
         Call? call = null;
         var isTaken = false;
         try
         {
-            if (!set.TryHoldSealed(out var hold))
+            if (!ring.TryFind(token.KeySet, out set) || !set.TryHoldSealed(out var hold))
                 return (null, new Refusal(RequestError.UnknownNodeKey));
             Refusal? refusal;
             TimeSpan markedAt;
