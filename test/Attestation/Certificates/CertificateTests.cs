@@ -79,6 +79,9 @@ public sealed class CertificateTests
             (Ascii(pem.TrimEnd() + pem), RejectionCode.Malformed), (Ascii(pem.Replace("MII", "M-I", StringComparison.Ordinal)), RejectionCode.Malformed),
             (Ascii(pem.Replace("MII", "M*I", StringComparison.Ordinal)), RejectionCode.Malformed), (new byte[Bounds.Pem + 1], RejectionCode.TooLarge),
             (Ascii(new string(' ', Bounds.Pem)), RejectionCode.Malformed),
+            // A block that does not end, up to the largest that could.
+            (Ascii(pem[..60]), RejectionCode.Malformed), (Ascii(pem[..60].PadRight(Bounds.PemBlock, 'A')), RejectionCode.Malformed),
+            (Ascii(pem[..60].PadRight(Bounds.PemBlock + 1, 'A')), RejectionCode.TooLarge),
             // A block of more characters, and one of more bytes, than a certificate has.
             (Ascii(Block(new string(' ', Bounds.PemBlock))), RejectionCode.TooLarge),
             (Ascii(Block(Convert.ToBase64String(new byte[Bounds.Certificate + 1]))), RejectionCode.TooLarge),

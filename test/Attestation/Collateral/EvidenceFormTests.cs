@@ -35,6 +35,14 @@ public sealed class EvidenceFormTests
         report.ShouldBe(Evidence.Bytes($"{set}/report.bin"));
         SevSnpVerifier.Verify(report, EvidenceForm.SevSnp(Evidence.Bytes($"{set}/vcek.der")), Policy.Default, Snp).Verdict.Refusals().ShouldBeEmpty();
         EvidenceForm.Evidence("HCLA"u8.ToArray()).ShouldBe("HCLA"u8.ToArray());
+
+        // Nothing has to stand behind the report, and the parser is who refuses a version.
+        foreach (var version in new byte[] { 1, 0x80 })
+        {
+            byte[] least = [.. "HCLA"u8, .. new byte[28], version, .. report[1..]];
+            EvidenceForm.Evidence(least).ShouldBe(least[32..]);
+            EvidenceForm.Evidence(least[..^1]).ShouldBe(least[..^1]);
+        }
     }
 
     [Theory]
@@ -120,6 +128,24 @@ public sealed class EvidenceFormTests
         var report = Evidence.Bytes("snp/05-milan-v3/report.bin");
         SevSnpVerifier.Verify(report, EvidenceForm.SevSnp(own), Policy.Default, Snp).Verdict.Refusals().ShouldBe(["snp.crl"]);
         SevSnpVerifier.Verify(report, EvidenceForm.SevSnp(own) with { Crl = null }, Policy.Default, Snp).Verdict.Refusals().ShouldBeEmpty();
+    }
+
+    [Fact]
+    public void A_table_of_a_VLEK_gives_its_path_and_of_both_kinds_the_chips_own()
+    {
+        const string vcek = "63da758de6644564adc5f4b93be8accd", vlek = "a8074bc2a25a483eaae639c045a0b8a1", ark = "c0b406a4a803495297433fb6014cd0ae";
+        Path(Table((ark, [3]), (vlek, [1, 2]))).ShouldBe([1, 2, 3]);
+        Path(Table((vlek, [1, 2]), (vcek, [4]), (ark, [3]))).ShouldBe([4, 3]);
+        var other = Table((ark, [3]));
+        Path(other).ShouldBe(other, "there is no key in it");
+
+        // As many entries as are read, and one more.
+        var full = Table([.. Enumerable.Repeat((ark, (byte[])[3]), 14), (vcek, [4])]);
+        Path(full).ShouldBe([4, 3]);
+        var over = Table([.. Enumerable.Repeat((ark, (byte[])[3]), 15), (vcek, [4])]);
+        Path(over).ShouldBe(over);
+
+        static byte[] Path(byte[] table) => EvidenceForm.SevSnp(table).Vek!.Value.ToArray();
     }
 
     [Fact]

@@ -58,7 +58,8 @@ public sealed class ReportTests
             Evidence.Only(SevSnpVerifier.Verify(report, Chip.Collateral, Chip.Policy, EmulatedChip.At).Verdict, SevSnpFactors.Report, RejectionCode.Malformed);
         }
 
-        (Chip with { Version = 5, Content = report => report.AsSpan(0x1F8, 16).Fill(0x0B) }).Verify().Refusals().ShouldBeEmpty();
+        foreach (var version in new[] { 4, 5 })
+            (Chip with { Version = version, Content = report => report.AsSpan(0x1F8, 16).Fill(0x0B) }).Verify().Refusals().ShouldBeEmpty($"version {version}");
     }
 
     [Theory]
@@ -79,6 +80,10 @@ public sealed class ReportTests
     [Fact]
     public void A_report_that_the_host_asked_for_is_refused_by_name() =>
         (Chip with { Content = report => report.AsSpan(0x030, 4).Fill(0xFF) }).Verify().Failures.Single().Found.ShouldBe("one that the host asked for");
+
+    [Fact]
+    public void A_level_that_does_not_exist_is_named() =>
+        (Chip with { Content = report => report[0x030] = 4 }).Verify().Failures.Single().Found.ShouldBe("VMPL 4");
 
     // The report against the VEK.
 
@@ -133,6 +138,22 @@ public sealed class ReportTests
         report.ReportedTcb.ToString(SevSnpProduct.Milan).ShouldBe("bootloader 1, tee 2, snp 0, microcode 72");
         report.ReportedTcb.Of(TcbComponent.Fmc, SevSnpProduct.Milan).ShouldBeNull();
     }
+
+    [Fact]
+    public void A_version_is_at_most_another_where_none_of_its_bytes_is_above()
+    {
+        var middle = new TcbVersion(0x8080_8080_8080_8080);
+        middle.IsAtMost(middle).ShouldBeTrue();
+        for (var i = 0; i < 8; i++)
+        {
+            var (below, above) = (new TcbVersion(middle.Value - (1UL << (8 * i))), new TcbVersion(middle.Value + (1UL << (8 * i))));
+            (below.IsAtMost(middle), middle.IsAtMost(above)).ShouldBe((true, true), $"byte {i}");
+            (above.IsAtMost(middle), middle.IsAtMost(below)).ShouldBe((false, false), $"byte {i}");
+        }
+    }
+
+    [Fact]
+    public void The_least_ABI_of_a_policy_is_its_two_lowest_bytes() => new GuestPolicy(0x3_0137).LeastAbi.ShouldBe((0x01, 0x37));
 
     [Theory]
     [InlineData(0x19, 0x11)]

@@ -44,7 +44,9 @@ public sealed class VekTests
         Evidence.Only((Chip with { IssuerUsage = X509KeyUsageFlags.DigitalSignature }).Verify(), SevSnpFactors.VekPath, RejectionCode.BadCertificate);
         Evidence.Only((Chip with { IssuerIsAuthority = false }).Verify(), SevSnpFactors.VekPath, RejectionCode.BadCertificate);
         Evidence.Only((Chip with { RootUsage = X509KeyUsageFlags.CrlSign }).Verify(), SevSnpFactors.VekPath, RejectionCode.BadCertificate);
-        Evidence.Only((Chip with { VekPadding = RSASignaturePadding.Pkcs1 }).Verify(), SevSnpFactors.VekPath, RejectionCode.BadCertificate);
+        var unpadded = (Chip with { VekPadding = RSASignaturePadding.Pkcs1 }).Verify();
+        Evidence.Only(unpadded, SevSnpFactors.VekPath, RejectionCode.BadCertificate);
+        unpadded.Failures.Single().Found.ShouldBe("SEV-VCEK");
         Evidence.Only(
             (Chip with { MoreExtensions = [new X509BasicConstraintsExtension(certificateAuthority: true, hasPathLengthConstraint: false, 0, critical: true)] })
                 .Verify(),
@@ -161,6 +163,20 @@ public sealed class VekTests
         Evidence.Only(
             (vlek with { Extensions = extensions => extensions.Remove(EmulatedChip.Arc + "5") }).Verify(),
             SevSnpFactors.VekExtensions, RejectionCode.Malformed);
+    }
+
+    [Theory]
+    [InlineData(VekKind.Vcek, "4", "5", "hwid and no csp_id, a VCEK")]
+    [InlineData(VekKind.Vlek, "5", "4", "csp_id and no hwid, a VLEK")]
+    public void A_key_of_one_kind_with_the_others_id_is_refused_by_its_own(VekKind kind, string own, string other, string expected)
+    {
+        var chip = Chip with { Kind = kind };
+        foreach (var change in new Action<Dictionary<string, byte[]>>[]
+        {
+            extensions => extensions.Remove(EmulatedChip.Arc + own).ShouldBeTrue(),
+            extensions => extensions[EmulatedChip.Arc + other] = other == "4" ? chip.Hwid : EmulatedChip.Text("CN=cloud.example"),
+        })
+            (chip with { Extensions = change }).Verify().Failures.Single().Expected.ShouldBe(expected);
     }
 
     [Fact]

@@ -1,3 +1,4 @@
+using System.Buffers;
 using ConfidentialChat.Protocol.Oblivious;
 using ConfidentialChat.Protocol.Oblivious.BinaryHttp;
 using CsCheck;
@@ -33,6 +34,25 @@ public sealed class VarintTests
             return Read(Integer(value, size)) == value && Integer(value).Length == Varint.Size(value);
         },
         iter: 20_000);
+
+    [Theory]
+    [InlineData(0, 1)]
+    [InlineData(63, 1)]
+    [InlineData(64, 2)]
+    [InlineData(16_383, 2)]
+    [InlineData(16_384, 4)]
+    [InlineData(Varint.MaxFourByteValue, 4)]
+    [InlineData(Varint.MaxFourByteValue + 1L, 8)]
+    [InlineData(Varint.MaxValue, 8)]
+    public void The_shortest_form_is_written_and_no_more(long value, int size)
+    {
+        var output = new ArrayBufferWriter<byte>(64);
+        Varint.Write(output, value);
+        Varint.Write(output, 1);
+        output.WrittenCount.ShouldBe(size + 1);
+        Read(output.WrittenSpan[..size].ToArray()).ShouldBe(value);
+        output.WrittenSpan[size].ShouldBe((byte)1);
+    }
 
     [Fact]
     public void A_value_above_62_bits_is_the_writers_mistake()
