@@ -18,6 +18,7 @@ public sealed class Certificate : IDisposable
         NotAfter = new DateTimeOffset(x509.NotAfter.ToUniversalTime(), TimeSpan.Zero);
         CommonName = x509.GetNameInfo(X509NameType.SimpleName, forIssuer: false);
         IssuerCommonName = x509.GetNameInfo(X509NameType.SimpleName, forIssuer: true);
+        SignatureAlgorithm = x509.SignatureAlgorithm.Value ?? "";
         foreach (var extension in x509.Extensions)
         {
             if (extension is X509BasicConstraintsExtension constraints)
@@ -55,6 +56,12 @@ public sealed class Certificate : IDisposable
     /// <summary>The subject's name, DER.</summary>
     public ReadOnlySpan<byte> Subject => x509.SubjectName.RawData;
 
+    /// <summary>The issuer's name, DER.</summary>
+    public ReadOnlySpan<byte> Issuer => x509.IssuerName.RawData;
+
+    /// <summary>What it says it was signed with, dotted.</summary>
+    internal string SignatureAlgorithm { get; }
+
     internal X509Certificate2 X509 => x509;
 
     /// <summary>Reads exactly one certificate in DER.</summary>
@@ -73,7 +80,7 @@ public sealed class Certificate : IDisposable
             x509 = X509CertificateLoader.LoadCertificate(der);
             certificate = new Certificate(x509);
             _ = certificate.Subject;
-            _ = x509.IssuerName.RawData;
+            _ = certificate.Issuer;
             x509 = null;
             return null;
         }
@@ -96,6 +103,30 @@ public sealed class Certificate : IDisposable
 
     /// <summary>Every extension's OID; an OID that stands twice is there twice.</summary>
     public IEnumerable<string> ExtensionOids => x509.Extensions.Select(extension => extension.Oid?.Value ?? "");
+
+    /// <summary>Whether this key signed it, with the algorithm of such keys, which stands in what is signed and beside it: RFC 5280 section 4.1.1.</summary>
+    internal bool IsSignedBy(VerificationKey key)
+    {
+        try
+        {
+            var whole = new AsnReader(Der, AsnEncodingRules.DER).ReadSequence();
+            var signedBytes = whole.PeekEncodedValue();
+            var signed = whole.ReadSequence();
+            var algorithmBytes = whole.PeekEncodedValue();
+            whole.ReadEncodedValue();
+            var signature = whole.ReadBitString(out var unused);
+            whole.ThrowIfNotEmpty();
+            if (signed.PeekTag().TagClass == TagClass.ContextSpecific)
+                signed.ReadEncodedValue(); // the version; the first one's is left out
+            signed.ReadIntegerBytes(); // the serial number
+            return unused == 0 && signed.ReadEncodedValue().Span.SequenceEqual(algorithmBytes.Span) && SignatureAlgorithm == key.SignatureAlgorithm
+                && key.VerifyDer(signedBytes.Span, signature);
+        }
+        catch (AsnContentException)
+        {
+            return false;
+        }
+    }
 
     public void Dispose() => x509.Dispose();
 

@@ -1,5 +1,4 @@
 // spec/attestation.md section 4 rules 2, 3, 4 and 5.
-using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
 
 namespace ConfidentialChat.Attestation.Certificates;
@@ -21,6 +20,10 @@ public sealed record PathRules
 /// <summary>Leaf, intermediate and pinned root, checked as exactly that.</summary>
 public static class CertificatePath
 {
+    private const string BasicConstraints = "2.5.29.19";
+    private const string KeyUsage = "2.5.29.15";
+    private const string NameConstraints = "2.5.29.30";
+
     /// <summary>Null where the path stands at <see cref="Findings.At"/>.</summary>
     /// <param name="given">Leaf first. The root may be left out; where it is given it has to be the pinned one.</param>
     /// <param name="root">The pinned root.</param>
@@ -44,7 +47,46 @@ public static class CertificatePath
         }
 
         Certificate[] path = [.. given.Take(below), root];
-        return KeyFault(path, rules) ?? SignatureFault(path, findings.At) ?? UsageFault(path, rules) ?? DateFault(path, findings);
+        return KeyFault(path, rules) ?? SignatureFault(path, rules) ?? UseFault(path) ?? NameFault(path, rules) ?? DateFault(path, findings);
+    }
+
+    /// <summary>Rule 4: what each certificate may be used for. What has no meaning here is refused where it is critical, and name constraints always.</summary>
+    internal static Rejection? UseFault(IReadOnlyList<Certificate> path)
+    {
+        for (var i = 0; i < path.Count; i++)
+        {
+            var certificate = path[i];
+            var oids = certificate.ExtensionOids.ToList();
+            if (oids.Distinct(StringComparer.Ordinal).Count() != oids.Count)
+                return new Rejection(RejectionCode.BadCertificate, "each extension once", $"one twice in {certificate}");
+            if (certificate.X509.Extensions.FirstOrDefault(
+                extension => (extension.Critical && extension.Oid?.Value is not (BasicConstraints or KeyUsage)) || extension.Oid?.Value == NameConstraints)
+                is { } unknown)
+                return new Rejection(
+                    RejectionCode.BadCertificate, "certificates of the right use", $"{Shown.Text(unknown.Oid?.Value)} of {certificate} is not understood");
+            var usages = certificate.KeyUsages;
+            if (i == 0 && certificate.IsAuthority)
+                return new Rejection(RejectionCode.BadCertificate, "a leaf", "a CA");
+            if (i == 0 && usages is { } leaf && !leaf.HasFlag(X509KeyUsageFlags.DigitalSignature))
+                return new Rejection(RejectionCode.BadCertificate, "a leaf that may sign", "another usage");
+            if (i > 0 && (!certificate.IsAuthority || certificate.PathLength < i - 1 || usages?.HasFlag(X509KeyUsageFlags.KeyCertSign) != true))
+                return new Rejection(RejectionCode.BadCertificate, "a CA that may sign certificates", certificate.ToString());
+        }
+
+        return null;
+    }
+
+    /// <summary>Rule 3. All of them are compared, so that the verdict knows every date.</summary>
+    internal static Rejection? DateFault(IReadOnlyList<Certificate> path, Findings findings)
+    {
+        Rejection? first = null;
+        foreach (var certificate in path)
+        {
+            var fault = findings.DateFault(certificate.ToString(), certificate.NotBefore, certificate.NotAfter);
+            first ??= fault;
+        }
+
+        return first;
     }
 
     // Before any signature: a stranger's key may be one that takes seconds to verify with, or a curve of its own.
@@ -61,80 +103,34 @@ public static class CertificatePath
         return null;
     }
 
-    // The framework checks names, signatures and extensions; it may take nothing from the network or the machine's stores.
-    private static Rejection? SignatureFault(Certificate[] path, DateTimeOffset at)
+    // Rule 2. The framework's chains complete a path from the stores of the machine, and prefer what lies there to what was given.
+    private static Rejection? SignatureFault(Certificate[] path, PathRules rules)
     {
-        using var chain = new X509Chain();
-        chain.ChainPolicy.TrustMode = X509ChainTrustMode.CustomRootTrust;
-        chain.ChainPolicy.DisableCertificateDownloads = true;
-        chain.ChainPolicy.RevocationMode = X509RevocationMode.NoCheck; // it would fetch; our lists are checked apart
-        chain.ChainPolicy.VerificationFlags = X509VerificationFlags.IgnoreNotTimeValid; // DateFault compares them
-        chain.ChainPolicy.VerificationTime = at.UtcDateTime; // else it would ask the clock
-        chain.ChainPolicy.CustomTrustStore.Add(path[^1].X509);
-        foreach (var intermediate in path[1..^1])
-            chain.ChainPolicy.ExtraStore.Add(intermediate.X509);
-        try
+        for (var i = 0; i + 1 < path.Length; i++)
         {
-            var stands = chain.Build(path[0].X509);
-            var status = chain.ChainStatus.Select(item => item.Status)
-                .Where(item => item is not (X509ChainStatusFlags.NotTimeValid or X509ChainStatusFlags.NoError))
-                .ToList();
-            var exact = chain.ChainElements.Count == path.Length
-                && chain.ChainElements.Select(element => element.Certificate)
-                    .Zip(path)
-                    .All(pair => pair.First.RawDataMemory.Span.SequenceEqual(pair.Second.Der.Span));
-            if (stands && exact && status.Count == 0)
-                return null;
-            const X509ChainStatusFlags wrongUse = X509ChainStatusFlags.HasNotSupportedCriticalExtension | X509ChainStatusFlags.InvalidBasicConstraints
-                | X509ChainStatusFlags.InvalidExtension | X509ChainStatusFlags.NotValidForUsage | X509ChainStatusFlags.InvalidNameConstraints
-                | X509ChainStatusFlags.InvalidPolicyConstraints;
-            var found = status.Count == 0 ? "another path" : string.Join(", ", status);
-            return exact && status.Count > 0 && status.All(item => (item | wrongUse) == wrongUse)
-                ? new Rejection(RejectionCode.BadCertificate, "certificates of the right use", found)
-                : new Rejection(RejectionCode.Untrusted, $"a path to the pinned {path[^1]}", found);
+            var (subject, issuer) = (path[i], path[i + 1]);
+            if (!subject.Issuer.SequenceEqual(issuer.Subject))
+                return new Rejection(RejectionCode.Untrusted, $"{subject} issued by {issuer}", Shown.Text(subject.IssuerCommonName));
+            if (VerificationKey.TryTake(issuer, rules.AuthorityKey, out var key) is { } rejection)
+                return rejection;
+            using (key)
+            {
+                if (subject.SignatureAlgorithm != key!.SignatureAlgorithm)
+                    return new Rejection(RejectionCode.BadCertificate, $"a certificate signed with {key.Algorithm}", subject.ToString());
+                if (!subject.IsSignedBy(key))
+                    return new Rejection(RejectionCode.Untrusted, $"{subject} signed by {issuer}", "another signature");
+            }
         }
-        catch (Exception e) when (e is CryptographicException or ArgumentException or NotSupportedException)
-        {
-            return new Rejection(RejectionCode.Untrusted, $"a path to the pinned {path[^1]}", "undecodable certificates");
-        }
-        finally
-        {
-            foreach (var element in chain.ChainElements)
-                element.Certificate.Dispose();
-        }
+
+        return null;
     }
 
-    private static Rejection? UsageFault(Certificate[] path, PathRules rules)
+    private static Rejection? NameFault(Certificate[] path, PathRules rules)
     {
-        for (var i = 1; i < path.Length; i++)
-        {
-            if (!path[i].IsAuthority || path[i].PathLength < i - 1 || path[i].KeyUsages is not { } usages || !usages.HasFlag(X509KeyUsageFlags.KeyCertSign))
-                return new Rejection(RejectionCode.BadCertificate, "a CA that may sign certificates", path[i].ToString());
-            if (rules.AuthorityKey == KeyKind.RsaPss4096 && path[i - 1].X509.SignatureAlgorithm.Value != VerificationKey.RsaPss)
-                return new Rejection(RejectionCode.BadCertificate, "a certificate signed with RSASSA-PSS", path[i - 1].ToString());
-        }
-
-        if (path[0].IsAuthority)
-            return new Rejection(RejectionCode.BadCertificate, "a leaf", "a CA");
-        if (path[0].KeyUsages is { } leaf && !leaf.HasFlag(X509KeyUsageFlags.DigitalSignature))
-            return new Rejection(RejectionCode.BadCertificate, "a leaf that may sign", "another usage");
         if (!rules.LeafNames.Contains(path[0].CommonName))
             return new Rejection(RejectionCode.BadCertificate, Shown.List(rules.LeafNames), path[0].ToString());
         if (path.Length == 3 && !rules.IntermediateNames.Contains(path[1].CommonName))
             return new Rejection(RejectionCode.BadCertificate, Shown.List(rules.IntermediateNames), path[1].ToString());
         return null;
-    }
-
-    // All of them are compared, so that the verdict knows every date.
-    private static Rejection? DateFault(Certificate[] path, Findings findings)
-    {
-        Rejection? first = null;
-        foreach (var certificate in path)
-        {
-            var fault = findings.DateFault(certificate.ToString(), certificate.NotBefore, certificate.NotAfter);
-            first ??= fault;
-        }
-
-        return first;
     }
 }

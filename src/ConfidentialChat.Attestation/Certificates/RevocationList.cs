@@ -8,9 +8,6 @@ namespace ConfidentialChat.Attestation.Certificates;
 /// <summary>A certificate revocation list that could be read whole. What it says counts once <see cref="Fault"/> is null.</summary>
 public sealed class RevocationList
 {
-    private const string EcdsaWithSha256 = "1.2.840.10045.4.3.2";
-    private const string RsaPss = "1.2.840.113549.1.1.10";
-
     private readonly byte[] der;
     private readonly Range signed;
     private readonly Range issuer;
@@ -71,7 +68,7 @@ public sealed class RevocationList
             return rejection;
         using (key)
         {
-            if (algorithm != (kind == KeyKind.EcdsaP256 ? EcdsaWithSha256 : RsaPss) || !key!.VerifyDer(bytes[signed], signature))
+            if (algorithm != key!.SignatureAlgorithm || !key.VerifyDer(bytes[signed], signature))
                 return new Rejection(RejectionCode.BadSignature, $"signed by {authority}", "another signature");
         }
 

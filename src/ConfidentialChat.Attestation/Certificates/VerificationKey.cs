@@ -20,7 +20,7 @@ public enum KeyKind
 /// <summary>A vendor's public key of a known kind. Whoever imports it disposes it.</summary>
 public sealed class VerificationKey : IDisposable
 {
-    internal const string RsaPss = "1.2.840.113549.1.1.10";
+    private const string RsaPss = "1.2.840.113549.1.1.10";
 
     private static readonly byte[] P256 = [0x06, 0x08, 0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x03, 0x01, 0x07]; // 1.2.840.10045.3.1.7
     private static readonly byte[] P384 = [0x06, 0x05, 0x2B, 0x81, 0x04, 0x00, 0x22]; // 1.3.132.0.34
@@ -34,6 +34,22 @@ public sealed class VerificationKey : IDisposable
     }
 
     public KeyKind Kind { get; }
+
+    /// <summary>What such keys sign with, for people.</summary>
+    internal string Algorithm => Kind switch
+    {
+        KeyKind.EcdsaP256 => "ECDSA and SHA-256",
+        KeyKind.EcdsaP384 => "ECDSA and SHA-384",
+        _ => "RSASSA-PSS",
+    };
+
+    /// <summary>Likewise as X.509 names it, dotted: RFC 5758 section 3.2, RFC 4055 section 3.1.</summary>
+    internal string SignatureAlgorithm => Kind switch
+    {
+        KeyKind.EcdsaP256 => "1.2.840.10045.4.3.2",
+        KeyKind.EcdsaP384 => "1.2.840.10045.4.3.3",
+        _ => RsaPss,
+    };
 
     /// <summary>A P-256 key from x ‖ y, big endian.</summary>
     public static Rejection? TryImportP256(ReadOnlySpan<byte> point, out VerificationKey? result)

@@ -1,7 +1,5 @@
 // spec/attestation.md section 18, "Certificates", rules 1 to 4; section 4 rules 2 to 5.
-using System.Formats.Asn1;
 using System.Security.Cryptography;
-using System.Security.Cryptography.X509Certificates;
 using ConfidentialChat.Attestation.Certificates;
 
 namespace ConfidentialChat.Attestation.Nvidia;
@@ -12,11 +10,6 @@ namespace ConfidentialChat.Attestation.Nvidia;
 /// </summary>
 internal sealed class VendorPath : IDisposable
 {
-    private const string EcdsaWithSha384 = "1.2.840.10045.4.3.3";
-    private const string BasicConstraints = "2.5.29.19";
-    private const string KeyUsage = "2.5.29.15";
-    private const string NameConstraints = "2.5.29.30";
-
     private readonly Dictionary<(string Issuer, string Subject), bool> signatures = [];
     private readonly Dictionary<string, (Rejection? Rejection, VerificationKey? Key)> keys = new(StringComparer.Ordinal);
 
@@ -33,7 +26,7 @@ internal sealed class VendorPath : IDisposable
         if (given.Count == size && !isRoot(given[^1]))
             return new Rejection(RejectionCode.Untrusted, $"the pinned {root}", $"another root, named {given[^1]}");
         IReadOnlyList<Certificate> path = given.Count == size ? given : [.. given, root];
-        return KeyFault(path) ?? UseFault(path) ?? SignatureFault(path) ?? DateFault(path, findings);
+        return KeyFault(path) ?? CertificatePath.UseFault(path) ?? SignatureFault(path) ?? CertificatePath.DateFault(path, findings);
     }
 
     /// <summary>The key of a certificate, which stays this instance's.</summary>
@@ -51,7 +44,7 @@ internal sealed class VendorPath : IDisposable
     {
         var pair = (Name(issuer), Name(subject));
         if (!signatures.TryGetValue(pair, out var holds))
-            signatures[pair] = holds = Verify(subject.Der, issuer);
+            signatures[pair] = holds = TryTake(issuer, out var key) is null && subject.IsSignedBy(key!);
         return holds;
     }
 
@@ -75,73 +68,17 @@ internal sealed class VendorPath : IDisposable
         return null;
     }
 
-    private static Rejection? UseFault(IReadOnlyList<Certificate> path)
-    {
-        for (var i = 0; i < path.Count; i++)
-        {
-            var certificate = path[i];
-            var oids = certificate.ExtensionOids.ToList();
-            if (oids.Distinct(StringComparer.Ordinal).Count() != oids.Count)
-                return new Rejection(RejectionCode.BadCertificate, "each extension once", $"one twice in {certificate}");
-            if (certificate.X509.Extensions.FirstOrDefault(
-                extension => (extension.Critical && extension.Oid?.Value is not (BasicConstraints or KeyUsage)) || extension.Oid?.Value == NameConstraints)
-                is { } unknown)
-                return new Rejection(
-                    RejectionCode.BadCertificate, "certificates of the right use", $"{Shown.Text(unknown.Oid?.Value)} of {certificate} is not understood");
-            var usages = certificate.KeyUsages;
-            if (i == 0 && certificate.IsAuthority)
-                return new Rejection(RejectionCode.BadCertificate, "a leaf", "a CA");
-            if (i == 0 && usages is { } leaf && !leaf.HasFlag(X509KeyUsageFlags.DigitalSignature))
-                return new Rejection(RejectionCode.BadCertificate, "a leaf that may sign", "another usage");
-            if (i > 0 && (!certificate.IsAuthority || certificate.PathLength < i - 1 || usages?.HasFlag(X509KeyUsageFlags.KeyCertSign) != true))
-                return new Rejection(RejectionCode.BadCertificate, "a CA that may sign certificates", certificate.ToString());
-        }
-
-        return null;
-    }
-
     private Rejection? SignatureFault(IReadOnlyList<Certificate> path)
     {
         for (var i = 0; i + 1 < path.Count; i++)
         {
             var (subject, issuer) = (path[i], path[i + 1]);
-            if (!subject.X509.IssuerName.RawData.AsSpan().SequenceEqual(issuer.Subject))
+            if (!subject.Issuer.SequenceEqual(issuer.Subject))
                 return new Rejection(RejectionCode.Untrusted, $"{subject} issued by {issuer}", Shown.Text(subject.IssuerCommonName));
             if (!IsSignedBy(subject, issuer))
                 return new Rejection(RejectionCode.Untrusted, $"{subject} signed by {issuer}", "another signature");
         }
 
         return null;
-    }
-
-    private static Rejection? DateFault(IReadOnlyList<Certificate> path, Findings findings)
-    {
-        Rejection? first = null;
-        foreach (var certificate in path)
-        {
-            var fault = findings.DateFault(certificate.ToString(), certificate.NotBefore, certificate.NotAfter);
-            first ??= fault;
-        }
-
-        return first;
-    }
-
-    private bool Verify(ReadOnlyMemory<byte> der, Certificate issuer)
-    {
-        try
-        {
-            var whole = new AsnReader(der, AsnEncodingRules.DER).ReadSequence();
-            var signed = whole.ReadEncodedValue();
-            var algorithm = whole.ReadSequence();
-            if (algorithm.ReadObjectIdentifier() != EcdsaWithSha384 || algorithm.HasData)
-                return false;
-            var signature = whole.ReadBitString(out var unused);
-            whole.ThrowIfNotEmpty();
-            return unused == 0 && TryTake(issuer, out var key) is null && key!.VerifyDer(signed.Span, signature);
-        }
-        catch (AsnContentException)
-        {
-            return false;
-        }
     }
 }

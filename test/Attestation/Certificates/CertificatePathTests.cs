@@ -1,3 +1,4 @@
+using System.Formats.Asn1;
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
 using ConfidentialChat.Attestation.Certificates;
@@ -54,25 +55,133 @@ public sealed class CertificatePathTests : IDisposable
     public void A_leaf_of_the_root_does_not_stand_below_an_intermediate_that_did_not_sign_it()
     {
         // Its own path to the root stands, and it is not the one that was given.
-        Fault(Rules, Leaf(root), middle).ShouldBe(new Rejection(RejectionCode.Untrusted, "a path to the pinned root", "another path"));
-        var marked = Fault(Rules, Leaf(root, UnknownAndCritical), middle);
-        (marked!.Code, marked.Found).ShouldBe((RejectionCode.Untrusted, "HasNotSupportedCriticalExtension"));
+        var expected = new Rejection(RejectionCode.Untrusted, "leaf issued by middle", "root");
+        Fault(Rules, Leaf(root), middle).ShouldBe(expected);
+        Fault(Rules, Leaf(root, UnknownAndCritical), middle).ShouldBe(expected, "whatever else is wrong with it");
     }
 
     [Fact]
     public void An_authority_of_the_right_name_and_another_key_signs_nothing()
     {
         var other = Authority("middle", root);
-        Fault(Rules, Leaf(other), middle)!.Code.ShouldBe(RejectionCode.Untrusted);
-        Fault(Rules, Leaf(other, UnknownAndCritical), middle)!.Code.ShouldBe(RejectionCode.Untrusted, "whatever else is wrong with it");
+        var expected = new Rejection(RejectionCode.Untrusted, "leaf signed by middle", "another signature");
+        Fault(Rules, Leaf(other), middle).ShouldBe(expected);
+        Fault(Rules, Leaf(other, UnknownAndCritical), middle).ShouldBe(expected, "whatever else is wrong with it");
         Fault(Rules, Leaf(middle), Authority("middle", Authority("root", null)))!.Code.ShouldBe(RejectionCode.Untrusted);
+    }
+
+    [Fact]
+    public void What_lies_in_the_stores_of_the_machine_changes_nothing()
+    {
+        // dotnet/runtime 98921: a chain of the framework's takes the other certificate of the same authority, and does not reach the root.
+        var name = $"middle {Guid.NewGuid()}";
+        var given = Authority(name, root);
+        Issued[] issuers = [Authority("stranger", null), root];
+        X509Certificate2[] others = [.. issuers.Select(issuer => Issue(new Wanted(name, issuer) { Key = given.Key }).Certificate)
+            .Select(certificate => X509CertificateLoader.LoadCertificate(certificate.Der.Span))];
+        made.AddRange(others);
+        using var store = new X509Store(StoreName.CertificateAuthority, StoreLocation.CurrentUser);
+        store.Open(OpenFlags.ReadWrite);
+        foreach (var other in others)
+        {
+            store.Add(other);
+            try
+            {
+                Fault(Rules with { IntermediateNames = [name] }, Leaf(given), given).ShouldBeNull();
+            }
+            finally
+            {
+                store.Remove(other);
+            }
+        }
+    }
+
+    [Fact]
+    public void Each_certificate_is_signed_by_the_next_with_the_algorithm_of_its_key()
+    {
+        var other = Issue("leaf", middle, HashAlgorithmName.SHA384);
+        Fault(Rules, other, middle).ShouldBe(new Rejection(RejectionCode.BadCertificate, "a certificate signed with ECDSA and SHA-256", "leaf"));
+        var der = Leaf(middle).Certificate.Der.ToArray();
+        var serialNumber = der.AsSpan().IndexOf((byte[])[2, 2, 1]) + 3;
+        foreach (var changed in new[] { Changed(der, ^1, 1), Changed(der, serialNumber, 0x40) }) // in the signature, in what it signs
+        {
+            Certificate.TryParse(changed, out var leaf).ShouldBeNull();
+            using (leaf)
+                CertificatePath.Fault([leaf!, middle.Certificate], root.Certificate, Rules, new Findings(Now, new HashSet<string>()))
+                    .ShouldBe(new Rejection(RejectionCode.Untrusted, "leaf signed by middle", "another signature"));
+        }
+
+        // dotnet/runtime 127903: a root whose own signature is altered is another root.
+        Certificate.TryParse(Changed(root.Certificate.Der.ToArray(), ^1, 1), out var altered).ShouldBeNull();
+        using (altered)
+            CertificatePath.Fault([Leaf(middle).Certificate, middle.Certificate, altered!], root.Certificate, Rules, new Findings(Now, new HashSet<string>()))!
+                .Code.ShouldBe(RejectionCode.Untrusted);
+
+        static byte[] Changed(byte[] bytes, Index at, byte bits)
+        {
+            var changed = bytes.ToArray();
+            changed[at] ^= bits;
+            return changed;
+        }
+    }
+
+    [Fact]
+    public void The_algorithm_is_the_same_within_and_beside_what_is_signed()
+    {
+        VerificationKey.TryTake(middle.Certificate, KeyKind.EcdsaP256, out var taken).ShouldBeNull();
+        using (taken)
+        {
+            // The signature is over the first part alone, and holds.
+            foreach (var (version, inner, beside, holds) in new[]
+            {
+                (2, "1.2.840.10045.4.3.2", "1.2.840.10045.4.3.2", true), (2, "1.2.840.10045.4.3.3", "1.2.840.10045.4.3.2", false),
+                (2, "1.2.840.10045.4.3.2", "1.2.840.10045.4.3.3", false), (0, "1.2.840.10045.4.3.2", "1.2.840.10045.4.3.2", true),
+            })
+            {
+                Certificate.TryParse(Written(version, inner, beside), out var certificate).ShouldBeNull();
+                using (certificate)
+                    certificate!.IsSignedBy(taken!).ShouldBe(holds, $"{inner} beside {beside}");
+            }
+        }
+
+        byte[] Written(int version, string inner, string beside)
+        {
+            var reader = new AsnReader(Leaf(middle).Certificate.Der, AsnEncodingRules.DER).ReadSequence().ReadSequence();
+            reader.ReadEncodedValue(); // version
+            var serial = reader.ReadEncodedValue();
+            reader.ReadEncodedValue(); // algorithm
+            var signed = new AsnWriter(AsnEncodingRules.DER);
+            using (signed.PushSequence())
+            {
+                if (version != 0)
+                    using (signed.PushSequence(new Asn1Tag(TagClass.ContextSpecific, 0)))
+                        signed.WriteInteger(version);
+                signed.WriteEncodedValue(serial.Span);
+                using (signed.PushSequence())
+                    signed.WriteObjectIdentifier(inner);
+                while (reader.HasData)
+                    signed.WriteEncodedValue(reader.ReadEncodedValue().Span);
+            }
+
+            var whole = new AsnWriter(AsnEncodingRules.DER);
+            using (whole.PushSequence())
+            {
+                whole.WriteEncodedValue(signed.Encode());
+                using (whole.PushSequence())
+                    whole.WriteObjectIdentifier(beside);
+                whole.WriteBitString(middle.Key.SignData(signed.Encode(), HashAlgorithmName.SHA256, DSASignatureFormat.Rfc3279DerSequence));
+            }
+
+            return whole.Encode();
+        }
     }
 
     [Fact]
     public void Certificates_of_another_use_are_told_apart_from_a_path_that_does_not_stand()
     {
         Fault(Rules, Leaf(middle, UnknownAndCritical), middle)
-            .ShouldBe(new Rejection(RejectionCode.BadCertificate, "certificates of the right use", "HasNotSupportedCriticalExtension"));
+            .ShouldBe(new Rejection(RejectionCode.BadCertificate, "certificates of the right use", "1.2.3.4 of leaf is not understood"));
+        Fault(Rules, Leaf(middle, new X509Extension("2.5.29.30", [0x30, 0], critical: false)), middle)!.Code.ShouldBe(RejectionCode.BadCertificate);
         var noAuthority = Issue("middle", root, Usage(X509KeyUsageFlags.KeyCertSign));
         Fault(Rules, Leaf(noAuthority), noAuthority)!.Code.ShouldBe(RejectionCode.BadCertificate);
         var signsNone = Issue("middle", root, Constraints(null), Usage(X509KeyUsageFlags.CrlSign));
@@ -126,16 +235,21 @@ public sealed class CertificatePathTests : IDisposable
 
     private Issued Leaf(Issued issuer, params X509Extension[] extensions) => Issue("leaf", issuer, extensions);
 
-    private Issued Issue(string name, Issued? issuer, params X509Extension[] extensions) => Issue(name, issuer, Now.AddYears(1), extensions);
+    private Issued Issue(string name, Issued? issuer, params X509Extension[] extensions) => Issue(new Wanted(name, issuer), extensions);
 
-    private Issued Issue(string name, Issued? issuer, DateTimeOffset until, params X509Extension[] extensions)
+    private Issued Issue(string name, Issued issuer, DateTimeOffset until) => Issue(new Wanted(name, issuer) { Until = until });
+
+    private Issued Issue(string name, Issued issuer, HashAlgorithmName hash) => Issue(new Wanted(name, issuer) { Hash = hash });
+
+    private Issued Issue(Wanted wanted, params X509Extension[] extensions)
     {
-        var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
-        var request = new CertificateRequest($"CN={name}", key, HashAlgorithmName.SHA256);
+        var key = wanted.Key ?? ECDsa.Create(ECCurve.NamedCurves.nistP256);
+        var request = new CertificateRequest($"CN={wanted.Name}", key, wanted.Hash);
         foreach (var extension in extensions)
             request.CertificateExtensions.Add(extension);
         using var x509 = request.Create(
-            issuer?.Name ?? request.SubjectName, X509SignatureGenerator.CreateForECDsa(issuer?.Key ?? key), Now.AddYears(-1), until, [1, (byte)made.Count]);
+            wanted.Issuer?.Name ?? request.SubjectName, X509SignatureGenerator.CreateForECDsa(wanted.Issuer?.Key ?? key), Now.AddYears(-1), wanted.Until,
+            [1, (byte)made.Count]);
         Certificate.TryParse(x509.RawData, out var certificate).ShouldBeNull();
         made.Add(key);
         made.Add(certificate!);
@@ -148,4 +262,13 @@ public sealed class CertificatePathTests : IDisposable
     private static X509KeyUsageExtension Usage(X509KeyUsageFlags flags) => new(flags, critical: true);
 
     private sealed record Issued(X500DistinguishedName Name, ECDsa Key, Certificate Certificate);
+
+    private sealed record Wanted(string Name, Issued? Issuer)
+    {
+        public ECDsa? Key { get; init; }
+
+        public DateTimeOffset Until { get; init; } = Now.AddYears(1);
+
+        public HashAlgorithmName Hash { get; init; } = HashAlgorithmName.SHA256;
+    }
 }
