@@ -47,7 +47,16 @@ public static class CertificatePath
         }
 
         Certificate[] path = [.. given.Take(below), root];
-        return KeyFault(path, rules) ?? SignatureFault(path, rules) ?? UseFault(path) ?? NameFault(path, rules) ?? DateFault(path, findings);
+        var keys = new VerificationKey?[path.Length];
+        try
+        {
+            return KeyFault(path, rules, keys) ?? SignatureFault(path, keys) ?? UseFault(path) ?? NameFault(path, rules) ?? DateFault(path, findings);
+        }
+        finally
+        {
+            foreach (var key in keys)
+                key?.Dispose();
+        }
     }
 
     /// <summary>Rule 4: what each certificate may be used for. What has no meaning here is refused where it is critical, and name constraints always.</summary>
@@ -90,13 +99,11 @@ public static class CertificatePath
     }
 
     // Before any signature: a stranger's key may be one that takes seconds to verify with, or a curve of its own.
-    private static Rejection? KeyFault(Certificate[] path, PathRules rules)
+    private static Rejection? KeyFault(Certificate[] path, PathRules rules, VerificationKey?[] keys)
     {
         for (var i = 0; i < path.Length; i++)
         {
-            var rejection = VerificationKey.TryTake(path[i], i == 0 ? rules.LeafKey : rules.AuthorityKey, out var key);
-            key?.Dispose();
-            if (rejection is not null)
+            if (VerificationKey.TryTake(path[i], i == 0 ? rules.LeafKey : rules.AuthorityKey, out keys[i]) is { } rejection)
                 return rejection;
         }
 
@@ -104,22 +111,17 @@ public static class CertificatePath
     }
 
     // Rule 2. The framework's chains complete a path from the stores of the machine, and prefer what lies there to what was given.
-    private static Rejection? SignatureFault(Certificate[] path, PathRules rules)
+    private static Rejection? SignatureFault(Certificate[] path, VerificationKey?[] keys)
     {
         for (var i = 0; i + 1 < path.Length; i++)
         {
-            var (subject, issuer) = (path[i], path[i + 1]);
+            var (subject, issuer, key) = (path[i], path[i + 1], keys[i + 1]!);
             if (!subject.Issuer.SequenceEqual(issuer.Subject))
                 return new Rejection(RejectionCode.Untrusted, $"{subject} issued by {issuer}", Shown.Text(subject.IssuerCommonName));
-            if (VerificationKey.TryTake(issuer, rules.AuthorityKey, out var key) is { } rejection)
-                return rejection;
-            using (key)
-            {
-                if (subject.SignatureAlgorithm != key!.SignatureAlgorithm)
-                    return new Rejection(RejectionCode.BadCertificate, $"a certificate signed with {key.Algorithm}", subject.ToString());
-                if (!subject.IsSignedBy(key))
-                    return new Rejection(RejectionCode.Untrusted, $"{subject} signed by {issuer}", "another signature");
-            }
+            if (subject.SignatureAlgorithm != key.SignatureAlgorithm)
+                return new Rejection(RejectionCode.BadCertificate, $"a certificate signed with {key.Algorithm}", subject.ToString());
+            if (!subject.IsSignedBy(key))
+                return new Rejection(RejectionCode.Untrusted, $"{subject} signed by {issuer}", "another signature");
         }
 
         return null;

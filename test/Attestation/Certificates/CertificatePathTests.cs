@@ -107,15 +107,14 @@ public sealed class CertificatePathTests : IDisposable
         {
             Certificate.TryParse(changed, out var leaf).ShouldBeNull();
             using (leaf)
-                CertificatePath.Fault([leaf!, middle.Certificate], root.Certificate, Rules, new Findings(Now, new HashSet<string>()))
+                FaultBelow(root, Rules, leaf!, middle.Certificate)
                     .ShouldBe(new Rejection(RejectionCode.Untrusted, "leaf signed by middle", "another signature"));
         }
 
         // dotnet/runtime 127903: a root whose own signature is altered is another root.
         Certificate.TryParse(Changed(root.Certificate.Der.ToArray(), ^1, 1), out var altered).ShouldBeNull();
         using (altered)
-            CertificatePath.Fault([Leaf(middle).Certificate, middle.Certificate, altered!], root.Certificate, Rules, new Findings(Now, new HashSet<string>()))!
-                .Code.ShouldBe(RejectionCode.Untrusted);
+            FaultBelow(root, Rules, Leaf(middle).Certificate, middle.Certificate, altered!)!.Code.ShouldBe(RejectionCode.Untrusted);
 
         static byte[] Changed(byte[] bytes, Index at, byte bits)
         {
@@ -193,8 +192,8 @@ public sealed class CertificatePathTests : IDisposable
     {
         var low = Issue("root", null, Constraints(0), Usage(X509KeyUsageFlags.KeyCertSign));
         var below = Authority("middle", low);
-        FaultBelow(low, Rules, Leaf(below), below)!.Code.ShouldBe(RejectionCode.BadCertificate);
-        FaultBelow(low, WithoutMiddle, Leaf(low)).ShouldBeNull();
+        FaultBelow(low, Rules, Leaf(below).Certificate, below.Certificate)!.Code.ShouldBe(RejectionCode.BadCertificate);
+        FaultBelow(low, WithoutMiddle, Leaf(low).Certificate).ShouldBeNull();
     }
 
     [Fact]
@@ -226,10 +225,10 @@ public sealed class CertificatePathTests : IDisposable
         Should.Throw<ArgumentNullException>(() => CertificatePath.Fault([], root.Certificate, Rules, null!)).ParamName.ShouldBe("findings");
     }
 
-    private Rejection? Fault(PathRules rules, params Issued[] given) => FaultBelow(root, rules, given);
+    private Rejection? Fault(PathRules rules, params Issued[] given) => FaultBelow(root, rules, [.. given.Select(item => item.Certificate)]);
 
-    private static Rejection? FaultBelow(Issued pinned, PathRules rules, params Issued[] given) =>
-        CertificatePath.Fault([.. given.Select(item => item.Certificate)], pinned.Certificate, rules, new Findings(Now, new HashSet<string>()));
+    private static Rejection? FaultBelow(Issued pinned, PathRules rules, params Certificate[] given) =>
+        CertificatePath.Fault(given, pinned.Certificate, rules, new Findings(Now, new HashSet<string>()));
 
     private Issued Authority(string name, Issued? issuer) => Issue(name, issuer, Constraints(null), Usage(X509KeyUsageFlags.KeyCertSign));
 
